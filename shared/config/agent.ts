@@ -1,0 +1,37 @@
+import { z } from 'zod'
+import { listen, origin, ownPath, seconds } from './values.ts'
+
+const limit = (count: number, perSeconds: number) =>
+  z
+    .strictObject({
+      requests: z.number().int().positive().default(count).meta({ description: 'Requests allowed in the window.' }),
+      window_seconds: seconds.positive().default(perSeconds).meta({ description: 'Length of the window.' }),
+    })
+    .prefault({})
+
+export const agentSettings = z.strictObject({
+  path: ownPath.default('/oauth-agent').meta({ description: 'Base path of the endpoints of the agent.' }),
+  listen: listen(8081).prefault({}),
+  max_body_bytes: z.number().int().positive().default(16_384).meta({ description: 'Longest request body.' }),
+  rate_limits: z
+    .strictObject({
+      login: limit(30, 60),
+      refresh: limit(60, 60),
+      session: limit(300, 60),
+    })
+    .prefault({})
+    .meta({ description: 'Requests per client address (login) or session (refresh, session).' }),
+})
+
+export const corsSettings = z.strictObject({
+  origins: z.array(origin).default([]).meta({
+    description: 'Origins of the same site from which the SPA calls agent and proxy, beside public_origin.',
+  }),
+  max_age_seconds: seconds.default(600).meta({ description: 'How long browsers may keep a preflight answer.' }),
+})
+
+export const csrfSettings = z.strictObject({
+  token: z.enum(['off', 'required']).default('off').meta({
+    description: 'required demands the session-bound token of GET /session in x-csrf-token, beside the other checks.',
+  }),
+})

@@ -1,0 +1,68 @@
+import { z } from 'zod'
+import { httpsUrl, milliseconds, seconds, secret } from './values.ts'
+
+export const authorizationServerSettings = z.strictObject({
+  issuer: httpsUrl.meta({
+    description: 'Issuer identifier, exactly as the metadata document spells it (OpenID Connect Discovery §4.3).',
+    examples: ['https://login.example.com'],
+  }),
+  timeout_ms: milliseconds
+    .default(8000)
+    .meta({ description: 'Longest wait for one answer of the authorization server.' }),
+  max_concurrent_requests: z.number().int().positive().default(50).meta({
+    description: 'Calls to the authorization server at one time; more wait in a bounded queue, then get 503.',
+  }),
+  clock_tolerance_seconds: seconds
+    .max(120)
+    .default(30)
+    .meta({ description: 'Accepted difference between its clock and ours.' }),
+  id_token_algorithms: z
+    .array(
+      z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']),
+    )
+    .min(1)
+    .default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'])
+    .meta({ description: 'Signature algorithms accepted on ID tokens, logout tokens and JARM responses.' }),
+  metadata_max_age_seconds: seconds.default(3600).meta({
+    description: 'Age at which metadata is fetched again; an older copy is used while that fails.',
+  }),
+  jwks_max_age_seconds: seconds.default(600).meta({
+    description: 'Age at which the key set is fetched again; an older copy is used while that fails.',
+  }),
+  ca_file: z
+    .string()
+    .optional()
+    .meta({ description: 'PEM file of certificate authorities to trust instead of the system ones.' }),
+  require_issuer_in_response: z.enum(['metadata', 'always']).default('metadata').meta({
+    description: 'Whether a response without iss is refused: as the metadata says, or always (RFC 9207 §2.4).',
+  }),
+  trusted_audiences: z.array(z.string()).default([]).meta({
+    description: 'Further audiences accepted in an ID token beside the client id (OpenID Connect Core §3.1.3.7).',
+  }),
+})
+
+const clientId = z.string().min(1).max(512)
+const privateKeyJwt = {
+  private_key_file: z.string().meta({ description: 'PEM file with a PKCS #8 private key.' }),
+  key_id: z.string().optional().meta({ description: 'kid of the key; the RFC 7638 thumbprint if absent.' }),
+  algorithm: z.enum(['ES256', 'PS256', 'EdDSA', 'RS256']).default('ES256'),
+  next_private_key_file: z.string().optional().meta({
+    description: 'Key published beside the present one so that it can take over without a gap.',
+  }),
+  typed_assertion: z.boolean().default(true).meta({
+    description: 'Sends typ client-authentication+jwt in assertions (rfc7523bis); off for servers that refuse it.',
+  }),
+}
+const certificate = {
+  certificate_file: z.string().meta({ description: 'PEM file with the client certificate chain.' }),
+  private_key_file: z.string().meta({ description: 'PEM file with the private key of the certificate.' }),
+}
+
+/** Who we are at the authorization server; always a confidential client (RFC 10017 §6.1.3.1). */
+export const clientSettings = z.discriminatedUnion('authentication', [
+  z.strictObject({ id: clientId, authentication: z.literal('client_secret_basic'), secret }),
+  z.strictObject({ id: clientId, authentication: z.literal('client_secret_post'), secret }),
+  z.strictObject({ id: clientId, authentication: z.literal('private_key_jwt'), ...privateKeyJwt }),
+  z.strictObject({ id: clientId, authentication: z.literal('tls_client_auth'), ...certificate }),
+  z.strictObject({ id: clientId, authentication: z.literal('self_signed_tls_client_auth'), ...certificate }),
+])

@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { pagePath, scope, seconds } from './values.ts'
+
+export const loginSettings = z.strictObject({
+  redirect_path: pagePath.default('/callback').meta({
+    description:
+      'Page of the SPA to which the authorization server returns; with public_origin it makes the redirect URI.',
+  }),
+  scope: scope.default('openid').meta({ description: 'Scope of every sign-in; openid is required.' }),
+  optional_scope: z.string().default('').meta({ description: 'Further scope tokens that the SPA may ask for.' }),
+  allowed_parameters: z
+    .array(
+      z.enum([
+        'scope',
+        'prompt',
+        'login_hint',
+        'ui_locales',
+        'acr_values',
+        'max_age',
+        'claims',
+        'claims_locales',
+        'display',
+        'id_token_hint',
+      ]),
+    )
+    .default(['scope', 'prompt', 'login_hint', 'ui_locales', 'acr_values', 'max_age', 'claims'])
+    .meta({ description: 'Authorization parameters that the SPA may send to POST /login/start.' }),
+  extra_parameters: z.record(z.string(), z.string()).default({}).meta({
+    description: 'Fixed parameters added to every authorization request.',
+  }),
+  default_return_to: pagePath.default('/').meta({ description: 'Where a sign-in ends if return_to was not sent.' }),
+  resource: z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Resource indicators sent in every request (RFC 8707 §2).' }),
+  authorization_details: z
+    .array(z.looseObject({ type: z.string() }))
+    .default([])
+    .meta({
+      description: 'Rich authorization details sent in every request (RFC 9396 §2).',
+    }),
+  pushed_authorization_requests: z.enum(['auto', 'always', 'never']).default('auto').meta({
+    description: 'PAR (RFC 9126): auto uses it whenever the metadata names the endpoint.',
+  }),
+  signed_request_object: z.boolean().default(false).meta({
+    description: 'Sends the request as a signed object (JAR, RFC 9101); needs private_key_jwt.',
+  }),
+  response_mode: z
+    .enum(['query', 'jwt'])
+    .default('query')
+    .meta({ description: 'jwt asks for a signed response (JARM).' }),
+  attempt_seconds: seconds.default(600).meta({ description: 'How long one attempt to sign in may take.' }),
+  max_attempts: z.number().int().min(1).max(10).default(5).meta({
+    description: 'Attempts open at one time in one browser; the oldest is dropped beyond that.',
+  }),
+  navigation: z
+    .strictObject({
+      enabled: z.boolean().default(false).meta({
+        description: 'Serves GET /login, GET|POST /callback and the sign-out form for apps without the browser client.',
+      }),
+      response_mode: z.enum(['query', 'form_post']).default('query').meta({
+        description: 'form_post needs a SameSite=None login cookie.',
+      }),
+    })
+    .prefault({}),
+  claims: z
+    .array(z.string())
+    .default([
+      'sub',
+      'name',
+      'given_name',
+      'family_name',
+      'preferred_username',
+      'nickname',
+      'email',
+      'email_verified',
+      'picture',
+      'locale',
+      'zoneinfo',
+      'acr',
+      'amr',
+      'auth_time',
+    ])
+    .meta({ description: 'ID-token claims that the SPA may see.' }),
+})
+
+export const logoutSettings = z.strictObject({
+  return_path: pagePath
+    .default('/')
+    .meta({ description: 'Page of the SPA to which the authorization server returns after sign-out.' }),
+  revoke: z.boolean().default(true).meta({ description: 'Revokes the tokens at sign-out (RFC 7009).' }),
+  revocation_timeout_ms: z
+    .number()
+    .int()
+    .positive()
+    .default(2500)
+    .meta({ description: 'Longest wait for the revocation; sign-out goes on without it.' }),
+  clear_site_data: z.boolean().default(false).meta({
+    description: 'Sends Clear-Site-Data: "cache", "storage" with the answer to a sign-out.',
+  }),
+  backchannel: z.boolean().default(false).meta({ description: 'Accepts OpenID Connect back-channel logout tokens.' }),
+  require_typed_logout_token: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'Requires typ logout+jwt (OpenID Connect Back-Channel Logout §2.4).' }),
+})

@@ -1,0 +1,40 @@
+import { z } from 'zod'
+import { listen, seconds, secret } from './values.ts'
+
+export const storeSettings = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('memory') }),
+  z.strictObject({
+    kind: z.literal('valkey'),
+    url: secret.meta({ description: 'redis:// or rediss:// URL of a Valkey or Redis server.' }),
+    key_prefix: z.string().default('token-handler:').meta({ description: 'Put before every key and channel.' }),
+    timeout_ms: z
+      .number()
+      .int()
+      .positive()
+      .default(500)
+      .meta({ description: 'Longest wait for one answer of the store.' }),
+  }),
+])
+
+export const operationsSettings = z.strictObject({
+  listen: listen(9090)
+    .prefault({})
+    .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
+  workers: z.number().int().min(1).max(64).default(1).meta({ description: 'Processes that share the port.' }),
+  shutdown_wait_seconds: seconds
+    .default(5)
+    .meta({ description: 'Between "not ready" and the end of accepting connections.' }),
+  shutdown_drain_seconds: seconds
+    .default(25)
+    .meta({ description: 'Longest time for requests in flight; then they are cut.' }),
+  trusted_proxies: z.array(z.string()).default([]).meta({
+    description: 'CIDR ranges of gateways whose X-Forwarded-For is believed; none by default, /0 is refused.',
+  }),
+})
+
+export const observabilitySettings = z.strictObject({
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  audit_file: z.string().optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
+  metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
+  otlp_endpoint: z.string().optional().meta({ description: 'OTLP/HTTP endpoint for traces; none if absent.' }),
+})

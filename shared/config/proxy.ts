@@ -1,0 +1,135 @@
+import { z } from 'zod'
+import { headerName, httpsUrl, listen, milliseconds, ownPath, scope, seconds, secret } from './values.ts'
+
+const credential = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('user') }).meta({ description: "The user's access token." }),
+  z
+    .strictObject({
+      kind: z.literal('exchange'),
+      audience: z.string().optional(),
+      resource: z.string().optional(),
+      scope: scope.optional(),
+      requested_token_type: z.string().optional(),
+    })
+    .meta({ description: "The user's token exchanged for one meant for this API (RFC 8693)." }),
+  z
+    .strictObject({
+      kind: z.literal('client_credentials'),
+      scope: scope.optional(),
+      resource: z.string().optional(),
+      audience: z.string().optional(),
+    })
+    .meta({ description: "The application's own token (RFC 6749 §4.4)." }),
+  z
+    .strictObject({
+      kind: z.literal('api_key'),
+      header: headerName.default('X-Api-Key'),
+      value: secret,
+      prefix: z.string().default(''),
+    })
+    .meta({ description: 'A fixed header for a third-party API.' }),
+  z.strictObject({ kind: z.literal('none') }).meta({ description: 'No credential.' }),
+])
+
+const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))])
+
+const requirement = z.strictObject({
+  scope: z.array(z.string()).default([]).meta({ description: 'Every one must have been granted.' }),
+  acr: z.array(z.string()).default([]).meta({ description: 'One of these authentication context classes.' }),
+  max_age: seconds.optional().meta({ description: 'The user must have authenticated within this time.' }),
+  claims: z
+    .record(z.string(), claimRule)
+    .default({})
+    .meta({ description: 'Claims that the access token (a JWT) must hold.' }),
+})
+
+export const routeSettings = z.strictObject({
+  path: z
+    .string()
+    .regex(/^(?:\/|(?:\/(?:[A-Za-z0-9._~-]+|\*))*(?:\/\*\*)?)$/)
+    .meta({
+      description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',
+      examples: ['/api/orders/**'],
+    }),
+  methods: z
+    .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
+    .min(1)
+    .default(['GET', 'HEAD'])
+    .meta({ description: 'Allowed methods; others get 405.' }),
+  upstream: z
+    .union([httpsUrl, z.array(httpsUrl).min(1)])
+    .meta({ description: 'Origin of the API, or several that take turns.' }),
+  strip_prefix: ownPath.optional().meta({ description: 'Taken off the path before forwarding.' }),
+  add_prefix: ownPath.optional().meta({ description: 'Put before the path when forwarding.' }),
+  credential: credential.default({ kind: 'user' }),
+  anonymous: z
+    .enum(['deny', 'client_credentials', 'none'])
+    .default('deny')
+    .meta({ description: 'What a visitor without a session gets.' }),
+  require: requirement.prefault({}),
+  headerless: z
+    .array(z.enum(['websocket', 'event_stream', 'download']))
+    .default([])
+    .meta({
+      description:
+        'Kinds of request that cannot carry token-handler-version and are let in by exact Origin and Fetch Metadata.',
+    }),
+  websocket: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Accepts WebSocket upgrades (also list websocket under headerless for browsers).' }),
+  forward_cookies: z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Cookies of other names that the API may see.' }),
+  allow_set_cookie: z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Cookies that the API may set; never one of ours.' }),
+  max_body_bytes: z.number().int().positive().default(10_485_760).meta({ description: 'Longest request body.' }),
+  connect_timeout_ms: milliseconds.default(3000),
+  response_timeout_ms: milliseconds.default(30_000).meta({ description: 'Longest wait for the head of the answer.' }),
+  idle_timeout_ms: milliseconds
+    .default(60_000)
+    .meta({
+      description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
+    }),
+  stream_idle_timeout_ms: milliseconds
+    .default(3_600_000)
+    .meta({ description: 'Longest silence of an event stream or WebSocket.' }),
+  max_concurrent_requests: z
+    .number()
+    .int()
+    .positive()
+    .default(512)
+    .meta({ description: 'Requests in flight to this route; more get 503 at once.' }),
+  rate_limit: z
+    .strictObject({
+      requests: z.number().int().positive(),
+      window_seconds: seconds.positive(),
+      by: z.enum(['session', 'address']).default('session'),
+    })
+    .optional(),
+  transport: z.enum(['tls', 'protected_network']).default('tls').meta({
+    description:
+      'protected_network states that a service mesh or the like protects the link, and allows http: (RFC 9700 §4.13).',
+  }),
+  ca_file: z.string().optional().meta({ description: 'PEM file of certificate authorities for this API.' }),
+  client_certificate_file: z.string().optional(),
+  client_private_key_file: z.string().optional(),
+})
+
+export const proxySettings = z.strictObject({
+  listen: listen(8082).prefault({}),
+  routes: z.array(routeSettings).default([]),
+  forward_auth: z
+    .strictObject({
+      path: ownPath.default('/oauth-proxy/verify').meta({ description: 'Where gateways ask.' }),
+      gateway: z
+        .enum(['off', 'nginx', 'traefik', 'caddy', 'haproxy', 'envoy', 'apache'])
+        .default('off')
+        .meta({ description: 'Dialect of the gateway that asks.' }),
+      peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
+    })
+    .prefault({}),
+})

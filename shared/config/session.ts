@@ -1,0 +1,58 @@
+import { z } from 'zod'
+import { seconds } from './values.ts'
+
+export const sessionSettings = z.strictObject({
+  profile: z.enum(['custom', 'aal1', 'aal2', 'aal3']).default('custom').meta({
+    description:
+      'Named limits of NIST SP 800-63B-4: aal1 30 days, aal2 24 hours and 1 hour idle, aal3 12 hours and 15 minutes idle.',
+  }),
+  absolute_seconds: seconds
+    .positive()
+    .default(28_800)
+    .meta({ description: 'A session ends after this time, whatever happens.' }),
+  idle_seconds: seconds
+    .positive()
+    .default(3600)
+    .meta({ description: 'A session ends after this time without activity.' }),
+  default_access_token_seconds: seconds.positive().default(300).meta({
+    description: 'Lifetime of an access token whose answer had no usable expires_in.',
+  }),
+  max_access_token_seconds: seconds
+    .positive()
+    .default(86_400)
+    .meta({ description: 'Longer lifetimes are cut to this.' }),
+  refresh_ahead_seconds: seconds.default(30).meta({
+    description: 'refresh_in tells the client to refresh this long before the access token expires.',
+  }),
+})
+
+export const cookieSettings = z.strictObject({
+  prefix: z
+    .string()
+    .regex(/^[a-z0-9]{1,16}$/)
+    .default('th')
+    .meta({ description: 'Part of every cookie name, so that several apps can share a host.' }),
+  refresh_path: z.enum(['root', 'agent']).default('root').meta({
+    description:
+      'agent sends refresh and identity cookies to the agent only, with prefix __Http- instead of __Host-Http-.',
+  }),
+  max_total_bytes: z
+    .number()
+    .int()
+    .min(2048)
+    .max(14_336)
+    .default(7168)
+    .meta({ description: 'Budget of all session cookies together.' }),
+  id_token_hint: z.boolean().default(false).meta({
+    description: 'Keeps the ID token in its cookie, so that sign-out at the authorization server needs no question.',
+  }),
+})
+
+export const keySettings = z.strictObject({
+  file: z
+    .string()
+    .meta({
+      description: 'Key ring made by `token-handler keys generate`; read again when it changes.',
+      examples: ['/run/secrets/token-handler-keys.json'],
+    }),
+})

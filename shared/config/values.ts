@@ -1,0 +1,51 @@
+import { z } from 'zod'
+import { Secret } from '../secret.ts'
+
+/** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
+export const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
+  message: 'must be an origin such as https://www.example.com, without path or trailing slash',
+})
+
+export const httpsUrl = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).hash === '', {
+    message: 'must be an absolute http(s) URL without a fragment',
+  })
+
+/** An absolute path of our own: no dot segments, escapes, query or trailing slash, so that one reading is the only one. */
+export const ownPath = z.string().regex(/^(?:\/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/, {
+  message: 'must be a path such as /oauth-agent, of letters, digits, ".", "_", "~" and "-"',
+})
+
+/** A page of the SPA: as `ownPath`, and `/` is allowed. */
+export const pagePath = z.union([z.literal('/'), ownPath])
+
+export const seconds = z.number().int().nonnegative()
+export const milliseconds = z.number().int().positive()
+
+export const secret = z
+  .string()
+  .min(1)
+  .transform((text) => new Secret(text))
+
+/** RFC 6749 §3.3 scope tokens, space-separated. */
+export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/, {
+  message: 'must be scope tokens separated by single spaces',
+})
+
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9-]*$/, { message: 'must be a header name of letters, digits and "-"' })
+
+/** Where a process listens. */
+export const listen = (port: number) =>
+  z.strictObject({
+    host: z.string().default('127.0.0.1').meta({ description: 'Address to listen on.' }),
+    port: z
+      .number()
+      .int()
+      .min(0)
+      .max(65535)
+      .default(port)
+      .meta({ description: 'Port to listen on; 0 takes a free one.' }),
+  })

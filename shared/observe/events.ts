@@ -1,0 +1,189 @@
+/**
+ * Kinds of values an event may carry. None of them can hold a token: words are at most 40 characters of a small
+ * alphabet, everything else is a number, a flag or a value this software made itself.
+ */
+type FieldKind =
+  | 'word'
+  | 'count'
+  | 'seconds'
+  | 'milliseconds'
+  | 'flag'
+  | 'route'
+  | 'pseudonym'
+  | 'requestId'
+  | 'traceId'
+
+export interface EventRow {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  /** True for rows of the audit stream. */
+  readonly audit: boolean
+  /** One sentence for the reference page. */
+  readonly when: string
+  readonly fields: Readonly<Record<string, FieldKind>>
+}
+
+const request = { request_id: 'requestId' } as const
+const who = { ...request, subject: 'pseudonym', session: 'pseudonym' } as const
+
+/** The closed list of everything worth telling; logs, metrics, traces and the audit stream are readings of it. */
+export const eventTable = {
+  'process.started': {
+    level: 'info',
+    audit: false,
+    when: 'A process listens.',
+    fields: { mode: 'word', key_id: 'word', port: 'count' },
+  },
+  'process.stopping': { level: 'info', audit: false, when: 'A process was asked to stop.', fields: { signal: 'word' } },
+  'config.reloaded': {
+    level: 'info',
+    audit: true,
+    when: 'Keys or routes were read again.',
+    fields: { part: 'word', key_id: 'word' },
+  },
+  'config.rejected': {
+    level: 'error',
+    audit: true,
+    when: 'A changed file was refused; the old one stays in force.',
+    fields: { part: 'word', problems: 'count' },
+  },
+  'request.answered': {
+    level: 'debug',
+    audit: false,
+    when: 'Agent or proxy answered a request.',
+    fields: {
+      ...request,
+      side: 'word',
+      route: 'route',
+      method: 'word',
+      status: 'count',
+      duration_ms: 'milliseconds',
+      error_code: 'word',
+    },
+  },
+  'request.refused': {
+    level: 'info',
+    audit: true,
+    when: 'A request was refused before it reached a flow or an API.',
+    fields: { ...who, side: 'word', route: 'route', error_code: 'word', check: 'word' },
+  },
+  'login.started': {
+    level: 'info',
+    audit: true,
+    when: 'A login was started.',
+    fields: { ...request, step_up: 'flag', prompt: 'word' },
+  },
+  'login.completed': {
+    level: 'info',
+    audit: true,
+    when: 'A user signed in.',
+    fields: { ...who, step_up: 'flag', acr: 'word' },
+  },
+  'login.failed': {
+    level: 'warn',
+    audit: true,
+    when: 'A login ended without a session.',
+    fields: { ...request, error_code: 'word', check: 'word', provider_error: 'word' },
+  },
+  'session.refreshed': {
+    level: 'info',
+    audit: true,
+    when: 'Tokens were refreshed.',
+    fields: { ...who, generation: 'count', rotated: 'flag', joined: 'flag', activity: 'flag' },
+  },
+  'session.refresh_failed': {
+    level: 'warn',
+    audit: true,
+    when: 'A refresh failed.',
+    fields: { ...who, error_code: 'word', check: 'word', ends_session: 'flag', provider_error: 'word' },
+  },
+  'session.ended': { level: 'info', audit: true, when: 'A session ended.', fields: { ...who, cause: 'word' } },
+  'logout.completed': { level: 'info', audit: true, when: 'A user signed out.', fields: { ...who, revoked: 'flag' } },
+  'logout.backchannel': {
+    level: 'info',
+    audit: true,
+    when: 'A back-channel logout token was judged.',
+    fields: { ...request, accepted: 'flag', check: 'word' },
+  },
+  'cookie.unreadable': {
+    level: 'info',
+    audit: true,
+    when: 'A cookie could not be opened.',
+    fields: { ...request, cookie: 'word', reason: 'word', key_id: 'word' },
+  },
+  'cookie.opened': {
+    level: 'debug',
+    audit: false,
+    when: 'A cookie was opened; counted per key id.',
+    fields: { cookie: 'word', key_id: 'word', cached: 'flag' },
+  },
+  'provider.called': {
+    level: 'debug',
+    audit: false,
+    when: 'The authorization server was called.',
+    fields: { ...request, endpoint: 'word', status: 'count', duration_ms: 'milliseconds', outcome: 'word' },
+  },
+  'provider.unavailable': {
+    level: 'error',
+    audit: false,
+    when: 'The authorization server cannot be used.',
+    fields: { endpoint: 'word', reason: 'word' },
+  },
+  'provider.clock_skew': {
+    level: 'warn',
+    audit: false,
+    when: 'Its clock and ours differ.',
+    fields: { skew_seconds: 'seconds' },
+  },
+  'upstream.called': {
+    level: 'debug',
+    audit: false,
+    when: 'An API was called.',
+    fields: {
+      ...request,
+      route: 'route',
+      status: 'count',
+      duration_ms: 'milliseconds',
+      outcome: 'word',
+      retried: 'flag',
+    },
+  },
+  'credential.obtained': {
+    level: 'debug',
+    audit: false,
+    when: 'A token for an API was obtained or found in the cache.',
+    fields: { ...request, route: 'route', credential: 'word', cached: 'flag', outcome: 'word' },
+  },
+  'stream.closed': {
+    level: 'info',
+    audit: false,
+    when: 'A stream was closed by us.',
+    fields: { ...request, route: 'route', cause: 'word' },
+  },
+  'store.unavailable': {
+    level: 'error',
+    audit: false,
+    when: 'The shared store cannot be reached.',
+    fields: { operation: 'word' },
+  },
+  'store.available': { level: 'info', audit: false, when: 'The shared store is back.', fields: {} },
+  'internal.failed': {
+    level: 'error',
+    audit: false,
+    when: 'Something unexpected happened.',
+    fields: { ...request, where: 'word', error_name: 'word' },
+  },
+} as const satisfies Record<string, EventRow>
+
+export type EventName = keyof typeof eventTable
+
+type Value<K> = K extends 'flag' ? boolean : K extends 'count' | 'seconds' | 'milliseconds' ? number : string
+
+/** The fields of one event, each optional: what is not known is left out. */
+export type EventFields<N extends EventName> = {
+  readonly [F in keyof (typeof eventTable)[N]['fields']]?: Value<(typeof eventTable)[N]['fields'][F]> | undefined
+}
+
+/** Told of everything worth telling; must never throw and never wait. */
+export interface Observe {
+  emit<N extends EventName>(name: N, fields: EventFields<N>): void
+}

@@ -1,0 +1,52 @@
+/**
+ * What no cookie can do alone: the port that memory and Valkey implement.
+ *
+ * Keys are hashes made by the caller; values are opaque (a sealed successor, a tombstone). No token is ever stored in
+ * the clear.
+ */
+export interface Store {
+  /**
+   * Takes the lock `key` for at most `holdMs`; `undefined` when somebody else holds it.
+   *
+   * Throws StoreUnavailable when the shared store cannot be reached.
+   */
+  acquire(key: string, holdMs: number): Promise<Lock | undefined>
+  /** The value kept under `key`, or undefined. */
+  get(key: string): Promise<string | undefined>
+  /** Keeps `value` for `ttlSeconds`. */
+  put(key: string, value: string, ttlSeconds: number): Promise<void>
+  /** Adds to the counter `key` and answers the new count; the counter disappears `ttlSeconds` after its first use. */
+  count(key: string, ttlSeconds: number): Promise<number>
+  /** Marks a session, or all sessions of a subject older than `notBefore`, as ended on every replica. */
+  end(entry: EndedEntry): Promise<void>
+  /** True when the session was ended; answers from local memory, which pushes keep current, so it costs no round trip. */
+  hasEnded(session: SessionKey): boolean
+  /** False while the shared store cannot be reached. */
+  readonly available: boolean
+  close(): Promise<void>
+}
+
+export interface Lock {
+  release(): Promise<void>
+}
+
+/** The three names under which a session can be ended. */
+export interface SessionKey {
+  /** Our own session id. */
+  readonly sessionId: string
+  readonly subject?: string
+  /** The `sid` claim of the authorization server, if the ID token had one. */
+  readonly providerSessionId?: string
+  /** When the user signed in, seconds since 1970. */
+  readonly createdAt: number
+}
+
+export type EndedEntry =
+  | { readonly kind: 'session'; readonly sessionId: string; readonly ttlSeconds: number }
+  | { readonly kind: 'provider-session'; readonly providerSessionId: string; readonly ttlSeconds: number }
+  | { readonly kind: 'subject'; readonly subject: string; readonly notBefore: number; readonly ttlSeconds: number }
+
+/** The shared store cannot be reached; each use has its own documented fallback. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable'
+}

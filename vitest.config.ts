@@ -1,0 +1,34 @@
+import { defineConfig } from 'vitest/config'
+
+/** Suites that need a browser, a gateway or minutes of load are projects of their own, so `npm test` stays short. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/{shared,oauth-agent,oauth-proxy,spa-client,attacks,house}/**/*.test.ts'],
+        },
+      },
+      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 600_000, fileParallelism: false } },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          testTimeout: 240_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'gateways',
+          include: ['test/gateways/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
