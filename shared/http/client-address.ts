@@ -1,0 +1,73 @@
+import ipaddr from 'ipaddr.js'
+
+/** True for an address inside the listed ranges. */
+export type AddressMatcher = (address: string) => boolean
+
+const nobody: AddressMatcher = () => false
+
+/**
+ * A matcher for CIDR ranges or single addresses; an empty list matches nobody.
+ *
+ * Throws RangeError for text that is no range, and for /0, which would believe everybody (H06).
+ */
+export function createAddressMatcher(ranges: readonly string[]): AddressMatcher {
+  if (ranges.length === 0) return nobody
+  const parsed = ranges.map(parseRange)
+  return (address) => {
+    const candidate = parseAddress(address)
+    return (
+      candidate !== undefined &&
+      parsed.some(([network, bits]) => network.kind() === candidate.kind() && candidate.match(network, bits))
+    )
+  }
+}
+
+/**
+ * The address of the client in canonical text: the socket's peer, or, behind trusted hops, the last address that no
+ * trusted hop vouches for.
+ *
+ * X-Forwarded-For is read from the right, because everything left of the first untrusted hop was written by it.
+ */
+export function clientAddress(
+  peer: string | undefined,
+  forwardedFor: string | undefined,
+  trusted: AddressMatcher,
+): string {
+  let address = canonicalAddress(peer ?? '')
+  if (trusted === nobody || forwardedFor === undefined) return address
+  const hops = forwardedFor.split(',')
+  while (hops.length > 0 && trusted(address)) {
+    const next = parseAddress(hops.pop()?.trim() ?? '')
+    if (next === undefined) break
+    address = next.toString()
+  }
+  return address
+}
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6
+
+function canonicalAddress(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice(7) : address
+}
+
+function parseRange(range: string): readonly [Address, number] {
+  const slash = range.indexOf('/')
+  const address = parseAddress(slash === -1 ? range : range.slice(0, slash))
+  if (address === undefined) throw new RangeError('not an address range')
+  const width = address.kind() === 'ipv4' ? 32 : 128
+  const bits = slash === -1 ? width : parsePrefixLength(range.slice(slash + 1))
+  if (bits === 0) throw new RangeError('a range of /0 would trust everybody')
+  if (bits > width) throw new RangeError('a prefix longer than the address')
+  return [address, bits]
+}
+
+function parsePrefixLength(text: string): number {
+  if (!/^(?:0|[1-9][0-9]{0,2})$/.test(text)) throw new RangeError('not a prefix length')
+  return Number(text)
+}
+
+/** IPv4 in IPv6 clothes is IPv4; short forms such as 127.1 are refused because readers differ. */
+function parseAddress(text: string): Address | undefined {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text)
+  return ipaddr.IPv6.isValid(text) ? ipaddr.process(text) : undefined
+}
