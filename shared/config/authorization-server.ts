@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { httpsUrl, milliseconds, seconds, secret } from './values.ts'
+import { filePath, httpsUrl, milliseconds, seconds, secret } from './values.ts'
 
 export const authorizationServerSettings = z.strictObject({
   issuer: httpsUrl.meta({
@@ -29,8 +29,7 @@ export const authorizationServerSettings = z.strictObject({
   jwks_max_age_seconds: seconds.default(600).meta({
     description: 'Age at which the key set is fetched again; an older copy is used while that fails.',
   }),
-  ca_file: z
-    .string()
+  ca_file: filePath
     .optional()
     .meta({ description: 'PEM file of certificate authorities to trust instead of the system ones.' }),
   require_issuer_in_response: z.enum(['metadata', 'always']).default('metadata').meta({
@@ -43,10 +42,10 @@ export const authorizationServerSettings = z.strictObject({
 
 const clientId = z.string().min(1).max(512)
 const privateKeyJwt = {
-  private_key_file: z.string().meta({ description: 'PEM file with a PKCS #8 private key.' }),
+  private_key_file: filePath.meta({ description: 'PEM file with a PKCS #8 private key.' }),
   key_id: z.string().optional().meta({ description: 'kid of the key; the RFC 7638 thumbprint if absent.' }),
   algorithm: z.enum(['ES256', 'PS256', 'EdDSA', 'RS256']).default('ES256'),
-  next_private_key_file: z.string().optional().meta({
+  next_private_key_file: filePath.optional().meta({
     description: 'Key published beside the present one so that it can take over without a gap.',
   }),
   typed_assertion: z.boolean().default(true).meta({
@@ -54,8 +53,8 @@ const privateKeyJwt = {
   }),
 }
 const certificate = {
-  certificate_file: z.string().meta({ description: 'PEM file with the client certificate chain.' }),
-  private_key_file: z.string().meta({ description: 'PEM file with the private key of the certificate.' }),
+  certificate_file: filePath.meta({ description: 'PEM file with the client certificate chain.' }),
+  private_key_file: filePath.meta({ description: 'PEM file with the private key of the certificate.' }),
 }
 
 /** Who we are at the authorization server; always a confidential client (RFC 10017 §6.1.3.1). */

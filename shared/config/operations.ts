@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { listen, seconds, secret } from './values.ts'
+import { filePath, listen, seconds, secret } from './values.ts'
 
 export const storeSettings = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('memory') }),
@@ -34,7 +34,7 @@ export const operationsSettings = z.strictObject({
 
 export const observabilitySettings = z.strictObject({
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
-  audit_file: z.string().optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
+  audit_file: filePath.optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
   metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
   otlp_endpoint: z.string().optional().meta({ description: 'OTLP/HTTP endpoint for traces; none if absent.' }),
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { headerName, httpsUrl, listen, milliseconds, ownPath, scope, seconds, secret } from './values.ts'
+import { filePath, headerName, httpsUrl, listen, milliseconds, ownPath, scope, seconds, secret } from './values.ts'
 
 const credential = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('user') }).meta({ description: "The user's access token." }),
@@ -89,11 +89,9 @@ export const routeSettings = z.strictObject({
   max_body_bytes: z.number().int().positive().default(10_485_760).meta({ description: 'Longest request body.' }),
   connect_timeout_ms: milliseconds.default(3000),
   response_timeout_ms: milliseconds.default(30_000).meta({ description: 'Longest wait for the head of the answer.' }),
-  idle_timeout_ms: milliseconds
-    .default(60_000)
-    .meta({
-      description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
-    }),
+  idle_timeout_ms: milliseconds.default(60_000).meta({
+    description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
+  }),
   stream_idle_timeout_ms: milliseconds
     .default(3_600_000)
     .meta({ description: 'Longest silence of an event stream or WebSocket.' }),
@@ -114,9 +112,9 @@ export const routeSettings = z.strictObject({
     description:
       'protected_network states that a service mesh or the like protects the link, and allows http: (RFC 9700 §4.13).',
   }),
-  ca_file: z.string().optional().meta({ description: 'PEM file of certificate authorities for this API.' }),
-  client_certificate_file: z.string().optional(),
-  client_private_key_file: z.string().optional(),
+  ca_file: filePath.optional().meta({ description: 'PEM file of certificate authorities for this API.' }),
+  client_certificate_file: filePath.optional(),
+  client_private_key_file: filePath.optional(),
 })
 
 export const proxySettings = z.strictObject({

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { seconds } from './values.ts'
+import { filePath, seconds } from './values.ts'
 
 export const sessionSettings = z.strictObject({
   profile: z.enum(['custom', 'aal1', 'aal2', 'aal3']).default('custom').meta({
@@ -49,10 +49,8 @@ export const cookieSettings = z.strictObject({
 })
 
 export const keySettings = z.strictObject({
-  file: z
-    .string()
-    .meta({
-      description: 'Key ring made by `token-handler keys generate`; read again when it changes.',
-      examples: ['/run/secrets/token-handler-keys.json'],
-    }),
+  file: filePath.meta({
+    description: 'Key ring made by `token-handler keys generate`; read again when it changes.',
+    examples: ['/run/secrets/token-handler-keys.json'],
+  }),
 })

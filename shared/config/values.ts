@@ -27,6 +27,10 @@ export const secret = z
   .string()
   .min(1)
   .transform((text) => new Secret(text))
+  .meta({ secret: true })
+
+/** A path of a file, taken from the folder of the settings file if it is relative. */
+export const filePath = z.string().min(1).meta({ file: true })
 
 /** RFC 6749 §3.3 scope tokens, space-separated. */
 export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/, {

@@ -1,0 +1,117 @@
+import { z } from 'zod'
+import { type PathPart, type Problem, pathText } from './problem.ts'
+import { nearest } from './suggest.ts'
+import { coreOf, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
+
+/**
+ * Says in plain words what the schema found.
+ *
+ * `raw` is the tree before variables were filled in: only that is quoted, so that no variable's content is ever shown.
+ */
+export function explain(
+  schema: z.ZodObject,
+  raw: unknown,
+  value: unknown,
+  issues: readonly z.core.$ZodIssue[],
+): Problem[] {
+  return issues.flatMap((issue) => {
+    const path = issue.path.map((part): PathPart => (typeof part === 'number' ? part : String(part)))
+    if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(schema, value, path, key))
+    const setting = schemaAt(schema, value, path)
+    const given = valueAt(value, path)
+    if (given === undefined) return [missing(setting, path, issue)]
+    const problem = `${expectation(issue)}${quote(setting, valueAt(raw, path))}`
+    return [{ path: pathText(path), problem, remedy: remedyFor(setting, issue, given) }]
+  })
+}
+
+function missing(setting: z.core.$ZodType | undefined, path: readonly PathPart[], issue: z.core.$ZodIssue): Problem {
+  const choices = choicesOf(issue).length > 0 ? ` One of: ${list(choicesOf(issue))}.` : ''
+  const file = setting !== undefined && isSecret(setting) ? ` Or name a file with ${String(path.at(-1))}_file.` : ''
+  return { path: pathText(path), problem: 'is missing', remedy: `Add it.${about(setting)}${choices}${file}` }
+}
+
+function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart[], key: string): Problem {
+  const object = schemaAt(schema, value, path)
+  const known = object === undefined ? [] : Object.keys(objectFor(object, valueAt(value, path))?.shape ?? {})
+  const near = nearest(key, known)
+  const candidates = near === undefined ? placesOf(schema, key) : [near]
+  const remedy =
+    candidates.length > 0 ? `Did you mean ${candidates.join(' or ')}?` : `Remove it. Known here: ${known.join(', ')}.`
+  return { path: pathText([...path, key]), problem: 'is not a setting', remedy }
+}
+
+/** Paths at which a setting of this name exists, for keys that were written at the wrong level. */
+function placesOf(schema: z.ZodObject, key: string): string[] {
+  return Object.entries(schema.shape).flatMap(([name, field]) => {
+    const core = coreOf(field)
+    return core instanceof z.ZodObject && key in core.shape ? [`${name}.${key}`] : []
+  })
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  const choices = choicesOf(issue)
+  if (choices.length > 0) return `must be ${choices.length > 1 ? 'one of ' : ''}${list(choices)}`
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${typeWords[issue.expected] ?? issue.expected}`
+    case 'invalid_union':
+      return unionExpectation(issue.errors.flat())
+    case 'too_small':
+      if (issue.origin !== 'number') return 'must not be empty'
+      return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`
+    case 'too_big':
+      return issue.origin === 'number' ? `must be at most ${issue.maximum}` : `is longer than ${issue.maximum}`
+    case 'invalid_format':
+      return issue.message.startsWith('must') ? issue.message : 'is not written as this setting demands'
+    default:
+      return issue.message
+  }
+}
+
+const typeWords: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a section',
+  record: 'a section',
+}
+
+/** Of the branches of a union, what the closest one wanted, or all the kinds it would take. */
+function unionExpectation(branches: readonly z.core.$ZodIssue[]): string {
+  const closest = branches.find((entry) => entry.path.length > 0 || entry.code !== 'invalid_type')
+  if (closest !== undefined) return expectation(closest)
+  return `must be ${[...new Set(branches.map((entry) => expectation(entry).replace(/^must be /, '')))].join(' or ')}`
+}
+
+/** The words a setting accepts, where it accepts only certain words. */
+function choicesOf(issue: z.core.$ZodIssue): readonly unknown[] {
+  if (issue.code === 'invalid_value') return issue.values
+  return issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options) ? issue.options : []
+}
+
+function list(values: readonly unknown[]): string {
+  return values.map(String).join(', ')
+}
+
+/** Numbers, flags and short plain texts are quoted; secrets, and whatever may hold a password, are not. */
+function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
+  if (setting === undefined || isSecret(setting)) return ''
+  if (typeof raw === 'number' || typeof raw === 'boolean') return `, not ${raw}`
+  if (typeof raw !== 'string' || raw.length > 100 || raw.includes('@')) return ''
+  return `, not ${JSON.stringify(raw)}`
+}
+
+function remedyFor(setting: z.core.$ZodType | undefined, issue: z.core.$ZodIssue, given: unknown): string {
+  const near = typeof given === 'string' ? nearest(given, choicesOf(issue).map(String)) : undefined
+  return near === undefined ? `Change it.${about(setting)}` : `Did you mean ${near}?`
+}
+
+function about(setting: z.core.$ZodType | undefined): string {
+  if (setting === undefined) return ''
+  const { description, examples } = metaOf(setting)
+  const example = Array.isArray(examples) && examples.length > 0 ? ` Example: ${String(examples[0])}` : ''
+  return `${description === undefined ? '' : ` ${description}`}${example}`
+}

@@ -1,0 +1,130 @@
+import { dirname, resolve } from 'node:path'
+import { z } from 'zod'
+import { type PathPart, type Problem, pathText } from './problem.ts'
+import { coreOf, isRecord, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
+
+/** Where values that are not written in the file come from. */
+export interface Sources {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The text of a file; throws if it cannot be read. */
+  readonly readFile: (path: string) => string
+  /** Path of the settings file; relative paths in it start at its folder. */
+  readonly file?: string
+}
+
+/** A settings tree whose variables and secret files have been filled in. */
+export interface Prepared {
+  readonly value: unknown
+  readonly problems: readonly Problem[]
+}
+
+/**
+ * Fills in `${NAME}` and `<secret>_file` before the schema is applied.
+ *
+ * Variables are put into the parsed tree, never into the text, so their content cannot become structure.
+ */
+export function prepare(schema: z.core.$ZodType, raw: unknown, sources: Sources): Prepared {
+  const problems: Problem[] = []
+  const value = fill(schema, raw, [], { ...sources, problems })
+  return { value, problems }
+}
+
+interface Run extends Sources {
+  readonly problems: Problem[]
+}
+
+function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly PathPart[], run: Run): unknown {
+  if (typeof raw === 'string') return fillText(schema, raw, path, run)
+  if (Array.isArray(raw)) {
+    const item = schema === undefined ? undefined : itemSchema(schema)
+    return raw.map((entry, index) => fill(item, entry, [...path, index], run))
+  }
+  if (!isRecord(raw)) return raw
+  const object = schema === undefined ? undefined : objectFor(schema, raw)
+  const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {
+    const secretName = key.replace(/_file$/, '')
+    const field = object?.shape[secretName]
+    if (object !== undefined && !(key in object.shape) && field !== undefined && isSecret(field)) {
+      return [secretName, readSecret(raw, key, secretName, path, run)]
+    }
+    return [key, fill(object?.shape[key], entry, [...path, key], run)]
+  })
+  return Object.fromEntries(entries)
+}
+
+function readSecret(
+  raw: Record<string, unknown>,
+  key: string,
+  secretName: string,
+  path: readonly PathPart[],
+  run: Run,
+): unknown {
+  const place = pathText([...path, key])
+  if (Object.hasOwn(raw, secretName)) {
+    run.problems.push({
+      path: place,
+      problem: `stands beside ${secretName}, so it is not clear which one counts`,
+      remedy: `Keep one of ${secretName} and ${key}.`,
+    })
+  }
+  const name = fill(undefined, raw[key], [...path, key], run)
+  if (typeof name !== 'string') return undefined
+  try {
+    const text = run.readFile(resolvePath(name, run)).replace(/\r?\n$/, '')
+    if (text !== '') return text
+    run.problems.push({ path: place, problem: 'names an empty file', remedy: 'Write the secret into the file.' })
+  } catch {
+    run.problems.push({
+      path: place,
+      problem: 'names a file that cannot be read',
+      remedy: `Check that ${name} exists and that this user may read it.`,
+    })
+  }
+  return undefined
+}
+
+function fillText(
+  schema: z.core.$ZodType | undefined,
+  raw: string,
+  path: readonly PathPart[],
+  run: Run,
+): string | number | boolean | undefined {
+  let complete = true
+  const text = raw.replace(/\$\$\{|\$\{([^}]*)\}?/g, (match, name: string | undefined) => {
+    if (match === '$${') return '${'
+    const problem = variableProblem(match, name ?? '', run.env)
+    if (problem === undefined) return run.env[name ?? ''] ?? ''
+    run.problems.push({ path: pathText(path), ...problem })
+    complete = false
+    return ''
+  })
+  if (!complete) return undefined
+  if (schema === undefined) return text
+  const core = coreOf(schema)
+  if (text !== raw && core instanceof z.ZodNumber && /^\d{1,15}$/.test(text)) return Number(text)
+  if (text !== raw && core instanceof z.ZodBoolean && /^(?:true|false)$/.test(text)) return text === 'true'
+  return metaOf(schema)['file'] === true ? resolvePath(text, run) : text
+}
+
+/** An empty variable counts as missing: an unset secret in a deployment template arrives as the empty text. */
+function variableProblem(
+  match: string,
+  name: string,
+  env: Sources['env'],
+): Pick<Problem, 'problem' | 'remedy'> | undefined {
+  if (!match.endsWith('}') || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+    return {
+      problem: 'has a variable that cannot be read',
+      remedy: `Write \${NAME}, or $\${ for the characters themselves.`,
+    }
+  }
+  if (env[name] !== undefined && env[name] !== '') return undefined
+  return {
+    problem: `needs the environment variable ${name}, which is ${env[name] === '' ? 'empty' : 'not set'}`,
+    remedy: `Set ${name}, or write the value here.`,
+  }
+}
+
+function resolvePath(path: string, { file }: Sources): string {
+  return file === undefined ? path : resolve(dirname(file), path)
+}

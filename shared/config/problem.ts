@@ -1,0 +1,39 @@
+/** One thing that is wrong with the settings, said so that it can be put right without reading code. */
+export interface Problem {
+  /** Where: `proxy.routes[0].upstream`; empty for the file as a whole. */
+  readonly path: string
+  /** What is wrong; a value is quoted only where it cannot be a secret. */
+  readonly problem: string
+  /** What to do about it. */
+  readonly remedy: string
+  /** Line in the settings file, counted from 1, where it is known. */
+  readonly line?: number
+}
+
+/** The settings cannot be used; holds every problem that was found, not just the first. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(problemText).join('\n'))
+    this.problems = problems
+  }
+}
+
+/** A problem as two lines of text. */
+export function problemText({ path, problem, remedy, line }: Problem): string {
+  const place = [path, line === undefined ? '' : `(line ${line})`].filter((part) => part !== '').join(' ')
+  return `${place === '' ? '' : `${place}: `}${problem}\n    ${remedy}`
+}
+
+export type PathPart = string | number
+
+/** `['proxy', 'routes', 0, 'path']` becomes `proxy.routes[0].path`. */
+export function pathText(path: readonly PathPart[]): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === 'number') return `${text}[${part}]`
+    const key = /^[\w-]+$/.test(part) ? part : JSON.stringify(part)
+    return text === '' ? key : `${text}.${key}`
+  }, '')
+}

@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import { camelKey } from './camel-case.ts'
+
+/** What stands behind defaults, optional marks and transforms: the part that says which shape a value has. */
+export function coreOf(schema: z.core.$ZodType): z.core.$ZodType {
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
+    return coreOf(schema.unwrap())
+  }
+  return schema instanceof z.ZodPipe ? coreOf(schema.in) : schema
+}
+
+/** The description and marks of a setting, wherever in the chain of wrappers they were written. */
+export function metaOf(schema: z.core.$ZodType): z.core.GlobalMeta {
+  const own = z.globalRegistry.get(schema) ?? {}
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
+    return { ...metaOf(schema.unwrap()), ...own }
+  }
+  return own
+}
+
+/** True for a setting whose value must never be shown. */
+export function isSecret(schema: z.core.$ZodType): boolean {
+  return metaOf(schema)['secret'] === true
+}
+
+/** The branch of a discriminated union that `value` names, an object schema as it is, else undefined. */
+export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject | undefined {
+  const core = coreOf(schema)
+  if (core instanceof z.ZodObject) return core
+  if (!(core instanceof z.ZodDiscriminatedUnion) || !isRecord(value)) return undefined
+  const chosen = value[core.def.discriminator]
+  return core.options
+    .map((option) => coreOf(option))
+    .find(
+      (option): option is z.ZodObject =>
+        option instanceof z.ZodObject && accepts(option.shape[core.def.discriminator], chosen),
+    )
+}
+
+function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
+  return schema !== undefined && z.core.safeParse(schema, value).success
+}
+
+/** The schema of the items of a list; undefined where the value is not meant to be a list. */
+export function itemSchema(schema: z.core.$ZodType): z.core.$ZodType | undefined {
+  const core = coreOf(schema)
+  if (core instanceof z.ZodArray) return core.element
+  if (core instanceof z.ZodUnion && !(core instanceof z.ZodDiscriminatedUnion)) {
+    return core.options.map((option) => itemSchema(option)).find((item) => item !== undefined)
+  }
+  return undefined
+}
+
+/** The schema at `path`, following the branches that `value` names. */
+export function schemaAt(
+  schema: z.core.$ZodType,
+  value: unknown,
+  path: readonly PropertyKey[],
+): z.core.$ZodType | undefined {
+  const [head, ...rest] = path
+  if (head === undefined) return schema
+  const child = typeof head === 'number' ? itemSchema(schema) : objectFor(schema, value)?.shape[String(head)]
+  return child === undefined ? undefined : schemaAt(child, childOf(value, head), rest)
+}
+
+/** The value at `path`, or undefined. */
+export function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce(childOf, value)
+}
+
+function childOf(value: unknown, key: PropertyKey): unknown {
+  if (Array.isArray(value)) return value[Number(key)]
+  return isRecord(value) && Object.hasOwn(value, key) ? value[String(key)] : undefined
+}
+
+/** Settings as the code sees them: keys of settings in camelCase, keys of records and open objects as they were written. */
+export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
+  const item = itemSchema(schema)
+  if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toCamelCase(item, entry))
+  const object = objectFor(schema, value)
+  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, entry]) => {
+      const field = object.shape[key]
+      return [camelKey(key), field === undefined ? entry : toCamelCase(field, entry)]
+    }),
+  )
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
