@@ -1,0 +1,100 @@
+import type { Config } from '../config/schema.ts'
+import type { SealSlot } from '../crypto/seal.ts'
+
+/** One cookie: everything about it that is not its content. */
+export interface CookieRow extends SealSlot {
+  readonly path: string
+  readonly sameSite: 'Strict' | 'Lax' | 'None'
+  /** How many cookies the value may be spread over. */
+  readonly maxChunks: number
+}
+
+/** The settings that shape cookies. */
+export type CookieSettings = Pick<Config, 'cookies'> & {
+  readonly agent: Pick<Config['agent'], 'path'>
+  readonly login: Pick<Config['login'], 'attemptSeconds' | 'maxAttempts' | 'navigation'>
+}
+
+/** Every cookie of an installation by what it holds. */
+export interface Catalogue {
+  readonly access: CookieRow
+  readonly refresh: CookieRow
+  readonly identity: CookieRow
+  /** The cookie of one attempt to sign in; ids are 22 base64url characters. */
+  login(id: string): CookieRow
+  /** What precedes the id in the name of a login cookie. */
+  readonly loginPrefix: string
+  /** Names that begin so belong to this installation and reach no API, whatever follows. */
+  readonly ownPrefixes: readonly string[]
+}
+
+/** Browsers take this name only with Secure, HttpOnly, Path=/ and no Domain; no sibling host and no script can write it (CK-5). */
+const hostPrefix = '__Host-Http-'
+/** As above, but with a path of its own: kept off API calls, at the price of the host lock (CK-16). */
+const pathPrefix = '__Http-'
+
+/** Names and attributes of all cookies under the given settings. */
+export function createCatalogue({ cookies, agent, login }: CookieSettings): Catalogue {
+  const scoped = cookies.refreshPath === 'agent'
+  const host = `${hostPrefix}${cookies.prefix}-`
+  const agentOnly = `${scoped ? pathPrefix : hostPrefix}${cookies.prefix}-`
+  const agentPath = scoped ? agent.path : '/'
+  const loginPrefix = `${host}login-`
+  // A form posted from the authorization server carries neither Strict nor Lax cookies (CK-10).
+  const crossSitePost = login.navigation.enabled && login.navigation.responseMode === 'form_post'
+
+  return {
+    access: { name: `${host}at`, purpose: 'access', path: '/', sameSite: 'Strict', maxChunks: 9 },
+    refresh: { name: `${agentOnly}rt`, purpose: 'refresh', path: agentPath, sameSite: 'Strict', maxChunks: 9 },
+    identity: { name: `${agentOnly}id`, purpose: 'identity', path: agentPath, sameSite: 'Strict', maxChunks: 9 },
+    login: (id) => ({
+      name: `${loginPrefix}${id}`,
+      purpose: 'login',
+      path: '/',
+      sameSite: crossSitePost ? 'None' : 'Lax',
+      maxChunks: 1,
+    }),
+    loginPrefix,
+    ownPrefixes: [host, `${pathPrefix}${cookies.prefix}-`],
+  }
+}
+
+/** A row of the reference page of cookies. */
+export interface DescribedCookie {
+  readonly name: string
+  readonly holds: string
+  readonly openedBy: string
+  readonly attributes: string
+  readonly lifetime: string
+  readonly cleared: string
+}
+
+/** The rows of the reference page under the given settings. */
+export function describeCookies(settings: CookieSettings): readonly DescribedCookie[] {
+  const catalogue = createCatalogue(settings)
+  const session = 'until the session ends at the latest (session.absolute_seconds)'
+  const signOut = 'at sign-out, and when the session ends'
+  return [
+    describe(catalogue.access, 'The access token and facts of the session.', 'proxy and agent', session, signOut),
+    describe(catalogue.refresh, 'The refresh token.', 'agent', session, signOut),
+    describe(
+      catalogue.identity,
+      'Claims that the SPA may see; the ID token if cookies.id_token_hint is on.',
+      'agent',
+      session,
+      signOut,
+    ),
+    describe(
+      catalogue.login('<id>'),
+      'One attempt to sign in: state, nonce, code verifier.',
+      'agent',
+      'login.attempt_seconds',
+      'when the attempt ends, or when more than login.max_attempts are open',
+    ),
+  ]
+}
+
+function describe(row: CookieRow, holds: string, openedBy: string, lifetime: string, cleared: string): DescribedCookie {
+  const attributes = `Path=${row.path}; Secure; HttpOnly; SameSite=${row.sameSite}`
+  return { name: row.name, holds, openedBy, attributes, lifetime, cleared }
+}

@@ -1,0 +1,94 @@
+import type { KeyObject } from 'node:crypto'
+import { type KeyEntries, type KeyEntry, parseKeyRingFile } from './key-ring-file.ts'
+import {
+  type MacPurpose,
+  type Purpose,
+  type SealPurpose,
+  derivePurposeKey,
+  purposes,
+  sealPurposes,
+} from './purpose-keys.ts'
+import { type XaesKey, createXaesKey } from './xaes.ts'
+
+export interface SealingKey {
+  readonly keyId: string
+  readonly key: XaesKey
+}
+
+/** Keys ready for use: the first seals, all open. */
+export interface KeyRing {
+  /** Id of the key that seals. */
+  readonly primaryKeyId: string
+  keyIds(): readonly string[]
+  /** False when the ring was derived for a process that has no business with `purpose` (EN-9). */
+  canSeal(purpose: Purpose): boolean
+  /** Throws Error when the ring has no key for `purpose`; processes check that at start. */
+  sealingKey(purpose: SealPurpose): SealingKey
+  /** The key named by a sealed value, or undefined; keys are never tried in turn, since GCM does not commit to a key. */
+  openingKey(purpose: SealPurpose, keyId: string): XaesKey | undefined
+  /** All keys for codes of `purpose`: the first makes, all verify. */
+  macKeys(purpose: MacPurpose): readonly KeyObject[]
+}
+
+/** The ring in force at this moment; a reload replaces it as a whole. */
+export interface KeySource {
+  current(): KeyRing
+}
+
+/** A ring that never changes. */
+export function fixedKeys(ring: KeyRing): KeySource {
+  return { current: () => ring }
+}
+
+/** Reads a key ring file; throws ConfigError with every problem found. */
+export function parseKeyRing(text: string): KeyRing {
+  return createKeyRing(parseKeyRingFile(text))
+}
+
+/** Derives what each purpose needs; throws RangeError for an empty list. */
+export function createKeyRing(entries: KeyEntries): KeyRing {
+  const [primary] = entries
+  if (primary === undefined) throw new RangeError('a key ring has at least one key')
+  const keysOf = new Map(
+    purposes.map((purpose) => [purpose, entries.flatMap((entry) => purposeKey(entry, purpose) ?? [])]),
+  )
+  const ciphers = new Map(
+    sealPurposes.map((purpose) => [
+      purpose,
+      new Map(
+        entries.flatMap((entry) => {
+          const key = purposeKey(entry, purpose)
+          return key === undefined ? [] : [[entry.id, createXaesKey(key)] as const]
+        }),
+      ),
+    ]),
+  )
+  const ids = entries.map(({ id }) => id)
+
+  return {
+    primaryKeyId: primary.id,
+    keyIds: () => ids,
+    canSeal: (purpose) => purposeKey(primary, purpose) !== undefined,
+    sealingKey(purpose) {
+      const key = ciphers.get(purpose)?.get(primary.id)
+      if (key === undefined) throw new Error(`the key ring has no key for ${purpose}`)
+      return { keyId: primary.id, key }
+    },
+    openingKey: (purpose, keyId) => ciphers.get(purpose)?.get(keyId),
+    macKeys: (purpose) => keysOf.get(purpose) ?? [],
+  }
+}
+
+/** Purposes that a process needs and its ring cannot serve; not empty means that it was given the wrong file. */
+export function missingPurposes(ring: KeyRing, needed: readonly Purpose[]): readonly Purpose[] {
+  return needed.filter((purpose) => !ring.canSeal(purpose))
+}
+
+/** What an agent needs of its ring. */
+export const agentPurposes: readonly Purpose[] = purposes
+/** What a proxy needs of its ring, and all it should be given. */
+export const proxyPurposes: readonly Purpose[] = ['access', 'csrf', 'pseudonym']
+
+function purposeKey({ material }: KeyEntry, purpose: Purpose): KeyObject | undefined {
+  return material.kind === 'master' ? derivePurposeKey(material.master, purpose) : material.purposeKeys[purpose]
+}

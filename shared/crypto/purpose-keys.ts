@@ -1,0 +1,22 @@
+import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+
+/** Keys that seal cookies, one for each kind of content. */
+export const sealPurposes = ['access', 'refresh', 'identity', 'login'] as const
+/** Keys that make message authentication codes. */
+export const macPurposes = ['csrf', 'pseudonym'] as const
+/** What a key may be used for; no key serves two of them. */
+export const purposes = [...sealPurposes, ...macPurposes] as const
+
+export type SealPurpose = (typeof sealPurposes)[number]
+export type MacPurpose = (typeof macPurposes)[number]
+export type Purpose = (typeof purposes)[number]
+
+/** The key of one purpose: HKDF-SHA-256 (RFC 5869) of the master key, no salt, info `token-handler/1/<purpose>`. */
+export function derivePurposeKey(master: KeyObject, purpose: Purpose): KeyObject {
+  return createSecretKey(Buffer.from(hkdfSync('sha256', master, '', `token-handler/1/${purpose}`, 32)))
+}
+
+/** The id of a master key, 8 hex characters that say nothing about the key; equal keys have equal ids. */
+export function deriveKeyId(master: KeyObject): string {
+  return Buffer.from(hkdfSync('sha256', master, '', 'token-handler/1/key-id', 4)).toString('hex')
+}
