@@ -45,6 +45,13 @@ export const errorTable = {
     'Send application/x-www-form-urlencoded or application/json.',
   ),
   payload_too_large: row(413, 'info', 'The body is too large.', 'Send less, or raise the limit of the route.'),
+  request_header_too_large: row(
+    431,
+    'warn',
+    'The header of the request is too large.',
+    'Clear the cookies of this site; the whole header must stay below 16 KiB.',
+  ),
+  request_timeout: row(408, 'info', 'The request took too long to arrive.', 'Send it again, without pauses.'),
   expectation_failed: row(417, 'info', 'The expectation cannot be met.', 'Send Expect: 100-continue or none.'),
   framing_not_supported: row(
     501,

@@ -2,7 +2,7 @@
  * Kinds of values an event may carry. None of them can hold a token: words are at most 40 characters of a small
  * alphabet, everything else is a number, a flag or a value this software made itself.
  */
-type FieldKind =
+export type FieldKind =
   | 'word'
   | 'count'
   | 'seconds'
@@ -163,7 +163,7 @@ export const eventTable = {
     level: 'error',
     audit: false,
     when: 'The shared store cannot be reached.',
-    fields: { operation: 'word' },
+    fields: { operation: 'word', reason: 'word' },
   },
   'store.available': { level: 'info', audit: false, when: 'The shared store is back.', fields: {} },
   'internal.failed': {

@@ -1,0 +1,174 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../clock.ts'
+import { TokenHandlerError } from '../errors.ts'
+import type { Observe } from '../observe/events.ts'
+import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
+import { parserRefusal } from './parser-refusal.ts'
+import { requestIdOf } from './request-id.ts'
+
+/** What agent and proxy offer to a server. */
+export interface HttpHandler {
+  /** Also called for `Expect: 100-continue`, before anything was answered: the handler decides whether the body may come. */
+  handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>
+  /** Takes over the socket of a protocol upgrade; without it upgrades are read as plain requests. */
+  upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>
+}
+
+export interface ServeParts {
+  readonly handler: HttpHandler
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly limits?: Partial<ServerLimits>
+  readonly clock: Pick<Clock, 'after'>
+  readonly observe: Observe
+  /** Told of every request before its handler; may set the trace headers that go on to an API. */
+  readonly begin?: (request: IncomingMessage) => void
+}
+
+export interface ServerLimits {
+  /** Longer than load balancers keep idle connections (60 to 75 s), so that it is never us who closes under a request (K02). */
+  readonly keepAliveMs: number
+  /** Longest time for a whole request head; slow senders are cut. */
+  readonly headersMs: number
+  /** Longest time for a whole request with its body. */
+  readonly requestMs: number
+  readonly maxHeaderBytes: number
+}
+
+export const defaultLimits: ServerLimits = {
+  keepAliveMs: 90_000,
+  headersMs: 15_000,
+  requestMs: 300_000,
+  maxHeaderBytes: 16_384,
+}
+
+export interface RunningServer {
+  readonly port: number
+  /** Takes no new connections and lets requests in flight finish; what still runs after `drainMs` is cut. */
+  stop(drainMs: number): Promise<void>
+}
+
+/** Starts an HTTP server; rejects with the error of `listen` (EADDRINUSE, EACCES, …). */
+export async function serve(parts: ServeParts): Promise<RunningServer> {
+  const limits = { ...defaultLimits, ...parts.limits }
+  const server = createServer({
+    // Said although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
+    insecureHTTPParser: false,
+    maxHeaderSize: limits.maxHeaderBytes,
+    keepAliveTimeout: limits.keepAliveMs,
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    // A missing Host is refused by the request gate, in our own words.
+    requireHostHeader: false,
+  })
+  const sockets = new Set<Socket>()
+  const inFlight = new Set<ServerResponse>()
+  let stopping = false
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    parts.begin?.(request)
+    response.setHeader('x-request-id', requestIdOf(request))
+    inFlight.add(response)
+    response.once('close', () => {
+      inFlight.delete(response)
+      if (stopping) server.closeIdleConnections()
+    })
+    if (stopping) response.shouldKeepAlive = false
+    void settle(parts, request, response)
+  }
+  server.on('request', onRequest)
+  server.on('checkContinue', onRequest)
+  server.on('checkExpectation', onRequest)
+  server.on('clientError', (error: Error, socket: Duplex) => refuse(error, socket))
+  const { upgrade } = parts.handler
+  if (upgrade !== undefined) {
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      parts.begin?.(request)
+      socket.on('error', () => socket.destroy())
+      void settleUpgrade(parts, request, socket, head)
+    })
+  }
+
+  await listening(server, parts.listen)
+  return {
+    port: portOf(server),
+    async stop(drainMs) {
+      stopping = true
+      for (const response of inFlight) response.shouldKeepAlive = false
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      const cancel = parts.clock.after(drainMs, () => {
+        for (const socket of sockets) socket.destroy()
+      })
+      await closed
+      // Upgraded sockets no longer belong to the server, so its close does not wait for them.
+      await Promise.all([...sockets].map(untilClosed))
+      cancel()
+    },
+  }
+}
+
+async function settle(parts: ServeParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  try {
+    await parts.handler.handle(request, response)
+  } catch (cause) {
+    tell(parts.observe, request, cause)
+    if (response.headersSent) {
+      response.destroy()
+      return
+    }
+    const { status, headers, body } = errorAnswer(asTokenHandlerError(cause), requestIdOf(request))
+    response.shouldKeepAlive = false
+    response.writeHead(status, headers).end(body)
+  }
+}
+
+async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  try {
+    await parts.handler.upgrade?.(request, socket, head)
+  } catch (cause) {
+    tell(parts.observe, request, cause)
+    socket.destroy()
+  }
+}
+
+function tell(observe: Observe, request: IncomingMessage, cause: unknown): void {
+  observe.emit('internal.failed', {
+    request_id: requestIdOf(request),
+    where: 'serve',
+    error_name: cause instanceof TokenHandlerError ? cause.code : cause instanceof Error ? cause.name : 'unknown',
+  })
+}
+
+/** Answers what the parser refused, in our own words, unless the client is gone already. */
+function refuse(error: Error, socket: Duplex): void {
+  const code = 'code' in error ? String(error.code) : ''
+  if (code === 'ECONNRESET' || !socket.writable) socket.destroy()
+  else socket.end(parserRefusal(code))
+}
+
+function listening(server: Server, { host, port }: ServeParts['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function portOf(server: Server): number {
+  const address = server.address() as AddressInfo
+  return address.port
+}
+
+function untilClosed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve()
+    else socket.once('close', () => resolve())
+  })
+}

@@ -1,0 +1,67 @@
+import type { Clock } from '../clock.ts'
+import { type EventFields, type EventName, type EventRow, type FieldKind, type Observe, eventTable } from './events.ts'
+
+/** One event as the readings see it: only fields of its row, each checked against its kind. */
+export interface ObservedEvent {
+  readonly name: EventName
+  readonly row: EventRow
+  readonly timeMs: number
+  readonly fields: Readonly<Record<string, string | number | boolean>>
+}
+
+/** Makes something of events (log lines, counters, spans, audit lines); must not throw and must not wait. */
+export type Reading = (event: ObservedEvent) => void
+
+export interface ObserveParts {
+  readonly clock: Pick<Clock, 'nowMs'>
+  readonly readings: readonly Reading[]
+}
+
+/**
+ * Fans events out to the readings.
+ *
+ * Types already keep tokens out; values are checked once more here because a cast or an outside value could slip
+ * through, and a log line is where attackers try to write (log injection).
+ */
+export function createObserve({ clock, readings }: ObserveParts): Observe {
+  return {
+    emit(name, fields) {
+      const row: EventRow = eventTable[name]
+      const event = { name, row, timeMs: clock.nowMs(), fields: checkedFields(row, fields) }
+      for (const read of readings) {
+        try {
+          read(event)
+        } catch {
+          // A reading that fails must not fail the request it tells of; there is nobody left to tell.
+        }
+      }
+    },
+  }
+}
+
+function checkedFields<N extends EventName>(
+  row: EventRow,
+  fields: EventFields<N>,
+): Record<string, string | number | boolean> {
+  const checked: Record<string, string | number | boolean> = {}
+  for (const [name, value] of Object.entries(fields)) {
+    const kind = row.fields[name]
+    if (kind === undefined || value === undefined) continue
+    checked[name] = isOfKind(kind, value) ? value : '[invalid]'
+  }
+  return checked
+}
+
+const textForms: Readonly<Partial<Record<FieldKind, RegExp>>> = {
+  word: /^[A-Za-z0-9_.:/-]{1,40}$/,
+  route: /^[A-Za-z0-9_.:/*~-]{1,200}$/,
+  pseudonym: /^[A-Za-z0-9_-]{1,32}$/,
+  requestId: /^[A-Za-z0-9_-]{8,64}$/,
+  traceId: /^[0-9a-f]{16,32}$/,
+}
+
+function isOfKind(kind: FieldKind, value: unknown): value is string | number | boolean {
+  const form = textForms[kind]
+  if (form !== undefined) return typeof value === 'string' && form.test(value)
+  return kind === 'flag' ? typeof value === 'boolean' : typeof value === 'number' && Number.isFinite(value)
+}
