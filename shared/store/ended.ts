@@ -4,10 +4,20 @@ import type { EndedEntry, SessionKey } from './store.ts'
 
 /** The sessions that were ended before their time, in local memory; `hasEnded` of every store reads it. */
 export interface EndedList {
-  /** Takes one entry in; an entry that ends more, or later, replaces the one that is there. */
-  add(entry: EndedEntry): void
+  /** Takes one entry in; what it adds to the entry of the same name is kept, nothing is shortened. */
+  add(entry: EndedEntry | EndedName): void
   has(session: SessionKey): boolean
   readonly size: number
+}
+
+/** An entry as it may be stored and sent: without the names that the authorization server gave. */
+export interface EndedName {
+  readonly kind: 'named'
+  /** `s.` and our session id, `p.` or `u.` and the SHA-256 of the name. */
+  readonly name: string
+  /** Sessions that began at this second or earlier are ended. */
+  readonly notBefore: number
+  readonly ttlSeconds: number
 }
 
 interface Ended {
@@ -48,10 +58,10 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
 
   return {
     add(entry) {
-      const name = endedName(entry)
+      const { name, ...added } = endedName(entry)
       const earlier = ended.get(name)
-      const until = Math.max(clock.nowSeconds() + entry.ttlSeconds, earlier?.until ?? 0)
-      const notBefore = Math.max(notBeforeOf(entry), earlier?.notBefore ?? 0)
+      const until = Math.max(clock.nowSeconds() + added.ttlSeconds, earlier?.until ?? 0)
+      const notBefore = Math.max(added.notBefore, earlier?.notBefore ?? 0)
       remove(name)
       ended.set(name, { until, notBefore })
       if (!isSession(name)) namedByProvider += 1
@@ -73,21 +83,22 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
   }
 }
 
-/** The name under which an entry is kept here and in the shared store: `s.`, `p.` or `u.` and 22 or 43 characters. */
-export function endedName(entry: EndedEntry): string {
-  if (entry.kind === 'session') return `s.${entry.sessionId}`
-  if (entry.kind === 'provider-session') return hashedName('p', entry.providerSessionId)
-  return hashedName('u', entry.subject)
+/**
+ * The entry under the name that is kept here and in the shared store.
+ *
+ * Times are whole seconds, so a sign-in of the second of `notBefore` cannot be told from one before; it ends too.
+ */
+export function endedName(entry: EndedEntry | EndedName): EndedName {
+  const { kind, ttlSeconds } = entry
+  if (kind === 'named') return entry
+  if (kind === 'subject') {
+    return { kind: 'named', name: hashedName('u', entry.subject), notBefore: entry.notBefore, ttlSeconds }
+  }
+  const name = kind === 'session' ? `s.${entry.sessionId}` : hashedName('p', entry.providerSessionId)
+  return { kind: 'named', name, notBefore: always, ttlSeconds }
 }
 
-/**
- * Sessions that began then or earlier are ended: all of that name, unless a subject may have signed in again since.
- *
- * Times are whole seconds, so a sign-in of the same second cannot be told from one before; it ends too.
- */
-export function notBeforeOf(entry: EndedEntry): number {
-  return entry.kind === 'subject' ? entry.notBefore : Number.MAX_SAFE_INTEGER
-}
+const always = Number.MAX_SAFE_INTEGER
 
 function isSession(name: string): boolean {
   return name.startsWith('s.')

@@ -7,7 +7,6 @@ export interface StoreUnderTest {
   open(): Promise<readonly [Store, Store]>
   /** Lets `seconds` pass, for everything the store keeps. */
   pass(seconds: number): Promise<void>
-  nowSeconds(): number
 }
 
 const session = (change: Partial<SessionKey>): SessionKey => ({

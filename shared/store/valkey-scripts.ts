@@ -1,0 +1,39 @@
+/** Frees a lock only if it is still ours: a late holder must not free the lock of the next one. */
+export const releaseScript = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0`
+
+/** Counts and starts the window with the first use, in one step, so that no counter is left without an end. */
+export const countScript = `
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return count`
+
+/**
+ * Keeps one ended session, scored with the second at which it may be forgotten by the clock of the server, and tells
+ * every replica.
+ */
+export const endScript = `
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], 'GT', now + tonumber(ARGV[2]), ARGV[1])
+local surplus = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
+if surplus > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, surplus - 1) end
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+if last then redis.call('EXPIREAT', KEYS[1], last) end
+redis.call('PUBLISH', KEYS[2], ARGV[1] .. ' ' .. ARGV[2])
+return 1`
+
+/**
+ * One page of the ended sessions, longest life first: what is added meanwhile moves entries to later pages, where they
+ * are read again, never to earlier ones, where they would be missed.
+ */
+export const readScript = `
+local now = tonumber(redis.call('TIME')[1])
+local page = redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2], 'REV', 'WITHSCORES')
+local lines = {}
+for i = 1, #page, 2 do
+  local left = tonumber(page[i + 1]) - now
+  if left > 0 then lines[#lines + 1] = page[i] .. ' ' .. string.format('%d', left) end
+end
+return lines`

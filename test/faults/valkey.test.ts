@@ -1,0 +1,158 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../shared/clock.ts'
+import type { EventName, Observe } from '../../shared/observe/events.ts'
+import { Secret } from '../../shared/secret.ts'
+import { StoreUnavailable, type Store } from '../../shared/store/store.ts'
+import { openValkeyStore } from '../../shared/store/valkey.ts'
+import { describeStore } from '../support/store-contract.ts'
+import { startValkey, type ValkeyServer } from '../support/valkey.ts'
+
+let server: ValkeyServer
+const opened: Store[] = []
+beforeAll(async () => {
+  server = await startValkey()
+})
+afterAll(() => server.stop())
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close()
+})
+
+let prefixes = 0
+const newPrefix = () => `test-${(prefixes += 1)}:`
+
+async function openStore(change: { url?: string; keyPrefix?: string } = {}) {
+  const events: { name: EventName; fields: object }[] = []
+  const observe: Observe = { emit: (name, fields) => events.push({ name, fields }) }
+  const store = await openValkeyStore({
+    settings: {
+      kind: 'valkey',
+      url: new Secret(change.url ?? server.url),
+      keyPrefix: change.keyPrefix ?? newPrefix(),
+      timeoutMs: 300,
+    },
+    clock: systemClock,
+    observe,
+  })
+  opened.push(store)
+  return { store, events }
+}
+
+const session = { sessionId: 'AAAAAAAAAAAAAAAAAAAAAA', createdAt: 1000 }
+const endOfSession = { kind: 'session', sessionId: session.sessionId, ttlSeconds: 60 } as const
+
+describeStore('Valkey', {
+  async open() {
+    const keyPrefix = newPrefix()
+    return [(await openStore({ keyPrefix })).store, (await openStore({ keyPrefix })).store]
+  },
+  // The clock of the server cannot be moved, so these few seconds really pass.
+  pass: (seconds) => wait(seconds * 1000),
+})
+
+describe('Valkey out of reach', () => {
+  const uses = {
+    acquire: (store: Store) => store.acquire('k', 1000),
+    get: (store: Store) => store.get('k'),
+    put: (store: Store) => store.put('k', 'v', 60),
+    count: (store: Store) => store.count('k', 60),
+  }
+
+  it.each(Object.entries(uses))('%s says so at once, and works again when the server is back', async (_, use) => {
+    const { store, events } = await openStore()
+    await server.stop()
+    await expect(use(store)).rejects.toBeInstanceOf(StoreUnavailable)
+    expect(store.available).toBe(false)
+    await server.start()
+    await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+    await use(store)
+    expect(events.map(({ name }) => name)).toEqual(['store.unavailable', 'store.available'])
+  })
+
+  it('a server that hangs costs one time limit, not one for each use', async () => {
+    const { store, events } = await openStore()
+    server.freeze()
+    try {
+      await expect(store.get('k')).rejects.toBeInstanceOf(StoreUnavailable)
+      expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'get', reason: 'TIMEOUT' } }])
+      expect(store.available).toBe(false)
+      for (let use = 0; use < 1000; use += 1) await expect(store.get('k')).rejects.toBeInstanceOf(StoreUnavailable)
+    } finally {
+      server.thaw()
+    }
+    await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+  })
+
+  it('an end of a session holds here at once and reaches the others when the server is back', async () => {
+    const keyPrefix = newPrefix()
+    const one = await openStore({ keyPrefix })
+    const two = await openStore({ keyPrefix })
+    await server.stop()
+    await one.store.end(endOfSession)
+    expect(one.store.hasEnded(session)).toBe(true)
+    expect(two.store.hasEnded(session)).toBe(false)
+    await server.start()
+    await expect.poll(() => two.store.hasEnded(session), { timeout: 10_000 }).toBe(true)
+  })
+
+  it('what ended while a replica was away is read when it comes back, all pages of it', async () => {
+    const keyPrefix = newPrefix()
+    const one = await openStore({ keyPrefix })
+    const ids = Array.from({ length: 4500 }, (_, index) => `s${index}`)
+    await Promise.all(ids.map((sessionId) => one.store.end({ kind: 'session', sessionId, ttlSeconds: 60 })))
+    const two = await openStore({ keyPrefix })
+    expect(ids.filter((sessionId) => !two.store.hasEnded({ sessionId, createdAt: 1 }))).toEqual([])
+  })
+
+  it('a process starts without the server, says why, and takes part when it comes', async () => {
+    await server.stop()
+    const { store, events } = await openStore()
+    expect(store.available).toBe(false)
+    expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'connect', reason: 'ECONNREFUSED' } }])
+    await server.start()
+    await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+  })
+
+  it('a server that cannot write is not available', async () => {
+    const full = await startValkey({ arguments: ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'] })
+    const { store } = await openStore({ url: full.url })
+    expect(store.available).toBe(false)
+    await store.close()
+    await full.stop()
+  })
+
+  it('a wrong password is told without the password', async () => {
+    const locked = await startValkey({ arguments: ['--requirepass', 'correct horse'] })
+    const { store, events } = await openStore({ url: locked.url.replace('//', '//:battery@') })
+    expect(store.available).toBe(false)
+    expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'connect', reason: 'SimpleError' } }])
+    expect(JSON.stringify(events)).not.toContain('battery')
+    await store.close()
+    await locked.stop()
+  })
+
+  it('closing ends everything: nothing connects again', async () => {
+    const { store, events } = await openStore()
+    await store.close()
+    await expect(store.get('k')).rejects.toBeInstanceOf(StoreUnavailable)
+    expect(store.available).toBe(false)
+    expect(events).toEqual([])
+  })
+})
+
+describe('what others write into the store', () => {
+  it('lines that are not ours end nobody and break nothing', async () => {
+    const keyPrefix = newPrefix()
+    const { store } = await openStore({ keyPrefix })
+    const { createClient } = await import('@redis/client')
+    const stranger = createClient({ url: server.url })
+    await stranger.connect()
+    const bad = ['', 'x', `s.${session.sessionId}`, `s.${session.sessionId} 99999 -1`, `s.${session.sessionId} 1e9 60`]
+    for (const line of bad) await stranger.publish(`${keyPrefix}ended`, line)
+    await store.end({ kind: 'session', sessionId: 'B', ttlSeconds: 60 })
+    await stranger.publish(`${keyPrefix}ended`, `s.C 9999 60`)
+    await expect.poll(() => store.hasEnded({ sessionId: 'C', createdAt: 1 }), { interval: 5 }).toBe(true)
+    expect(store.hasEnded(session)).toBe(false)
+    stranger.destroy()
+  })
+})
