@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs'
+import type { JWTVerifyOptions, JWTVerifyResult } from 'jose'
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config/schema.ts'
+import type { Observe } from '../observe/events.ts'
+import { createClientIdentity } from './client-authentication.ts'
+import { createKeySet } from './key-set.ts'
+import { createMetadataSource, type Metadata } from './metadata.ts'
+import { ProviderAnswerInvalid, type ProviderEndpoint } from './provider-error.ts'
+import { createTransport, type Transport } from './transport.ts'
+
+export type AuthorizationServerSettings = Pick<Config, 'authorizationServer' | 'client' | 'insecureAllowHttp'>
+
+/** The authorization server as flows see it: what it says of itself, its keys, and how it is called. */
+export interface AuthorizationServer {
+  /** Its metadata; fetched on first use, so that processes start while it is down. Throws ProviderUnavailable or ProviderAnswerInvalid. */
+  metadata(): Promise<Metadata>
+  readonly client: oauth.Client
+  readonly authenticate: oauth.ClientAuth
+  /** Options that send a call of oauth4webapi through our transport. */
+  callOptions(endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport
+  /** Verifies signature and given claims of a JWT of this issuer; throws the errors of jose, ProviderUnavailable or ProviderAnswerInvalid. */
+  verifyJwt(jwt: string, options: JWTVerifyOptions): Promise<JWTVerifyResult>
+  close(): Promise<void>
+}
+
+export interface CallThroughTransport {
+  readonly [oauth.customFetch]: (url: string, options: FetchOptions) => Promise<Response>
+  readonly [oauth.allowInsecureRequests]: boolean
+}
+
+interface FetchOptions {
+  readonly method: string
+  readonly headers: Record<string, string>
+  readonly body?: unknown
+}
+
+/** Creates the authorization server of the settings; nothing is fetched yet. Throws when a key file cannot be read. */
+export function createAuthorizationServer(parts: {
+  config: AuthorizationServerSettings
+  clock: Clock
+  observe: Observe
+  /** Replaces the network in tests. */
+  transport?: Transport
+}): AuthorizationServer {
+  const { config, clock, observe } = parts
+  const settings = config.authorizationServer
+  const identity = createClientIdentity({ config, clock })
+  const tls =
+    settings.caFile === undefined ? identity.tls : { ...identity.tls, ca: readFileSync(settings.caFile, 'utf8') }
+  const transport = parts.transport ?? createTransport({ config, clock, observe, tls })
+
+  const callOptions = (endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport => ({
+    [oauth.customFetch]: (url, { method, headers, body }) =>
+      transport.call(endpoint, url, {
+        method,
+        headers,
+        body: body instanceof URLSearchParams ? body.toString() : undefined,
+        timeoutMs,
+      }),
+    // Settings refuse http: unless the public origin is localhost.
+    [oauth.allowInsecureRequests]: config.insecureAllowHttp,
+  })
+
+  const metadata = createMetadataSource({
+    issuer: settings.issuer,
+    maxAgeSeconds: settings.metadataMaxAgeSeconds,
+    allowHttp: config.insecureAllowHttp,
+    options: callOptions('metadata'),
+    clock,
+    observe,
+  })
+
+  const keySet = createKeySet({
+    clock,
+    maxAgeSeconds: settings.jwksMaxAgeSeconds,
+    async load() {
+      const { jwks_uri } = await metadata()
+      const response = await transport.call('jwks', jwks_uri, {
+        method: 'GET',
+        headers: { accept: 'application/json, application/jwk-set+json' },
+      })
+      return parseKeySet(response.status, await response.text())
+    },
+  })
+
+  return {
+    metadata,
+    client: identity.client,
+    authenticate: identity.authenticate,
+    callOptions,
+    verifyJwt: keySet.verify,
+    close: () => transport.close(),
+  }
+}
+
+function parseKeySet(status: number, text: string): { keys: Record<string, unknown>[] } {
+  if (status !== 200) throw new ProviderAnswerInvalid('jwks', 'status')
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw new ProviderAnswerInvalid('jwks', 'json', error)
+  }
+  if (typeof parsed !== 'object' || parsed === null || !('keys' in parsed) || !Array.isArray(parsed.keys)) {
+    throw new ProviderAnswerInvalid('jwks', 'keys')
+  }
+  const isObject = (key: unknown): key is Record<string, unknown> => typeof key === 'object' && key !== null
+  return { keys: parsed.keys.filter(isObject) }
+}

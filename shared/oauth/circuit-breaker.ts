@@ -1,0 +1,40 @@
+import type { Clock } from '../clock.ts'
+
+/** Stops calling what keeps failing, and lets one call through at a time to see whether it is back. */
+export interface CircuitBreaker {
+  /** Seconds until a call may be tried; 0 if it may be tried now, which counts as taking the try. */
+  admit(): number
+  succeeded(): void
+  failed(): void
+}
+
+export interface BreakerSettings {
+  /** Failures in a row that open the circuit. */
+  readonly failures: number
+  /** How long it stays open before one call is let through. */
+  readonly openMs: number
+}
+
+/** Creates a closed breaker. */
+export function createCircuitBreaker(clock: Clock, settings: BreakerSettings): CircuitBreaker {
+  let failuresInARow = 0
+  let openUntilMs = 0
+
+  return {
+    admit() {
+      if (failuresInARow < settings.failures) return 0
+      const now = clock.nowMs()
+      if (now < openUntilMs) return Math.ceil((openUntilMs - now) / 1000)
+      // The next try is as far away again unless this one succeeds first.
+      openUntilMs = now + settings.openMs
+      return 0
+    },
+    succeeded() {
+      failuresInARow = 0
+    },
+    failed() {
+      failuresInARow += 1
+      openUntilMs = clock.nowMs() + settings.openMs
+    },
+  }
+}

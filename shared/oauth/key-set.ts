@@ -1,0 +1,107 @@
+import {
+  createLocalJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWTVerifyGetKey,
+  type JWTVerifyOptions,
+  jwtVerify,
+} from 'jose'
+import type { Clock } from '../clock.ts'
+
+export interface KeySet {
+  /**
+   * Verifies a JWT against the issuer's keys.
+   *
+   * Throws the errors of jose, and whatever `load` throws when the keys that are needed cannot be had.
+   */
+  verify(jwt: string, options: JWTVerifyOptions): ReturnType<typeof jwtVerify>
+}
+
+/** Least time between two fetches because of an unknown `kid`, so that a flood of made-up ones costs nothing (L06). */
+const missPauseMs = 10_000
+/** Least time between two fetches while they fail. */
+const failurePauseMs = 2000
+
+/**
+ * Creates a cache of the issuer's JSON Web Key Set (RFC 7517 §5).
+ *
+ * An unknown `kid` fetches again at once, because a key may sign the moment it is published (OpenID Connect Core
+ * §10.1.1), but at most once per pause. While the endpoint is down the old keys stay in use (FI-21).
+ */
+export function createKeySet(parts: {
+  load: () => Promise<JSONWebKeySet>
+  clock: Clock
+  maxAgeSeconds: number
+}): KeySet {
+  const { load, clock, maxAgeSeconds } = parts
+  let keys: JWTVerifyGetKey | undefined
+  let loadedMs = Number.NEGATIVE_INFINITY
+  let missedMs = Number.NEGATIVE_INFINITY
+  let failed: { readonly atMs: number; readonly error: unknown } | undefined
+  let flight: Promise<JWTVerifyGetKey> | undefined
+
+  function fetchKeys(): Promise<JWTVerifyGetKey> {
+    if (failed !== undefined && clock.nowMs() - failed.atMs < failurePauseMs) return Promise.reject(failed.error)
+    flight ??= fetchOnce().finally(() => {
+      flight = undefined
+    })
+    return flight
+  }
+
+  async function fetchOnce(): Promise<JWTVerifyGetKey> {
+    try {
+      keys = createLocalJWKSet(await load())
+      loadedMs = clock.nowMs()
+      failed = undefined
+      return keys
+    } catch (error) {
+      failed = { atMs: clock.nowMs(), error }
+      throw error
+    }
+  }
+
+  function present(): Promise<JWTVerifyGetKey> {
+    const known = keys
+    if (known === undefined) return fetchKeys()
+    if (clock.nowMs() - loadedMs < maxAgeSeconds * 1000) return Promise.resolve(known)
+    return fetchKeys().catch(() => known)
+  }
+
+  /** Newer keys than `tried`; throws if they cannot be had, since then nobody knows whether the signature is good. */
+  function newer(tried: JWTVerifyGetKey, notFound: unknown): Promise<JWTVerifyGetKey> {
+    if (flight !== undefined) return flight
+    if (keys !== undefined && keys !== tried) return Promise.resolve(keys)
+    if (failed === undefined && clock.nowMs() - missedMs < missPauseMs) return Promise.reject(notFound)
+    missedMs = clock.nowMs()
+    return fetchKeys()
+  }
+
+  return {
+    async verify(jwt, options) {
+      const tried = await present()
+      try {
+        return await verifyWithAny(jwt, tried, options)
+      } catch (error) {
+        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+        return verifyWithAny(jwt, await newer(tried, error), options)
+      }
+    },
+  }
+}
+
+/** A JWT without `kid` may fit several keys of its algorithm; any of them is the issuer's (OpenID Connect Core §10.1). */
+async function verifyWithAny(jwt: string, keys: JWTVerifyGetKey, options: JWTVerifyOptions) {
+  try {
+    return await jwtVerify(jwt, keys, options)
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    for await (const key of error) {
+      try {
+        return await jwtVerify(jwt, key, options)
+      } catch (failure) {
+        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed()
+  }
+}

@@ -1,0 +1,100 @@
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../clock.ts'
+import type { Observe } from '../observe/events.ts'
+import type { CallThroughTransport } from './authorization-server.ts'
+import { asProviderError } from './failure.ts'
+import { ProviderAnswerInvalid } from './provider-error.ts'
+
+/** Authorization server metadata that passed our checks (RFC 8414 §2). */
+export interface Metadata extends oauth.AuthorizationServer {
+  readonly authorization_endpoint: string
+  readonly token_endpoint: string
+  readonly jwks_uri: string
+}
+
+/** Least time between two attempts to renew metadata that is still in use. */
+const renewalPauseMs = 10_000
+
+/**
+ * Creates a source of the metadata of `issuer`: fetched on first use, one fetch at a time, renewed when old.
+ *
+ * A copy that is old stays in use while the renewal runs or fails, so that an outage of the document is not an outage
+ * of ours.
+ */
+export function createMetadataSource(parts: {
+  issuer: string
+  maxAgeSeconds: number
+  allowHttp: boolean
+  options: CallThroughTransport
+  clock: Clock
+  observe: Observe
+}): () => Promise<Metadata> {
+  const { issuer, maxAgeSeconds, allowHttp, options, clock, observe } = parts
+  let present: { readonly metadata: Metadata; readonly loadedMs: number } | undefined
+  let renewedMs = Number.NEGATIVE_INFINITY
+  let flight: Promise<Metadata> | undefined
+
+  async function fetchOnce(): Promise<Metadata> {
+    try {
+      const url = new URL(issuer)
+      const response = await oauth.discoveryRequest(url, options)
+      const metadata = parseMetadata(await oauth.processDiscoveryResponse(url, response), issuer, allowHttp)
+      present = { metadata, loadedMs: clock.nowMs() }
+      return metadata
+    } catch (error) {
+      const failure = isOtherIssuer(error)
+        ? new ProviderAnswerInvalid('metadata', 'issuer', error)
+        : asProviderError(error, 'metadata')
+      if (failure instanceof ProviderAnswerInvalid) {
+        observe.emit('provider.unavailable', { endpoint: 'metadata', reason: failure.check })
+      }
+      throw failure
+    }
+  }
+
+  function load(): Promise<Metadata> {
+    flight ??= fetchOnce().finally(() => {
+      flight = undefined
+    })
+    return flight
+  }
+
+  return () => {
+    if (present === undefined) return load()
+    const now = clock.nowMs()
+    const isOld = now - present.loadedMs >= maxAgeSeconds * 1000
+    if (isOld && now - renewedMs >= renewalPauseMs) {
+      renewedMs = now
+      load().catch(() => {})
+    }
+    return Promise.resolve(present.metadata)
+  }
+}
+
+function isOtherIssuer(error: unknown): boolean {
+  return error instanceof oauth.OperationProcessingError && error.code === oauth.JSON_ATTRIBUTE_COMPARISON
+}
+
+/** Throws ProviderAnswerInvalid, naming the check. */
+function parseMetadata(metadata: oauth.AuthorizationServer, issuer: string, allowHttp: boolean): Metadata {
+  // The library compares URLs after normalising them; a trailing slash or case must not pass (RFC 8414 §3.3).
+  if (metadata.issuer !== issuer) throw new ProviderAnswerInvalid('metadata', 'issuer')
+  // A server that lists its PKCE methods and leaves S256 out would ignore the challenge (RFC 9700 §2.1.1).
+  const pkceMethods: unknown = metadata.code_challenge_methods_supported
+  if (pkceMethods !== undefined && !(Array.isArray(pkceMethods) && pkceMethods.includes('S256'))) {
+    throw new ProviderAnswerInvalid('metadata', 'pkce')
+  }
+  const endpoint = (name: 'authorization_endpoint' | 'token_endpoint' | 'jwks_uri'): string => {
+    const value: unknown = metadata[name]
+    if (typeof value !== 'string' || !URL.canParse(value)) throw new ProviderAnswerInvalid('metadata', name)
+    const { protocol } = new URL(value)
+    if (protocol !== 'https:' && !(allowHttp && protocol === 'http:')) throw new ProviderAnswerInvalid('metadata', name)
+    return value
+  }
+  return {
+    ...metadata,
+    authorization_endpoint: endpoint('authorization_endpoint'),
+    token_endpoint: endpoint('token_endpoint'),
+    jwks_uri: endpoint('jwks_uri'),
+  }
+}

@@ -1,0 +1,201 @@
+import { Agent, errors, request } from 'undici'
+import type { Clock } from '../clock.ts'
+import type { Observe } from '../observe/events.ts'
+import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
+import { ProviderAnswerInvalid, type ProviderEndpoint, ProviderUnavailable } from './provider-error.ts'
+import { createQueue } from './queue.ts'
+
+export interface TransportSettings {
+  readonly authorizationServer: {
+    readonly timeoutMs: number
+    readonly maxConcurrentRequests: number
+    readonly clockToleranceSeconds: number
+  }
+}
+
+/** PEM texts for the TLS connection. */
+export interface TransportTls {
+  readonly ca?: string
+  readonly certificate?: string
+  readonly privateKey?: string
+}
+
+/** The part of fetch's options that OAuth calls use. */
+export interface CallOptions {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+  /** Longest wait for the whole answer in milliseconds; the setting `timeout_ms` if absent. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** Every call to the authorization server goes through here. */
+export interface Transport {
+  /**
+   * Sends one request, once, and reads the whole answer.
+   *
+   * Throws ProviderUnavailable when no usable answer came, and ProviderAnswerInvalid when it was too large.
+   */
+  call(endpoint: ProviderEndpoint, url: string, options: CallOptions): Promise<Response>
+  close(): Promise<void>
+}
+
+/** Longest answer; metadata and key sets of large providers stay far below. */
+const maxAnswerBytes = 1_048_576
+const breaker = { failures: 5, openMs: 4000 }
+const retrySoonSeconds = 1
+const skewReportMs = 300_000
+
+/**
+ * Creates the transport: time limits for the whole answer, no redirects, bounded answers, a bounded number of calls at
+ * one time and a circuit breaker per endpoint, so that a slow or broken authorization server costs its own calls only
+ * (D04, D05, D20).
+ */
+export function createTransport(parts: {
+  config: TransportSettings
+  clock: Clock
+  observe: Observe
+  tls?: TransportTls
+}): Transport {
+  const { clock, observe, tls = {} } = parts
+  const { timeoutMs, maxConcurrentRequests, clockToleranceSeconds } = parts.config.authorizationServer
+  const agent = new Agent({
+    connections: maxConcurrentRequests,
+    pipelining: 1,
+    connect: {
+      timeout: timeoutMs,
+      ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
+      ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),
+      ...(tls.privateKey === undefined ? undefined : { key: tls.privateKey }),
+    },
+    maxHeaderSize: 65_536,
+    // The clock's own deadline covers the answer as a whole; undici's would only cover pauses.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  })
+  const queue = createQueue({ maxRunning: maxConcurrentRequests, maxWaiting: maxConcurrentRequests * 4 })
+  const breakers = new Map<ProviderEndpoint, CircuitBreaker>()
+  let skewReportedMs = Number.NEGATIVE_INFINITY
+
+  function breakerOf(endpoint: ProviderEndpoint): CircuitBreaker {
+    const present = breakers.get(endpoint)
+    if (present !== undefined) return present
+    const created = createCircuitBreaker(clock, breaker)
+    breakers.set(endpoint, created)
+    return created
+  }
+
+  function reportSkew(date: string | null): void {
+    const theirs = date === null ? Number.NaN : Date.parse(date)
+    const skewSeconds = Math.round((theirs - clock.nowMs()) / 1000)
+    if (!(Math.abs(skewSeconds) > clockToleranceSeconds) || clock.nowMs() - skewReportedMs < skewReportMs) return
+    skewReportedMs = clock.nowMs()
+    observe.emit('provider.clock_skew', { skew_seconds: skewSeconds })
+  }
+
+  async function send(endpoint: ProviderEndpoint, url: string, options: CallOptions, signal: AbortSignal) {
+    const leave = await queue.enter(signal)
+    if (leave === undefined) {
+      throw new ProviderUnavailable(endpoint, signal.aborted ? 'timeout' : 'queue_full', retrySoonSeconds)
+    }
+    try {
+      const answer = await request(url, {
+        dispatcher: agent,
+        method: options.method === 'POST' ? 'POST' : 'GET',
+        // Nothing here is worth a decompression bomb.
+        headers: { ...options.headers, 'accept-encoding': 'identity' },
+        body: options.body ?? null,
+        signal,
+      })
+      const body = await readWithin(answer.body, maxAnswerBytes, endpoint)
+      const empty = answer.statusCode === 204 || answer.statusCode === 205 || answer.statusCode === 304
+      return new Response(empty ? null : body, { status: answer.statusCode, headers: toHeaders(answer.headers) })
+    } finally {
+      leave()
+    }
+  }
+
+  return {
+    async call(endpoint, url, options) {
+      const startedMs = clock.nowMs()
+      const circuit = breakerOf(endpoint)
+      const waitSeconds = circuit.admit()
+      if (waitSeconds > 0) throw new ProviderUnavailable(endpoint, 'circuit_open', waitSeconds)
+      const deadline = new AbortController()
+      const cancel = clock.after(options.timeoutMs ?? timeoutMs, () => deadline.abort())
+      try {
+        const response = await send(endpoint, url, options, deadline.signal)
+        reportSkew(response.headers.get('date'))
+        if (response.status >= 500) throw new ProviderUnavailable(endpoint, 'server_error', retryAfter(response))
+        if (response.status === 429) throw new ProviderUnavailable(endpoint, 'rate_limited', retryAfter(response))
+        circuit.succeeded()
+        observe.emit('provider.called', {
+          endpoint,
+          status: response.status,
+          duration_ms: clock.nowMs() - startedMs,
+          outcome: 'answered',
+        })
+        return response
+      } catch (error) {
+        const failure = asFailure(error, endpoint, deadline.signal)
+        const outcome = failure instanceof ProviderUnavailable ? failure.reason : 'invalid'
+        // A full queue is our own doing; it says nothing about the authorization server.
+        if (outcome !== 'queue_full') circuit.failed()
+        observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
+        observe.emit('provider.unavailable', { endpoint, reason: outcome })
+        throw failure
+      } finally {
+        cancel()
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+async function readWithin(body: AsyncIterable<Buffer>, limit: number, endpoint: ProviderEndpoint) {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > limit) throw new ProviderAnswerInvalid(endpoint, 'answer_too_large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+function toHeaders(fields: Readonly<Record<string, string | string[] | undefined>>): Headers {
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(fields)) {
+    for (const line of typeof value === 'string' ? [value] : (value ?? [])) headers.append(name, line)
+  }
+  return headers
+}
+
+/** Seconds from Retry-After (RFC 9110 §10.2.3), within reason; dates are not read. */
+function retryAfter(response: Response): number {
+  const value = response.headers.get('retry-after') ?? ''
+  return /^[0-9]{1,5}$/.test(value) ? Math.min(Math.max(Number(value), retrySoonSeconds), 120) : retrySoonSeconds
+}
+
+/** Connections that broke when the request may already have been acted on. */
+const lostConnections: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_ABORTED',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+])
+
+function asFailure(error: unknown, endpoint: ProviderEndpoint, signal: AbortSignal) {
+  if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) return error
+  if (signal.aborted) return new ProviderUnavailable(endpoint, 'timeout', retrySoonSeconds, error)
+  if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) {
+    return new ProviderUnavailable(endpoint, 'stopped', retrySoonSeconds, error)
+  }
+  if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError) {
+    return new ProviderAnswerInvalid(endpoint, 'http', error)
+  }
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const reason = lostConnections.has(code) ? 'connection_lost' : 'connect_failed'
+  return new ProviderUnavailable(endpoint, reason, retrySoonSeconds, error)
+}

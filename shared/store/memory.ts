@@ -1,0 +1,85 @@
+import type { Cancel, Clock } from '../clock.ts'
+import { createEndedList } from './ended.ts'
+import type { Store } from './store.ts'
+
+interface Kept {
+  readonly value: string
+  readonly untilMs: number
+}
+
+interface Counted {
+  count: number
+  readonly untilMs: number
+}
+
+/**
+ * The store of a single process: the same promises as a shared one, kept in bounded maps.
+ *
+ * Beyond `maxEntries` the oldest entry of a map goes first; what is lost then costs a repeated refresh or a fresh
+ * counter, never a session.
+ */
+export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }): Store {
+  const { clock, maxEntries = 100_000 } = parts
+  const locks = new Map<string, Cancel>()
+  const values = new Map<string, Kept>()
+  const counters = new Map<string, Counted>()
+  const ended = createEndedList({ clock, maxEntries })
+
+  return {
+    available: true,
+    acquire(key, holdMs) {
+      if (locks.has(key)) return Promise.resolve(undefined)
+      const forget = () => {
+        if (locks.get(key) === cancel) locks.delete(key)
+      }
+      const cancel = clock.after(holdMs, forget)
+      locks.set(key, cancel)
+      return Promise.resolve({
+        release() {
+          cancel()
+          forget()
+          return Promise.resolve()
+        },
+      })
+    },
+    get: (key) => Promise.resolve(unexpired(values, key, clock.nowMs())?.value),
+    put(key, value, ttlSeconds) {
+      values.delete(key)
+      values.set(key, { value, untilMs: clock.nowMs() + ttlSeconds * 1000 })
+      dropOldest(values, maxEntries, clock.nowMs())
+      return Promise.resolve()
+    },
+    count(key, ttlSeconds) {
+      const present = unexpired(counters, key, clock.nowMs())
+      if (present !== undefined) return Promise.resolve(++present.count)
+      counters.set(key, { count: 1, untilMs: clock.nowMs() + ttlSeconds * 1000 })
+      dropOldest(counters, maxEntries, clock.nowMs())
+      return Promise.resolve(1)
+    },
+    end(entry) {
+      ended.add(entry)
+      return Promise.resolve()
+    },
+    hasEnded: (session) => ended.has(session),
+    close() {
+      for (const cancel of locks.values()) cancel()
+      locks.clear()
+      return Promise.resolve()
+    },
+  }
+}
+
+function unexpired<T extends { readonly untilMs: number }>(map: Map<string, T>, key: string, nowMs: number) {
+  const entry = map.get(key)
+  if (entry === undefined || entry.untilMs > nowMs) return entry
+  map.delete(key)
+  return undefined
+}
+
+/** Drops what is beyond the bound and, from the oldest on, what has expired, so that an idle process shrinks again. */
+function dropOldest<T extends { readonly untilMs: number }>(map: Map<string, T>, maxEntries: number, nowMs: number) {
+  for (const [key, entry] of map) {
+    if (map.size <= maxEntries && entry.untilMs > nowMs) return
+    map.delete(key)
+  }
+}
