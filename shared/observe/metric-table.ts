@@ -1,0 +1,141 @@
+import type { EventName, eventTable } from './events.ts'
+
+type FieldOf<N extends EventName> = Extract<keyof (typeof eventTable)[N]['fields'], string>
+
+export interface MetricRow {
+  readonly event: EventName
+  /** One sentence for the reference page and the HELP line. */
+  readonly help: string
+  /** Fields of the event that become labels; only those with few possible values, none that a client can invent. */
+  readonly labels: readonly string[]
+  /** Field in milliseconds that a histogram observes, in seconds; a counter has none. */
+  readonly milliseconds?: string
+}
+
+function count<N extends EventName>(event: N, labels: readonly FieldOf<N>[], help: string): MetricRow {
+  return { event, labels, help }
+}
+
+function time<N extends EventName>(
+  event: N,
+  milliseconds: FieldOf<N>,
+  labels: readonly FieldOf<N>[],
+  help: string,
+): MetricRow {
+  return { event, labels, help, milliseconds }
+}
+
+/** The metrics made of events, by the name under which Prometheus knows them. */
+export const metricTable = {
+  token_handler_requests_total: count(
+    'request.answered',
+    ['side', 'route', 'method', 'status'],
+    'Requests answered, by side (agent or proxy), route, method and status.',
+  ),
+  token_handler_request_duration_seconds: time(
+    'request.answered',
+    'duration_ms',
+    ['side', 'route'],
+    'Time from the head of a request to the end of its answer.',
+  ),
+  token_handler_errors_total: count(
+    'request.answered',
+    ['side', 'route', 'error_code'],
+    'Answers that carried an error code of the error table; the label is empty for answers without one.',
+  ),
+  token_handler_requests_refused_total: count(
+    'request.refused',
+    ['side', 'error_code', 'check'],
+    'Requests refused before they reached a flow or an API, by the check that refused them.',
+  ),
+  token_handler_logins_started_total: count('login.started', ['step_up'], 'Logins started.'),
+  token_handler_logins_completed_total: count('login.completed', ['step_up'], 'Logins that ended in a session.'),
+  token_handler_logins_failed_total: count(
+    'login.failed',
+    ['error_code', 'check'],
+    'Logins that ended without a session.',
+  ),
+  token_handler_refreshes_total: count(
+    'session.refreshed',
+    ['rotated', 'joined'],
+    'Successful refreshes; joined counts those that shared the token call of another request.',
+  ),
+  token_handler_refresh_failures_total: count(
+    'session.refresh_failed',
+    ['error_code', 'check', 'ends_session'],
+    'Refreshes that failed; ends_session tells those after which the user has to sign in again.',
+  ),
+  token_handler_sessions_ended_total: count('session.ended', ['cause'], 'Sessions that ended, by cause.'),
+  token_handler_logouts_total: count('logout.completed', ['revoked'], 'Sign-outs.'),
+  token_handler_backchannel_logouts_total: count(
+    'logout.backchannel',
+    ['accepted', 'check'],
+    'Back-channel logout tokens judged.',
+  ),
+  token_handler_cookies_opened_total: count(
+    'cookie.opened',
+    ['cookie', 'key_id', 'cached'],
+    'Cookies opened per key; a key whose count no longer grows may be removed from the ring.',
+  ),
+  token_handler_cookies_unreadable_total: count(
+    'cookie.unreadable',
+    ['cookie', 'reason'],
+    'Cookies that could not be opened, by reason.',
+  ),
+  token_handler_provider_calls_total: count(
+    'provider.called',
+    ['endpoint', 'outcome', 'status'],
+    'Calls to the authorization server.',
+  ),
+  token_handler_provider_call_duration_seconds: time(
+    'provider.called',
+    'duration_ms',
+    ['endpoint'],
+    'Time of calls to the authorization server.',
+  ),
+  token_handler_provider_unavailable_total: count(
+    'provider.unavailable',
+    ['endpoint', 'reason'],
+    'Times at which the authorization server could not be used.',
+  ),
+  token_handler_upstream_calls_total: count(
+    'upstream.called',
+    ['route', 'outcome', 'status', 'retried'],
+    'Calls to APIs.',
+  ),
+  token_handler_upstream_call_duration_seconds: time(
+    'upstream.called',
+    'duration_ms',
+    ['route'],
+    'Time of calls to APIs.',
+  ),
+  token_handler_credentials_obtained_total: count(
+    'credential.obtained',
+    ['route', 'credential', 'cached', 'outcome'],
+    'Credentials obtained for APIs.',
+  ),
+  token_handler_streams_closed_total: count('stream.closed', ['route', 'cause'], 'Streams closed by us, by cause.'),
+  token_handler_store_unavailable_total: count(
+    'store.unavailable',
+    ['operation'],
+    'Uses of the shared store that failed; each has its documented fallback.',
+  ),
+  token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys or routes read again.'),
+  token_handler_config_rejections_total: count(
+    'config.rejected',
+    ['part'],
+    'Changed files that were refused while the old ones stayed in force.',
+  ),
+  token_handler_internal_failures_total: count(
+    'internal.failed',
+    ['where', 'error_name'],
+    'Unexpected failures; each has a line in the log.',
+  ),
+} as const satisfies Record<string, MetricRow>
+
+/** Metrics that tell of this process itself. */
+export const processMetricTable = {
+  token_handler_lines_dropped_total: 'Log or audit lines dropped because nobody took them in time, by stream.',
+  token_handler_store_available: '1 while the shared store can be reached, else 0.',
+  token_handler_key_info: 'Always 1; the label key_id names the key that seals.',
+} as const

@@ -1,0 +1,98 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type { EventName } from './events.ts'
+import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
+import type { ObservedEvent, Reading } from './observe.ts'
+
+export interface Metrics {
+  readonly read: Reading
+  /** Everything in the Prometheus text format. */
+  render(): Promise<{ readonly contentType: string; readonly text: string }>
+  /** Everything as plain data, for a primary process that adds up its workers. */
+  snapshot(): Promise<object>
+  /** Counts a line that a log or audit writer had to drop. */
+  lineDropped(stream: 'log' | 'audit'): void
+  /** Says which readings of the moment to take at each rendering. */
+  watch(state: { readonly storeAvailable: () => boolean; readonly keyId: () => string }): void
+}
+
+/** From a fast cookie check to a slow API. */
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Events as Prometheus counters and histograms, in a registry of their own. */
+export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
+  const register = new Registry()
+  const registers = [register]
+  if (options.processMetrics) collectDefaultMetrics({ register })
+  const meters = new Map<EventName, ((event: ObservedEvent) => void)[]>()
+  for (const [name, row] of Object.entries<MetricRow>(metricTable)) {
+    const meter = row.milliseconds === undefined ? counter(name, row, registers) : histogram(name, row, registers)
+    meters.set(row.event, [...(meters.get(row.event) ?? []), meter])
+  }
+  const dropped = new Counter({
+    name: 'token_handler_lines_dropped_total',
+    help: processMetricTable.token_handler_lines_dropped_total,
+    labelNames: ['stream'],
+    registers,
+  })
+
+  return {
+    read(event) {
+      for (const meter of meters.get(event.name) ?? []) meter(event)
+    },
+    render: async () => ({ contentType: register.contentType, text: await register.metrics() }),
+    snapshot: () => register.getMetricsAsJSON(),
+    lineDropped: (stream) => dropped.inc({ stream }),
+    watch({ storeAvailable, keyId }) {
+      new Gauge({
+        name: 'token_handler_store_available',
+        help: processMetricTable.token_handler_store_available,
+        registers,
+        collect() {
+          this.set(storeAvailable() ? 1 : 0)
+        },
+      })
+      new Gauge({
+        name: 'token_handler_key_info',
+        help: processMetricTable.token_handler_key_info,
+        labelNames: ['key_id'],
+        registers,
+        collect() {
+          this.reset()
+          this.set({ key_id: keyId() }, 1)
+        },
+      })
+    },
+  }
+}
+
+function counter(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
+  const metric = new Counter({ name, help: row.help, labelNames: [...row.labels], registers })
+  const child = remembered((labels) => metric.labels(labels), row.labels)
+  return (event) => child(event).inc()
+}
+
+function histogram(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
+  const metric = new Histogram({ name, help: row.help, labelNames: [...row.labels], buckets, registers })
+  const child = remembered((labels) => metric.labels(labels), row.labels)
+  return (event) => {
+    const milliseconds = event.fields[row.milliseconds ?? '']
+    if (typeof milliseconds === 'number') child(event).observe(milliseconds / 1000)
+  }
+}
+
+/** Finding the time series of a label set costs more than counting in it, so each is looked up once. */
+function remembered<T>(
+  make: (labels: Record<string, string>) => T,
+  names: readonly string[],
+): (event: ObservedEvent) => T {
+  const children = new Map<string, T>()
+  return ({ fields }) => {
+    const values = names.map((name) => String(fields[name] ?? ''))
+    const key = values.join('\n')
+    const known = children.get(key)
+    if (known !== undefined) return known
+    const child = make(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ''])))
+    children.set(key, child)
+    return child
+  }
+}
