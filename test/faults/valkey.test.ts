@@ -104,6 +104,15 @@ describe('Valkey out of reach', () => {
     expect(ids.filter((sessionId) => !two.store.hasEnded({ sessionId, createdAt: 1 }))).toEqual([])
   })
 
+  it('a replica that starts later reads the longest life that was given', async () => {
+    const keyPrefix = newPrefix()
+    const { store } = await openStore({ keyPrefix })
+    await store.end(endOfSession)
+    await store.end({ ...endOfSession, ttlSeconds: 1 })
+    await wait(1100)
+    expect((await openStore({ keyPrefix })).store.hasEnded(session)).toBe(true)
+  })
+
   it('a process starts without the server, says why, and takes part when it comes', async () => {
     await server.stop()
     const { store, events } = await openStore()
