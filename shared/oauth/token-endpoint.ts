@@ -13,6 +13,8 @@ export interface TokenAnswer {
   readonly idToken?: string
   /** Granted scope if the answer says; otherwise it is the one that was asked for (RFC 6749 §5.1). */
   readonly scope?: string
+  /** What kind of token it is, where the grant says (RFC 8693 §2.2.1). */
+  readonly issuedTokenType?: string
 }
 
 /** Sends a token request with oauth4webapi and reads the answer. */
@@ -22,7 +24,7 @@ export type SendTokenRequest = (
 ) => Promise<Response>
 
 /**
- * Asks the token endpoint once.
+ * Asks the token endpoint once; `tokenTypes` are the accepted values of `token_type`, in lower case.
  *
  * Throws ProviderRefused for an OAuth error, ProviderUnavailable when there was no answer, ProviderAnswerInvalid when
  * the answer cannot be used.
@@ -31,10 +33,12 @@ export async function requestTokens(
   server: AuthorizationServer,
   settings: LifetimeSettings,
   send: SendTokenRequest,
+  tokenTypes: readonly string[] = ['bearer'],
 ): Promise<TokenAnswer> {
   const metadata = await server.metadata()
   try {
-    return await parseTokenAnswer(await send(metadata, server.callOptions('token')), metadata, server.client, settings)
+    const response = await send(metadata, server.callOptions('token'))
+    return await parseTokenAnswer(response, metadata, server.client, settings, tokenTypes)
   } catch (error) {
     throw asProviderError(error, 'token')
   }
@@ -45,6 +49,7 @@ async function parseTokenAnswer(
   metadata: oauth.AuthorizationServer,
   client: oauth.Client,
   settings: LifetimeSettings,
+  tokenTypes: readonly string[],
 ): Promise<TokenAnswer> {
   const body = await parseJsonObject(response)
   // Some servers answer errors with 200, others invalid_grant with 401: the member decides, not the status (D24).
@@ -61,10 +66,11 @@ async function parseTokenAnswer(
     }),
     { status: response.status, headers: { 'content-type': 'application/json' } },
   )
-  const tokens = await oauth.processGenericTokenEndpointResponse(metadata, client, plain)
-  if (tokens.token_type !== 'bearer') throw new ProviderAnswerInvalid('token', 'token_type')
+  const tokens = await oauth.processGenericTokenEndpointResponse(metadata, client, plain, { recognizedTokenTypes })
+  if (!tokenTypes.includes(tokens.token_type)) throw new ProviderAnswerInvalid('token', 'token_type')
   const idToken = body['id_token']
   if (idToken !== undefined && typeof idToken !== 'string') throw new ProviderAnswerInvalid('token', 'id_token')
+  const issuedTokenType = body['issued_token_type']
   return {
     accessToken: checkHeaderText(tokens.access_token, 'access_token'),
     expiresInSeconds: parseTokenLifetime(body['expires_in'], settings),
@@ -73,8 +79,12 @@ async function parseTokenAnswer(
       : { refreshToken: checkVisibleText(tokens.refresh_token, 'refresh_token') }),
     ...(idToken === undefined ? undefined : { idToken }),
     ...(tokens.scope === undefined ? undefined : { scope: checkVisibleText(tokens.scope, 'scope') }),
+    ...(typeof issuedTokenType === 'string' ? { issuedTokenType } : undefined),
   }
 }
+
+/** `N_A` is what a token exchange says of a token that is no access token (RFC 8693 §2.2.1); callers decide on it. */
+const recognizedTokenTypes: oauth.RecognizedTokenTypes = { n_a: () => undefined }
 
 async function parseJsonObject(response: Response): Promise<Readonly<Record<string, unknown>>> {
   const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
