@@ -5,8 +5,8 @@ import type { SealSlot } from '../crypto/seal.ts'
 export interface CookieRow extends SealSlot {
   readonly path: string
   readonly sameSite: 'Strict' | 'Lax' | 'None'
-  /** How many cookies the value may be spread over. */
-  readonly maxChunks: number
+  /** `name`, then the names of further chunks: as many as the value may be spread over. */
+  readonly names: readonly string[]
 }
 
 /** The settings that shape cookies. */
@@ -33,6 +33,9 @@ const hostPrefix = '__Host-Http-'
 /** As above, but with a path of its own: kept off API calls, at the price of the host lock (CK-16). */
 const pathPrefix = '__Http-'
 
+/** One digit counts the chunks; the largest budget of `cookies.max_total_bytes` needs four. */
+const maxChunks = 9
+
 /** Names and attributes of all cookies under the given settings. */
 export function createCatalogue({ cookies, agent, login }: CookieSettings): Catalogue {
   const scoped = cookies.refreshPath === 'agent'
@@ -44,19 +47,22 @@ export function createCatalogue({ cookies, agent, login }: CookieSettings): Cata
   const crossSitePost = login.navigation.enabled && login.navigation.responseMode === 'form_post'
 
   return {
-    access: { name: `${host}at`, purpose: 'access', path: '/', sameSite: 'Strict', maxChunks: 9 },
-    refresh: { name: `${agentOnly}rt`, purpose: 'refresh', path: agentPath, sameSite: 'Strict', maxChunks: 9 },
-    identity: { name: `${agentOnly}id`, purpose: 'identity', path: agentPath, sameSite: 'Strict', maxChunks: 9 },
+    access: { ...named(`${host}at`, maxChunks), purpose: 'access', path: '/', sameSite: 'Strict' },
+    refresh: { ...named(`${agentOnly}rt`, maxChunks), purpose: 'refresh', path: agentPath, sameSite: 'Strict' },
+    identity: { ...named(`${agentOnly}id`, maxChunks), purpose: 'identity', path: agentPath, sameSite: 'Strict' },
     login: (id) => ({
-      name: `${loginPrefix}${id}`,
+      ...named(`${loginPrefix}${id}`, 1),
       purpose: 'login',
       path: '/',
       sameSite: crossSitePost ? 'None' : 'Lax',
-      maxChunks: 1,
     }),
     loginPrefix,
     ownPrefixes: [host, `${pathPrefix}${cookies.prefix}-`],
   }
+}
+
+function named(name: string, chunks: number): Pick<CookieRow, 'name' | 'names'> {
+  return { name, names: [name, ...Array.from({ length: chunks - 1 }, (_, index) => `${name}.${index + 1}`)] }
 }
 
 /** A row of the reference page of cookies. */

@@ -1,0 +1,142 @@
+import type { Clock } from '../clock.ts'
+import type { KeySource } from '../crypto/key-ring.ts'
+import type { RandomBytes } from '../crypto/random.ts'
+import { type Binding, createOpener, createSealer } from '../crypto/seal.ts'
+import { TokenHandlerError } from '../errors.ts'
+import type { Catalogue, CookieRow, CookieSettings } from './catalogue.ts'
+import { type NamedValue, namesPresent, splitValue } from './chunks.ts'
+import { codecs } from './contents.ts'
+import type { RequestCookies } from './header.ts'
+import { loginIds, openContent } from './open.ts'
+import type { RecordCodec } from './record.ts'
+import type { LoginContent, SessionCookies } from './session.ts'
+
+/** Makes Set-Cookie values; each call gives all that one answer needs, no name twice (CK-2). */
+export interface CookieWriter {
+  /**
+   * Replaces whatever session the browser has: also chunks and a refresh cookie that the new one does not have.
+   *
+   * Throws `token_too_large` with the sizes when the cookies together exceed `cookies.max_total_bytes`.
+   */
+  setSession(cookies: SessionCookies, present: RequestCookies): string[]
+  clearSession(present: RequestCookies): string[]
+  /** Adds one attempt and clears what is over: unreadable and expired ones, and the oldest beyond `login.max_attempts`. */
+  setLogin(id: string, content: LoginContent, present: RequestCookies): string[]
+  clearLogin(id: string): string[]
+}
+
+interface WriterParts {
+  readonly keys: KeySource
+  readonly catalogue: Catalogue
+  readonly binding: Binding
+  readonly settings: CookieSettings
+  readonly clock: Clock
+  readonly random: RandomBytes
+}
+
+/** Browsers cut longer lifetimes to this (RFC 6265bis §5.5). */
+const longestMaxAgeSeconds = 400 * 24 * 60 * 60
+
+/** Several login cookies travel beside the session, and one header may not exceed what servers take (CK-15). */
+const maxLoginOctets = 1536
+
+/** A writer for one installation; for the agent only. */
+export function createCookieWriter({ keys, catalogue, binding, settings, clock, random }: WriterParts): CookieWriter {
+  const sealFor = createSealer({ keys, binding, random })
+  const openFor = createOpener({ keys, binding })
+  const { access, refresh, identity } = catalogue
+  const sessionRows = [access, refresh, identity]
+
+  return {
+    setSession(cookies, present) {
+      const values = [
+        seal(access, codecs.access, cookies.access),
+        ...(cookies.refresh === undefined ? [] : [seal(refresh, codecs.refresh, cookies.refresh)]),
+        seal(identity, codecs.identity, cookies.identity),
+      ]
+      const pieces = split(values)
+      const maxAge = cookies.access.absoluteExpiresAt - clock.nowSeconds()
+      const kept = new Set(pieces.flatMap((each) => each.pieces.map(({ name }) => name)))
+      const surplus = sessionRows.flatMap((row) => [
+        ...namesPresent(row, present.ours).filter((name) => !kept.has(name)),
+        // A refresh cookie scoped to a path may be there without having been sent.
+        ...(kept.has(row.name) || present.ours.has(row.name) ? [] : [row.name]),
+      ])
+      return [
+        ...pieces.flatMap((each) => each.pieces.map((piece) => setCookie(each.row, piece, maxAge))),
+        ...surplus.map((name) => clearCookie(rowOf(name), name)),
+      ]
+    },
+
+    clearSession: (present) =>
+      sessionRows.flatMap((row) =>
+        [...new Set([row.name, ...namesPresent(row, present.ours)])].map((name) => clearCookie(row, name)),
+      ),
+
+    setLogin(id, content, present) {
+      const row = catalogue.login(id)
+      const { value } = seal(row, codecs.login, content)
+      if (row.name.length + value.length > maxLoginOctets) {
+        throw new TokenHandlerError('invalid_request', { detail: { check: 'login_cookie_size', size: value.length } })
+      }
+      const others = loginIds(catalogue, present).filter((other) => other !== id)
+      const stay = others
+        .map((other) => ({ other, startedAt: startedAt(other, present) }))
+        .filter((attempt) => attempt.startedAt > clock.nowSeconds() - settings.login.attemptSeconds)
+        .sort((one, two) => two.startedAt - one.startedAt)
+        .slice(0, settings.login.maxAttempts - 1)
+        .map(({ other }) => other)
+      return [
+        setCookie(row, { name: row.name, value }, settings.login.attemptSeconds),
+        ...others.filter((other) => !stay.includes(other)).map((other) => clearLoginCookie(other)),
+      ]
+    },
+
+    clearLogin: (id) => [clearLoginCookie(id)],
+  }
+
+  function seal<T>(row: CookieRow, codec: RecordCodec<T>, content: T): { row: CookieRow; value: string } {
+    return { row, value: sealFor(row)(codec.encode(content)) }
+  }
+
+  function split(values: readonly { row: CookieRow; value: string }[]) {
+    const limit = settings.cookies.maxTotalBytes
+    const sizes = Object.fromEntries(values.map(({ row, value }) => [row.purpose, row.name.length + value.length]))
+    const pieces = values.map(({ row, value }) => ({ row, pieces: splitValue(row, value) ?? [] }))
+    const total = pieces
+      .flatMap((each) => each.pieces)
+      .reduce((sum, { name, value }) => sum + name.length + value.length, 0)
+    if (total > limit || pieces.some((each) => each.pieces.length === 0)) {
+      const sum = Object.values(sizes).reduce((one, two) => one + two, 0)
+      throw new TokenHandlerError('token_too_large', {
+        fields: { sizes: { ...sizes, total: Math.max(total, sum), limit } },
+      })
+    }
+    return pieces
+  }
+
+  function startedAt(id: string, present: RequestCookies): number {
+    const row = catalogue.login(id)
+    const opened = openContent(openFor(row), codecs.login, present.ours.get(row.name) ?? '')
+    return opened.kind === 'opened' ? opened.content.startedAt : 0
+  }
+
+  function rowOf(name: string): CookieRow {
+    return sessionRows.find((row) => row.names.includes(name)) ?? access
+  }
+
+  function clearLoginCookie(id: string): string {
+    const row = catalogue.login(id)
+    return clearCookie(row, row.name)
+  }
+}
+
+function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {
+  const maxAge = Math.min(Math.max(maxAgeSeconds, 0), longestMaxAgeSeconds)
+  return `${name}=${value}; Path=${row.path}; Max-Age=${maxAge}; Secure; HttpOnly; SameSite=${row.sameSite}`
+}
+
+/** Deleting differs from setting in value and lifetime only; browsers ignore any other deletion (B01, B02). */
+function clearCookie(row: CookieRow, name: string): string {
+  return setCookie(row, { name, value: '' }, 0)
+}
