@@ -1,0 +1,94 @@
+import { AgentError, readError } from './agent.ts'
+import type { Browser } from './browser.ts'
+import type { Session } from './session.ts'
+
+interface Parts {
+  readonly browser: Browser
+  /** Origins whose calls get our header; others are left alone. */
+  readonly origins: ReadonlySet<string>
+  readonly headers: () => Record<string, string>
+  readonly present: () => Session
+  readonly refresh: (seen: Session) => Promise<Session>
+  readonly check: () => Promise<Session>
+  /** Asks for a stronger or fresh sign-in; true if the call may be repeated. */
+  readonly stepUp: (error: AgentError, alone: boolean) => Promise<boolean>
+}
+
+/** A call with an access token that is about to expire is likely to arrive too late. */
+const almostExpired = 2000
+const codeHeader = 'token-handler-error'
+const needRefresh: ReadonlySet<string> = new Set(['access_token_expired', 'upstream_unauthorized'])
+const needStepUp: ReadonlySet<string> = new Set(['insufficient_user_authentication', 'insufficient_scope'])
+const sessionOver: ReadonlySet<string> = new Set(['session_missing', 'session_expired', 'session_invalid'])
+
+/** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
+function abortable<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (!signal) return work
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
+/**
+ * A drop-in for `fetch`: adds our header to calls of the app's own APIs, refreshes at most once, steps up at most once.
+ *
+ * Answers are those of the last try; when a refresh was needed and refused, it is the answer to the refresh. A body that
+ * is a stream can be sent once only, so such a call is not repeated.
+ */
+export function createApiFetch(parts: Parts) {
+  const { browser, present } = parts
+
+  return async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
+    const request = input instanceof Request ? input : undefined
+    const url = new URL(request?.url ?? String(input), browser.href())
+    if (!parts.origins.has(url.origin)) return browser.fetch(input, init)
+    const signal = init.signal ?? request?.signal
+    const repeatable = !(init.body instanceof ReadableStream)
+
+    const attempt = (): Promise<Response> => {
+      const headers = new Headers(init.headers ?? request?.headers)
+      for (const [name, value] of Object.entries(parts.headers())) headers.set(name, value)
+      // A clone keeps the body of a Request for another try.
+      return browser.fetch(request?.clone() ?? input, { ...init, headers, credentials: 'include' })
+    }
+    const refreshed = async (seen: Session): Promise<Response | undefined> => {
+      try {
+        await abortable(parts.refresh(seen), signal)
+        return undefined
+      } catch (error) {
+        if (error instanceof AgentError) return error.response.clone()
+        throw error
+      }
+    }
+
+    let seen = present()
+    const user = seen.claims['sub']
+    if (seen.isLoggedIn && (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired) {
+      await refreshed(seen)
+      seen = present()
+    }
+
+    let response = await attempt()
+    const code = () => response.headers.get(codeHeader) ?? ''
+    if (response.status === 401 && needRefresh.has(code()) && repeatable) {
+      const refusal = await refreshed(seen)
+      if (refusal !== undefined && refusal.status !== 401) return refusal
+      if (refusal === undefined) {
+        void response.body?.cancel()
+        response = await attempt()
+      } else response = refusal
+    }
+
+    const over = response.status === 401 && sessionOver.has(code()) && user !== undefined
+    if (over) await parts.check().catch(() => undefined)
+    if (!repeatable || !(over || needStepUp.has(code()))) return response
+    if (over && present().isLoggedIn) return response
+    const again = await abortable(parts.stepUp(await readError(response), !over), signal)
+    // Somebody else at the keyboard must not send what the first user wrote.
+    if (!again || (user !== undefined && present().claims['sub'] !== user)) return response
+    return attempt()
+  }
+}

@@ -1,0 +1,107 @@
+/** Stops a timer or a listener; calling it again does nothing. */
+export type Stop = () => void
+
+/** Messages of tabs of one profile to each other. */
+export interface Channel {
+  post(message: unknown): void
+  listen(receive: (message: unknown) => void): void
+}
+
+/** A window that was opened for a sign-in. */
+export interface Popup {
+  readonly closed: boolean
+  navigate(url: string): void
+  close(): void
+}
+
+/** Everything that the client needs of the browser, in one place so that tests can hand in their own. */
+export interface Browser {
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  /** Milliseconds since 1970; goes on while the machine sleeps. */
+  now(): number
+  /** Between 0 and 1. */
+  random(): number
+  after(milliseconds: number, run: () => void): Stop
+  /** Runs `work` while no other tab runs work of this name; undefined where the browser has no Web Locks. */
+  readonly exclusively: (<T>(name: string, patience: AbortSignal, work: () => Promise<T>) => Promise<T>) | undefined
+  channel(name: string): Channel | undefined
+  /** Address of the page. */
+  href(): string
+  /** Shows another address without loading it. */
+  replaceAddress(url: string): void
+  navigate(url: string): void
+  reload(): void
+  /** Undefined when the browser blocks it. */
+  popup(name: string): Popup | undefined
+  windowName(): string
+  closeWindow(): void
+  isVisible(): boolean
+  hasFocus(): boolean
+  /** Hides the page, or shows it again. */
+  conceal(hidden: boolean): void
+  onActivity(run: () => void): void
+  onVisible(run: () => void): void
+  onOnline(run: () => void): void
+  onEnterCache(run: () => void): void
+  onLeaveCache(run: () => void): void
+}
+
+const activityEvents = ['pointerdown', 'keydown', 'wheel', 'touchstart']
+/** Longer delays overflow the timer and fire at once. */
+const longestTimer = 2 ** 31 - 1
+
+/** The browser this script runs in. */
+export function thisBrowser(): Browser {
+  const on = (target: EventTarget, type: string, run: (event: Event) => void) =>
+    target.addEventListener(type, run, { capture: true, passive: true })
+  const locks: LockManager | undefined = navigator.locks
+  return {
+    fetch: (input, init) => fetch(input, init),
+    now: () => Date.now(),
+    random: () => Math.random(),
+    after(milliseconds, run) {
+      const timer = setTimeout(run, Math.min(Math.max(milliseconds, 0), longestTimer))
+      return () => clearTimeout(timer)
+    },
+    exclusively: locks && ((name, signal, work) => locks.request(name, { signal }, work)),
+    channel(name) {
+      if (typeof BroadcastChannel === 'undefined') return undefined
+      const channel = new BroadcastChannel(name)
+      return {
+        post: (message) => channel.postMessage(message),
+        listen: (receive) => channel.addEventListener('message', ({ data }) => receive(data)),
+      }
+    },
+    href: () => location.href,
+    replaceAddress: (url) => history.replaceState(history.state, '', url),
+    navigate: (url) => location.assign(url),
+    reload: () => location.reload(),
+    popup(name) {
+      const opened = open('about:blank', name, 'popup,width=480,height=720')
+      return (
+        (opened && {
+          get closed() {
+            return opened.closed
+          },
+          navigate: (url) => opened.location.replace(url),
+          close: () => opened.close(),
+        }) ??
+        undefined
+      )
+    },
+    windowName: () => window.name,
+    closeWindow: () => window.close(),
+    isVisible: () => document.visibilityState === 'visible',
+    hasFocus: () => document.hasFocus(),
+    conceal: (hidden) => {
+      document.documentElement.style.visibility = hidden ? 'hidden' : ''
+    },
+    onActivity: (run) => {
+      for (const type of activityEvents) on(window, type, run)
+    },
+    onVisible: (run) => on(document, 'visibilitychange', () => document.visibilityState === 'visible' && run()),
+    onOnline: (run) => on(window, 'online', run),
+    onEnterCache: (run) => on(window, 'pagehide', (event) => (event as PageTransitionEvent).persisted && run()),
+    onLeaveCache: (run) => on(window, 'pageshow', (event) => (event as PageTransitionEvent).persisted && run()),
+  }
+}

@@ -1,0 +1,54 @@
+import type { Session } from './session.ts'
+import type { StepUp } from './step-up.ts'
+
+/** What the app can listen to, and what each listener is given. */
+export interface Events {
+  /** Somebody signed in, in this tab or another, or was signed in when the page was loaded. */
+  signedIn: Session
+  /** The session ended: signed out here, in another tab, or by a limit. */
+  signedOut: Session
+  /** The tokens were refreshed, by this tab or another. */
+  refreshed: Session
+  /** A call was refused until the user authenticates again. */
+  stepUpNeeded: StepUp
+  /** The session is about to end; activity of the user prolongs it only if `prolongable`. */
+  expiring: { readonly endsAt: number; readonly prolongable: boolean }
+}
+
+export interface Emitter {
+  /** Calls `listener` at every such event; returns what stops it. */
+  on<N extends keyof Events>(name: N, listener: (event: Events[N]) => void): () => void
+  /** True if anybody listened. */
+  emit<N extends keyof Events>(name: N, event: Events[N]): boolean
+}
+
+type Listeners = { readonly [N in keyof Events]: Set<(event: Events[N]) => void> }
+
+/** The listeners of one client; one that throws does not keep the others from being told. */
+export function createEmitter(): Emitter {
+  const listeners: Listeners = {
+    signedIn: new Set(),
+    signedOut: new Set(),
+    refreshed: new Set(),
+    stepUpNeeded: new Set(),
+    expiring: new Set(),
+  }
+  return {
+    on(name, listener) {
+      listeners[name].add(listener)
+      return () => void listeners[name].delete(listener)
+    },
+    emit(name, event) {
+      for (const listener of listeners[name]) {
+        try {
+          listener(event)
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error
+          })
+        }
+      }
+      return listeners[name].size > 0
+    },
+  }
+}

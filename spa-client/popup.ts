@@ -1,0 +1,61 @@
+import type { AgentCalls } from './agent.ts'
+import type { Browser } from './browser.ts'
+import { isSameLogin, type Session } from './session.ts'
+
+/** Name of the window, by which the page that opens in it knows what to do. */
+export const popupName = 'token-handler-sign-in'
+
+interface Parts {
+  readonly browser: Browser
+  readonly agent: AgentCalls
+  readonly present: () => Session
+  /** Asks the agent how things stand. */
+  readonly check: () => Promise<Session>
+  /** Calls back when another tab tells of a sign-in, or that one failed in the popup. */
+  readonly onTold: (run: (signedIn: boolean) => void) => () => void
+}
+
+const pollEvery = 300
+
+/**
+ * Signs in within a small window while the page with its unsaved work stays.
+ *
+ * The window opens before anything is awaited, because browsers allow it only shortly after a click. A sign-in page
+ * with Cross-Origin-Opener-Policy makes its window look closed at once, so that is believed only when this page has
+ * the focus again.
+ */
+export function createPopupSignIn({ browser, agent, present, check, onTold }: Parts) {
+  return async (parameters: Readonly<Record<string, string>>): Promise<'done' | 'cancelled' | 'blocked'> => {
+    const before = present()
+    const popup = browser.popup(popupName)
+    if (popup === undefined) return 'blocked'
+    const outcome = new Promise<boolean>((resolve) => {
+      const stopListening = onTold((signedIn) => finish(signedIn))
+      const finish = (signedIn: boolean) => {
+        stopListening()
+        stopPolling()
+        resolve(signedIn)
+      }
+      const look = () => {
+        stopPolling = browser.after(pollEvery, look)
+        if (!popup.closed || !browser.hasFocus()) return
+        stopPolling()
+        check().then(
+          (session) => finish(session.isLoggedIn && !isSameLogin(session, before)),
+          () => finish(false),
+        )
+      }
+      let stopPolling = browser.after(pollEvery, look)
+    })
+    try {
+      const { authorization_url: url } = await agent.post('/login/start', Object.entries(parameters))
+      popup.navigate(String(url))
+    } catch (error) {
+      popup.close()
+      throw error
+    }
+    const signedIn = await outcome
+    popup.close()
+    return signedIn && present().isLoggedIn ? 'done' : 'cancelled'
+  }
+}

@@ -1,0 +1,97 @@
+import { AgentError, type AgentCalls } from './agent.ts'
+import type { Browser } from './browser.ts'
+import { isSameLogin, parseSession, type Session } from './session.ts'
+
+interface Parts {
+  readonly browser: Browser
+  readonly agent: AgentCalls
+  readonly lockName: string
+  readonly present: () => Session
+  /** Takes over what was learned. */
+  readonly adopt: (session: Session) => void
+  /** True if the user did something that the agent has not been told of. */
+  readonly hasActivity: () => boolean
+  readonly activityReported: () => void
+}
+
+/** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
+const lockPatience = 20_000
+/** Longer waits are left to the caller. */
+const longestRetry = 5
+const maxTries = 3
+
+/**
+ * Refreshes the tokens once for all tabs, and tells the session as it is then.
+ *
+ * Whoever gets the lock first asks the agent which generation is current: another tab may have refreshed meanwhile.
+ * The returned function throws `AgentError`, or the `TypeError` of fetch when the network is down.
+ */
+export function createRefresh(parts: Parts): (seen: Session) => Promise<Session> {
+  const { browser, agent } = parts
+  let flight: Promise<Session> | undefined
+  let notBefore = 0
+  let refusal: AgentError | undefined
+
+  const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
+
+  const callAgent = async (): Promise<Session> => {
+    for (let attempt = 1; ; attempt += 1) {
+      const active = parts.hasActivity()
+      try {
+        const answer = await agent.post('/refresh', active ? [] : [['activity', 'background']])
+        if (active) parts.activityReported()
+        return parseSession(answer, browser.now(), parts.present())
+      } catch (error) {
+        const seconds = error instanceof AgentError ? error.retryAfter : undefined
+        if (!(error instanceof AgentError) || seconds === undefined) throw error
+        if (attempt === maxTries || seconds > longestRetry) {
+          notBefore = browser.now() + seconds * 1000
+          refusal = error
+          throw error
+        }
+        await wait(seconds)
+      }
+    }
+  }
+
+  const underLock = async (seen: Session): Promise<Session> => {
+    const current = parseSession(await agent.get('/session'), browser.now(), parts.present())
+    parts.adopt(current)
+    const overtaken = !isSameLogin(current, seen) || (current.generation ?? 0) > (seen.generation ?? 0)
+    if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
+    try {
+      const refreshed = await callAgent()
+      parts.adopt(refreshed)
+      return refreshed
+    } catch (error) {
+      // The agent knows best whether this was the end of the session.
+      if (error instanceof AgentError && error.status === 401) {
+        parts.adopt(parseSession(await agent.get('/session'), browser.now(), parts.present()))
+      }
+      throw error
+    }
+  }
+
+  const run = async (seen: Session): Promise<Session> => {
+    if (refusal !== undefined && browser.now() < notBefore) throw refusal
+    refusal = undefined
+    if (browser.exclusively === undefined) return underLock(seen)
+    let entered = false
+    try {
+      return await browser.exclusively(parts.lockName, AbortSignal.timeout(lockPatience), () => {
+        entered = true
+        return underLock(seen)
+      })
+    } catch (error) {
+      if (entered) throw error
+      return underLock(seen)
+    }
+  }
+
+  return (seen) => {
+    flight ??= run(seen).finally(() => {
+      flight = undefined
+    })
+    return flight
+  }
+}

@@ -1,0 +1,71 @@
+import type { AgentError } from './agent.ts'
+import type { Emitter } from './events.ts'
+
+/** A call that was refused until the user authenticates again; the app answers by calling one of the functions. */
+export interface StepUp {
+  /** Why: `insufficient_user_authentication`, `insufficient_scope`, or a code that says that the session ended. */
+  readonly code: string
+  /** The parameters that a new sign-in needs, such as `acr_values` and `max_age`. */
+  readonly parameters: Readonly<Record<string, string>>
+  /**
+   * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
+   * block the window: then it resolves to false and the app may ask again.
+   */
+  inPopup(): Promise<boolean>
+  /** Leaves the page for the sign-in; the call is given up. */
+  inPage(): Promise<never>
+  /** Gives the call up: its answer is the refusal. */
+  decline(): void
+}
+
+interface Parts {
+  readonly emitter: Emitter
+  readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<'done' | 'cancelled' | 'blocked'>
+  readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<never>
+}
+
+const names = ['acr_values', 'max_age', 'scope'] as const
+
+function parametersOf({ fields }: AgentError): Record<string, string> {
+  const present = names.filter((name) => fields[name] !== undefined)
+  return Object.fromEntries(present.map((name) => [name, String(fields[name])]))
+}
+
+/**
+ * Asks for a stronger or fresh sign-in; true when the refused call may be repeated.
+ *
+ * Several calls refused for the same reason wait for one sign-in. If nobody listens to `stepUpNeeded` a popup is tried,
+ * but only where `alone` says so: a call in the background must not open windows.
+ */
+export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
+  const open = new Map<string, Promise<boolean>>()
+
+  const ask = (code: string, parameters: Record<string, string>, alone: boolean) =>
+    new Promise<boolean>((resolve) => {
+      const inPopup = async () => {
+        const outcome = await signInPopup(parameters)
+        if (outcome !== 'blocked') resolve(outcome === 'done')
+        return outcome === 'done'
+      }
+      const heard = emitter.emit('stepUpNeeded', {
+        code,
+        parameters,
+        inPopup,
+        inPage: () => signInPage(parameters),
+        decline: () => resolve(false),
+      })
+      if (heard) return
+      if (!alone) return resolve(false)
+      inPopup().then(resolve, () => resolve(false))
+    })
+
+  return (error: AgentError, alone: boolean): Promise<boolean> => {
+    const parameters = parametersOf(error)
+    const key = JSON.stringify([error.code, parameters])
+    const present = open.get(key)
+    if (present !== undefined) return present
+    const asked = ask(error.code, parameters, alone).finally(() => open.delete(key))
+    open.set(key, asked)
+    return asked
+  }
+}

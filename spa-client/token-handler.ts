@@ -1,0 +1,204 @@
+import { AgentError, createAgentCalls } from './agent.ts'
+import { createApiFetch } from './api-fetch.ts'
+import { type Browser, thisBrowser } from './browser.ts'
+import { createEmitter, type Emitter } from './events.ts'
+import { createKeepAlive } from './keep-alive.ts'
+import { createPopupSignIn, popupName } from './popup.ts'
+import { createRefresh } from './refresh.ts'
+import { callbackParameters } from './callback.ts'
+import { isOlder, isSameLogin, parseSession, type Session, signedOut } from './session.ts'
+import { createStepUp } from './step-up.ts'
+
+export { AgentError } from './agent.ts'
+export type { Events } from './events.ts'
+export type { Session } from './session.ts'
+export type { StepUp } from './step-up.ts'
+
+export interface TokenHandlerOptions {
+  /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
+  readonly agent?: string
+  /** Origins of the APIs behind the proxy, beside those of the page and the agent. */
+  readonly apis?: readonly string[]
+}
+
+export interface SignInOptions {
+  /** Path to come back to; the present one if absent. */
+  readonly returnTo?: string
+  /** Parameters of the authorization request that the agent allows, such as `login_hint`, `prompt` or `acr_values`. */
+  readonly parameters?: Readonly<Record<string, string>>
+  /** Signs in within a small window, so that the page stays as it is. */
+  readonly popup?: boolean
+}
+
+export interface TokenHandler {
+  /** To be called once when the page has loaded: ends a sign-in if the page is its return, and tells who is signed in. */
+  onPageLoad(): Promise<Session>
+  /** The session as last heard of. */
+  session(): Session
+  /** Asks the agent for the session. */
+  check(): Promise<Session>
+  /** Starts a sign-in. Without a popup the page is left and the promise stays open. */
+  signIn(options?: SignInOptions): Promise<boolean>
+  /** Signs out, in every tab, and leaves for the sign-out page of the authorization server. */
+  signOut(): Promise<void>
+  /** `fetch` for the APIs behind the proxy. */
+  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  /** Refreshes the tokens, once for all tabs. */
+  refresh(): Promise<Session>
+  /** Headers for calls made without `fetch`, such as an upload with XMLHttpRequest; refreshes first if it has to. */
+  headers(): Promise<Record<string, string>>
+  /** Calls `listener` at every such event; returns what stops it. */
+  on: Emitter['on']
+}
+
+type Told =
+  | { readonly kind: 'session'; readonly session: Session; readonly activity: boolean }
+  | { readonly kind: 'popup'; readonly signedIn: boolean }
+
+/**
+ * The browser side of the Token Handler: many tabs, one session, no token in sight.
+ *
+ * Functions throw `AgentError` for an error answer, and the `TypeError` of fetch when the network is down; being offline
+ * is never taken for being signed out.
+ */
+export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
+  const base = new URL(options.agent ?? '/oauth-agent', browser.href())
+  const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? [])])
+  const emitter = createEmitter()
+  const channel = browser.channel(`token-handler ${base.href}`)
+  const popupListeners = new Set<(signedIn: boolean) => void>()
+
+  let present = signedOut
+  const headers = (): Record<string, string> => ({
+    'token-handler-version': '1',
+    ...(present.csrfToken === undefined ? {} : { 'x-csrf-token': present.csrfToken }),
+  })
+  const agent = createAgentCalls(browser, base.href.replace(/\/$/, ''), headers)
+
+  /** Takes over a newer picture of the session; true if it was one. */
+  const take = (next: Session): boolean => {
+    if (isOlder(next, present)) return false
+    const before = present
+    present = next
+    keepAlive.plan()
+    if (!isSameLogin(before, next)) emitter.emit(next.isLoggedIn ? 'signedIn' : 'signedOut', next)
+    else if ((next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
+    else return false
+    return true
+  }
+  const tell = (message: Told) => channel?.post(message)
+  const adopt = (next: Session, activity = false) => {
+    if (take(next)) tell({ kind: 'session', session: present, activity })
+  }
+  const check = async (): Promise<Session> => {
+    adopt(parseSession(await agent.get('/session'), browser.now(), present))
+    return present
+  }
+
+  const sharedRefresh = createRefresh({
+    browser,
+    agent,
+    lockName: `token-handler ${base.href}`,
+    present: () => present,
+    adopt,
+    hasActivity: () => keepAlive.hasActivity(),
+    activityReported: () => keepAlive.activityReported(),
+  })
+  const refresh = () => sharedRefresh(present)
+  const keepAlive = createKeepAlive({
+    browser,
+    present: () => present,
+    refresh,
+    check,
+    warn: (event) => emitter.emit('expiring', event),
+  })
+
+  channel?.listen((message) => {
+    const told = message as Told
+    if (told.kind === 'popup') return popupListeners.forEach((run) => run(told.signedIn))
+    if (told.activity) keepAlive.activityReported()
+    const signedIn = told.session.isLoggedIn && !isSameLogin(told.session, present)
+    take(told.session)
+    if (signedIn) popupListeners.forEach((run) => run(true))
+  })
+
+  // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
+  browser.onEnterCache(() => browser.conceal(true))
+  browser.onLeaveCache(() => {
+    check().then(
+      () => browser.conceal(false),
+      () => browser.reload(),
+    )
+  })
+
+  const signInPopup = createPopupSignIn({
+    browser,
+    agent,
+    present: () => present,
+    check,
+    onTold(run) {
+      popupListeners.add(run)
+      return () => popupListeners.delete(run)
+    },
+  })
+  const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
+    const { pathname, search } = new URL(browser.href())
+    const fields = { ...parameters, return_to: returnTo ?? pathname + search }
+    const { authorization_url: url } = await agent.post('/login/start', Object.entries(fields))
+    browser.navigate(String(url))
+    return new Promise<never>(() => undefined)
+  }
+
+  const endSignIn = async (parameters: URLSearchParams): Promise<Session> => {
+    const here = new URL(browser.href())
+    const inPopup = browser.windowName() === popupName
+    try {
+      const session = parseSession(await agent.post('/login/end', parameters), browser.now())
+      browser.replaceAddress(session.returnTo ?? here.pathname)
+      adopt(session, true)
+      return session
+    } catch (error) {
+      // A code and a state have no business in the history or in a bookmark.
+      browser.replaceAddress(here.pathname)
+      if (error instanceof AgentError && error.code === 'login_required') return check()
+      throw error
+    } finally {
+      if (inPopup) {
+        tell({ kind: 'popup', signedIn: present.isLoggedIn })
+        browser.closeWindow()
+      }
+    }
+  }
+
+  return {
+    on: emitter.on,
+    session: () => present,
+    check,
+    refresh,
+    async onPageLoad() {
+      const parameters = callbackParameters(browser.href())
+      return parameters === undefined ? check() : endSignIn(parameters)
+    },
+    async signIn({ popup = false, returnTo, parameters = {} } = {}) {
+      return popup ? (await signInPopup(parameters)) === 'done' : signInPage(parameters, returnTo)
+    },
+    async signOut() {
+      const { logout_url: url } = await agent.post('/logout')
+      adopt(signedOut)
+      if (typeof url === 'string') browser.navigate(url)
+    },
+    async headers() {
+      if (present.isLoggedIn && (present.accessTokenExpiresAt ?? Infinity) <= browser.now()) await refresh()
+      return headers()
+    },
+    fetch: createApiFetch({
+      browser,
+      origins,
+      headers,
+      present: () => present,
+      refresh: sharedRefresh,
+      check,
+      stepUp: createStepUp({ emitter, signInPopup, signInPage }),
+    }),
+  }
+}
