@@ -82,6 +82,12 @@ const mutualTls = {
   },
 }
 
+/** How and when the user was authenticated, for the API that receives the token (RFC 9068 §2.2.1). */
+function authentication(source: unknown): Readonly<Record<string, unknown>> {
+  const { acr, authTime } = (source ?? {}) as { acr?: string; authTime?: number }
+  return { ...(acr === undefined ? {} : { acr }), ...(authTime === undefined ? {} : { auth_time: authTime }) }
+}
+
 /** The settings of oidc-provider for the demo: every feature that the agent can use is on, consent is never asked. */
 export function createConfiguration(parts: Parts, provider: () => Provider): Readonly<Record<string, unknown>> {
   const { clock, resources, rotateRefreshTokens, accessTokenSeconds, refreshTokenSeconds, codeSeconds } = parts
@@ -131,7 +137,8 @@ export function createConfiguration(parts: Parts, provider: () => Provider): Rea
       await grant.save()
       return grant
     },
-    extraTokenClaims: (_ctx: OidcContext, token: { accountId?: string; extra?: object }) => ({
+    extraTokenClaims: ({ oidc }: OidcContext, token: { accountId?: string; extra?: object }) => ({
+      ...authentication(oidc.entities['AuthorizationCode'] ?? oidc.entities['RefreshToken']),
       ...parts.accessTokenClaims(token.accountId),
       ...token.extra,
     }),
