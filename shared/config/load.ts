@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { LineCounter, parseDocument } from 'yaml'
-import { checks } from './checks.ts'
-import { explain } from './explain.ts'
-import { type Sources, prepare } from './prepare.ts'
-import { ConfigError, type Problem, pathText } from './problem.ts'
-import { type Config, schema } from './schema.ts'
-import { toCamelCase } from './walk.ts'
-
-/** A check over several settings; yields what is wrong. */
-export type ConfigCheck = (config: Config) => Iterable<Problem>
+import { type ConfigCheck, checks } from './checks.ts'
+import { fileChecks } from './file-checks.ts'
+import { interpret } from './interpret.ts'
+import { linesOf } from './lines.ts'
+import type { Sources } from './prepare.ts'
+import { ConfigError } from './problem.ts'
+import type { Config } from './schema.ts'
 
 export interface ParseOptions extends Sources {
   /** Checks of other parts, such as the routes of the proxy, told of together with our own. */
@@ -30,48 +28,16 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     )
   }
   const raw: unknown = document.toJS({ maxAliasCount: 50 }) ?? {}
-  const { config, problems } = interpret(raw, options)
+  const everyCheck = [...checks, fileChecks(options.readFile), ...(options.checks ?? [])]
+  const { config, problems } = interpret(raw, options, everyCheck)
   if (config !== undefined && problems.length === 0) return config
-  const lines = new Map<string, number>()
-  const note = (path: readonly (string | number)[]): void => {
-    const node = document.getIn(path, true)
-    const range = typeof node === 'object' && node !== null && 'range' in node ? node.range : undefined
-    if (Array.isArray(range)) lines.set(pathText(path), lineCounter.linePos(Number(range[0])).line)
-  }
-  visitPaths(raw, [], note)
+  const lines = linesOf(document, raw, lineCounter)
   throw new ConfigError(
     problems.map((problem) => {
-      const line = problem.line ?? lines.get(problem.path)
+      const line = lines.get(problem.path)
       return line === undefined ? problem : { ...problem, line }
     }),
   )
-}
-
-/** Settings from an already parsed tree, with the problems found; the settings are absent if the schema refused them. */
-function interpret(raw: unknown, options: ParseOptions): { config?: Config; problems: Problem[] } {
-  const prepared = prepare(schema, raw, options)
-  const result = schema.safeParse(prepared.value)
-  const known = new Set(prepared.problems.map((problem) => problem.path.replace(/_file$/, '')))
-  const found = result.success
-    ? []
-    : explain(schema, raw, prepared.value, result.error.issues).filter(({ path }) => !known.has(path))
-  const problems = [...prepared.problems, ...found]
-  if (!result.success) return { problems }
-  const config = toCamelCase(schema, result.data) as Config
-  for (const check of [...checks, ...(options.checks ?? [])]) problems.push(...check(config))
-  return { config, problems }
-}
-
-function visitPaths(
-  value: unknown,
-  path: readonly (string | number)[],
-  visit: (path: readonly (string | number)[]) => void,
-): void {
-  if (path.length > 0) visit(path)
-  if (typeof value !== 'object' || value === null) return
-  for (const [key, child] of Object.entries(value)) {
-    visitPaths(child, [...path, Array.isArray(value) ? Number(key) : key], visit)
-  }
 }
 
 /**

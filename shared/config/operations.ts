@@ -13,8 +13,7 @@ export const storeSettings = z.discriminatedUnion('kind', [
       .positive()
       .default(500)
       .meta({ description: 'Longest wait for one answer of the store.' }),
-    ca_file: z
-      .string()
+    ca_file: filePath
       .optional()
       .meta({ description: 'PEM file of certificate authorities for rediss:, instead of the system ones.' }),
   }),

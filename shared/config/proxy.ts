@@ -66,6 +66,14 @@ export const routeSettings = z.strictObject({
     .enum(['deny', 'client_credentials', 'none'])
     .default('deny')
     .meta({ description: 'What a visitor without a session gets.' }),
+  anonymous_token: z
+    .strictObject({
+      audience: z.string().optional(),
+      resource: z.string().optional(),
+      scope: scope.optional(),
+    })
+    .prefault({})
+    .meta({ description: 'What anonymous: client_credentials asks the token for.' }),
   require: requirement.prefault({}),
   headerless: z
     .array(z.enum(['websocket', 'event_stream', 'download']))

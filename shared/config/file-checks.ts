@@ -1,0 +1,115 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import type { ConfigCheck, CrossProblem } from './checks.ts'
+import type { Config } from './schema.ts'
+
+/** Files that settings name: there, readable, of the right kind and belonging together. */
+export function fileChecks(readFile: (path: string) => string): ConfigCheck {
+  return function* (config) {
+    const { client, authorizationServer } = config
+    if (client.authentication === 'private_key_jwt') {
+      const key = yield* readKey(client.privateKeyFile, 'client.private_key_file', readFile)
+      yield* algorithmCheck(key, client.algorithm, 'client.private_key_file')
+      if (client.nextPrivateKeyFile !== undefined) {
+        const next = yield* readKey(client.nextPrivateKeyFile, 'client.next_private_key_file', readFile)
+        yield* algorithmCheck(next, client.algorithm, 'client.next_private_key_file')
+      }
+    } else if ('certificateFile' in client) {
+      yield* pairCheck(client.certificateFile, client.privateKeyFile, 'client', readFile)
+    }
+    yield* readCertificate(authorizationServer.caFile, 'authorization_server.ca_file', readFile)
+    if ('caFile' in config.store) yield* readCertificate(config.store.caFile, 'store.ca_file', readFile)
+    yield* routeFileChecks(config, readFile)
+  }
+}
+
+function* routeFileChecks({ proxy }: Config, readFile: (path: string) => string): Iterable<CrossProblem> {
+  for (const [index, route] of proxy.routes.entries()) {
+    const path = `proxy.routes[${index}]`
+    yield* readCertificate(route.caFile, `${path}.ca_file`, readFile)
+    if (route.clientCertificateFile === undefined || route.clientPrivateKeyFile === undefined) continue
+    yield* pairCheck(route.clientCertificateFile, route.clientPrivateKeyFile, `${path}.client`, readFile)
+  }
+}
+
+type Found<T> = Generator<CrossProblem, T | undefined>
+
+function* pairCheck(
+  certificateFile: string,
+  keyFile: string,
+  path: string,
+  readFile: (path: string) => string,
+): Found<never> {
+  const join = path.endsWith('.client') ? '_' : '.'
+  const certificate = yield* readCertificate(certificateFile, `${path}${join}certificate_file`, readFile)
+  const key = yield* readKey(keyFile, `${path}${join}private_key_file`, readFile)
+  if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key)) {
+    yield {
+      path: `${path}${join}private_key_file`,
+      problem: 'is not the key of the certificate',
+      remedy: 'Give the key with which the certificate was requested.',
+    }
+  }
+  return undefined
+}
+
+function* readKey(file: string, path: string, readFile: (path: string) => string): Found<KeyObject> {
+  const text = yield* readText(file, path, readFile)
+  if (text === undefined) return undefined
+  try {
+    return createPrivateKey(text)
+  } catch {
+    yield { path, problem: 'holds no private key that can be read', remedy: 'Give an unencrypted PKCS #8 PEM file.' }
+    return undefined
+  }
+}
+
+function* readCertificate(
+  file: string | undefined,
+  path: string,
+  readFile: (path: string) => string,
+): Found<X509Certificate> {
+  const text = file === undefined ? undefined : yield* readText(file, path, readFile)
+  if (text === undefined) return undefined
+  try {
+    return new X509Certificate(text)
+  } catch {
+    yield { path, problem: 'holds no certificate that can be read', remedy: 'Give a PEM file.' }
+    return undefined
+  }
+}
+
+function* readText(file: string, path: string, readFile: (path: string) => string): Found<string> {
+  try {
+    return readFile(file)
+  } catch {
+    yield {
+      path,
+      problem: 'names a file that cannot be read',
+      remedy: `Check that ${file} exists and that this user may read it.`,
+    }
+    return undefined
+  }
+}
+
+/** RFC 7518 §3: each algorithm goes with one kind of key; RSA keys have at least 2048 bits. */
+function* algorithmCheck(key: KeyObject | undefined, algorithm: string, path: string): Iterable<CrossProblem> {
+  if (key === undefined) return
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key
+  if (type === 'rsa' && (details?.modulusLength ?? 0) < 2048) {
+    yield { path, problem: 'is an RSA key of less than 2048 bits', remedy: 'Make a longer one.' }
+  }
+  const fits =
+    algorithm === 'ES256'
+      ? type === 'ec' && details?.namedCurve === 'prime256v1'
+      : algorithm === 'EdDSA'
+        ? type === 'ed25519'
+        : type === 'rsa'
+  if (fits) return
+  yield {
+    path,
+    problem: `is not a key for ${algorithm}`,
+    remedy:
+      'Change client.algorithm, or give a P-256 key for ES256, an Ed25519 key for EdDSA, an RSA key for the others.',
+    given: ['client.algorithm'],
+  }
+}

@@ -1,0 +1,86 @@
+import type { z } from 'zod'
+import type { ConfigCheck, CrossProblem } from './checks.ts'
+import { explain } from './explain.ts'
+import { type Sources, prepare } from './prepare.ts'
+import type { Problem } from './problem.ts'
+import { withProfileLimits } from './profiles.ts'
+import { type Config, schema } from './schema.ts'
+import { isRecord, isSecret, metaOf, schemaAt, toCamelCase, valueAt } from './walk.ts'
+
+export interface Interpretation {
+  /** Absent when nothing usable could be made of the tree. */
+  readonly config?: Config
+  readonly problems: readonly Problem[]
+}
+
+/**
+ * Makes settings of a tree and finds every problem in it.
+ *
+ * Where the schema refuses something, the rules between settings still run, on a copy in which the refused settings have
+ * their defaults or examples; what was concluded from those is not told.
+ */
+export function interpret(raw: unknown, sources: Sources, checks: readonly ConfigCheck[]): Interpretation {
+  const prepared = prepare(schema, raw, sources)
+  const tree = withProfile(prepared.value)
+  const result = schema.safeParse(tree)
+  const known = new Set(prepared.problems.map(({ path }) => path.replace(/_file$/, '')))
+  const refused = result.success
+    ? []
+    : explain(schema, raw, tree, result.error.issues).filter(({ path }) => !known.has(path))
+  const problems = [...prepared.problems, ...refused]
+  const settings = result.success ? result.data : repaired(tree)
+  if (settings === undefined) return { problems }
+  const config = toCamelCase(schema, settings) as Config
+  const cross = checks.flatMap((check) => [...check(config)]).filter((found) => !restsOn(found, problems))
+  return { config, problems: [...problems, ...cross.map(({ path, problem, remedy }) => ({ path, problem, remedy }))] }
+}
+
+function withProfile(tree: unknown): unknown {
+  return isRecord(tree) && isRecord(tree['session']) ? { ...tree, session: withProfileLimits(tree['session']) } : tree
+}
+
+/** The tree with every refused setting left out, or replaced by an example where it is required. */
+function repaired(tree: unknown): z.output<typeof schema> | undefined {
+  let candidate: unknown = tree
+  for (let round = 0; round < 6; round++) {
+    const result = schema.safeParse(candidate)
+    if (result.success) return result.data
+    for (const issue of result.error.issues) {
+      const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
+      for (const path of paths) candidate = replaceAt(candidate, path, substitute(candidate, path, issue))
+    }
+  }
+  return undefined
+}
+
+/** Nothing for a setting that has a wrong value; for one that is missing and required, something the schema takes. */
+function substitute(tree: unknown, path: readonly PropertyKey[], issue: z.core.$ZodIssue): unknown {
+  if (valueAt(tree, path) !== undefined) return undefined
+  if (issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options)) return issue.options[0]
+  const setting = schemaAt(schema, tree, path)
+  if (setting === undefined) return undefined
+  if (isSecret(setting)) return 'placeholder'
+  const { examples } = metaOf(setting)
+  return Array.isArray(examples) ? examples[0] : {}
+}
+
+function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown): unknown {
+  const [head, ...rest] = path
+  if (head === undefined) return value
+  if (Array.isArray(tree)) {
+    // An item that is wrong in itself takes its list with it: a gap would be wrong too.
+    return rest.length === 0
+      ? undefined
+      : tree.map((item, index) => (index === head ? replaceAt(item, rest, value) : item))
+  }
+  const { [String(head)]: child, ...others } = isRecord(tree) ? tree : {}
+  const replaced = replaceAt(child, rest, value)
+  return replaced === undefined ? others : { ...others, [String(head)]: replaced }
+}
+
+/** True when the place of a conclusion, or a setting it was drawn from, has a problem of its own. */
+function restsOn({ path, given = [] }: CrossProblem, problems: readonly Problem[]): boolean {
+  return [path, ...given].some((mine) =>
+    problems.some(({ path: other }) => other === mine || other.startsWith(`${mine}.`) || other.startsWith(`${mine}[`)),
+  )
+}

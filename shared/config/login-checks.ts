@@ -1,0 +1,70 @@
+import type { CrossProblem } from './checks.ts'
+import type { Config } from './schema.ts'
+
+/** Parameters that the agent decides itself; fixing one of them in the settings would take a check away. */
+const ownParameters = new Set([
+  'client_id',
+  'client_secret',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'redirect_uri',
+  'request',
+  'request_uri',
+  'response_mode',
+  'response_type',
+  'state',
+])
+
+/** Settings of sign-in and sign-out that only make sense together. */
+export function* loginChecks({ login, client, agent, logout }: Config): Iterable<CrossProblem> {
+  if (!login.scope.split(' ').includes('openid')) {
+    yield {
+      path: 'login.scope',
+      problem: 'lacks openid, without which there is no ID token to check the user by',
+      remedy: `Write ${JSON.stringify(`openid ${login.scope}`)}.`,
+    }
+  }
+  if (login.signedRequestObject && client.authentication !== 'private_key_jwt') {
+    yield {
+      path: 'login.signed_request_object',
+      problem: 'needs a key to sign with',
+      remedy: 'Use client.authentication: private_key_jwt.',
+      given: ['client.authentication'],
+    }
+  }
+  if (login.navigation.responseMode === 'form_post' && login.responseMode === 'jwt') {
+    yield {
+      path: 'login.navigation.response_mode',
+      problem: 'form_post cannot be combined with login.response_mode: jwt',
+      remedy: 'Choose one of them.',
+      given: ['login.response_mode'],
+    }
+  }
+  for (const name of Object.keys(login.extraParameters)) {
+    if (!ownParameters.has(name)) continue
+    yield {
+      path: `login.extra_parameters.${name}`,
+      problem: 'is a parameter that the agent sets itself',
+      remedy: 'Remove it.',
+    }
+  }
+  for (const [index, resource] of login.resource.entries()) {
+    if (URL.canParse(resource) && new URL(resource).hash === '') continue
+    yield {
+      path: `login.resource[${index}]`,
+      problem: 'is not an absolute URI without fragment (RFC 8707 §2)',
+      remedy: 'Write the identifier of the API as the authorization server knows it.',
+    }
+  }
+  const pages = { 'login.redirect_path': login.redirectPath, 'logout.return_path': logout.returnPath }
+  for (const [path, page] of Object.entries(pages)) {
+    if (page !== agent.path && !page.startsWith(`${agent.path}/`)) continue
+    yield {
+      path,
+      problem: 'lies below agent.path, where there are no pages',
+      remedy: 'Name a page of the SPA.',
+      given: ['agent.path'],
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import ipaddr from 'ipaddr.js'
+import type { CrossProblem } from './checks.ts'
+import type { Config } from './schema.ts'
+
+/** Addresses, ports and paths: who is believed, and that no two parts claim the same place. */
+export function* networkChecks(config: Config): Iterable<CrossProblem> {
+  const { agent, proxy, operations, cors, publicOrigin } = config
+  yield* rangeChecks(operations.trustedProxies, 'operations.trusted_proxies')
+  yield* rangeChecks(proxy.forwardAuth.peers, 'proxy.forward_auth.peers')
+  if (proxy.forwardAuth.gateway !== 'off' && proxy.forwardAuth.peers.length === 0) {
+    yield {
+      path: 'proxy.forward_auth.peers',
+      problem: 'is empty, so no gateway may ask',
+      remedy: 'List the addresses of the gateway, such as 10.0.3.0/24.',
+      given: ['proxy.forward_auth.gateway'],
+    }
+  }
+
+  for (const [name, { listen }] of Object.entries({ agent, proxy })) {
+    if (listen.port !== 0 && listen.port === operations.listen.port) {
+      yield {
+        path: 'operations.listen.port',
+        problem: `is also the port of ${name}.listen; metrics must not be public`,
+        remedy: 'Give operations a port of its own.',
+        given: [`${name}.listen.port`],
+      }
+    }
+  }
+  if (isBelow(proxy.forwardAuth.path, agent.path) || isBelow(agent.path, proxy.forwardAuth.path)) {
+    yield {
+      path: 'proxy.forward_auth.path',
+      problem: 'overlaps with agent.path',
+      remedy: 'Choose paths of which neither begins with the other.',
+      given: ['agent.path'],
+    }
+  }
+  for (const [index, { path }] of proxy.routes.entries()) {
+    if (!isBelow(path, agent.path)) continue
+    yield {
+      path: `proxy.routes[${index}].path`,
+      problem: 'lies below agent.path and would never be reached',
+      remedy: 'Choose another path, or another agent.path.',
+      given: ['agent.path'],
+    }
+  }
+  for (const [index, origin] of cors.origins.entries())
+    yield* siblingCheck(origin, publicOrigin, `cors.origins[${index}]`)
+}
+
+function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossProblem> {
+  for (const [index, range] of ranges.entries()) {
+    const [address = '', prefix] = range.split('/')
+    if (/^0+$/.test(prefix ?? '')) {
+      yield {
+        path: `${path}[${index}]`,
+        problem: 'would believe everybody',
+        remedy: 'List the addresses of the gateways themselves; /0 is never accepted.',
+      }
+    } else if (!isAddress(address) || (prefix !== undefined && !ipaddr.isValidCIDR(range))) {
+      yield {
+        path: `${path}[${index}]`,
+        problem: `is not a range of addresses, but ${JSON.stringify(range.slice(0, 50))}`,
+        remedy: 'Write a CIDR range such as 10.0.3.0/24 or fd00::/64.',
+      }
+    }
+  }
+}
+
+/** Four decimal parts or IPv6; other spellings of IPv4 are read differently by different software. */
+function isAddress(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
+}
+
+/** SameSite=Strict cookies reach us from pages of the same site only: same scheme, same registrable domain. */
+function* siblingCheck(origin: string, publicOrigin: string, path: string): Iterable<CrossProblem> {
+  if (origin === publicOrigin) {
+    yield { path, problem: 'is the public origin itself', remedy: 'Remove it; the public origin is always allowed.' }
+    return
+  }
+  const [theirs, ours] = [new URL(origin), new URL(publicOrigin)]
+  if (theirs.protocol === ours.protocol && lastLabels(theirs.hostname) === lastLabels(ours.hostname)) return
+  yield {
+    path,
+    problem: 'is not of the same site as public_origin, so browsers would not send the cookies',
+    remedy: `Use ${ours.protocol}// and a host that shares its domain with ${ours.hostname}.`,
+    given: ['public_origin'],
+  }
+}
+
+/** What two hosts of one site share at least; the public suffix list would tell more, and changes with the browsers. */
+function lastLabels(hostname: string): string {
+  return /^[\d.]+$/.test(hostname) ? hostname : hostname.split('.').slice(-2).join('.')
+}
+
+function isBelow(path: string, base: string): boolean {
+  return path === base || path.startsWith(`${base}/`)
+}

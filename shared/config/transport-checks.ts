@@ -1,0 +1,76 @@
+import type { CrossProblem } from './checks.ts'
+import { isLoopbackHost, isLocalOrigin } from './local.ts'
+import type { Config, Route } from './schema.ts'
+
+/** Where plain HTTP is allowed: nowhere, except on this machine, or where the operator states that the network protects it. */
+export function* transportChecks(config: Config): Iterable<CrossProblem> {
+  const { publicOrigin, insecureAllowHttp, authorizationServer } = config
+  const local = isLocalOrigin(publicOrigin)
+  const httpGiven = { given: ['insecure_allow_http', 'public_origin'] }
+
+  if (insecureAllowHttp && !local) {
+    yield {
+      path: 'insecure_allow_http',
+      problem: 'is refused, because the public origin is not on localhost',
+      remedy: 'Remove it and use https: everywhere.',
+      given: ['public_origin'],
+    }
+  }
+  const httpAllowed = insecureAllowHttp && local
+  if (publicOrigin.startsWith('http:') && !httpAllowed) {
+    yield {
+      path: 'public_origin',
+      problem: 'uses http:, over which browsers neither keep nor protect the cookies',
+      remedy: 'Use https:, or for development a localhost origin with insecure_allow_http: true.',
+      ...httpGiven,
+    }
+  }
+  if (authorizationServer.issuer.startsWith('http:') && !httpAllowed) {
+    yield {
+      path: 'authorization_server.issuer',
+      problem: 'uses http:, so anyone on the way could answer for the authorization server',
+      remedy: 'Use https:, or for development a localhost public_origin with insecure_allow_http: true.',
+      ...httpGiven,
+    }
+  }
+  if (new URL(authorizationServer.issuer).search !== '') {
+    yield {
+      path: 'authorization_server.issuer',
+      problem: 'has a query',
+      remedy: 'An issuer has no query (RFC 8414 §2); copy it from the metadata document.',
+    }
+  }
+  for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
+  yield* endpointCheck(config.observability.otlpEndpoint)
+}
+
+function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {
+  for (const upstream of typeof route.upstream === 'string' ? [route.upstream] : route.upstream) {
+    const url = new URL(upstream)
+    if (url.protocol === 'http:' && route.transport !== 'protected_network' && !isLoopbackHost(url.hostname)) {
+      yield {
+        path: `${path}.upstream`,
+        problem: 'uses http:, so access tokens would cross the network unprotected',
+        remedy: 'Use https:, or set transport: protected_network if a service mesh protects this link.',
+        given: [`${path}.transport`],
+      }
+    }
+  }
+  if ((route.clientCertificateFile === undefined) !== (route.clientPrivateKeyFile === undefined)) {
+    yield {
+      path,
+      problem: 'has one of client_certificate_file and client_private_key_file only',
+      remedy: 'Give both, or neither.',
+    }
+  }
+}
+
+function* endpointCheck(endpoint: string | undefined): Iterable<CrossProblem> {
+  if (endpoint === undefined) return
+  if (URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)) return
+  yield {
+    path: 'observability.otlp_endpoint',
+    problem: 'is not an http(s) URL',
+    remedy: 'Give the whole URL, such as http://localhost:4318/v1/traces.',
+  }
+}
