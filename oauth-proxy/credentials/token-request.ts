@@ -1,0 +1,124 @@
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
+import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
+import type { ObtainedToken } from './token-cache.ts'
+
+/** For which API a token is meant; servers differ in which of the three they understand. */
+export interface TokenTarget {
+  readonly audience?: string | undefined
+  readonly resource?: string | undefined
+  readonly scope?: string | undefined
+}
+
+export interface ExchangeTarget extends TokenTarget {
+  readonly requestedTokenType?: string | undefined
+}
+
+/** The user's access token, which is exchanged. */
+export interface SubjectToken {
+  readonly accessToken: string
+  readonly accessTokenExpiresAt: number
+}
+
+/** Asks the authorization server for tokens meant for APIs; all throw as `credentialFailure` says. */
+export interface TokenRequests {
+  /** The user's token for one meant for `target` (RFC 8693 §2.1); it never outlives the token it was made from. */
+  exchange(subject: SubjectToken, target: ExchangeTarget): Promise<ObtainedToken>
+  /** The application's own token (RFC 6749 §4.4). */
+  clientCredentials(target: TokenTarget): Promise<ObtainedToken>
+}
+
+const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
+/** Kinds of token that can be sent as a bearer; an ID token or SAML assertion is not meant for an API (RFC 8693 §3). */
+const bearerTypes: ReadonlySet<string> = new Set([accessTokenType, 'urn:ietf:params:oauth:token-type:jwt'])
+
+export function createTokenRequests(parts: {
+  authorizationServer: AuthorizationServer
+  settings: LifetimeSettings
+  clock: Clock
+}): TokenRequests {
+  const { authorizationServer: server, settings, clock } = parts
+  return {
+    async exchange(subject, { requestedTokenType, ...target }) {
+      const parameters = targetParameters(target)
+      parameters.set('subject_token', subject.accessToken)
+      parameters.set('subject_token_type', accessTokenType)
+      if (requestedTokenType !== undefined) parameters.set('requested_token_type', requestedTokenType)
+      const askedAt = clock.nowSeconds()
+      try {
+        const answer = await requestTokens(
+          server,
+          settings,
+          (as, options) =>
+            oauth.genericTokenEndpointRequest(
+              as,
+              server.client,
+              server.authenticate,
+              exchangeGrant,
+              parameters,
+              options,
+            ),
+          ['bearer', 'n_a'],
+        )
+        if (!bearerTypes.has(answer.issuedTokenType ?? '')) {
+          throw new ProviderAnswerInvalid('token', 'issued_token_type')
+        }
+        const expiresAt = Math.min(askedAt + answer.expiresInSeconds, subject.accessTokenExpiresAt)
+        return { token: answer.accessToken, expiresAt }
+      } catch (error) {
+        throw credentialFailure(error)
+      }
+    },
+
+    async clientCredentials(target) {
+      const askedAt = clock.nowSeconds()
+      try {
+        const answer = await requestTokens(server, settings, (as, options) =>
+          oauth.clientCredentialsGrantRequest(
+            as,
+            server.client,
+            server.authenticate,
+            targetParameters(target),
+            options,
+          ),
+        )
+        return { token: answer.accessToken, expiresAt: askedAt + answer.expiresInSeconds }
+      } catch (error) {
+        throw credentialFailure(error)
+      }
+    },
+  }
+}
+
+function targetParameters({ audience, resource, scope }: TokenTarget): URLSearchParams {
+  const parameters = new URLSearchParams()
+  if (audience !== undefined) parameters.set('audience', audience)
+  if (resource !== undefined) parameters.set('resource', resource)
+  if (scope !== undefined) parameters.set('scope', scope)
+  return parameters
+}
+
+/**
+ * A failed token request as an answer to the API call: the server is away, or it gave no token for this API.
+ *
+ * It never ends the session: even `invalid_grant` here speaks of this exchange, not of the user's refresh token.
+ */
+function credentialFailure(error: unknown): TokenHandlerError {
+  if (error instanceof ProviderUnavailable && error.reason !== 'queue_full') {
+    return new TokenHandlerError('authorization_server_unavailable', {
+      fields: { retry_after: error.retryAfterSeconds },
+      detail: { check: error.reason },
+      cause: error,
+    })
+  }
+  const known = providerFailure(error)
+  if (known.code !== 'authorization_server_error') return known
+  const detail = error instanceof ProviderRefused ? { provider_error: error.error } : known.detail
+  return new TokenHandlerError('token_exchange_failed', { detail, cause: error })
+}
