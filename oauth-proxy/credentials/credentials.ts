@@ -13,26 +13,20 @@ import { createTokenRequests } from './token-request.ts'
 /** The part of a route that says which credential its API gets. */
 export type CredentialRoute = Pick<Route, 'path' | 'credential' | 'anonymous' | 'anonymousToken'>
 
-type Session = Pick<AccessContent, 'accessToken' | 'accessTokenExpiresAt'>
+/** The part of a session that credentials are made of. */
+export type CredentialSession = Pick<AccessContent, 'accessToken' | 'accessTokenExpiresAt'>
 
-/** For whom a credential is wanted. */
-export interface Caller {
-  /** The opened and checked session; undefined for a visitor who has none. */
-  readonly session: Session | undefined
-  readonly requestId: string
-}
-
-/** Gives each API call its credential. */
+/** Gives each API call its credential; a call without a session is that of a visitor whom the route may let in. */
 export interface Credentials {
   /**
-   * The credential of this route for this caller.
+   * The credential of this route for this session.
    *
    * Throws `session_missing`, `token_exchange_failed`, `authorization_server_unavailable` or
    * `client_authentication_failed`; none of them ends the session.
    */
-  obtain(route: CredentialRoute, caller: Caller): Credential | Promise<Credential>
-  /** The API refused the credential that `obtain` gave for this caller (RFC 6750 §3.1 `invalid_token`): it is not given again. */
-  refused(route: CredentialRoute, caller: Caller, credential: Credential): void
+  obtain(route: CredentialRoute, session: CredentialSession | undefined, requestId: string): Promise<Credential>
+  /** The API refused the credential that `obtain` gave (`invalid_token`, RFC 6750 §3.1): it is not given again. */
+  refused(route: CredentialRoute, session: CredentialSession | undefined, credential: Credential): void
 }
 
 /** Most tokens kept at one time. */
@@ -80,7 +74,7 @@ export function createCredentials(parts: {
   /** The one table of kinds: what each gives at once, or how its token is obtained. */
   function sourceOf(
     setting: CredentialSetting,
-    session: Session | undefined,
+    session: CredentialSession | undefined,
   ): TokenPlan | { readonly ready: Credential } {
     switch (setting.kind) {
       case 'user':
@@ -96,27 +90,28 @@ export function createCredentials(parts: {
     }
   }
 
-  async function load(plan: TokenPlan, route: CredentialRoute, caller: Caller): Promise<Credential> {
-    const told = { request_id: caller.requestId, route: route.path, credential: route.credential.kind, cached: false }
-    try {
-      const token = await cache.obtain(plan.key, plan.load)
-      observe.emit('credential.obtained', { ...told, outcome: 'obtained' })
-      return bearerOf(token, 'token_exchange_failed')
-    } catch (error) {
-      const outcome = error instanceof TokenHandlerError ? error.code : 'server_error'
-      observe.emit('credential.obtained', { ...told, outcome })
-      throw error
-    }
+  async function load(plan: TokenPlan): Promise<Credential> {
+    return bearerOf(await cache.obtain(plan.key, plan.load), 'token_exchange_failed')
   }
 
   return {
-    obtain(route, caller) {
-      const source = sourceOf(settingFor(route, caller.session), caller.session)
+    async obtain(route, session, requestId) {
+      const setting = settingFor(route, session)
+      const source = sourceOf(setting, session)
       if ('ready' in source) return source.ready
+      const told = { request_id: requestId, route: route.path, credential: setting.kind }
       const kept = cache.find(source.key)
-      return kept === undefined ? load(source, route, caller) : bearerOf(kept, 'token_exchange_failed')
+      try {
+        const credential = kept === undefined ? await load(source) : bearerOf(kept, 'token_exchange_failed')
+        observe.emit('credential.obtained', { ...told, cached: kept !== undefined, outcome: 'obtained' })
+        return credential
+      } catch (error) {
+        const outcome = error instanceof TokenHandlerError ? error.code : 'server_error'
+        observe.emit('credential.obtained', { ...told, cached: false, outcome })
+        throw error
+      }
     },
-    refused(route, { session }, credential) {
+    refused(route, session, credential) {
       const source = sourceOf(settingFor(route, session), session)
       if ('key' in source && credential !== undefined) cache.evict(source.key, credential.value.slice('Bearer '.length))
     },
@@ -124,7 +119,7 @@ export function createCredentials(parts: {
 }
 
 /** What a caller gets: the credential of the route, or what a visitor without a session gets there. */
-function settingFor(route: CredentialRoute, session: Session | undefined): CredentialSetting {
+function settingFor(route: CredentialRoute, session: CredentialSession | undefined): CredentialSetting {
   if (session !== undefined) return route.credential
   switch (route.anonymous) {
     case 'deny':
@@ -136,7 +131,7 @@ function settingFor(route: CredentialRoute, session: Session | undefined): Crede
   }
 }
 
-function present(session: Session | undefined): Session {
+function present(session: CredentialSession | undefined): CredentialSession {
   if (session === undefined) throw new TokenHandlerError('session_missing')
   return session
 }

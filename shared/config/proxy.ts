@@ -1,5 +1,16 @@
 import { z } from 'zod'
-import { filePath, headerName, httpsUrl, listen, milliseconds, ownPath, scope, seconds, secret } from './values.ts'
+import {
+  filePath,
+  headerName,
+  httpsUrl,
+  listen,
+  milliseconds,
+  origin,
+  ownPath,
+  scope,
+  seconds,
+  secret,
+} from './values.ts'
 
 const credential = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('user') }).meta({ description: "The user's access token." }),
@@ -94,6 +105,10 @@ export const routeSettings = z.strictObject({
     .array(z.string())
     .default([])
     .meta({ description: 'Cookies that the API may set; never one of ours.' }),
+  redirect_origins: z.array(origin).default([]).meta({
+    description:
+      'Other origins to which the API may redirect the browser; its own redirects are mapped to public paths.',
+  }),
   max_body_bytes: z.number().int().positive().default(10_485_760).meta({ description: 'Longest request body.' }),
   connect_timeout_ms: milliseconds.default(3000),
   response_timeout_ms: milliseconds.default(30_000).meta({ description: 'Longest wait for the head of the answer.' }),

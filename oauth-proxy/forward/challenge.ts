@@ -1,0 +1,68 @@
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { type UpstreamFields, one } from './response-headers.ts'
+
+const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
+const acrValue = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
+
+/**
+ * The refusal by an API as an error of ours, or undefined for an answer that is the API's own business.
+ *
+ * A challenge speaks to whoever holds the token, which is us; the page gets what it can act on as checked JSON members,
+ * never the challenge itself (RFC 6750 §3.1, RFC 9470 §3; HX-33).
+ */
+export function upstreamRefusal(status: number, fields: UpstreamFields): TokenHandlerError | undefined {
+  if (status !== 401 && status !== 403) return undefined
+  const challenge = bearerChallenge(one(fields['www-authenticate']))
+  switch (challenge?.get('error')) {
+    case 'insufficient_user_authentication':
+      return new TokenHandlerError('insufficient_user_authentication', { fields: stepUp(challenge), detail: fromApi })
+    case 'insufficient_scope':
+      return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge), detail: fromApi })
+    default:
+      return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
+  }
+}
+
+const fromApi = { check: 'upstream' }
+
+function stepUp(challenge: ReadonlyMap<string, string>): { acr_values?: string; max_age?: number; scope?: string } {
+  const acrValues = words(challenge.get('acr_values'), acrValue)
+  const maxAge = challenge.get('max_age')
+  return {
+    ...(acrValues === undefined ? undefined : { acr_values: acrValues }),
+    ...(maxAge === undefined || !/^[0-9]{1,9}$/.test(maxAge) ? undefined : { max_age: Number(maxAge) }),
+    ...scopeOf(challenge),
+  }
+}
+
+function scopeOf(challenge: ReadonlyMap<string, string>): { scope?: string } {
+  const scope = words(challenge.get('scope'), scopeToken)
+  return scope === undefined ? {} : { scope }
+}
+
+/** At most sixteen words, each of the given form; anything else is as if it had not been said. */
+function words(text: string | undefined, form: RegExp): string | undefined {
+  const list = text?.split(' ').filter((word) => word !== '') ?? []
+  return list.length > 0 && list.length <= 16 && list.every((word) => form.test(word)) ? list.join(' ') : undefined
+}
+
+/** RFC 9110 §11.6.1: token68 challenges and other schemes may stand before and after, so parameters are read in turn. */
+const schemeOrParameter =
+  /[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$))/y
+
+/** The parameters of the first Bearer or DPoP challenge that names an error, or undefined. */
+function bearerChallenge(header: string | undefined): ReadonlyMap<string, string> | undefined {
+  if (header === undefined || header.length > 4096) return undefined
+  let current: Map<string, string> | undefined
+  schemeOrParameter.lastIndex = 0
+  for (let match = schemeOrParameter.exec(header); match !== null; match = schemeOrParameter.exec(header)) {
+    const [, name, quoted, plain, scheme] = match
+    if (scheme !== undefined) {
+      if (current?.has('error') === true) return current
+      current = /^(?:bearer|dpop)$/i.test(scheme) ? new Map() : undefined
+    } else if (name !== undefined && current !== undefined && !current.has(name.toLowerCase())) {
+      current.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? plain ?? '')
+    }
+  }
+  return current
+}

@@ -1,0 +1,57 @@
+import { errors } from 'undici'
+import { type ErrorCode, TokenHandlerError } from '../../shared/errors.ts'
+
+/** Codes of a connection that was never made. */
+const unreachable: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EADDRNOTAVAIL',
+])
+/** Codes of a connection that broke. */
+const broken: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
+  ETIMEDOUT: 'upstream_connect_timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'upstream_response_timeout',
+  UND_ERR_BODY_TIMEOUT: 'upstream_response_timeout',
+  UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid_request',
+}
+
+/** What went wrong on the way to the API, as a code of ours; by class and code of the error, never by its text. */
+export function upstreamFailure(error: unknown): TokenHandlerError {
+  if (error instanceof TokenHandlerError) return error
+  const code = errorCode(error)
+  const known = codes[code]
+  if (known !== undefined) return new TokenHandlerError(known, { cause: error })
+  if (unreachable.has(code) || isTlsFailure(code))
+    return new TokenHandlerError('upstream_unreachable', { cause: error })
+  if (broken.has(code)) return new TokenHandlerError('upstream_reset', { cause: error })
+  if (error instanceof errors.InvalidArgumentError) return new TokenHandlerError('server_error', { cause: error })
+  return new TokenHandlerError('upstream_invalid_response', { cause: error })
+}
+
+/** True for a connection that broke, as a kept-alive one does when the API closes it at the same moment (K01). */
+export function isBrokenConnection(error: unknown): boolean {
+  return broken.has(errorCode(error))
+}
+
+/** True when the API could not even be connected to; the next target may be better. */
+export function isConnectFailure(error: unknown): boolean {
+  const code = errorCode(error)
+  return unreachable.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' || isTlsFailure(code)
+}
+
+/** Node's codes for a certificate that does not convince or a handshake that fails. */
+function isTlsFailure(code: string): boolean {
+  return /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)
+}
+
+/** The code of an error; of several attempts at once (happy eyeballs) that of the first. */
+function errorCode(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return errorCode(error.errors[0])
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}

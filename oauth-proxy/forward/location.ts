@@ -1,0 +1,27 @@
+import { type PathRewrite, publicPath } from '../routes/forward-path.ts'
+
+export interface LocationPolicy extends PathRewrite {
+  /** Origin of the API that answered. */
+  readonly upstreamOrigin: string
+  /** The target it was asked for, against which a relative Location is read. */
+  readonly upstreamPath: string
+  /** Other origins to which the API may send the browser. */
+  readonly redirectOrigins: readonly string[]
+}
+
+/**
+ * A Location of the API as the browser may see it; undefined if it must not see it.
+ *
+ * Nobody follows it here (K14). A place on the API becomes the public path; another origin passes only if it is listed,
+ * so that no name of the inner network leaks and no redirect leads where nobody meant to go (HX-12).
+ */
+export function publicLocation(location: string, policy: LocationPolicy): string | undefined {
+  const base = `${policy.upstreamOrigin}${policy.upstreamPath}`
+  if (!/^[\x21-\x7e]{1,4096}$/.test(location) || !URL.canParse(location, base)) return undefined
+  const url = new URL(location, base)
+  if (url.username !== '' || url.password !== '') return undefined
+  if (url.origin !== policy.upstreamOrigin) return policy.redirectOrigins.includes(url.origin) ? url.href : undefined
+  const path = publicPath(url.pathname, policy)
+  if (path === undefined || path.startsWith('//')) return undefined
+  return `${path === '' ? '/' : path}${url.search}${url.hash}`
+}

@@ -1,0 +1,104 @@
+import type { HeaderFields, RequestHead } from '../../shared/http/request-gate.ts'
+import type { Credential } from '../credentials/credential.ts'
+import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
+
+/** Says who we are in Via (RFC 9110 §7.6.3); meeting it on a request means that requests run in a circle. */
+export const viaName = 'token-handler'
+
+/** Set by us or meant for us: never taken from a client, in any spelling. */
+const managedNames: ReadonlySet<string> = new Set([
+  'access-control-request-headers',
+  'access-control-request-method',
+  'authorization',
+  'content-length',
+  'cookie',
+  'dpop',
+  'early-data',
+  'expect',
+  'forwarded',
+  'front-end-https',
+  'host',
+  'max-forwards',
+  'origin',
+  'referer',
+  'remote-addr',
+  'traceparent',
+  'tracestate',
+  'true-client-ip',
+  'via',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-csrf-token',
+  'x-host',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-middleware-subrequest',
+  'x-real-ip',
+  'x-request-id',
+  'x-rewrite-url',
+  'x-user',
+])
+
+/** Families of names that gateways and APIs believe because they think a gateway wrote them. */
+const managedPrefixes =
+  /^(?:sec-|proxy-|token-handler-|x-forwarded|x-original-|x-auth-request-|x-authenticated-|x-user-|x-envoy-|x-accel-|x-sendfile|x-ssl-|x-client-cert|x-th-|remote-|ssl-client-|cf-|fastly-client-)/
+
+const decided = new Map<string, boolean>()
+const rememberedNames = 512
+
+/** True for a field that may travel on; the answer for each name is remembered, up to a bound. */
+function isForwarded(name: string): boolean {
+  const known = decided.get(name)
+  if (known !== undefined) return known
+  const plain = name.replace(/[^a-z0-9]/g, '-')
+  const answer = !isHopByHop(plain) && !managedNames.has(plain) && !managedPrefixes.test(plain)
+  if (decided.size < rememberedNames) decided.set(name, answer)
+  return answer
+}
+
+/** What we say ourselves, in the name of no client. */
+export interface OwnRequestFields {
+  readonly credential: Credential
+  readonly clientAddress: string
+  readonly publicHost: string
+  readonly publicProtocol: 'http' | 'https'
+  readonly requestId: string
+  /** Cookies that the API may see, or empty. */
+  readonly cookies: string
+  readonly traceparent: string | undefined
+  readonly tracestate: string | undefined
+}
+
+/**
+ * The header of the request to the API: what arrived, less everything hop-by-hop and everything we manage; ours last.
+ *
+ * Taking away comes before setting, so that no `Connection: authorization` can take away what we set (H01, HX-5).
+ */
+export function upstreamRequestHeaders(head: RequestHead, own: OwnRequestFields): Record<string, string> {
+  const headers: Record<string, string> = {}
+  const dropped = connectionOptions(head.fields.connection)
+  for (const name in head.fields) {
+    if (isForwarded(name) && !dropped.has(name)) headers[name] = head.fields[name] ?? ''
+  }
+  if (head.contentLength !== undefined && head.hasBody) headers['content-length'] = String(head.contentLength)
+  headers['x-forwarded-for'] = own.clientAddress
+  headers['x-forwarded-host'] = own.publicHost
+  headers['x-forwarded-proto'] = own.publicProtocol
+  headers['x-request-id'] = own.requestId
+  headers.via = viaValue(head.fields)
+  if (own.cookies !== '') headers.cookie = own.cookies
+  if (own.traceparent !== undefined) headers.traceparent = own.traceparent
+  if (own.tracestate !== undefined) headers.tracestate = own.tracestate
+  if (own.credential !== undefined) headers[own.credential.header] = own.credential.value
+  return headers
+}
+
+function viaValue(fields: HeaderFields): string {
+  return fields.via === undefined ? `1.1 ${viaName}` : `${fields.via}, 1.1 ${viaName}`
+}
+
+/** True when this request has been here before (RFC 9110 §7.6.3). */
+export function isLoop(fields: HeaderFields): boolean {
+  return fields.via?.split(',').some((entry) => entry.trim().split(/\s+/)[1] === viaName) === true
+}

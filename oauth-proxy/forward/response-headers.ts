@@ -1,0 +1,138 @@
+import { mergeVary } from '../../shared/http/cors.ts'
+import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
+
+/** Header of an API's answer as the client library hands it over: names lower-cased, repeated fields as lists. */
+export type UpstreamFields = Readonly<Record<string, string | string[] | undefined>>
+export type ResponseHeaders = Record<string, string | string[]>
+
+/** Fields by which an API would speak for the whole origin, steer a gateway, or tell what it runs on (HX-23, HX-31). */
+const refusedNames: ReadonlySet<string> = new Set([
+  'age',
+  'alt-svc',
+  'authentication-info',
+  'cdn-cache-control',
+  'clear-site-data',
+  'content-location',
+  'content-security-policy',
+  'content-security-policy-report-only',
+  'cross-origin-embedder-policy',
+  'cross-origin-opener-policy',
+  'cross-origin-resource-policy',
+  'dpop-nonce',
+  'expires',
+  'location',
+  'nel',
+  'origin-agent-cluster',
+  'p3p',
+  'pragma',
+  'public-key-pins',
+  'refresh',
+  'report-to',
+  'reporting-endpoints',
+  'retry-after-ms',
+  'server',
+  'service-worker-allowed',
+  'set-cookie',
+  'set-cookie2',
+  'set-login',
+  'sourcemap',
+  'strict-transport-security',
+  'vary',
+  'via',
+  'www-authenticate',
+  'x-content-type-options',
+  'x-frame-options',
+  'x-powered-by',
+  'x-request-id',
+  'x-runtime',
+  'x-sendfile',
+  'x-sourcemap',
+])
+const refusedPrefixes =
+  /^(?:access-control-|activate-storage-|proxy-|sec-|secure-session-|speculation-|supports-loading-|surrogate-|token-handler-|x-accel-|x-aspnet|x-lighttpd-|x-reproxy-|x-ua-compatible)/
+
+const decided = new Map<string, boolean>()
+const rememberedNames = 512
+
+function isPassed(name: string): boolean {
+  const known = decided.get(name)
+  if (known !== undefined) return known
+  const answer = !isHopByHop(name) && !refusedNames.has(name) && !refusedPrefixes.test(name)
+  if (decided.size < rememberedNames) decided.set(name, answer)
+  return answer
+}
+
+/** What an answer needs beside the API's own fields. */
+export interface ResponsePolicy {
+  /** The credential that was sent: an API that echoes it in a field must not hand it to the browser (HX-24). */
+  readonly credentialValue: string | undefined
+  /** Names of cookies that the API may set; the configuration keeps ours out. */
+  readonly allowSetCookie: readonly string[]
+  readonly requestId: string
+  /** From `corsHeaders`. */
+  readonly cors: Readonly<Record<string, string>>
+  /** Location as the browser may see it, if any. */
+  readonly location: string | undefined
+}
+
+/**
+ * The header of the answer to the browser: the API's fields less hop-by-hop and refused ones, then ours.
+ *
+ * API content is data, never a page of the SPA's origin: HTML is sandboxed, types are not guessed (HX-25), and no shared
+ * cache may keep an answer whose request carried no Authorization that such a cache would respect (RFC 9111 §3.5).
+ */
+export function browserResponseHeaders(fields: UpstreamFields, policy: ResponsePolicy): ResponseHeaders {
+  const headers: ResponseHeaders = {}
+  const dropped = connectionOptions(one(fields.connection))
+  for (const name in fields) {
+    const value = fields[name]
+    if (value === undefined || dropped.has(name) || !isPassed(name)) continue
+    if (holdsCredential(value, policy.credentialValue)) continue
+    headers[name] = value
+  }
+  headers['cache-control'] = privateCaching(one(fields['cache-control']))
+  headers.vary = mergeVary(mergeVary(one(fields.vary), 'Cookie'), 'Origin')
+  headers['x-content-type-options'] = 'nosniff'
+  headers['content-security-policy'] = "default-src 'none'; sandbox; frame-ancestors 'none'"
+  headers['cross-origin-resource-policy'] = 'same-origin'
+  headers['x-request-id'] = policy.requestId
+  if (one(fields['x-accel-buffering']) === 'no' || isEventStream(fields)) headers['x-accel-buffering'] = 'no'
+  if (policy.location !== undefined) headers.location = policy.location
+  const setCookie = allowedCookies(fields['set-cookie'], policy.allowSetCookie)
+  if (setCookie.length > 0) headers['set-cookie'] = setCookie
+  for (const name in policy.cors) if (name !== 'vary') headers[name] = policy.cors[name] ?? ''
+  return headers
+}
+
+/** True for server-sent events, which intermediaries must not collect before passing them on. */
+export function isEventStream(fields: UpstreamFields): boolean {
+  return one(fields['content-type'])?.startsWith('text/event-stream') === true
+}
+
+/** A field that may be given once only; a repeated one is read as its lines joined (RFC 9110 §5.3). */
+export function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(', ') : value
+}
+
+function holdsCredential(value: string | string[], credential: string | undefined): boolean {
+  if (credential === undefined) return false
+  return Array.isArray(value) ? value.some((line) => line.includes(credential)) : value.includes(credential)
+}
+
+/** Directives that let a shared cache keep the answer are dropped; silence means no-store. */
+function privateCaching(value: string | undefined): string {
+  if (value === undefined) return 'no-store'
+  const kept = value
+    .split(',')
+    .map((directive) => directive.trim().toLowerCase())
+    .filter((directive) =>
+      /^(?:no-store|no-cache|no-transform|must-revalidate|immutable|max-age=[0-9]+)$/.test(directive),
+    )
+  return kept.length === 0 || kept.includes('no-store') ? 'no-store' : ['private', ...kept].join(', ')
+}
+
+function allowedCookies(value: string | string[] | undefined, allowed: readonly string[]): string[] {
+  if (value === undefined || allowed.length === 0) return []
+  const lines = Array.isArray(value) ? value : [value]
+  return lines.filter((line) => allowed.includes(/^[\t ]*([^=;\t ]*)[\t ]*=/.exec(line)?.[1] ?? ''))
+}

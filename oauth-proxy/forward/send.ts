@@ -1,0 +1,157 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Cancel, Clock } from '../../shared/clock.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
+import { requestBody } from './request-body.ts'
+import type { ResponseHeaders, UpstreamFields } from './response-headers.ts'
+import type { Target, Upstream } from './upstream.ts'
+
+/** One call to an API, ready to go. */
+export interface UpstreamCall {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly upstream: Upstream
+  readonly method: string
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly hasBody: boolean
+  readonly maxBodyBytes: number
+  /** Longest silence within the body of the answer. */
+  readonly idleTimeoutMs: number
+  /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
+  readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
+  readonly clock: Pick<Clock, 'after'>
+}
+
+export interface CallOutcome {
+  /** Status of the API, 0 when the client went before there was one. */
+  readonly status: number
+  readonly outcome: 'complete' | 'client_gone' | 'truncated'
+  readonly retried: boolean
+}
+
+/** Thrown into the client library to end a call whose browser has gone. */
+class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+}
+
+/** Rest of a refused answer that is read so that its connection can be used again. */
+const discardLimitBytes = 65_536
+
+/**
+ * Sends a request to the API and its answer to the browser as it comes, at the pace of the slower side.
+ *
+ * Rejects with TokenHandlerError as long as nothing was answered. After that a failure cuts the connection to the
+ * browser, so that half an answer is never taken for a whole one (I13); resolves when all is over.
+ */
+export function send(call: UpstreamCall): Promise<CallOutcome> {
+  return new Promise((resolve, reject) => attempt(call, false, resolve, reject))
+}
+
+function attempt(
+  call: UpstreamCall,
+  retried: boolean,
+  resolve: (outcome: CallOutcome) => void,
+  reject: (error: TokenHandlerError) => void,
+): void {
+  const { response, method } = call
+  const target = call.upstream.pick()
+  let abort: ((reason: Error) => void) | undefined
+  let resume: (() => void) | undefined
+  let status = 0
+  let refusal: TokenHandlerError | undefined
+  let discarded = 0
+  let cancelStall: Cancel | undefined
+
+  const onClientClose = () => abort?.(new ClientGone())
+  const onDrain = () => {
+    cancelStall?.()
+    cancelStall = undefined
+    resume?.()
+  }
+  const settle = () => {
+    cancelStall?.()
+    response.off('close', onClientClose)
+    response.off('drain', onDrain)
+  }
+  response.once('close', onClientClose)
+
+  target.pool.dispatch(
+    {
+      method,
+      path: call.path,
+      headers: call.headers,
+      body: call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null,
+      bodyTimeout: call.idleTimeoutMs,
+    },
+    {
+      onRequestStart(controller) {
+        abort = (reason) => controller.abort(reason)
+        resume = () => controller.resume()
+        if (response.destroyed) controller.abort(new ClientGone())
+      },
+      onResponseStart(_controller, upstreamStatus, fields) {
+        // Interim answers end here; the one that matters to a client, 100, was ours to give (RFC 9110 §15.2).
+        if (upstreamStatus >= 100 && upstreamStatus < 200) return
+        status = upstreamStatus
+        target.report(true)
+        try {
+          writeHead(response, status, call.onHead(status, fields, target))
+        } catch (error) {
+          refusal = upstreamFailure(error)
+        }
+      },
+      onResponseData(controller, chunk) {
+        if (refusal !== undefined) {
+          discarded += chunk.length
+          if (discarded > discardLimitBytes) controller.abort(refusal)
+          return
+        }
+        if (response.write(chunk)) return
+        controller.pause()
+        response.once('drain', onDrain)
+        // A reader that stops for good would hold the connection to the API for ever.
+        cancelStall ??= call.clock.after(call.idleTimeoutMs, () => response.destroy())
+      },
+      onResponseEnd() {
+        settle()
+        if (refusal !== undefined) {
+          reject(refusal)
+          return
+        }
+        response.end()
+        resolve({ status, outcome: 'complete', retried })
+      },
+      onResponseError(_controller, error) {
+        settle()
+        if (error instanceof ClientGone) {
+          resolve({ status, outcome: 'client_gone', retried })
+        } else if (refusal !== undefined) {
+          reject(refusal)
+        } else if (status !== 0) {
+          response.destroy()
+          resolve({ status, outcome: 'truncated', retried })
+        } else {
+          if (isConnectFailure(error)) target.report(false)
+          if (!retried && isRepeatable(call) && isBrokenConnection(error)) attempt(call, true, resolve, reject)
+          else reject(upstreamFailure(error))
+        }
+      },
+    },
+  )
+}
+
+/** Asking again without a body changes nothing at the API (RFC 9110 §9.2.2); anything else is never sent twice. */
+function isRepeatable({ method, hasBody }: UpstreamCall): boolean {
+  return (method === 'GET' || method === 'HEAD') && !hasBody
+}
+
+function writeHead(response: ServerResponse, status: number, headers: ResponseHeaders): void {
+  if (status < 200 || status > 599)
+    throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'status' } })
+  // RFC 9110 §8.6: no length beside 204, whatever the API said.
+  if (status === 204) delete headers['content-length']
+  response.writeHead(status, headers)
+  // An event stream may stay silent for long; its head must not wait for the first event.
+  if (headers['content-length'] === undefined) queueMicrotask(() => response.flushHeaders())
+}

@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs'
+import { Pool } from 'undici'
+import type { Clock } from '../../shared/clock.ts'
+import type { Route } from '../../shared/config/schema.ts'
+
+/** One place where an API runs. */
+export interface Target {
+  readonly origin: string
+  readonly pool: Pool
+  /** Tells how a call went: true as soon as an answer came, false when no connection could be made. */
+  report(answered: boolean): void
+}
+
+/** The places of one route. */
+export interface Upstream {
+  /** The next place in turn, leaving out those that failed lately as long as another is left. */
+  pick(): Target
+  close(): Promise<void>
+}
+
+export type UpstreamSetting = Pick<
+  Route,
+  | 'upstream'
+  | 'connectTimeoutMs'
+  | 'responseTimeoutMs'
+  | 'idleTimeoutMs'
+  | 'caFile'
+  | 'clientCertificateFile'
+  | 'clientPrivateKeyFile'
+>
+
+export interface UpstreamParts {
+  readonly clock: Pick<Clock, 'nowMs'>
+  readonly readFile?: (path: string) => string
+}
+
+/** Failures in a row after which a place is left out, and for how long; then one call after another tries it again. */
+const failuresBeforePause = 3
+const pauseMs = 5000
+
+/** Connects the places of a route: their pools keep connections alive and are shared with no other route. */
+export function createUpstream(setting: UpstreamSetting, { clock, readFile = readText }: UpstreamParts): Upstream {
+  const origins = typeof setting.upstream === 'string' ? [setting.upstream] : setting.upstream
+  const targets = origins.map((url) => createTarget(new URL(url).origin, setting, clock, readFile))
+  let turn = 0
+  return {
+    pick() {
+      for (let tried = 0; tried < targets.length; tried++) {
+        const target = targets[turn++ % targets.length]
+        if (target?.isUsable() === true) return target
+      }
+      const fallback = targets[turn++ % targets.length]
+      if (fallback === undefined) throw new RangeError('a route has at least one upstream')
+      return fallback
+    },
+    async close() {
+      await Promise.all(targets.map(({ pool }) => pool.destroy()))
+    },
+  }
+}
+
+function createTarget(
+  origin: string,
+  setting: UpstreamSetting,
+  clock: Pick<Clock, 'nowMs'>,
+  readFile: (path: string) => string,
+): Target & { isUsable(): boolean } {
+  let failures = 0
+  let pausedUntilMs = 0
+  return {
+    origin,
+    pool: new Pool(origin, {
+      // One request at a time on a connection: an answer can never be taken for that of another request (HX-30).
+      pipelining: 1,
+      connections: null,
+      // Below the 5 s after which Node servers close idle connections, so that we are the first to let go.
+      keepAliveTimeout: 4000,
+      headersTimeout: setting.responseTimeoutMs,
+      bodyTimeout: setting.idleTimeoutMs,
+      maxHeaderSize: 32_768,
+      allowH2: false,
+      connect: {
+        timeout: setting.connectTimeoutMs,
+        ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
+        ...(setting.clientCertificateFile === undefined
+          ? undefined
+          : { cert: readFile(setting.clientCertificateFile) }),
+        ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
+      },
+    }),
+    isUsable: () => failures < failuresBeforePause || clock.nowMs() >= pausedUntilMs,
+    report(answered) {
+      failures = answered ? 0 : failures + 1
+      if (failures >= failuresBeforePause) pausedUntilMs = clock.nowMs() + pauseMs
+    },
+  }
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8')
+}

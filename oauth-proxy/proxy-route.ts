@@ -1,0 +1,58 @@
+import type { Clock } from '../shared/clock.ts'
+import type { Route } from '../shared/config/schema.ts'
+import { TokenHandlerError } from '../shared/errors.ts'
+import type { RoutedRule } from './decide.ts'
+import { type Upstream, createUpstream } from './forward/upstream.ts'
+
+/** A route with everything that lives as long as it does. */
+export interface ProxyRoute extends RoutedRule {
+  readonly upstream: Upstream
+  readonly slots: Slots
+  readonly publicHost: string
+  readonly publicProtocol: 'http' | 'https'
+  /** The cookies that the API may see, out of those that are not ours; empty if there are none. */
+  visibleCookies(others: string | undefined): string
+}
+
+/** Places for calls at one time. */
+export interface Slots {
+  /** Takes a place and answers how to give it back; throws `overloaded` when all are taken, rather than let calls queue. */
+  take(): () => void
+}
+
+export function createProxyRoute(setting: Route, publicOrigin: string, clock: Pick<Clock, 'nowMs'>): ProxyRoute {
+  const { host, protocol } = new URL(publicOrigin)
+  return {
+    path: setting.path,
+    methods: setting.methods,
+    setting,
+    upstream: createUpstream(setting, { clock }),
+    slots: createSlots(setting.maxConcurrentRequests),
+    publicHost: host,
+    publicProtocol: protocol === 'http:' ? 'http' : 'https',
+    visibleCookies: (others) => visibleCookies(others, setting.forwardCookies),
+  }
+}
+
+function visibleCookies(others: string | undefined, names: readonly string[]): string {
+  if (others === undefined || names.length === 0) return ''
+  return others
+    .split('; ')
+    .filter((pair) => names.includes(pair.slice(0, Math.max(0, pair.indexOf('=')))))
+    .join('; ')
+}
+
+/** Exported for its own test: the rule is the same for every route. */
+export function createSlots(size: number): Slots {
+  let taken = 0
+  const release = () => {
+    taken--
+  }
+  return {
+    take() {
+      if (taken >= size) throw new TokenHandlerError('overloaded', { fields: { retry_after: 1 } })
+      taken++
+      return release
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createCatalogue } from '../shared/cookies/catalogue.ts'
+import { createCookieReader } from '../shared/cookies/open.ts'
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { KeySource } from '../shared/crypto/key-ring.ts'
+import { createAddressMatcher } from '../shared/http/client-address.ts'
+import { allowedHosts } from '../shared/http/request-gate.ts'
+import type { Observe } from '../shared/observe/events.ts'
+import type { Store } from '../shared/store/store.ts'
+import { createObtainCredential, plainKinds } from './credentials/obtain.ts'
+import { createReverseProxy } from './edges/reverse-proxy.ts'
+import { createProxyRoute } from './proxy-route.ts'
+import { createRouteTable } from './routes/route-table.ts'
+
+export interface ProxyParts {
+  readonly config: Config
+  readonly keys: KeySource
+  readonly store: Store
+  readonly clock: Clock
+  readonly observe: Observe
+}
+
+export interface Proxy {
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /** Cuts the connections to the APIs; calls in flight fail. */
+  close(): Promise<void>
+}
+
+/** The OAuth proxy: lets API calls through with the right credential, and never sets a cookie. */
+export function createProxy({ config, keys, store, clock, observe }: ProxyParts): Proxy {
+  const catalogue = createCatalogue(config)
+  const routes = config.proxy.routes.map((setting) => createProxyRoute(setting, config.publicOrigin, clock))
+  const binding = {
+    clientId: config.client.id,
+    issuer: config.authorizationServer.issuer,
+    publicOrigin: config.publicOrigin,
+  }
+  const decideParts = {
+    config,
+    hosts: allowedHosts(config.publicOrigin),
+    catalogue,
+    routes: createRouteTable(routes),
+    cookies: createCookieReader({ keys, catalogue, binding, clock, observe }),
+    keys,
+    store,
+    clock,
+    obtainCredential: createObtainCredential(plainKinds),
+  }
+  const handle = createReverseProxy({
+    decide: decideParts,
+    config,
+    keys,
+    trustedProxies: createAddressMatcher(config.operations.trustedProxies),
+    clock,
+    observe,
+  })
+  return {
+    handle,
+    async close() {
+      await Promise.all(routes.map(({ upstream }) => upstream.close()))
+    },
+  }
+}

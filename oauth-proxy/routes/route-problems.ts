@@ -1,0 +1,65 @@
+import type { Problem } from '../../shared/config/problem.ts'
+import type { Route } from '../../shared/config/schema.ts'
+import { patternSegments } from './route-table.ts'
+
+/** Everything about the routes that no single setting can show, told as problems of the configuration. */
+export function routeProblems(routes: readonly Route[]): Problem[] {
+  return routes.flatMap((route, index) => {
+    const path = `proxy.routes[${index}]`
+    return [...conflicts(routes, index, path), ...rewriteProblems(route, path), ...upstreamProblems(route, path)]
+  })
+}
+
+function conflicts(routes: readonly Route[], index: number, path: string): Problem[] {
+  const route = routes[index]
+  const twin = routes.findIndex(
+    (other, at) =>
+      at < index && other.path === route?.path && other.methods.some((method) => route.methods.includes(method)),
+  )
+  if (twin === -1) return []
+  return [
+    {
+      path: `${path}.path`,
+      problem: `the same path and method is also routed by proxy.routes[${twin}]`,
+      remedy: 'Give each route of this path its own methods, or remove one.',
+    },
+  ]
+}
+
+function rewriteProblems(route: Route, path: string): Problem[] {
+  const { stripPrefix } = route
+  if (stripPrefix === undefined) return []
+  const wanted = patternSegments(stripPrefix)
+  const pattern = patternSegments(route.path)
+  if (wanted.every((segment, at) => pattern[at] === segment)) return []
+  return [
+    {
+      path: `${path}.strip_prefix`,
+      problem: 'not every path of this route begins with this prefix',
+      remedy: 'Name the literal first segments of the path of the route.',
+    },
+  ]
+}
+
+function upstreamProblems(route: Route, path: string): Problem[] {
+  const upstreams = typeof route.upstream === 'string' ? [route.upstream] : route.upstream
+  const problems: Problem[] = []
+  for (const upstream of upstreams) {
+    const url = new URL(upstream)
+    if (url.pathname !== '/' || url.search !== '') {
+      problems.push({
+        path: `${path}.upstream`,
+        problem: 'has a path or query',
+        remedy: 'Name the origin only; put the path under add_prefix.',
+      })
+    }
+    if (url.username !== '' || url.password !== '') {
+      problems.push({
+        path: `${path}.upstream`,
+        problem: 'holds a user name or password',
+        remedy: 'Use a credential of kind api_key with value_file.',
+      })
+    }
+  }
+  return problems
+}

@@ -1,0 +1,54 @@
+import type { Clock } from '../shared/clock.ts'
+import type { RequestCookies } from '../shared/cookies/header.ts'
+import type { AccessContent } from '../shared/cookies/session.ts'
+import { TokenHandlerError } from '../shared/errors.ts'
+import type { SessionKey, Store } from '../shared/store/store.ts'
+
+/** Opens the access cookie; nothing about its times is decided by opening it. */
+export interface AccessCookieReader {
+  access(
+    cookies: RequestCookies,
+  ): { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: AccessContent }
+}
+
+export interface SessionParts {
+  readonly cookies: AccessCookieReader
+  readonly store: Pick<Store, 'hasEnded'>
+  readonly clock: Pick<Clock, 'nowSeconds'>
+}
+
+/**
+ * The session of a request, or undefined for a visitor without a cookie.
+ *
+ * Every request is judged anew, cached opening or not. Throws `session_invalid`, `session_expired` or
+ * `access_token_expired`; the proxy itself never clears a cookie.
+ */
+export function openSession(cookies: RequestCookies, parts: SessionParts): AccessContent | undefined {
+  const opened = parts.cookies.access(cookies)
+  if (opened.kind === 'absent') return undefined
+  if (opened.kind !== 'opened') throw new TokenHandlerError('session_invalid')
+  const { content } = opened
+  checkSessionAlive(content, parts)
+  if (parts.clock.nowSeconds() >= content.accessTokenExpiresAt) throw new TokenHandlerError('access_token_expired')
+  return content
+}
+
+/** Throws `session_expired` when a limit inside the cookie has passed or the session was ended elsewhere. */
+export function checkSessionAlive(
+  session: AccessContent,
+  { store, clock }: Pick<SessionParts, 'store' | 'clock'>,
+): void {
+  const now = clock.nowSeconds()
+  if (now >= session.absoluteExpiresAt) throw expired('absolute_limit')
+  if (now >= session.idleExpiresAt) throw expired('idle_limit')
+  if (store.hasEnded(sessionKey(session))) throw expired('ended')
+}
+
+/** The names under which this session can have been ended. */
+function sessionKey({ sessionId, subject, providerSessionId, createdAt }: AccessContent): SessionKey {
+  return { sessionId, subject, createdAt, ...(providerSessionId === undefined ? undefined : { providerSessionId }) }
+}
+
+function expired(check: string): TokenHandlerError {
+  return new TokenHandlerError('session_expired', { detail: { check } })
+}
