@@ -9,9 +9,6 @@ export interface RequestCookies {
   readonly others: string | undefined
 }
 
-const space = 0x20
-const tab = 0x09
-
 /**
  * Reads a Cookie header: split at `;`, trim spaces and tabs, name up to the first `=`, and nothing more (CK-7).
  *
@@ -24,9 +21,9 @@ export function parseCookieHeader(
   catalogue: Pick<Catalogue, 'ownPrefixes'>,
 ): RequestCookies {
   const ours = new Map<string, string>()
-  const others: string[] = []
   if (header === undefined) return { ours, others: undefined }
   const { ownPrefixes } = catalogue
+  let others = ''
 
   for (let start = 0; start <= header.length; ) {
     const semicolon = header.indexOf(';', start)
@@ -36,11 +33,9 @@ export function parseCookieHeader(
     while (from < to && isSpace(header.charCodeAt(from))) from++
     while (to > from && isSpace(header.charCodeAt(to - 1))) to--
     start = next + 1
-    if (from === to) continue
 
-    if (!ownPrefixes.some((prefix) => header.startsWith(prefix, from))) {
-      const pair = header.slice(from, to)
-      if (isForwardable(pair)) others.push(pair)
+    if (!startsWithAny(ownPrefixes, header, from)) {
+      if (isForwardable(header, from, to)) others += `${others === '' ? '' : '; '}${header.slice(from, to)}`
       continue
     }
     const equals = header.indexOf('=', from)
@@ -49,14 +44,25 @@ export function parseCookieHeader(
     if (ours.has(name)) throw new TokenHandlerError('ambiguous_cookie')
     ours.set(name, header.slice(equals + 1, to))
   }
-  return { ours, others: others.length === 0 ? undefined : others.join('; ') }
+  return { ours, others: others === '' ? undefined : others }
 }
 
+/** RFC 9110 §5.6.3: space and horizontal tab, nothing else. */
 function isSpace(code: number): boolean {
-  return code === space || code === tab
+  return code === 0x20 || code === 0x09
 }
 
-/** A lone `=` and control characters are no cookie, and some servers stumble over them (B16). */
-function isForwardable(pair: string): boolean {
-  return pair !== '=' && /^[\t\x20-\x7e\x80-\xff]+$/.test(pair)
+function startsWithAny(prefixes: readonly string[], header: string, at: number): boolean {
+  for (const prefix of prefixes) if (header.startsWith(prefix, at)) return true
+  return false
+}
+
+/** Nothing, a lone `=` and control characters are no cookie, and some servers stumble over them (B16). */
+function isForwardable(header: string, from: number, to: number): boolean {
+  if (to - from < 2 && (from === to || header[from] === '=')) return false
+  for (let at = from; at < to; at++) {
+    const code = header.charCodeAt(at)
+    if (code > 0xff || code === 0x7f || (code < 0x20 && code !== 0x09)) return false
+  }
+  return true
 }
