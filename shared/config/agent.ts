@@ -11,13 +11,13 @@ const limit = (count: number, perSeconds: number) =>
 
 export const agentSettings = z.strictObject({
   path: ownPath.default('/oauth-agent').meta({ description: 'Base path of the endpoints of the agent.' }),
-  listen: listen(8081).prefault({}),
+  listen: listen(8081).prefault({}).meta({ description: 'Where the agent listens.' }),
   max_body_bytes: z.number().int().positive().default(16_384).meta({ description: 'Longest request body.' }),
   rate_limits: z
     .strictObject({
-      login: limit(30, 60),
-      refresh: limit(60, 60),
-      session: limit(300, 60),
+      login: limit(30, 60).meta({ description: 'Logins started or finished, per client address.' }),
+      refresh: limit(60, 60).meta({ description: 'Refreshes, per session.' }),
+      session: limit(300, 60).meta({ description: 'Everything else, per session.' }),
     })
     .prefault({})
     .meta({ description: 'Requests per client address (login) or session (refresh, session).' }),

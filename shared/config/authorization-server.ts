@@ -40,11 +40,22 @@ export const authorizationServerSettings = z.strictObject({
   }),
 })
 
-const clientId = z.string().min(1).max(512)
+const clientId = z
+  .string()
+  .min(1)
+  .max(512)
+  .meta({ description: 'Client identifier, as registered.', examples: ['my-app'] })
+const clientSecret = secret.meta({ description: 'Client secret, as registered; better kept in a file.' })
 const privateKeyJwt = {
-  private_key_file: filePath.meta({ description: 'PEM file with a PKCS #8 private key.' }),
+  private_key_file: filePath.meta({
+    description: 'PEM file with a PKCS #8 private key.',
+    examples: ['/run/secrets/client-key.pem'],
+  }),
   key_id: z.string().optional().meta({ description: 'kid of the key; the RFC 7638 thumbprint if absent.' }),
-  algorithm: z.enum(['ES256', 'PS256', 'EdDSA', 'RS256']).default('ES256'),
+  algorithm: z
+    .enum(['ES256', 'PS256', 'EdDSA', 'RS256'])
+    .default('ES256')
+    .meta({ description: 'Signature algorithm of assertions and signed request objects.' }),
   next_private_key_file: filePath.optional().meta({
     description: 'Key published beside the present one so that it can take over without a gap.',
   }),
@@ -53,15 +64,49 @@ const privateKeyJwt = {
   }),
 }
 const certificate = {
-  certificate_file: filePath.meta({ description: 'PEM file with the client certificate chain.' }),
-  private_key_file: filePath.meta({ description: 'PEM file with the private key of the certificate.' }),
+  certificate_file: filePath.meta({
+    description: 'PEM file with the client certificate chain.',
+    examples: ['/run/secrets/client.crt'],
+  }),
+  private_key_file: filePath.meta({
+    description: 'PEM file with the private key of the certificate.',
+    examples: ['/run/secrets/client.key'],
+  }),
 }
 
 /** Who we are at the authorization server; always a confidential client (RFC 10017 §6.1.3.1). */
 export const clientSettings = z.discriminatedUnion('authentication', [
-  z.strictObject({ id: clientId, authentication: z.literal('client_secret_basic'), secret }),
-  z.strictObject({ id: clientId, authentication: z.literal('client_secret_post'), secret }),
-  z.strictObject({ id: clientId, authentication: z.literal('private_key_jwt'), ...privateKeyJwt }),
-  z.strictObject({ id: clientId, authentication: z.literal('tls_client_auth'), ...certificate }),
-  z.strictObject({ id: clientId, authentication: z.literal('self_signed_tls_client_auth'), ...certificate }),
+  z.strictObject({
+    id: clientId,
+    authentication: z
+      .literal('client_secret_basic')
+      .meta({ description: 'The secret in an Authorization header (RFC 6749 §2.3.1).' }),
+    secret: clientSecret,
+  }),
+  z.strictObject({
+    id: clientId,
+    authentication: z.literal('client_secret_post').meta({ description: 'The secret in the body (RFC 6749 §2.3.1).' }),
+    secret: clientSecret,
+  }),
+  z.strictObject({
+    id: clientId,
+    authentication: z
+      .literal('private_key_jwt')
+      .meta({ description: 'A signed assertion (RFC 7523 §2.2); recommended.' }),
+    ...privateKeyJwt,
+  }),
+  z.strictObject({
+    id: clientId,
+    authentication: z
+      .literal('tls_client_auth')
+      .meta({ description: 'A client certificate of a known authority (RFC 8705 §2.1).' }),
+    ...certificate,
+  }),
+  z.strictObject({
+    id: clientId,
+    authentication: z
+      .literal('self_signed_tls_client_auth')
+      .meta({ description: 'A registered self-signed client certificate (RFC 8705 §2.2).' }),
+    ...certificate,
+  }),
 ])

@@ -34,7 +34,14 @@ export const loginSettings = z.strictObject({
     .default([])
     .meta({ description: 'Resource indicators sent in every request (RFC 8707 §2).' }),
   authorization_details: z
-    .array(z.looseObject({ type: z.string() }))
+    .array(
+      z.looseObject({
+        type: z.string().meta({
+          description: 'Type of the detail, as the authorization server knows it.',
+          examples: ['account_information'],
+        }),
+      }),
+    )
     .default([])
     .meta({
       description: 'Rich authorization details sent in every request (RFC 9396 §2).',
@@ -62,7 +69,8 @@ export const loginSettings = z.strictObject({
         description: 'form_post needs a SameSite=None login cookie.',
       }),
     })
-    .prefault({}),
+    .prefault({})
+    .meta({ description: 'Sign-in by plain links and forms, for apps without the browser client.' }),
   claims: z
     .array(z.string())
     .default([

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import { filePath, listen, seconds, secret } from './values.ts'
 
 export const storeSettings = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('memory') }),
+  z.strictObject({ kind: z.literal('memory').meta({ description: 'Kept in this process, for a single process.' }) }),
   z.strictObject({
-    kind: z.literal('valkey'),
+    kind: z.literal('valkey').meta({ description: 'Shared by all replicas through a Valkey or Redis server.' }),
     url: secret.meta({ description: 'redis:// or rediss:// URL of a Valkey or Redis server.' }),
     key_prefix: z.string().default('token-handler:').meta({ description: 'Put before every key and channel.' }),
     timeout_ms: z
@@ -24,6 +24,12 @@ export const operationsSettings = z.strictObject({
     .prefault({})
     .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
   workers: z.number().int().min(1).max(64).default(1).meta({ description: 'Processes that share the port.' }),
+  keep_alive_seconds: seconds.positive().default(90).meta({
+    description: 'How long idle connections are kept; must exceed the idle limit of the load balancer in front.',
+  }),
+  request_timeout_seconds: seconds.positive().default(300).meta({
+    description: 'Longest time in which a whole request with its body must arrive; raise it for long uploads.',
+  }),
   shutdown_wait_seconds: seconds
     .default(5)
     .meta({ description: 'Between "not ready" and the end of accepting connections.' }),
@@ -36,7 +42,9 @@ export const operationsSettings = z.strictObject({
 })
 
 export const observabilitySettings = z.strictObject({
-  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({
+    description: 'Least important level that is logged; debug adds a line for every request.',
+  }),
   audit_file: filePath.optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
   metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
   otlp_endpoint: z.string().optional().meta({ description: 'OTLP/HTTP endpoint for traces; none if absent.' }),

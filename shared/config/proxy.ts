@@ -12,35 +12,39 @@ import {
   secret,
 } from './values.ts'
 
-const credential = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('user') }).meta({ description: "The user's access token." }),
-  z
-    .strictObject({
-      kind: z.literal('exchange'),
-      audience: z.string().optional(),
-      resource: z.string().optional(),
-      scope: scope.optional(),
-      requested_token_type: z.string().optional(),
-    })
-    .meta({ description: "The user's token exchanged for one meant for this API (RFC 8693)." }),
-  z
-    .strictObject({
-      kind: z.literal('client_credentials'),
-      scope: scope.optional(),
-      resource: z.string().optional(),
-      audience: z.string().optional(),
-    })
-    .meta({ description: "The application's own token (RFC 6749 §4.4)." }),
-  z
-    .strictObject({
-      kind: z.literal('api_key'),
-      header: headerName.default('X-Api-Key'),
-      value: secret,
-      prefix: z.string().default(''),
-    })
-    .meta({ description: 'A fixed header for a third-party API.' }),
-  z.strictObject({ kind: z.literal('none') }).meta({ description: 'No credential.' }),
-])
+const audience = z.string().optional().meta({ description: 'Audience asked for (RFC 8693 §2.1).' })
+const resource = z.string().optional().meta({ description: 'Resource indicator asked for (RFC 8707 §2).' })
+const tokenScope = scope.optional().meta({ description: 'Scope asked for.' })
+
+const credential = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('user').meta({ description: "The user's access token." }) }),
+    z.strictObject({
+      kind: z.literal('exchange').meta({
+        description: "The user's token exchanged for one that is meant for this API (RFC 8693).",
+      }),
+      audience,
+      resource,
+      scope: tokenScope,
+      requested_token_type: z.string().optional().meta({
+        description: 'Token type asked for (RFC 8693 §3); what the authorization server prefers if absent.',
+      }),
+    }),
+    z.strictObject({
+      kind: z.literal('client_credentials').meta({ description: "The application's own token (RFC 6749 §4.4)." }),
+      scope: tokenScope,
+      resource,
+      audience,
+    }),
+    z.strictObject({
+      kind: z.literal('api_key').meta({ description: 'A fixed header, for APIs of third parties.' }),
+      header: headerName.default('X-Api-Key').meta({ description: 'Name of the header.' }),
+      value: secret.meta({ description: 'Value of the header; better kept in a file.' }),
+      prefix: z.string().default('').meta({ description: 'Put before the value, such as "ApiKey ".' }),
+    }),
+    z.strictObject({ kind: z.literal('none').meta({ description: 'No credential; the API is told nothing.' }) }),
+  ])
+  .meta({ description: 'What the API is given in place of the cookie.' })
 
 const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))])
 
@@ -60,16 +64,17 @@ export const routeSettings = z.strictObject({
     .regex(/^(?:\/|(?:\/(?:[A-Za-z0-9._~-]+|\*))*(?:\/\*\*)?)$/)
     .meta({
       description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',
-      examples: ['/api/orders/**'],
+      examples: ['/api/**'],
     }),
   methods: z
     .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
     .min(1)
     .default(['GET', 'HEAD'])
     .meta({ description: 'Allowed methods; others get 405.' }),
-  upstream: z
-    .union([httpsUrl, z.array(httpsUrl).min(1)])
-    .meta({ description: 'Origin of the API, or several that take turns.' }),
+  upstream: z.union([httpsUrl, z.array(httpsUrl).min(1)]).meta({
+    description: 'Origin of the API, or several that take turns.',
+    examples: ['https://api.internal.example.com'],
+  }),
   strip_prefix: ownPath.optional().meta({ description: 'Taken off the path before forwarding.' }),
   add_prefix: ownPath.optional().meta({ description: 'Put before the path when forwarding.' }),
   credential: credential.default({ kind: 'user' }),
@@ -79,13 +84,13 @@ export const routeSettings = z.strictObject({
     .meta({ description: 'What a visitor without a session gets.' }),
   anonymous_token: z
     .strictObject({
-      audience: z.string().optional(),
-      resource: z.string().optional(),
-      scope: scope.optional(),
+      audience,
+      resource,
+      scope: tokenScope,
     })
     .prefault({})
     .meta({ description: 'What anonymous: client_credentials asks the token for.' }),
-  require: requirement.prefault({}),
+  require: requirement.prefault({}).meta({ description: 'What a session must have to be let through.' }),
   headerless: z
     .array(z.enum(['websocket', 'event_stream', 'download']))
     .default([])
@@ -110,7 +115,7 @@ export const routeSettings = z.strictObject({
       'Other origins to which the API may redirect the browser; its own redirects are mapped to public paths.',
   }),
   max_body_bytes: z.number().int().positive().default(10_485_760).meta({ description: 'Longest request body.' }),
-  connect_timeout_ms: milliseconds.default(3000),
+  connect_timeout_ms: milliseconds.default(3000).meta({ description: 'Longest wait for a connection to the API.' }),
   response_timeout_ms: milliseconds.default(30_000).meta({ description: 'Longest wait for the head of the answer.' }),
   idle_timeout_ms: milliseconds.default(60_000).meta({
     description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
@@ -126,23 +131,36 @@ export const routeSettings = z.strictObject({
     .meta({ description: 'Requests in flight to this route; more get 503 at once.' }),
   rate_limit: z
     .strictObject({
-      requests: z.number().int().positive(),
-      window_seconds: seconds.positive(),
-      by: z.enum(['session', 'address']).default('session'),
+      requests: z
+        .number()
+        .int()
+        .positive()
+        .meta({ description: 'Requests allowed in the window.', examples: [100] }),
+      window_seconds: seconds.positive().meta({ description: 'Length of the window.', examples: [60] }),
+      by: z
+        .enum(['session', 'address'])
+        .default('session')
+        .meta({ description: 'Whose requests are counted together; requests without a session count by address.' }),
     })
-    .optional(),
+    .optional()
+    .meta({ description: 'Limit of requests to this route; more get 429.' }),
   transport: z.enum(['tls', 'protected_network']).default('tls').meta({
     description:
       'protected_network states that a service mesh or the like protects the link, and allows http: (RFC 9700 §4.13).',
   }),
   ca_file: filePath.optional().meta({ description: 'PEM file of certificate authorities for this API.' }),
-  client_certificate_file: filePath.optional(),
-  client_private_key_file: filePath.optional(),
+  client_certificate_file: filePath
+    .optional()
+    .meta({ description: 'PEM file with the certificate shown to this API.' }),
+  client_private_key_file: filePath.optional().meta({ description: 'PEM file with the key of that certificate.' }),
 })
 
 export const proxySettings = z.strictObject({
-  listen: listen(8082).prefault({}),
-  routes: z.array(routeSettings).default([]),
+  listen: listen(8082).prefault({}).meta({ description: 'Where the proxy listens; also where `serve` does.' }),
+  routes: z
+    .array(routeSettings)
+    .default([])
+    .meta({ description: 'The APIs; the most specific path wins, whatever the order.' }),
   forward_auth: z
     .strictObject({
       path: ownPath.default('/oauth-proxy/verify').meta({ description: 'Where gateways ask.' }),
@@ -152,5 +170,6 @@ export const proxySettings = z.strictObject({
         .meta({ description: 'Dialect of the gateway that asks.' }),
       peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
     })
-    .prefault({}),
+    .prefault({})
+    .meta({ description: 'Answers gateways that ask whether to let a request through.' }),
 })

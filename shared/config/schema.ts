@@ -14,20 +14,29 @@ export const schema = z.strictObject({
     description: 'The origin that browsers see: scheme, host and port, no path.',
     examples: ['https://www.example.com'],
   }),
-  authorization_server: authorizationServerSettings,
-  client: clientSettings,
-  login: loginSettings.prefault({}),
-  logout: logoutSettings.prefault({}),
-  session: sessionSettings.prefault({}),
-  cookies: cookieSettings.prefault({}),
-  keys: keySettings,
-  cors: corsSettings.prefault({}),
-  csrf: csrfSettings.prefault({}),
-  agent: agentSettings.prefault({}),
-  proxy: proxySettings.prefault({}),
-  store: storeSettings.prefault({ kind: 'memory' }),
-  operations: operationsSettings.prefault({}),
-  observability: observabilitySettings.prefault({}),
+  authorization_server: authorizationServerSettings.meta({
+    description: 'The authorization server (OpenID Provider) at which users sign in.',
+  }),
+  client: clientSettings.meta({
+    description: 'Who this application is at the authorization server, and how it proves that.',
+  }),
+  login: loginSettings.prefault({}).meta({ description: 'What is asked for when a user signs in.' }),
+  logout: logoutSettings.prefault({}).meta({ description: 'What happens when a user signs out, here or elsewhere.' }),
+  session: sessionSettings.prefault({}).meta({ description: 'How long a session lives.' }),
+  cookies: cookieSettings.prefault({}).meta({ description: 'The sealed cookies that hold the tokens.' }),
+  keys: keySettings.meta({ description: 'The keys that seal the cookies.' }),
+  cors: corsSettings.prefault({}).meta({ description: 'SPAs on sibling hosts of the same site.' }),
+  csrf: csrfSettings.prefault({}).meta({ description: 'A further check against forged requests.' }),
+  agent: agentSettings.prefault({}).meta({ description: 'The OAuth agent: signs users in and out.' }),
+  proxy: proxySettings
+    .prefault({})
+    .meta({ description: 'The OAuth proxy: lets API calls through with the right credential.' }),
+  store: storeSettings.prefault({ kind: 'memory' }).meta({
+    description:
+      'What replicas share: refresh locks, ended sessions, rate limits. memory serves one process; valkey serves many.',
+  }),
+  operations: operationsSettings.prefault({}).meta({ description: 'Processes, ports and shutdown.' }),
+  observability: observabilitySettings.prefault({}).meta({ description: 'Logs, audit stream, metrics and traces.' }),
   insecure_allow_http: z.boolean().default(false).meta({
     description:
       'Allows http: for the public origin and the authorization server; refused unless the public origin is localhost.',
