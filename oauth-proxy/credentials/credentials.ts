@@ -53,7 +53,7 @@ export function createCredentials(parts: {
 
   const exchange = (
     { audience, resource, scope, requestedTokenType }: Setting<'exchange'>,
-    session: Session,
+    session: CredentialSession,
   ): TokenPlan => {
     // Kept under the exact token it is made from, so that no user can meet the token of another (C05).
     const subject = hash('sha256', session.accessToken, 'base64url')

@@ -6,6 +6,7 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
 import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
+import { bearer } from './credential.ts'
 import type { ObtainedToken } from './token-cache.ts'
 
 /** For which API a token is meant; servers differ in which of the three they understand. */
@@ -70,7 +71,7 @@ export function createTokenRequests(parts: {
           throw new ProviderAnswerInvalid('token', 'issued_token_type')
         }
         const expiresAt = Math.min(askedAt + answer.expiresInSeconds, subject.accessTokenExpiresAt)
-        return { token: answer.accessToken, expiresAt }
+        return obtained(answer.accessToken, expiresAt)
       } catch (error) {
         throw credentialFailure(error)
       }
@@ -88,12 +89,18 @@ export function createTokenRequests(parts: {
             options,
           ),
         )
-        return { token: answer.accessToken, expiresAt: askedAt + answer.expiresInSeconds }
+        return obtained(answer.accessToken, askedAt + answer.expiresInSeconds)
       } catch (error) {
         throw credentialFailure(error)
       }
     },
   }
+}
+
+/** Refused before it is kept, or every call until it expires would fail on it. */
+function obtained(token: string, expiresAt: number): ObtainedToken {
+  if (bearer(token) === undefined) throw new ProviderAnswerInvalid('token', 'access_token')
+  return { token, expiresAt }
 }
 
 function targetParameters({ audience, resource, scope }: TokenTarget): URLSearchParams {

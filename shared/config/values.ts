@@ -29,6 +29,13 @@ export const secret = z
   .transform((text) => new Secret(text))
   .meta({ secret: true })
 
+/** A secret that becomes the value of a header, so it holds no space, line break or letter beyond ASCII. */
+export const headerSecret = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, { message: 'must be printable ASCII without spaces' })
+  .transform((text) => new Secret(text))
+  .meta({ secret: true })
+
 /** A path of a file, taken from the folder of the settings file if it is relative. */
 export const filePath = z.string().min(1).meta({ file: true })
 

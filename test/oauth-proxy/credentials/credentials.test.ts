@@ -1,0 +1,281 @@
+import { describe, expect, it } from 'vitest'
+import { type CredentialRoute, createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
+import { parseConfig } from '../../../shared/config/load.ts'
+import type { ErrorCode } from '../../../shared/errors.ts'
+import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
+import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
+import type { Transport } from '../../../shared/oauth/transport.ts'
+import type { EventName } from '../../../shared/observe/events.ts'
+import { Secret } from '../../../shared/secret.ts'
+import { createTestClock } from '../../support/test-clock.ts'
+
+const issuer = 'https://login.example.com'
+const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
+const settings = parseConfig(
+  `
+public_origin: https://www.example.com
+authorization_server: { issuer: '${issuer}' }
+client: { id: the-app, authentication: client_secret_post, secret: a-secret-of-tests }
+keys: { file: keys.json }
+`,
+  { env: {}, readFile: () => '' },
+)
+
+type TokenAnswer = { readonly status?: number; readonly body: unknown }
+type Reply = (form: URLSearchParams) => TokenAnswer | Promise<TokenAnswer>
+
+/** Credentials over a scripted token endpoint. */
+function credentialsWith(reply: Reply) {
+  const clock = createTestClock()
+  const asked: Record<string, string>[] = []
+  const events: { name: EventName; fields: object }[] = []
+  const json = (body: unknown, status = 200) =>
+    new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
+  const transport: Transport = {
+    async call(endpoint, _url, { body = '' }) {
+      if (endpoint === 'metadata') {
+        return json({
+          issuer,
+          authorization_endpoint: `${issuer}/authorize`,
+          token_endpoint: `${issuer}/token`,
+          jwks_uri: `${issuer}/jwks`,
+          response_types_supported: ['code'],
+          code_challenge_methods_supported: ['S256'],
+        })
+      }
+      const form = new URLSearchParams(body)
+      asked.push(Object.fromEntries(form))
+      const answer = await reply(form)
+      return json(answer.body, answer.status)
+    },
+    close: () => Promise.resolve(),
+  }
+  const observe = { emit: (name: EventName, fields: object) => void events.push({ name, fields }) }
+  const authorizationServer = createAuthorizationServer({ config: settings, clock, observe, transport })
+  const credentials = createCredentials({ config: settings, authorizationServer, clock, observe })
+  const sessionOf = (accessToken: string, lifeSeconds = 300) => ({
+    accessToken,
+    accessTokenExpiresAt: clock.nowSeconds() + lifeSeconds,
+  })
+  return { credentials, clock, asked, events, sessionOf }
+}
+
+const route = (parts: Partial<CredentialRoute>): CredentialRoute => ({
+  path: '/api/**',
+  credential: { kind: 'user' },
+  anonymous: 'deny',
+  anonymousToken: {},
+  ...parts,
+})
+const exchange = (parts: { audience?: string; resource?: string; scope?: string; requestedTokenType?: string }) =>
+  route({ credential: { kind: 'exchange', ...parts } })
+
+const exchanged = (token: string, parts: object = {}): TokenAnswer => ({
+  body: { access_token: token, issued_token_type: accessTokenType, token_type: 'Bearer', expires_in: 300, ...parts },
+})
+const echo: Reply = (form) => exchanged(`${form.get('subject_token')}.for.${form.get('audience') ?? 'nobody'}`)
+
+const bearer = (token: string) => ({ header: 'authorization', value: `Bearer ${token}` })
+
+async function codeOf(promise: Promise<unknown>): Promise<ErrorCode | undefined> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  return (error as { code?: ErrorCode } | undefined)?.code
+}
+
+describe('what each kind of credential gives', () => {
+  const { credentials, sessionOf, asked } = credentialsWith(() => ({
+    body: { access_token: 'of-the-app', token_type: 'bearer', expires_in: 300 },
+  }))
+  const session = sessionOf('of-the-user')
+  it.each([
+    ['user', route({}), session, bearer('of-the-user')],
+    ['none', route({ credential: { kind: 'none' } }), session, undefined],
+    [
+      'api_key',
+      route({ credential: { kind: 'api_key', header: 'X-Api-Key', prefix: '', value: new Secret('key') } }),
+      session,
+      { header: 'x-api-key', value: 'key' },
+    ],
+    [
+      'api_key with a prefix',
+      route({ credential: { kind: 'api_key', header: 'Authorization', prefix: 'ApiKey ', value: new Secret('key') } }),
+      session,
+      { header: 'authorization', value: 'ApiKey key' },
+    ],
+    ['client_credentials', route({ credential: { kind: 'client_credentials' } }), session, bearer('of-the-app')],
+    ['a visitor with anonymous: none', route({ anonymous: 'none' }), undefined, undefined],
+    [
+      'a visitor with anonymous: client_credentials',
+      route({ anonymous: 'client_credentials', anonymousToken: { scope: 'catalogue', resource: 'https://c.example' } }),
+      undefined,
+      bearer('of-the-app'),
+    ],
+  ])('%s', async (_name, given, session, expected) => {
+    expect(await credentials.obtain(given, session, 'r1')).toEqual(expected)
+  })
+  it('asks for the token of visitors with their own target', () => {
+    expect(asked.at(-1)).toMatchObject({
+      grant_type: 'client_credentials',
+      scope: 'catalogue',
+      resource: 'https://c.example',
+      client_id: 'the-app',
+    })
+  })
+  it.each([{ kind: 'user' }, { kind: 'none' }, { kind: 'client_credentials' }] as const)(
+    'a visitor gets nothing by default: $kind',
+    async (credential) => {
+      expect(await codeOf(credentials.obtain(route({ credential }), undefined, 'r1'))).toBe('session_missing')
+    },
+  )
+  it('H12 never sends a call without its credential because the token is no token', async () => {
+    for (const token of ['', 'a b', 'a\r\nX-User: admin', 'a,b', 'ä', 'a\0']) {
+      expect(await codeOf(credentials.obtain(route({}), sessionOf(token), 'r1'))).toBe('authorization_server_error')
+    }
+  })
+})
+
+describe('token exchange', () => {
+  it.each([
+    ['audience', { audience: 'orders' }],
+    ['resource', { resource: 'https://orders.example' }],
+    ['scope', { scope: 'orders:read' }],
+  ])('asks with %s only (servers differ in which they know)', async (_name, target) => {
+    const { credentials, asked, sessionOf } = credentialsWith(echo)
+    await credentials.obtain(exchange(target), sessionOf('at'), 'r1')
+    const { client_secret: _secret, ...form } = asked[0] ?? {}
+    expect(form).toEqual({
+      ...target,
+      client_id: 'the-app',
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: 'at',
+      subject_token_type: accessTokenType,
+    })
+  })
+
+  it('X-7 takes token_type N_A for a JWT, and sends it as a bearer', async () => {
+    const jwtType = 'urn:ietf:params:oauth:token-type:jwt'
+    const { credentials, sessionOf, asked } = credentialsWith(() =>
+      exchanged('a.b.c', { token_type: 'N_A', issued_token_type: jwtType }),
+    )
+    const given = exchange({ audience: 'orders', requestedTokenType: jwtType })
+    expect(await credentials.obtain(given, sessionOf('at'), 'r1')).toEqual(bearer('a.b.c'))
+    expect(asked[0]).toMatchObject({ requested_token_type: jwtType })
+  })
+
+  it.each([
+    ['no issued_token_type', { issued_token_type: undefined }],
+    ['an ID token', { issued_token_type: 'urn:ietf:params:oauth:token-type:id_token' }],
+    ['a refresh token', { issued_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }],
+    ['a SAML assertion', { issued_token_type: 'urn:ietf:params:oauth:token-type:saml2' }],
+    ['a sender-constrained token', { token_type: 'DPoP' }],
+    ['a line break in the token', { access_token: 'a\r\nX-User: admin' }],
+    ['no token', { access_token: undefined }],
+    ['a token that is no b64token', { access_token: 'a,b' }],
+  ])('refuses %s', async (_name, parts) => {
+    const { credentials, sessionOf } = credentialsWith(() => exchanged('token', parts))
+    expect(await codeOf(credentials.obtain(exchange({ audience: 'orders' }), sessionOf('at'), 'r1'))).toBe(
+      'token_exchange_failed',
+    )
+  })
+
+  it('gives each API its own token, and the API of one never that of the other', async () => {
+    const { credentials, asked, sessionOf } = credentialsWith(echo)
+    const session = sessionOf('alice')
+    for (let round = 0; round < 3; round += 1) {
+      for (const audience of ['orders', 'payments']) {
+        expect(await credentials.obtain(exchange({ audience }), session, 'r1')).toEqual(bearer(`alice.for.${audience}`))
+      }
+    }
+    expect(asked).toHaveLength(2)
+  })
+
+  it('targets that look alike when put together are different targets', async () => {
+    const { credentials, asked, sessionOf } = credentialsWith(() => exchanged('token'))
+    const session = sessionOf('alice')
+    const targets = [
+      { audience: 'a', resource: 'b' },
+      { audience: 'ab' },
+      { resource: 'ab' },
+      { scope: 'ab' },
+      { audience: 'a","b' },
+    ]
+    for (const target of targets) await credentials.obtain(exchange(target), session, 'r1')
+    expect(asked).toHaveLength(targets.length)
+  })
+
+  it('never keeps a token longer than the token it was made from', async () => {
+    const { credentials, clock, asked, sessionOf } = credentialsWith((form) =>
+      exchanged(`${form.get('subject_token')}x`, { expires_in: 86_400 }),
+    )
+    const session = sessionOf('alice', 60)
+    await credentials.obtain(exchange({ audience: 'orders' }), session, 'r1')
+    clock.pass(60)
+    await credentials.obtain(exchange({ audience: 'orders' }), session, 'r2')
+    expect(asked).toHaveLength(2)
+  })
+
+  it('asks again after the API refused the token, and only then', async () => {
+    let count = 0
+    const { credentials, sessionOf } = credentialsWith(() => exchanged(`token${++count}`))
+    const session = sessionOf('alice')
+    const given = exchange({ audience: 'orders' })
+    const first = await credentials.obtain(given, session, 'r1')
+    credentials.refused(given, session, bearer('another'))
+    expect(await credentials.obtain(given, session, 'r2')).toEqual(first)
+    credentials.refused(given, session, first)
+    expect(await credentials.obtain(given, session, 'r3')).toEqual(bearer('token2'))
+  })
+
+  it('makes one call for many at once and tells each what happened', async () => {
+    const { credentials, asked, events, sessionOf } = credentialsWith(echo)
+    const session = sessionOf('alice')
+    const all = await Promise.all(
+      Array.from({ length: 40 }, (_, at) => credentials.obtain(exchange({ audience: 'orders' }), session, `r${at}`)),
+    )
+    expect(new Set(all.map((credential) => credential?.value))).toEqual(new Set(['Bearer alice.for.orders']))
+    expect(asked).toHaveLength(1)
+    expect(events.filter(({ name }) => name === 'credential.obtained')).toHaveLength(40)
+  })
+})
+
+describe('failures of the token request', () => {
+  const refusal =
+    (error: string, status = 400): Reply =>
+    () => ({ status, body: { error } })
+  const unavailable: Reply = () => {
+    throw new ProviderUnavailable('token', 'connection_lost', 7)
+  }
+  it.each<[string, Reply, ErrorCode]>([
+    ['invalid_target', refusal('invalid_target'), 'token_exchange_failed'],
+    ['invalid_grant', refusal('invalid_grant'), 'token_exchange_failed'],
+    ['invalid_request', refusal('invalid_request'), 'token_exchange_failed'],
+    ['an unknown word', refusal('<script>'), 'token_exchange_failed'],
+    ['invalid_client', refusal('invalid_client', 401), 'client_authentication_failed'],
+    ['temporarily_unavailable', refusal('temporarily_unavailable'), 'authorization_server_unavailable'],
+    ['no answer', unavailable, 'authorization_server_unavailable'],
+    ['no object', () => ({ body: 'token' }), 'token_exchange_failed'],
+  ])('%s', async (_name, reply, code) => {
+    const { credentials, sessionOf, events } = credentialsWith(reply)
+    const failed = credentials.obtain(exchange({ audience: 'orders' }), sessionOf('at'), 'r1')
+    expect(await codeOf(failed)).toBe(code)
+    await expect(failed).rejects.toMatchObject({ row: { endsSession: false } })
+    expect(events.at(-1)).toMatchObject({ name: 'credential.obtained', fields: { outcome: code, cached: false } })
+  })
+
+  it('one failure is not remembered', async () => {
+    let first = true
+    const { credentials, sessionOf } = credentialsWith(() => {
+      if (!first) return exchanged('token')
+      first = false
+      return { status: 400, body: { error: 'invalid_target' } }
+    })
+    const session = sessionOf('at')
+    expect(await codeOf(credentials.obtain(exchange({ audience: 'orders' }), session, 'r1'))).toBe(
+      'token_exchange_failed',
+    )
+    expect(await credentials.obtain(exchange({ audience: 'orders' }), session, 'r2')).toEqual(bearer('token'))
+  })
+})
