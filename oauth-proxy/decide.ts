@@ -11,7 +11,7 @@ import { checkGuard } from '../shared/http/guard.ts'
 import { type RawRequest, type RequestHead, parseRequestHead } from '../shared/http/request-gate.ts'
 import type { Store } from '../shared/store/store.ts'
 import type { Credential } from './credentials/credential.ts'
-import type { ObtainCredential } from './credentials/obtain.ts'
+import type { Credentials } from './credentials/credentials.ts'
 import { type GatedTarget, parseTarget } from './gate/path.ts'
 import { checkPolicy } from './policy.ts'
 import type { RouteTable } from './routes/route-table.ts'
@@ -33,7 +33,7 @@ export interface DecideParts<R extends RoutedRule> {
   readonly keys: KeySource
   readonly store: Pick<Store, 'hasEnded'>
   readonly clock: Pick<Clock, 'nowSeconds'>
-  readonly obtainCredential: ObtainCredential
+  readonly credentials: Pick<Credentials, 'obtain'>
 }
 
 export interface Question extends RawRequest {
@@ -102,7 +102,7 @@ export async function decide<R extends RoutedRule>(
   if (session === undefined && route.setting.anonymous === 'deny') throw new TokenHandlerError('session_missing')
   checkPolicy(session, route.setting.require, parts.clock.nowSeconds())
 
-  const credential = await parts.obtainCredential(route.setting, session, question.requestId)
+  const credential = await parts.credentials.obtain(route.setting, session, question.requestId)
   return { kind: 'forward', head, target, route, session, cookies, credential }
 }
 

@@ -8,6 +8,8 @@ import { type Upstream, createUpstream } from './forward/upstream.ts'
 export interface ProxyRoute extends RoutedRule {
   readonly upstream: Upstream
   readonly slots: Slots
+  /** The header of a fixed key, lower-cased. */
+  readonly credentialHeader: string | undefined
   readonly publicHost: string
   readonly publicProtocol: 'http' | 'https'
   /** The cookies that the API may see, out of those that are not ours; empty if there are none. */
@@ -28,6 +30,7 @@ export function createProxyRoute(setting: Route, publicOrigin: string, clock: Pi
     setting,
     upstream: createUpstream(setting, { clock }),
     slots: createSlots(setting.maxConcurrentRequests),
+    credentialHeader: setting.credential.kind === 'api_key' ? setting.credential.header.toLowerCase() : undefined,
     publicHost: host,
     publicProtocol: protocol === 'http:' ? 'http' : 'https',
     visibleCookies: (others) => visibleCookies(others, setting.forwardCookies),

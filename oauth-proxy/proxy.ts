@@ -6,9 +6,10 @@ import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { createAddressMatcher } from '../shared/http/client-address.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
+import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
-import { createObtainCredential, plainKinds } from './credentials/obtain.ts'
+import { createCredentials } from './credentials/credentials.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
@@ -16,6 +17,7 @@ import { createRouteTable } from './routes/route-table.ts'
 export interface ProxyParts {
   readonly config: Config
   readonly keys: KeySource
+  readonly authorizationServer: AuthorizationServer
   readonly store: Store
   readonly clock: Clock
   readonly observe: Observe
@@ -28,7 +30,7 @@ export interface Proxy {
 }
 
 /** The OAuth proxy: lets API calls through with the right credential, and never sets a cookie. */
-export function createProxy({ config, keys, store, clock, observe }: ProxyParts): Proxy {
+export function createProxy({ config, keys, authorizationServer, store, clock, observe }: ProxyParts): Proxy {
   const catalogue = createCatalogue(config)
   const routes = config.proxy.routes.map((setting) => createProxyRoute(setting, config.publicOrigin, clock))
   const binding = {
@@ -36,6 +38,7 @@ export function createProxy({ config, keys, store, clock, observe }: ProxyParts)
     issuer: config.authorizationServer.issuer,
     publicOrigin: config.publicOrigin,
   }
+  const credentials = createCredentials({ config, authorizationServer, clock, observe })
   const decideParts = {
     config,
     hosts: allowedHosts(config.publicOrigin),
@@ -45,12 +48,13 @@ export function createProxy({ config, keys, store, clock, observe }: ProxyParts)
     keys,
     store,
     clock,
-    obtainCredential: createObtainCredential(plainKinds),
+    credentials,
   }
   const handle = createReverseProxy({
     decide: decideParts,
     config,
     keys,
+    credentials,
     trustedProxies: createAddressMatcher(config.operations.trustedProxies),
     clock,
     observe,

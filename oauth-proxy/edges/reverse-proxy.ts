@@ -9,6 +9,7 @@ import { corsHeaders } from '../../shared/http/cors.ts'
 import { asTokenHandlerError, errorAnswer } from '../../shared/http/error-answer.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import type { EventFields, Observe } from '../../shared/observe/events.ts'
+import type { Credentials } from '../credentials/credentials.ts'
 import { type DecideParts, type ForwardDecision, type Trail, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
@@ -22,6 +23,7 @@ export interface ReverseProxyParts {
   readonly decide: DecideParts<ProxyRoute>
   readonly config: Pick<Config, 'publicOrigin' | 'cors'>
   readonly keys: KeySource
+  readonly credentials: Pick<Credentials, 'refused'>
   readonly trustedProxies: AddressMatcher
   readonly clock: Pick<Clock, 'nowMs' | 'after'>
   readonly observe: Observe
@@ -101,7 +103,7 @@ function call(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
-  { head, target, route, cookies, credential }: ForwardDecision<ProxyRoute>,
+  { head, target, route, session, cookies, credential }: ForwardDecision<ProxyRoute>,
   parts: ReverseProxyParts,
 ): Promise<CallOutcome> {
   const { setting } = route
@@ -116,6 +118,7 @@ function call(
     path,
     headers: upstreamRequestHeaders(head, {
       credential,
+      credentialHeader: route.credentialHeader,
       clientAddress: clientAddress(request.socket.remoteAddress, fields['x-forwarded-for'], parts.trustedProxies),
       publicHost: route.publicHost,
       publicProtocol: route.publicProtocol,
@@ -130,9 +133,12 @@ function call(
     clock: parts.clock,
     onHead(status, upstreamFields, { origin }) {
       const refusal = upstreamRefusal(status, upstreamFields)
-      if (refusal !== undefined) throw refusal
+      if (refusal !== undefined) {
+        if (refusal.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
+        throw refusal
+      }
       return browserResponseHeaders(upstreamFields, {
-        credentialValue: credential?.value,
+        credentialValue: credential?.value.split(' ').at(-1),
         allowSetCookie: setting.allowSetCookie,
         requestId,
         cors: corsHeaders(fields.origin, parts.config),

@@ -60,6 +60,8 @@ function isForwarded(name: string): boolean {
 /** What we say ourselves, in the name of no client. */
 export interface OwnRequestFields {
   readonly credential: Credential
+  /** A header that this route may set for a credential, so that no visitor sets it instead. */
+  readonly credentialHeader: string | undefined
   readonly clientAddress: string
   readonly publicHost: string
   readonly publicProtocol: 'http' | 'https'
@@ -79,7 +81,8 @@ export function upstreamRequestHeaders(head: RequestHead, own: OwnRequestFields)
   const headers: Record<string, string> = {}
   const dropped = connectionOptions(head.fields.connection)
   for (const name in head.fields) {
-    if (isForwarded(name) && !dropped.has(name)) headers[name] = head.fields[name] ?? ''
+    if (isForwarded(name) && !dropped.has(name) && name !== own.credentialHeader)
+      headers[name] = head.fields[name] ?? ''
   }
   if (head.contentLength !== undefined && head.hasBody) headers['content-length'] = String(head.contentLength)
   headers['x-forwarded-for'] = own.clientAddress

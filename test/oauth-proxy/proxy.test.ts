@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ProxyWorld, startProxy } from '../support/proxy-world.ts'
+import { startUpstream, type Upstream } from '../support/upstream.ts'
+
+let api: Upstream
+let world: ProxyWorld
+
+beforeAll(async () => {
+  api = await startUpstream()
+  world = await startProxy(`
+    - path: /api/**
+      methods: [GET, HEAD, POST]
+      upstream: ${api.origin}
+    - path: /open
+      upstream: ${api.origin}
+      credential: { kind: none }
+      anonymous: none
+`)
+})
+
+afterAll(async () => {
+  await world.close()
+  await api.close()
+})
+
+describe('a call with a session', () => {
+  it('reaches the API with the token of the cookie and without the cookie', async () => {
+    const answer = await world.call('GET', '/api/orders?page=2')
+    expect(answer.status).toBe(200)
+    const seen = api.seen.at(-1)
+    expect(seen?.target).toBe('/api/orders?page=2')
+    expect(seen?.values('authorization')).toEqual([expect.stringMatching(/^Bearer [\w.-]{1194}$/)])
+    expect(seen?.values('cookie')).toEqual([])
+    expect(seen?.values('host')).toEqual([`127.0.0.1:${api.port}`])
+  })
+
+  it('sends a body on and brings the answer back', async () => {
+    const answer = await world.call('POST', '/api/orders', {
+      body: '{"a":1}',
+      more: ['Content-Type: application/json', 'Origin: https://www.example.com'],
+    })
+    expect(answer.status).toBe(200)
+    expect(JSON.parse(answer.body)).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
+  })
+
+  it('answers HEAD without a body', async () => {
+    const answer = await world.call('HEAD', '/api/orders')
+    expect(answer).toMatchObject({ status: 200, body: '' })
+    expect(answer.header('content-length')).toBe('2')
+  })
+})
+
+describe('a call without a session', () => {
+  it('is answered by us', async () => {
+    const before = api.seen.length
+    const answer = await world.call('GET', '/api/orders', { cookies: undefined })
+    expect(answer.status).toBe(401)
+    expect(JSON.parse(answer.body)).toEqual({ error_code: 'session_missing', detailed_error: 'Nobody is signed in.' })
+    expect(answer.header('token-handler-error')).toBe('session_missing')
+    expect(answer.header('content-type')).toBe('application/json')
+    expect(api.seen.length).toBe(before)
+  })
+
+  it('passes without a credential where the route lets visitors in', async () => {
+    const answer = await world.call('GET', '/open', { cookies: undefined })
+    expect(answer.status).toBe(200)
+    expect(api.seen.at(-1)?.values('authorization')).toEqual([])
+  })
+})
+
+describe('what ends a session', () => {
+  it.each([
+    ['the access token expired', 300, 'access_token_expired'],
+    ['the idle limit passed', 3600, 'session_expired'],
+    ['the absolute limit passed', 28_800, 'session_expired'],
+  ])('%s', async (_, seconds, code) => {
+    const cookies = world.cookies(code === 'session_expired' ? { accessTokenExpiresAt: 1_900_000_000 } : {})
+    const before = world.clock.nowSeconds()
+    world.clock.pass(seconds)
+    const answer = await world.call('GET', '/api/orders', { cookies })
+    world.clock.pass(before - world.clock.nowSeconds())
+    expect([answer.status, JSON.parse(answer.body).error_code]).toEqual([401, code])
+  })
+
+  it('sign-out on any replica', async () => {
+    const sessionId = 'BBECAwQFBgcICQoLDA0ODw'
+    await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
+    const answer = await world.call('GET', '/api/orders', { cookies: world.cookies({ sessionId }) })
+    expect(JSON.parse(answer.body).error_code).toBe('session_expired')
+  })
+})

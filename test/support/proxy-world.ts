@@ -1,0 +1,124 @@
+import { parseConfig } from '../../shared/config/load.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import type { AccessContent } from '../../shared/cookies/session.ts'
+import { createCookieWriter } from '../../shared/cookies/write.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
+import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { serve } from '../../shared/http/serve.ts'
+import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { EventName, Observe } from '../../shared/observe/events.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import type { Store } from '../../shared/store/store.ts'
+import { createProxy } from '../../oauth-proxy/proxy.ts'
+import { browserAfter, cookieHeader, noCookies, sessionCookies, testKeys } from './installation.ts'
+import { createManualClock, type ManualClock } from './manual-clock.ts'
+import { type RawAnswer, rawRequest, sendRaw } from './raw-http.ts'
+
+export const publicOrigin = 'https://www.example.com'
+export const siblingOrigin = 'https://shop.example.com'
+
+/** A proxy that listens, with everything a test may want to turn. */
+export interface ProxyWorld {
+  readonly port: number
+  readonly config: Config
+  readonly keys: KeySource
+  readonly store: Store
+  readonly clock: ManualClock
+  readonly events: { name: EventName; fields: Readonly<Record<string, unknown>> }[]
+  /** The Cookie header of a signed-in browser. */
+  cookies(change?: Partial<AccessContent>): string
+  /** Sends one request; unless `lines` is given it comes from our own page with a session. */
+  call(method: string, target: string, options?: CallOptions): Promise<RawAnswer>
+  close(): Promise<void>
+}
+
+export interface CallOptions {
+  /** Replaces all header lines but Host. */
+  readonly lines?: readonly string[]
+  /** Added to the usual lines. */
+  readonly more?: readonly string[]
+  readonly body?: string
+  readonly cookies?: string | undefined
+}
+
+/** Starts a proxy with these routes (YAML list items below `proxy.routes`) and other settings. */
+export async function startProxy(routes: string, settings = ''): Promise<ProxyWorld> {
+  const entries = testKeys()
+  const config = parseConfig(settingsText(routes, settings), { env: {}, readFile: () => formatKeyRingFile(entries) })
+  const clock = createManualClock()
+  const events: ProxyWorld['events'] = []
+  const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
+  const keys = fixedKeys(createKeyRing(entries))
+  const store = createMemoryStore({ clock })
+  const authorizationServer = createAuthorizationServer({ config, clock, observe })
+  const proxy = createProxy({ config, keys, authorizationServer, store, clock, observe })
+  const server = await serve({ handler: proxy, listen: { host: '127.0.0.1', port: 0 }, clock, observe })
+  const writer = createCookieWriter({
+    keys,
+    catalogue: createCatalogue(config),
+    binding: { clientId: config.client.id, issuer: config.authorizationServer.issuer, publicOrigin },
+    settings: config,
+    clock,
+    random: systemRandomBytes,
+  })
+  const cookies = (change: Partial<AccessContent> = {}) => {
+    const session = sessionCookies(change)
+    const { access } = session
+    return cookieHeader(browserAfter(writer.setSession({ ...session, access }, noCookies)))
+  }
+  return {
+    port: server.port,
+    config,
+    keys,
+    store,
+    clock,
+    events,
+    cookies,
+    call(method, target, options = {}) {
+      const cookie = 'cookies' in options ? options.cookies : cookies()
+      const lines = options.lines ?? [
+        ...ownPage,
+        ...(cookie === undefined ? [] : [`Cookie: ${cookie}`]),
+        ...(options.more ?? []),
+      ]
+      return sendRaw(server.port, rawRequest(method, target, [hostLine, ...lines], options.body))
+    },
+    async close() {
+      await proxy.close()
+      await server.stop(0)
+      await store.close()
+      await authorizationServer.close()
+    },
+  }
+}
+
+export const hostLine = 'Host: www.example.com'
+/** Header lines that a browser sends for `fetch` in our own page, as the browser client makes it. */
+export const ownPage: readonly string[] = [
+  'token-handler-version: 1',
+  'Sec-Fetch-Site: same-origin',
+  'Sec-Fetch-Mode: cors',
+  'Sec-Fetch-Dest: empty',
+]
+
+function settingsText(routes: string, settings: string): string {
+  return `
+public_origin: ${publicOrigin}
+authorization_server:
+  issuer: https://login.example.com
+client:
+  id: spa
+  authentication: client_secret_basic
+  secret: correct-horse-battery-staple
+keys:
+  file: /run/secrets/keys.json
+cors:
+  origins: [${siblingOrigin}]
+${settings}
+proxy:
+  routes:
+${routes}
+`
+}
