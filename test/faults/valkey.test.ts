@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
@@ -138,6 +139,27 @@ describe('Valkey out of reach', () => {
     expect(JSON.stringify(events)).not.toContain('battery')
     await store.close()
     await locked.stop()
+  })
+
+  it('needs no more rights than deploy/valkey/rights.acl grants', async () => {
+    const rights = (await readFile('deploy/valkey/rights.acl', 'utf8')).trim().split(' ')
+    const narrow = await startValkey({
+      arguments: ['--user', 'default', 'off', '--user', 'token-handler', 'on', '>example', ...rights],
+    })
+    const { store, events } = await openStore({
+      url: narrow.url.replace('//', '//token-handler:example@'),
+      keyPrefix: 'token-handler:',
+    })
+    const lock = await store.acquire('k', 1000)
+    await lock?.release()
+    expect(await store.acquire('k', 1000)).toBeDefined()
+    await store.put('k', 'v', 60)
+    expect(await store.get('k')).toBe('v')
+    expect(await store.count('k', 60)).toBe(1)
+    await store.end(endOfSession)
+    expect(store.available).toBe(true)
+    expect(events).toEqual([])
+    await narrow.stop()
   })
 
   it('closing ends everything: nothing connects again', async () => {

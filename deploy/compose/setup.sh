@@ -1,0 +1,52 @@
+#!/bin/sh
+# Makes, once, what must never stand in a repository: a certificate authority for this machine, the two server
+# certificates signed by it, and the secrets of the client and of the store. Each lands in a volume of its own.
+set -eu
+umask 077
+
+if [ -s /out/authority/ca.pem ]; then
+  echo "Certificates and secrets are there already."
+  exit 0
+fi
+
+work=$(mktemp -d)
+cd "$work"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj '/CN=Token Handler example CA' \
+  -addext 'basicConstraints=critical,CA:TRUE,pathlen:0' -addext 'keyUsage=critical,keyCertSign' \
+  -keyout ca-key.pem -out ca.pem
+
+issue() { # folder, owner, names
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=Token Handler example' \
+    -keyout key.pem -out request.pem
+  printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$3" > extensions
+  openssl x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 397 -extfile extensions \
+    -out certificate.pem
+  install -m 0400 -o "$2" -g "$2" certificate.pem key.pem "$1"
+  chown "$2:$2" "$1"
+}
+issue /out/gateway 101 'DNS:localhost,DNS:gateway'
+issue /out/provider 1000 'DNS:login.localhost'
+
+secret() { # file, owner
+  install -m 0400 -o "$2" -g "$2" /dev/stdin "$1"
+}
+openssl rand -hex 32 | secret /out/client/secret 1000
+openssl rand -hex 32 | secret /out/client/api-key 1000
+password=$(openssl rand -hex 32)
+echo "redis://token-handler:$password@valkey:6379" | secret /out/client/store-url 1000
+chown 1000:1000 /out/client
+
+# Without a disk: what the store holds lives for seconds, or is sent again. A full store refuses to write rather than
+# drop a lock. Anybody may ping, for the health check.
+{
+  printf 'save ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy noeviction\n'
+  printf 'user default on nopass -@all +ping\n'
+  printf 'user token-handler on >%s %s\n' "$password" "$(cat /rights.acl)"
+} | secret /out/valkey/valkey.conf 999
+chown 999:999 /out/valkey
+
+# The key of the authority is not kept: nobody can sign another certificate with it.
+install -m 0444 ca.pem /out/authority/ca.pem
+chmod 0755 /out/authority
+rm -rf "$work"
+echo "Made certificates and secrets. Trust ca.pem of the volume authority in your browser, or accept its warning."

@@ -1,0 +1,115 @@
+--- The decision of the OAuth proxy inside nginx: gate, route, guard, session, then the credential of the user.
+-- The steps and their order are those of oauth-proxy/decide.ts; what needs more than the cookie is not decided here,
+-- those routes are handed to the proxy by the generated configuration.
+
+local answer = require "token_handler.answer"
+local guard = require "token_handler.guard"
+local head = require "token_handler.head"
+local keys = require "token_handler.keys"
+local routes = require "token_handler.routes"
+local session = require "token_handler.session"
+local target = require "token_handler.target"
+
+local get_method, http_version, now = ngx.req.get_method, ngx.req.http_version, ngx.time
+
+local M = {}
+
+local settings, table_of_routes, sessions
+
+--- Takes the generated settings and reads the key ring; called once, in init_by_lua, by the master process.
+-- A reload of nginx reads both again, and keeps the old workers when one is bad.
+function M.configure(given)
+  settings = given
+  local patterns = {}
+  for id, group in pairs(given.groups) do
+    patterns[id] = group.path
+  end
+  table_of_routes = routes.create(patterns)
+  sessions = session.create(given, keys.load(given.key_file))
+  head.configure(given.removed_headers)
+end
+
+local function refuse(code, check, fields)
+  local row = settings.errors[code]
+  -- Only names from our own lists are logged, so nobody can write log lines of their own.
+  ngx.log(row.level, "token handler: request refused, error_code=", code, " check=", check or "-")
+  return answer.refuse(settings, code, fields and fields.origin)
+end
+
+local function forwardable(others, allowed)
+  local kept = {}
+  for _, pair in ipairs(others) do
+    local equals = pair:find("=", 1, true)
+    if equals and allowed[pair:sub(1, equals - 1)] then
+      kept[#kept + 1] = pair
+    end
+  end
+  return table.concat(kept, "; ")
+end
+
+--- Decides the request for a location of the group `id`, and leaves what the API shall see in variables.
+function M.access(id)
+  local fields, code, check = head.read(settings.hosts)
+  if not fields then
+    return refuse(code, check)
+  end
+  check = head.check_version(fields, http_version())
+  if check then
+    return refuse("ambiguous_request", check, fields)
+  end
+  local var = ngx.var
+  local path
+  path, check = target.parse(var.request_uri)
+  if not path then
+    return refuse("ambiguous_request", check, fields)
+  end
+  -- nginx chose this location by its own reading of the path; ours must come to the same end.
+  if routes.match(table_of_routes, path) ~= id then
+    return refuse("route_not_found", nil, fields)
+  end
+
+  local group, method = settings.groups[id], get_method()
+  if method == "OPTIONS" and fields.origin and fields["access-control-request-method"] then
+    return refuse(answer.preflight(settings, fields, group.methods), "preflight", fields)
+  end
+  local route = group.routes[method]
+  if not route then
+    return refuse("method_not_allowed", "route", fields)
+  end
+  code, check = guard.check(method, fields, settings, route.headerless)
+  if code then
+    return refuse(code, check, fields)
+  end
+
+  local found
+  found, code, check = sessions.read(fields.cookie, now())
+  if not found then
+    return refuse(code, check, fields)
+  end
+  local content = found.content
+  if content and settings.csrf_required and fields["token-handler-version"] then
+    if not sessions.is_csrf_token(content, fields["x-csrf-token"]) then
+      return refuse("csrf_token_invalid", nil, fields)
+    end
+  end
+  if not content and not route.anonymous then
+    return refuse("session_missing", nil, fields)
+  end
+
+  if route.credential and content then
+    var.th_authorization = found.authorization
+  end
+  if route.forward_cookies then
+    var.th_cookie = forwardable(found.others, route.forward_cookies)
+  end
+  if route.location then
+    return ngx.exec(route.location)
+  end
+end
+
+--- Answers in place of an error page of nginx.
+function M.fail(code)
+  return refuse(code, "nginx", { origin = ngx.var.http_origin })
+end
+
+return M

@@ -1,0 +1,73 @@
+--- The refusal by an API in words of ours: the rules of oauth-proxy/forward/challenge.ts (RFC 6750 §3.1, RFC 9470 §3).
+
+local lower = string.lower
+
+local M = {}
+
+local scheme_or_parameter = table.concat {
+  [=[\G[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*]=],
+  [=[(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))]=],
+  [=[|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$))]=],
+}
+
+--- The parameters of the first Bearer or DPoP challenge that names an error, or an empty table.
+local function bearer_challenge(header)
+  local current, place = nil, { pos = 1 }
+  if not header or #header > 4096 then
+    return {}
+  end
+  while true do
+    local match = ngx.re.match(header, scheme_or_parameter, "jo", place)
+    if not match then
+      return current or {}
+    end
+    local name, scheme = match[1], match[4]
+    if scheme then
+      if current and current.error then
+        return current
+      end
+      scheme = lower(scheme)
+      current = (scheme == "bearer" or scheme == "dpop") and {} or nil
+    elseif name and current and not current[lower(name)] then
+      current[lower(name)] = match[2] and match[2]:gsub("\\(.)", "%1") or match[3] or ""
+    end
+  end
+end
+
+--- At most sixteen words of RFC 6749 §3.3; anything else is as if it had not been said.
+local function words(text)
+  local list = {}
+  for word in (text or ""):gmatch("[^ ]+") do
+    if #word > 128 or word:find("[^\33\35-\91\93-\126]") then
+      return nil
+    end
+    list[#list + 1] = word
+  end
+  return #list > 0 and #list <= 16 and table.concat(list, " ") or nil
+end
+
+--- Members for the JSON answer. The words above hold neither quotes nor backslashes, so they need no escaping.
+local function members(challenge, with_authentication)
+  local text = ""
+  local acr_values, max_age, scope = words(challenge.acr_values), challenge.max_age, words(challenge.scope)
+  if with_authentication and acr_values then
+    text = text .. ',"acr_values":"' .. acr_values .. '"'
+  end
+  if with_authentication and max_age and max_age:find("^%d+$") and #max_age <= 9 then
+    text = text .. ',"max_age":' .. tonumber(max_age)
+  end
+  return scope and text .. ',"scope":"' .. scope .. '"' or text
+end
+
+--- Error code and JSON members for an answer of an API, or nil for one that is the API's own business.
+function M.refusal(status, header)
+  local challenge = bearer_challenge(header)
+  if challenge.error == "insufficient_user_authentication" then
+    return "insufficient_user_authentication", members(challenge, true)
+  elseif challenge.error == "insufficient_scope" then
+    return "insufficient_scope", members(challenge, false)
+  end
+  return status == 401 and "upstream_unauthorized" or nil, ""
+end
+
+return M

@@ -1,0 +1,165 @@
+--- The one reading of a request's head: the rules of shared/http/request-gate.ts for what nginx lets through, and which
+--- fields may travel on to an API (oauth-proxy/forward/request-headers.ts).
+
+local find, lower, gsub, sub = string.find, string.lower, string.gsub, string.sub
+local get_headers, clear_header = ngx.req.get_headers, ngx.req.clear_header
+
+local M = {}
+
+local MOST_HEADERS = 100
+local REMEMBERED = 512
+
+local function set_of(words)
+  local set = {}
+  for word in words:gmatch("%S+") do
+    set[word] = true
+  end
+  return set
+end
+
+-- Fields whose values are lists (RFC 9110 §5.3); every other known or unknown field is refused when repeated.
+local list_fields = set_of [[
+  accept accept-charset accept-encoding accept-language access-control-request-headers baggage cache-control connection
+  forwarded if-match if-none-match link pragma prefer sec-websocket-extensions sec-websocket-protocol te trailer
+  tracestate upgrade via warning x-forwarded-for
+]]
+
+-- Set by us or meant for us or for one hop: never passed on from a client.
+M.managed_names = set_of [[
+  access-control-request-headers access-control-request-method authorization connection cookie dpop early-data expect
+  forwarded front-end-https http2-settings keep-alive max-forwards origin proxy-connection referer remote-addr te
+  traceparent tracestate trailer true-client-ip upgrade via x-client-ip x-cluster-client-ip x-csrf-token x-host
+  x-http-method x-http-method-override x-method-override x-middleware-subrequest x-real-ip x-request-id x-rewrite-url
+  x-user
+]]
+local managed_prefixes = {
+  "sec-", "proxy-", "token-handler-", "x-forwarded", "x-original-", "x-auth-request-", "x-authenticated-", "x-user-",
+  "x-envoy-", "x-accel-", "x-sendfile", "x-ssl-", "x-client-cert", "x-th-", "remote-", "ssl-client-", "cf-",
+  "fastly-client-",
+}
+
+-- Removing one of these by naming it in Connection would change who the request speaks for (HX-5).
+local never_hop_by_hop = {
+  ["authorization"] = true, ["cookie"] = true, ["host"] = true, ["origin"] = true,
+  ["token-handler-version"] = true, ["x-csrf-token"] = true,
+}
+
+-- RFC 9113 §8.2.2: fields of an HTTP/1.1 connection have no place in HTTP/2.
+local connection_specific = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade" }
+
+local function is_managed(name)
+  if M.managed_names[name] then
+    return true
+  end
+  for i = 1, #managed_prefixes do
+    if sub(name, 1, #managed_prefixes[i]) == managed_prefixes[i] then
+      return true
+    end
+  end
+  return false
+end
+
+local SINGLETON, LIST, REFUSED = 1, 2, 3
+local kinds, removed, remembered = {}, {}, 0
+local statically_removed = {}
+
+--- Names for which the configuration of nginx itself has a `proxy_set_header … ""`, which costs nothing per request.
+function M.configure(names)
+  statically_removed = set_of(table.concat(names, " "))
+end
+
+--- Remembers what a name means; names are what clients make up, so the memory is emptied when it is full.
+local function learn(name)
+  if remembered == REMEMBERED then
+    kinds, removed, remembered = {}, {}, 0
+  end
+  remembered = remembered + 1
+  -- "_" and "." are refused because CGI-style readers take X_User for X-User (H02).
+  kinds[name] = find(name, "[^a-z0-9-]") and REFUSED or list_fields[name] and LIST or SINGLETON
+  removed[name] = is_managed(name) and not statically_removed[name]
+  return kinds[name]
+end
+
+local plain_values, plain_count = {}, 0
+
+--- True for printable ASCII and tabs. Short values repeat from request to request, so they are remembered for a while.
+local function is_plain(value)
+  if plain_values[value] then
+    return true
+  end
+  if find(value, "[^\t\32-\126]") then
+    return false
+  end
+  if #value <= 256 then
+    if plain_count == REMEMBERED then
+      plain_values, plain_count = {}, 0
+    end
+    plain_values[value], plain_count = true, plain_count + 1
+  end
+  return true
+end
+
+local function check_connection(value)
+  for option in value:gmatch("[^,]+") do
+    local name = lower(gsub(option, "^%s*(.-)%s*$", "%1"))
+    if never_hop_by_hop[name] or sub(name, 1, 8) == "content-" or sub(name, 1, 12) == "x-forwarded-" then
+      return false
+    end
+    clear_header(name)
+  end
+  return true
+end
+
+--- Fields by lower-case name after every check, or nil, error code and the name of the check.
+-- What an API must not see is taken out of the request on the way.
+function M.read(hosts)
+  local fields, problem = get_headers(MOST_HEADERS, false)
+  if problem then
+    return nil, "ambiguous_request", "header_count"
+  end
+  setmetatable(fields, nil)
+  for name, value in pairs(fields) do
+    local kind = kinds[name] or learn(name)
+    if kind == REFUSED then
+      return nil, "ambiguous_request", "header_name"
+    end
+    if type(value) == "table" then
+      if kind ~= LIST then
+        return nil, "ambiguous_request", "repeated_header"
+      end
+      value = table.concat(value, ", ")
+      fields[name] = value
+    end
+    if name ~= "cookie" and not is_plain(value) then
+      return nil, "ambiguous_request", "header_value"
+    end
+    if removed[name] then
+      clear_header(name)
+    end
+  end
+  if not fields.host or not hosts[fields.host] and not hosts[lower(fields.host)] then
+    return nil, "host_not_allowed"
+  end
+  local connection = fields.connection
+  if connection and connection ~= "keep-alive" and connection ~= "close" and not check_connection(connection) then
+    return nil, "ambiguous_request", "connection_option"
+  end
+  if fields.expect and lower(fields.expect) ~= "100-continue" then
+    return nil, "expectation_failed"
+  end
+  return fields
+end
+
+--- The name of the check that refuses fields of HTTP/1.1 in a request of HTTP/2, or nil.
+function M.check_version(fields, version)
+  if version >= 2 then
+    for i = 1, #connection_specific do
+      if fields[connection_specific[i]] then
+        return "connection_specific_header"
+      end
+    end
+  end
+  return nil
+end
+
+return M

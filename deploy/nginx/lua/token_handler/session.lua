@@ -1,0 +1,130 @@
+--- The session of a request: opens the access cookie as shared/crypto/seal.ts says, and judges its times.
+
+local lrucache = require "resty.lrucache"
+local bytes = require "token_handler.bytes"
+local cookie_header = require "token_handler.cookie_header"
+local crypto = require "token_handler.crypto"
+local record = require "token_handler.record"
+
+local M = {}
+
+local FORMAT_VERSION = 1
+local HEAD_BYTES = 5 -- version and key id
+
+local function associated_data(key_id, settings)
+  local parts = {
+    string.char(FORMAT_VERSION), bytes.decode_hex(key_id), settings.access_cookie, "access",
+    settings.client_id, settings.issuer, settings.public_origin,
+  }
+  for index, part in ipairs(parts) do
+    parts[index] = string.char(math.floor(#part / 256), #part % 256) .. part
+  end
+  return table.concat(parts)
+end
+
+--- A reader for one installation; `keys` come from token_handler.keys.
+function M.create(settings, keys)
+  local data = {}
+  for key_id in pairs(keys.access) do
+    data[key_id] = associated_data(key_id, settings)
+  end
+  -- What one and the same Cookie header means never changes while the keys stay, so it is worth remembering; whether
+  -- the session is over is asked every time. Only headers with a genuine cookie get in, so strangers cannot fill it.
+  local seen = assert(lrucache.new(settings.cached_sessions))
+
+  local function open(value)
+    local sealed = bytes.decode_base64url(value)
+    if not sealed or #sealed <= HEAD_BYTES then
+      return nil, "malformed"
+    elseif sealed:byte(1) ~= FORMAT_VERSION then
+      return nil, "unknown_version"
+    end
+    local key_id = bytes.encode_hex(sealed:sub(2, HEAD_BYTES))
+    local key = keys.access[key_id]
+    if not key then
+      return nil, "unknown_key"
+    end
+    local plaintext = key(sealed, HEAD_BYTES, data[key_id])
+    if not plaintext then
+      return nil, "tampered"
+    end
+    local content = record.decode_access(plaintext)
+    if not content then
+      return nil, "record"
+    end
+    -- A token with a line break would write headers of its own (H12).
+    if content.access_token:find("[^\33-\126]") or content.access_token == "" then
+      return nil, "token"
+    end
+    return content
+  end
+
+  --- What the Cookie header holds: { content, others, authorization }, or nil, error code and the name of the check.
+  -- Code and check are nil for a visitor without our cookie.
+  local function read(header)
+    local ours, others = cookie_header.parse(header, settings.own_prefixes)
+    if not ours then
+      return nil, "ambiguous_cookie"
+    end
+    local value, state = cookie_header.join(settings.access_cookie, ours)
+    if state == "absent" then
+      return { others = others }
+    elseif not value then
+      return nil, "session_invalid", "chunks"
+    end
+    local content, failure = open(value)
+    if not content then
+      return nil, "session_invalid", failure
+    end
+    return { content = content, others = others, authorization = "Bearer " .. content.access_token }
+  end
+
+  local nobody = { others = {} }
+
+  local function look(header)
+    if not header then
+      return nobody
+    end
+    local known = seen:get(header)
+    if known then
+      return known
+    end
+    local found, code, check = read(header)
+    if found and found.content then
+      seen:set(header, found)
+    end
+    return found, code, check
+  end
+
+  local reader = {}
+
+  --- As `look`, with limits and expiry judged at `now`, seconds since 1970.
+  function reader.read(header, now)
+    local found, code, check = look(header)
+    local content = found and found.content
+    if not content then
+      return found, code, check
+    elseif now >= content.absolute_expires_at then
+      return nil, "session_expired", "absolute_limit"
+    elseif now >= content.idle_expires_at then
+      return nil, "session_expired", "idle_limit"
+    elseif now >= content.access_token_expires_at then
+      return nil, "access_token_expired"
+    end
+    return found
+  end
+
+  --- True when `presented` is the CSRF token of the session under any key of the ring.
+  function reader.is_csrf_token(content, presented)
+    local found = false
+    for _, key in ipairs(keys.csrf) do
+      local expected = bytes.encode_base64url(crypto.hmac(key, content.session_id))
+      found = crypto.equal(expected, presented or "") or found
+    end
+    return found
+  end
+
+  return reader
+end
+
+return M
