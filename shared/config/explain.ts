@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type PathPart, type Problem, pathText } from './problem.ts'
 import { nearest } from './suggest.ts'
+import { exampleOf } from './type-words.ts'
 import { coreOf, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
 
 /**
@@ -111,7 +112,9 @@ function remedyFor(setting: z.core.$ZodType | undefined, issue: z.core.$ZodIssue
 
 function about(setting: z.core.$ZodType | undefined): string {
   if (setting === undefined) return ''
-  const { description, examples } = metaOf(setting)
-  const example = Array.isArray(examples) && examples.length > 0 ? ` Example: ${String(examples[0])}` : ''
-  return `${description === undefined ? '' : ` ${description}`}${example}`
+  const { description } = metaOf(setting)
+  const example = exampleOf(setting)
+  return [description, example === undefined ? undefined : `Example: ${String(example)}`]
+    .flatMap((part) => (part === undefined ? [] : ` ${part}`))
+    .join('')
 }

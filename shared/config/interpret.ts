@@ -5,7 +5,8 @@ import { type Sources, prepare } from './prepare.ts'
 import type { Problem } from './problem.ts'
 import { withProfileLimits } from './profiles.ts'
 import { type Config, schema } from './schema.ts'
-import { isRecord, isSecret, metaOf, schemaAt, toCamelCase, valueAt } from './walk.ts'
+import { exampleOf } from './type-words.ts'
+import { isRecord, isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
 
 export interface Interpretation {
   /** Absent when nothing usable could be made of the tree. */
@@ -60,8 +61,7 @@ function substitute(tree: unknown, path: readonly PropertyKey[], issue: z.core.$
   const setting = schemaAt(schema, tree, path)
   if (setting === undefined) return undefined
   if (isSecret(setting)) return 'placeholder'
-  const { examples } = metaOf(setting)
-  return Array.isArray(examples) ? examples[0] : {}
+  return exampleOf(setting) ?? {}
 }
 
 function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown): unknown {

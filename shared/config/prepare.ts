@@ -39,6 +39,8 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
     const item = schema === undefined ? undefined : itemSchema(schema)
     return raw.map((entry, index) => fill(item, entry, [...path, index], run))
   }
+  // A section whose settings are all comments reads as null; it means its defaults.
+  if (raw === null && schema !== undefined && coreOf(schema) instanceof z.ZodObject) return undefined
   if (!isRecord(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
   const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {

@@ -90,3 +90,17 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
+
+/** The opposite of `toCamelCase`: settings in the spelling of the settings file. */
+export function toSnakeCase(schema: z.core.$ZodType, value: unknown): unknown {
+  const item = itemSchema(schema)
+  if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toSnakeCase(item, entry))
+  const object = objectFor(schema, value)
+  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
+  return Object.fromEntries(
+    Object.entries(object.shape).flatMap(([key, field]) => {
+      const entry = value[camelKey(key)]
+      return entry === undefined ? [] : [[key, toSnakeCase(field, entry)]]
+    }),
+  )
+}
