@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest'
+import { createRateLimiter } from '../../../shared/http/rate-limit.ts'
+import { createMemoryStore } from '../../../shared/store/memory.ts'
+import { StoreUnavailable } from '../../../shared/store/store.ts'
+import { createTestClock } from '../../support/test-clock.ts'
+
+const limit = { requests: 3, windowSeconds: 60 }
+const windowStart = 1_800_000_000
+
+async function answers(times: number, call: () => Promise<void>): Promise<string[]> {
+  const all: string[] = []
+  for (let n = 0; n < times; n += 1) {
+    all.push(
+      await call().then(
+        () => 'passed',
+        (error: { code: string; fields: { retry_after: number } }) => `${error.code} ${error.fields.retry_after}`,
+      ),
+    )
+  }
+  return all
+}
+
+describe('rate limit', () => {
+  it('lets the allowed number pass and tells the rest when to come back', async () => {
+    const clock = createTestClock(windowStart + 20)
+    const limiter = createRateLimiter({ name: 'api', limit, store: createMemoryStore({ clock }), clock })
+    expect(await answers(5, () => limiter.consume('10.0.0.1'))).toEqual([
+      'passed',
+      'passed',
+      'passed',
+      'too_many_requests 40',
+      'too_many_requests 40',
+    ])
+    clock.pass(39)
+    expect(await answers(1, () => limiter.consume('10.0.0.1'))).toEqual(['too_many_requests 1'])
+    clock.pass(1)
+    expect(await answers(1, () => limiter.consume('10.0.0.1'))).toEqual(['passed'])
+  })
+
+  it('counts callers and limits apart', async () => {
+    const clock = createTestClock(windowStart)
+    const store = createMemoryStore({ clock })
+    const one = createRateLimiter({ name: 'one', limit, store, clock })
+    const two = createRateLimiter({ name: 'two', limit, store, clock })
+    await answers(3, () => one.consume('alice'))
+    expect(await answers(1, () => one.consume('bob'))).toEqual(['passed'])
+    expect(await answers(1, () => two.consume('alice'))).toEqual(['passed'])
+    expect(await answers(1, () => one.consume('alice'))).toEqual(['too_many_requests 60'])
+  })
+
+  it('counts together over replicas that share a store', async () => {
+    const clock = createTestClock(windowStart)
+    const store = createMemoryStore({ clock })
+    const replicas = [1, 2].map(() => createRateLimiter({ name: 'api', limit, store, clock }))
+    const all = await Promise.all(replicas.map((replica) => answers(2, () => replica.consume('alice'))))
+    expect(all.flat().filter((answer) => answer === 'passed')).toHaveLength(3)
+  })
+
+  it('goes on counting alone while the shared store is away', async () => {
+    const clock = createTestClock(windowStart)
+    const store = { count: () => Promise.reject(new StoreUnavailable('away')) }
+    const limiter = createRateLimiter({ name: 'api', limit, store, clock })
+    expect((await answers(5, () => limiter.consume('alice'))).map((answer) => answer.split(' ')[0])).toEqual([
+      'passed',
+      'passed',
+      'passed',
+      'too_many_requests',
+      'too_many_requests',
+    ])
+  })
+
+  it('never shows a session id or an address to the store', async () => {
+    const keys: string[] = []
+    const store = {
+      count(key: string) {
+        keys.push(key)
+        return Promise.resolve(1)
+      },
+    }
+    const limiter = createRateLimiter({ name: 'api', limit, store, clock: createTestClock(windowStart) })
+    await limiter.consume('192.0.2.77')
+    expect(keys).toHaveLength(1)
+    expect(keys[0]).not.toContain('192.0.2.77')
+  })
+})
