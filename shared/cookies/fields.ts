@@ -134,6 +134,7 @@ export const timeBase: Field<number> = {
 /** Seconds since 1970, as the distance from the time base: doubled, and one more when it lies before. */
 export const time: Field<number> = {
   write(out, value) {
+    if (!Number.isSafeInteger(value)) throw new RangeError('not whole seconds')
     const distance = value - out.base
     out.varint(distance < 0 ? -2 * distance - 1 : 2 * distance)
   },
