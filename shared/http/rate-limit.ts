@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { RateLimiterMemory, RateLimiterRes, RateLimiterStoreAbstract } from 'rate-limiter-flexible'
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Clock } from '../clock.ts'
 import { TokenHandlerError } from '../errors.ts'
 import { type Store, StoreUnavailable } from '../store/store.ts'
@@ -20,7 +20,7 @@ export interface RateLimiter {
 }
 
 /**
- * Creates the limit called `name`; all replicas that share the store count together.
+ * Creates the limit called `name`; all replicas that share the store count together, in windows aligned to the clock.
  *
  * While a shared store is away each process counts for itself: its outage neither refuses everybody nor lifts the limit.
  */
@@ -31,55 +31,41 @@ export function createRateLimiter(parts: {
   clock: Pick<Clock, 'nowMs'>
 }): RateLimiter {
   const { name, limit, store, clock } = parts
-  const options = { keyPrefix: '', points: limit.requests, duration: limit.windowSeconds }
-  const counter = new StoreCounter({
-    ...options,
-    storeClient: { store, clock },
-    insuranceLimiter: new RateLimiterMemory(options),
-  })
+  const { requests, windowSeconds } = limit
+  const windowMs = windowSeconds * 1000
+  const alone = new RateLimiterMemory({ keyPrefix: '', points: requests, duration: windowSeconds })
+
+  /** Milliseconds until the caller may come again; 0 if this request may pass. */
+  async function countTogether(key: string): Promise<number> {
+    const now = clock.nowMs()
+    const window = Math.floor(now / windowMs)
+    const count = await store.count(`rate:${key}:${window}`, windowSeconds)
+    return count > requests ? (window + 1) * windowMs - now : 0
+  }
+
+  async function countAlone(key: string): Promise<number> {
+    try {
+      await alone.consume(key)
+      return 0
+    } catch (refusal) {
+      if (refusal instanceof RateLimiterRes) return Math.max(1, refusal.msBeforeNext)
+      throw refusal
+    }
+  }
+
   return {
     async consume(caller) {
-      try {
-        await counter.consume(hash('sha256', `${name}\0${caller}`, 'base64url'))
-      } catch (refusal) {
-        if (!(refusal instanceof RateLimiterRes)) throw refusal
-        const retryAfter = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000))
-        throw new TokenHandlerError('too_many_requests', {
-          fields: { retry_after: retryAfter },
-          detail: { check: name },
-        })
-      }
+      const key = hash('sha256', `${name}\0${caller}`, 'base64url')
+      const waitMs = await countTogether(key).catch((error: unknown) => {
+        if (error instanceof StoreUnavailable) return countAlone(key)
+        throw error
+      })
+      if (waitMs === 0) return
+      throw new TokenHandlerError('too_many_requests', {
+        fields: { retry_after: Math.ceil(waitMs / 1000) },
+        detail: { check: name },
+      })
     },
-  }
-}
-
-interface Counted {
-  readonly count: number
-  readonly msLeft: number
-}
-
-/** The library's limiter over the counters of our store; windows are aligned to the clock, so all know when one ends. */
-class StoreCounter extends RateLimiterStoreAbstract {
-  readonly #store: Pick<Store, 'count'>
-  readonly #clock: Pick<Clock, 'nowMs'>
-  readonly #windowMs: number
-
-  constructor(options: ConstructorParameters<typeof RateLimiterStoreAbstract>[0]) {
-    super(options)
-    this.#store = options.storeClient.store
-    this.#clock = options.storeClient.clock
-    this.#windowMs = options.duration * 1000
-  }
-
-  async _upsert(key: string): Promise<Counted> {
-    const now = this.#clock.nowMs()
-    const window = Math.floor(now / this.#windowMs)
-    const count = await this.#store.count(`rate:${key}:${window}`, this.#windowMs / 1000)
-    return { count, msLeft: (window + 1) * this.#windowMs - now }
-  }
-
-  _getRateLimiterRes(_key: string, _points: number, { count, msLeft }: Counted): RateLimiterRes {
-    return new RateLimiterRes(Math.max(0, this.points - count), msLeft, count, count === 1)
   }
 }
 
