@@ -14,6 +14,8 @@ export interface HttpHandler {
   handle(request: IncomingMessage, response: ServerResponse): void | Promise<void>
   /** Takes over the socket of a protocol upgrade; without it upgrades are read as plain requests. */
   upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>
+  /** The server takes no more requests: end what has no end of its own (event streams, WebSockets) with a reason. */
+  endStreams?(): void
 }
 
 export interface ServeParts {
@@ -99,6 +101,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     port: portOf(server),
     async stop(drainMs) {
       stopping = true
+      parts.handler.endStreams?.()
       for (const response of inFlight) response.shouldKeepAlive = false
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       const cancel = parts.clock.after(drainMs, () => {

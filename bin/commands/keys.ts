@@ -1,0 +1,114 @@
+import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { Argument, type Command, Option } from 'commander'
+import { systemClock } from '../../shared/clock.ts'
+import { type KeyEntries, formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import {
+  deriveKeyRing,
+  generateKeyRing,
+  listKeys,
+  promoteKey,
+  removeKey,
+  rotateKeyRing,
+} from '../../shared/crypto/key-ring-edit.ts'
+import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { CommandError } from '../failure.ts'
+
+const maker = { random: systemRandomBytes, clock: systemClock }
+
+/** `keys generate | rotate | promote | remove | derive | list`: edits of key ring files. */
+export function addKeyCommands(program: Command): void {
+  const keys = program.command('keys').description('Make and change key rings.')
+  const file = () => new Argument('<file>', 'key ring file')
+
+  keys
+    .command('generate')
+    .description('Make a new key ring with one key.')
+    .addArgument(file())
+    .action((path: string) => {
+      if (existsSync(path)) {
+        throw new CommandError(`${path} exists already. Use \`keys rotate\`, or choose another name.`)
+      }
+      save(path, generateKeyRing(maker))
+      console.log(`Wrote ${path}. Give it to the agent; give the proxy a ring made by \`keys derive\`.`)
+    })
+
+  keys
+    .command('rotate')
+    .description('Add a new key. Staged, it only opens until it is promoted; use that with several replicas.')
+    .addArgument(file())
+    .addOption(new Option('--now', 'let the new key seal at once; for a single process only'))
+    .action((path: string, { now = false }: { now?: boolean }) => {
+      const entries = rotateKeyRing(load(path), maker, now ? 'now' : 'stage')
+      save(path, entries)
+      const added = now ? entries[0] : entries.at(-1)
+      console.log(
+        now
+          ? `Key ${added?.id} seals from now on.`
+          : `Key ${added?.id} is staged. When every replica has read the file: keys promote ${path} ${added?.id}`,
+      )
+    })
+
+  keys
+    .command('promote')
+    .description('Let a key seal; all others keep opening.')
+    .addArgument(file())
+    .argument('<id>', 'id of the key')
+    .action((path: string, id: string) => {
+      save(path, promoteKey(load(path), id))
+      console.log(
+        `Key ${id} seals from now on. Remove the old one when token_handler_cookies_opened_total stands still.`,
+      )
+    })
+
+  keys
+    .command('remove')
+    .description('Drop a key; whatever it sealed is unreadable from then on.')
+    .addArgument(file())
+    .argument('<id>', 'id of the key')
+    .action((path: string, id: string) => {
+      save(path, removeKey(load(path), id))
+      console.log(`Key ${id} is gone. Sessions sealed with it have to sign in again.`)
+    })
+
+  keys
+    .command('derive')
+    .description('Make a ring for proxies, which opens access cookies and nothing else.')
+    .addArgument(file())
+    .argument('<output>', 'file to write, or - for standard output')
+    .action((path: string, output: string) => {
+      const derived = deriveKeyRing(load(path), proxyPurposes)
+      if (output === '-') process.stdout.write(formatKeyRingFile(derived))
+      else save(output, derived)
+      if (output !== '-') console.log(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
+    })
+
+  keys
+    .command('list')
+    .description('Show ids, ages and roles; never the keys.')
+    .addArgument(file())
+    .option('--json', 'for machines')
+    .action((path: string, { json = false }: { json?: boolean }) => {
+      const listed = listKeys(load(path))
+      if (json) console.log(JSON.stringify(listed, null, 2))
+      else for (const key of listed) console.log(`${key.id}  ${key.createdAt}  ${key.role}  ${key.purposes.join(' ')}`)
+    })
+}
+
+function load(path: string): KeyEntries {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    throw new CommandError(`${path} cannot be read.`)
+  }
+  return parseKeyRingFile(text)
+}
+
+/** Replaces the file in one step, so that a running process never reads half of it. */
+function save(path: string, entries: KeyEntries): void {
+  const temporary = `${path}.${process.pid}.new`
+  writeFileSync(temporary, formatKeyRingFile(entries), { mode: 0o600, flag: 'wx' })
+  chmodSync(temporary, 0o600)
+  renameSync(temporary, path)
+}

@@ -1,0 +1,39 @@
+import { ConfigError, problemText } from '../shared/config/problem.ts'
+import { KeyRingEditError } from '../shared/crypto/key-ring-edit.ts'
+
+/** EX_CONFIG of sysexits.h: the settings or keys cannot be used, and starting again will not help. */
+export const exitConfig = 78
+/** Something outside went wrong; starting again may help. */
+export const exitFailure = 1
+
+/** A failure at the command line, said to a person. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number = exitFailure) {
+    super(message)
+    this.exitCode = exitCode
+  }
+}
+
+/** Says on standard error what went wrong and sets the exit code. */
+export function fail(error: unknown): void {
+  console.error(failureText(error))
+  process.exitCode = exitCodeOf(error)
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommandError) return error.exitCode
+  return error instanceof ConfigError ? exitConfig : exitFailure
+}
+
+export function failureText(error: unknown): string {
+  if (error instanceof ConfigError) {
+    const count = error.problems.length
+    const title = count === 1 ? 'There is a problem:' : `There are ${count} problems:`
+    return [title, ...error.problems.map((problem) => `  ${problemText(problem)}`)].join('\n')
+  }
+  if (error instanceof CommandError || error instanceof KeyRingEditError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : 'unknown failure'
+}
