@@ -58,7 +58,16 @@ function compile(manifests: readonly { from: string; manifest: Manifest }[]): st
   try {
     const file = join(temporary, 'manifests.ts')
     writeFileSync(file, lines.join('\n'))
-    const options = ['--ignoreConfig', '--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--pretty', 'false']
+    const options = [
+      '--ignoreConfig',
+      '--noEmit',
+      '--strict',
+      '--skipLibCheck',
+      '--module',
+      'nodenext',
+      '--pretty',
+      'false',
+    ]
     const { stdout } = spawnSync('node_modules/.bin/tsc', [...options, file], { encoding: 'utf8' })
     return stdout.split('\n').flatMap((line) => {
       const match = /manifests\.ts\((\d+),\d+\): (.*)/.exec(line)

@@ -10,7 +10,8 @@ const checks: Record<string, () => string[] | Promise<string[]>> = {
     validate(readFileSync('Dockerfile', 'utf8'))
       .filter(({ severity }) => severity === ValidationSeverity.ERROR || severity === ValidationSeverity.WARNING)
       .map(({ range, message }) => `Dockerfile:${range.start.line + 1} ${message}`),
-  'docker-compose.yml': () => run('dclint', ['--config', 'deploy/dclint.yaml', '--max-warnings', '0', 'docker-compose.yml']),
+  'docker-compose.yml': () =>
+    run('dclint', ['--config', 'deploy/dclint.yaml', '--max-warnings', '0', 'docker-compose.yml']),
   workflows: async () => {
     const lint = await createLinter()
     return readdirSync('.github/workflows').flatMap((name) => {

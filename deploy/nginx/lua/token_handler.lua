@@ -6,6 +6,7 @@ local answer = require "token_handler.answer"
 local guard = require "token_handler.guard"
 local head = require "token_handler.head"
 local keys = require "token_handler.keys"
+local response = require "token_handler.response"
 local routes = require "token_handler.routes"
 local session = require "token_handler.session"
 local target = require "token_handler.target"
@@ -26,7 +27,8 @@ function M.configure(given)
   end
   table_of_routes = routes.create(patterns)
   sessions = session.create(given, keys.load(given.key_file))
-  head.configure(given.removed_headers)
+  head.configure(given.removed_request_headers)
+  response.configure(given.removed_response_headers)
 end
 
 local function refuse(code, check, fields)
@@ -70,7 +72,8 @@ function M.access(id)
 
   local group, method = settings.groups[id], get_method()
   if method == "OPTIONS" and fields.origin and fields["access-control-request-method"] then
-    return refuse(answer.preflight(settings, fields, group.methods), "preflight", fields)
+    code = answer.preflight(settings, fields, group.methods)
+    return code and refuse(code, "preflight", fields)
   end
   local route = group.routes[method]
   if not route then
@@ -106,6 +109,16 @@ function M.access(id)
     return ngx.exec(route.location)
   end
 end
+
+--- Header filter of a location of the group `id`.
+function M.filter_header(id)
+  local route = settings.groups[id].routes[get_method()]
+  if route then
+    return response.filter_header(settings, route)
+  end
+end
+
+M.filter_body = response.filter_body
 
 --- Answers in place of an error page of nginx.
 function M.fail(code)

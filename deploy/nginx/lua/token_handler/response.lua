@@ -19,6 +19,9 @@ local kept_directives = {
   ["no-store"] = true, ["no-cache"] = true, ["no-transform"] = true, ["must-revalidate"] = true, ["immutable"] = true,
 }
 
+-- Written by nginx itself.
+local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] = true, ["server"] = true }
+
 local refused_names = {}
 local decided, remembered = {}, 0
 
@@ -86,17 +89,18 @@ end
 --- Puts one of our errors in the place of the answer; the body filter then lets nothing of the API's body through.
 local function replace(settings, code, members, origin)
   for name in pairs(ngx.resp.get_headers(0, true)) do
-    ngx.header[name] = nil
+    if not framing[lower(name)] then
+      ngx.header[name] = nil
+    end
   end
   ngx.ctx.token_handler_body = answer.prepare(settings, code, origin, members)
-  ngx.var.th_cache_control = "no-store"
 end
 
 --- Header filter of a route: refusals of the API become ours, and fields by which it would speak for more are dropped.
 function M.filter_header(settings, route)
   local fields = ngx.resp.get_headers(0, true)
   setmetatable(fields, nil)
-  local var, status, origin = ngx.var, ngx.status, nil
+  local var, status = ngx.var, ngx.status
   local authorization = var.th_authorization
   local token = authorization ~= "" and sub(authorization, 8) or nil
   if status == 401 or status == 403 then
@@ -130,9 +134,8 @@ function M.filter_header(settings, route)
   if caching then
     var.th_cache_control = M.private_caching(caching)
   end
-  origin = settings.has_cors and var.http_origin
-  if origin then
-    answer.allow_origin(settings, origin)
+  if settings.has_cors then
+    answer.allow_origin(settings, var.http_origin)
   end
 end
 

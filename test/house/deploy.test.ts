@@ -1,0 +1,53 @@
+import { rootCertificates } from 'node:tls'
+import { describe, expect, it } from 'vitest'
+import { parseConfig } from '../../shared/config/load.ts'
+import { filesBelow, read } from './source-files.ts'
+
+/** Files that the settings name and that are made at the place of deployment. */
+function readFile(path: string): string {
+  if (path.endsWith('store-url')) return 'redis://token-handler:example@valkey:6379'
+  if (path.endsWith('.pem')) return String(rootCertificates[0])
+  return 'a secret of forty characters, or very near'
+}
+
+const settings = filesBelow(['deploy'], ['token-handler.yaml'])
+const parse = (path: string) => parseConfig(read(path), { env: {}, readFile, file: path })
+const places = ['Dockerfile', 'docker-compose.yml', ...filesBelow(['deploy/kubernetes'], ['.yaml'])].filter((path) =>
+  /^\s*(?:FROM|image:)/m.test(read(path)),
+)
+
+describe('files for deployment', () => {
+  it.each(settings)('%s is accepted by config check', (path) => {
+    expect(() => parse(path)).not.toThrow()
+  })
+  it('there is one for compose and one for each kind of cluster', () => {
+    expect(settings).toHaveLength(3)
+  })
+  it.each(places)('%s names no image without its exact version', (path) => {
+    const images = [...read(path).matchAll(/^\s*(?:FROM|image:)\s+(\S+)/gm)].map((match) => String(match[1]))
+    const own = /^(?:build|example|production-dependencies|token-handler(?:-\w+:local|:local)?)$/
+    expect(images.filter((image) => !own.test(image) && !/:\d+\.\d+\.\d+(?:-[a-z.\d-]+)?$/.test(image))).toEqual([])
+  })
+  it('the image runs as a numbered user that is not root', () => {
+    const users = [...read('Dockerfile').matchAll(/^USER (.*)$/gm)].map((match) => Number(match[1]?.split(':')[0]))
+    expect(users.length).toBeGreaterThan(0)
+    expect(users.filter((user) => !(user > 0))).toEqual([])
+  })
+  it('containers are given longer to end than the processes take', () => {
+    const { shutdownWaitSeconds, shutdownDrainSeconds } = parse('deploy/compose/token-handler.yaml').operations
+    const needed = shutdownWaitSeconds + shutdownDrainSeconds
+    for (const side of ['agent', 'proxy']) {
+      const seconds = /terminationGracePeriodSeconds: (\d+)/.exec(read(`deploy/kubernetes/base/${side}.yaml`))?.[1]
+      expect(Number(seconds)).toBeGreaterThan(needed)
+    }
+    expect(Number(/stop_grace_period: (\d+)s/.exec(read('docker-compose.yml'))?.[1])).toBeGreaterThan(needed)
+  })
+  it('nginx lets go of a connection before agent and proxy do', () => {
+    const nginx = [...read('deploy/compose/nginx.conf').matchAll(/keepalive_timeout (\d+)s/g)].map((match) =>
+      Number(match[1]),
+    )
+    const serve = /keepAliveMs: ([\d_]+)/.exec(read('shared/http/serve.ts'))?.[1]?.replaceAll('_', '')
+    expect(nginx).toHaveLength(2)
+    expect(Math.max(...nginx) * 1000).toBeLessThan(Number(serve))
+  })
+})
