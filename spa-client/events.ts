@@ -1,12 +1,14 @@
 import type { Session } from './session.ts'
 import type { StepUp } from './step-up.ts'
 
+export type SignedOutCause = 'signOut' | 'end'
+
 /** What the app can listen to, and what each listener is given. */
 export interface Events {
   /** Somebody signed in, in this tab or another, or was signed in when the page was loaded. */
   signedIn: Session
-  /** The session ended: signed out here, in another tab, or by a limit. */
-  signedOut: Session
+  /** The session ended: somebody signed out, here or in another tab, or it came to its `end` by a limit or from outside. */
+  signedOut: { readonly cause: SignedOutCause }
   /** The tokens were refreshed, by this tab or another. */
   refreshed: Session
   /** A call was refused until the user authenticates again. */

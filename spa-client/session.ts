@@ -67,13 +67,13 @@ export function parseSession(answer: Readonly<Record<string, unknown>>, now: num
   }
 }
 
+/** What stays the same as long as nobody signs in anew; two sign-ins may fall into one second. */
+const identityOf = ({ isLoggedIn, claims, createdAt, authTime, acr }: Session): string =>
+  JSON.stringify([isLoggedIn, claims['sub'], createdAt, authTime, acr])
+
 /** True if `one` and `other` are the same sign-in of the same user. */
 export function isSameLogin(one: Session, other: Session): boolean {
-  return (
-    one.isLoggedIn === other.isLoggedIn &&
-    one.claims['sub'] === other.claims['sub'] &&
-    one.createdAt === other.createdAt
-  )
+  return identityOf(one) === identityOf(other)
 }
 
 /** True if `next` is an older picture of the session than `present`; messages of other tabs may overtake each other. */

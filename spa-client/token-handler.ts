@@ -1,7 +1,7 @@
 import { AgentError, createAgentCalls } from './agent.ts'
 import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
-import { createEmitter, type Emitter } from './events.ts'
+import { createEmitter, type Emitter, type SignedOutCause } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupName } from './popup.ts'
 import { createRefresh } from './refresh.ts'
@@ -52,7 +52,7 @@ export interface TokenHandler {
 }
 
 type Told =
-  | { readonly kind: 'session'; readonly session: Session; readonly activity: boolean }
+  | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
   | { readonly kind: 'popup'; readonly signedIn: boolean }
 
 /**
@@ -76,19 +76,21 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const agent = createAgentCalls(browser, base.href.replace(/\/$/, ''), headers)
 
   /** Takes over a newer picture of the session; true if it was one. */
-  const take = (next: Session): boolean => {
+  const take = (next: Session, cause: SignedOutCause): boolean => {
     if (isOlder(next, present)) return false
     const before = present
     present = next
     keepAlive.plan()
-    if (!isSameLogin(before, next)) emitter.emit(next.isLoggedIn ? 'signedIn' : 'signedOut', next)
-    else if ((next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
+    if (!isSameLogin(before, next)) {
+      if (next.isLoggedIn) emitter.emit('signedIn', next)
+      else emitter.emit('signedOut', { cause })
+    } else if ((next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
     else return false
     return true
   }
   const tell = (message: Told) => channel?.post(message)
-  const adopt = (next: Session, activity = false) => {
-    if (take(next)) tell({ kind: 'session', session: present, activity })
+  const adopt = (next: Session, cause: SignedOutCause = 'end') => {
+    if (take(next, cause)) tell({ kind: 'session', session: present, cause })
   }
   const check = async (): Promise<Session> => {
     adopt(parseSession(await agent.get('/session'), browser.now(), present))
@@ -116,9 +118,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   channel?.listen((message) => {
     const told = message as Told
     if (told.kind === 'popup') return popupListeners.forEach((run) => run(told.signedIn))
-    if (told.activity) keepAlive.activityReported()
     const signedIn = told.session.isLoggedIn && !isSameLogin(told.session, present)
-    take(told.session)
+    take(told.session, told.cause)
     if (signedIn) popupListeners.forEach((run) => run(true))
   })
 
@@ -152,14 +153,15 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const endSignIn = async (parameters: URLSearchParams): Promise<Session> => {
     const here = new URL(browser.href())
     const inPopup = browser.windowName() === popupName
+    const home = new URL('.', here).pathname
     try {
       const session = parseSession(await agent.post('/login/end', parameters), browser.now())
-      browser.replaceAddress(session.returnTo ?? here.pathname)
-      adopt(session, true)
+      browser.replaceAddress(session.returnTo ?? home)
+      adopt(session)
       return session
     } catch (error) {
       // A code and a state have no business in the history or in a bookmark.
-      browser.replaceAddress(here.pathname)
+      browser.replaceAddress(home)
       if (error instanceof AgentError && error.code === 'login_required') return check()
       throw error
     } finally {
@@ -184,7 +186,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     },
     async signOut() {
       const { logout_url: url } = await agent.post('/logout')
-      adopt(signedOut)
+      adopt(signedOut, 'signOut')
       if (typeof url === 'string') browser.navigate(url)
     },
     async headers() {

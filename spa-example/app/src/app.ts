@@ -1,0 +1,109 @@
+import type { TokenHandler } from '../../../spa-client/token-handler.ts'
+
+/** What an API of the example says it received; see spa-example/api/received.ts. */
+export interface Received {
+  readonly credential: string
+  readonly subject?: string
+  readonly actor?: string
+  readonly scope?: string
+  readonly audience?: string
+  readonly acr?: string
+  readonly characters?: number
+  readonly fingerprint?: string
+  readonly cookies: readonly string[]
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+/** One call, as the log shows it. */
+export interface CallRecord {
+  readonly method: string
+  readonly path: string
+  /** 0 when there was no answer. */
+  readonly status: number
+  readonly milliseconds: number
+  readonly code?: string
+}
+
+/** What the cards of the page share. */
+export interface App {
+  readonly tokenHandler: TokenHandler
+  /** Calls an API and tells the panels; status 0 when there was no answer. */
+  call(method: string, path: string, body?: unknown): Promise<Answer>
+  /** For calls that are not made with fetch, such as a stream. */
+  tellReceived(path: string, received: unknown): void
+  onCall(run: (record: CallRecord) => void): void
+  onReceived(run: (path: string, received: Received) => void): void
+  /** Tells the user something, for a few seconds. */
+  notice(text: string, kind?: 'good' | 'bad'): void
+  /** Ends with the page that is shown now: signing in or out replaces it. */
+  readonly signal: AbortSignal
+}
+
+function isReceived(value: unknown): value is Received {
+  return typeof value === 'object' && value !== null && 'credential' in value && 'cookies' in value
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  too_many_requests: 'That was too fast. Please wait a moment.',
+  authorization_server_unavailable: 'The sign-in service cannot be reached at the moment. You stay signed in.',
+  upstream_unreachable: 'The API cannot be reached at the moment.',
+  insufficient_user_authentication: 'This needs a stronger sign-in.',
+  session_expired: 'Your session is over.',
+  session_missing: 'You are not signed in.',
+}
+
+/** A sentence for an answer that is no success. */
+export function explain({ status, body }: Answer): string {
+  if (status === 0) return 'There is no connection at the moment.'
+  const code = String(body['error_code'] ?? '')
+  return sentences[code] ?? String(body['detailed_error'] ?? body['error'] ?? `The answer was ${status}.`)
+}
+
+/** Creates what the cards share. */
+export function createApp(tokenHandler: TokenHandler, notice: App['notice'], signal: AbortSignal): App {
+  const callListeners: ((record: CallRecord) => void)[] = []
+  const receivedListeners: ((path: string, received: Received) => void)[] = []
+  const tellReceived = (path: string, received: unknown) => {
+    if (isReceived(received)) for (const run of receivedListeners) run(path, received)
+  }
+  const send = async (method: string, path: string, body: unknown): Promise<Answer> => {
+    const json =
+      body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    try {
+      const response = await tokenHandler.fetch(path, { method, ...json, signal })
+      const parsed: unknown = await response.json().catch(() => ({}))
+      return { status: response.status, body: typeof parsed === 'object' && parsed !== null ? { ...parsed } : {} }
+    } catch {
+      return { status: 0, body: {} }
+    }
+  }
+  return {
+    tokenHandler,
+    notice,
+    signal,
+    tellReceived,
+    onCall: (run) => callListeners.push(run),
+    onReceived: (run) => receivedListeners.push(run),
+    async call(method, path, body) {
+      const start = performance.now()
+      const answer = await send(method, path, body)
+      const code = answer.body['error_code']
+      const record: CallRecord = {
+        method,
+        path,
+        status: answer.status,
+        milliseconds: Math.round(performance.now() - start),
+        ...(typeof code === 'string' ? { code } : {}),
+      }
+      if (!signal.aborted) {
+        for (const run of callListeners) run(record)
+        tellReceived(path, answer.body['received'])
+      }
+      return answer
+    },
+  }
+}

@@ -1,0 +1,49 @@
+import { type App, explain } from '../app.ts'
+import { button, card, element, field } from '../dom.ts'
+
+interface Order {
+  readonly id: number
+  readonly item: string
+  readonly quantity: number
+}
+
+/** Reading and adding orders: GET and POST with the user's token. */
+export function ordersCard({ call, notice }: App): HTMLElement {
+  const list = element(
+    'ul',
+    { class: 'rows', id: 'order-list' },
+    element('li', { class: 'empty', text: 'Not loaded yet.' }),
+  )
+  const load = async () => {
+    const answer = await call('GET', '/api/orders')
+    if (answer.status !== 200) return notice(explain(answer), 'bad')
+    const orders = answer.body['orders'] as readonly Order[]
+    const row = ({ item, quantity }: Order) =>
+      element('li', {}, element('span', { text: item }), element('span', { class: 'amount', text: `× ${quantity}` }))
+    list.replaceChildren(...orders.map(row))
+  }
+  const form = element(
+    'form',
+    { class: 'inline', set: { autocomplete: 'off' } },
+    field('Article', 'item', { required: true, maxlength: 80 }),
+    field('Quantity', 'quantity', { type: 'number', min: 1, max: 99, value: 1, required: true }),
+    element('button', { text: 'Order' }),
+  )
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault()
+    const data = new FormData(form)
+    const answer = await call('POST', '/api/orders', { item: data.get('item'), quantity: Number(data.get('quantity')) })
+    if (answer.status !== 201) return notice(explain(answer), 'bad')
+    form.reset()
+    notice('Ordered.', 'good')
+    await load()
+  })
+  return card(
+    'orders',
+    'Orders',
+    'An API that wants your access token. The proxy adds it; this page only calls.',
+    list,
+    form,
+    element('p', { class: 'actions' }, button('Load orders', load, 'quiet', { id: 'load-orders' })),
+  )
+}

@@ -1,0 +1,99 @@
+import { AgentError, createTokenHandler, type Session } from '../../../spa-client/token-handler.ts'
+import { createApp } from './app.ts'
+import { chatCard } from './cards/chat.ts'
+import { ordersCard } from './cards/orders.ts'
+import { catalogueCard, logCard, weatherCard } from './cards/others.ts'
+import { pricesCard } from './cards/prices.ts'
+import { sessionCard } from './cards/session.ts'
+import { sightCard } from './cards/sight.ts'
+import { transferCard } from './cards/transfer.ts'
+import { uploadCard } from './cards/upload.ts'
+import { element } from './dom.ts'
+import { showHeader } from './header.ts'
+import { createNotices } from './notices.ts'
+import { askForStepUp } from './step-up-dialog.ts'
+import { welcome } from './welcome.ts'
+
+const main = document.querySelector('main')!
+const header = document.querySelector('header')!
+const notice = createNotices(document.querySelector('#notices')!)
+const tokenHandler = createTokenHandler({ agent: '/oauth-agent' })
+
+/** What was on the page when signing in failed, by the code of the agent. */
+const sentences: Readonly<Record<string, string>> = {
+  access_denied: 'The sign-in was cancelled.',
+  authorization_server_unavailable: 'The sign-in service cannot be reached at the moment. Please try again soon.',
+  login_restart_required: 'That sign-in cannot be finished any more. Please start again.',
+  invalid_state: 'That sign-in was not started here, or is finished already. Please start again.',
+}
+
+function tellFailure(error: unknown): void {
+  if (!(error instanceof AgentError)) return notice('There is no connection at the moment.', 'bad')
+  const { sizes } = error.fields
+  const detail = error.code === 'token_too_large' ? ` (${JSON.stringify(sizes)})` : ''
+  notice((sentences[error.code] ?? `Signing in did not work: ${error.code}.`) + detail, 'bad')
+}
+
+async function act(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    tellFailure(error)
+  }
+}
+
+let page = new AbortController()
+
+/** Shows the page for this session; everything of the page before is stopped and removed. */
+function show(session: Session): void {
+  page.abort()
+  page = new AbortController()
+  const app = createApp(tokenHandler, notice, page.signal)
+  const signIn = (popup: boolean) => act(() => tokenHandler.signIn({ popup }))
+  const signOut = () => act(() => tokenHandler.signOut())
+  showHeader(header, session, { signIn: () => signIn(false), signOut })
+  main.replaceChildren(
+    ...(session.isLoggedIn
+      ? [
+          sessionCard(app),
+          sightCard(app),
+          ordersCard(app),
+          transferCard(app),
+          pricesCard(app),
+          chatCard(app),
+          uploadCard(app),
+          catalogueCard(app),
+          weatherCard(app),
+          logCard(app),
+        ]
+      : [welcome(signIn), sightCard(app), catalogueCard(app), logCard(app)]),
+  )
+  document.documentElement.dataset['session'] = session.isLoggedIn ? 'in' : 'out'
+  main.removeAttribute('aria-busy')
+}
+
+let user: unknown
+tokenHandler.on('signedIn', (session) => {
+  // The same person signed in again: what is half written stays.
+  if (user === session.claims['sub'] && page.signal.aborted === false && document.querySelector('#session')) return
+  user = session.claims['sub']
+  show(session)
+})
+tokenHandler.on('signedOut', ({ cause }) => {
+  if (cause === 'end') return notice('Your session is over. Sign in again to go on.', 'bad')
+  user = undefined
+  show(tokenHandler.session())
+  notice('You are signed out.')
+})
+tokenHandler.on('stepUpNeeded', askForStepUp)
+tokenHandler.on('expiring', ({ prolongable }) =>
+  notice(prolongable ? 'You will be signed out soon, unless you go on.' : 'Your session ends within a minute.', 'bad'),
+)
+
+main.append(element('p', { class: 'empty', text: 'One moment …' }))
+act(async () => {
+  const session = await tokenHandler.onPageLoad()
+  if (!session.isLoggedIn) show(session)
+}).finally(() => {
+  if (main.hasAttribute('aria-busy')) show(tokenHandler.session())
+})

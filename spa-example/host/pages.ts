@@ -1,0 +1,86 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { fileURLToPath } from 'node:url'
+import { build } from 'vite'
+
+interface Asset {
+  readonly type: string
+  readonly body: string | Uint8Array
+}
+
+const types: Readonly<Record<string, string>> = {
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  svg: 'image/svg+xml',
+}
+
+/** Builds the SPA in memory; nothing is written to disk and nothing is fetched. */
+export async function buildPages(): Promise<ReadonlyMap<string, Asset>> {
+  const built = await build({
+    root: fileURLToPath(new URL('../app', import.meta.url)),
+    configFile: false,
+    envDir: false,
+    publicDir: false,
+    logLevel: 'error',
+    build: { write: false, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  })
+  if (!('output' in built)) throw new Error('the SPA was not built as one bundle')
+  return new Map(
+    built.output.map((file) => {
+      const extension = file.fileName.split('.').at(-1) ?? ''
+      const type = types[extension] ?? 'application/octet-stream'
+      return [`/${file.fileName}`, { type, body: file.type === 'chunk' ? file.code : file.source }] as const
+    }),
+  )
+}
+
+interface Parts {
+  readonly assets: ReadonlyMap<string, Asset>
+  /** Paths that show the page itself. */
+  readonly pagePaths: readonly string[]
+  readonly publicOrigin: string
+  /** Further origins that the page calls, for agent and proxy on a sibling host. */
+  readonly callOrigins?: readonly string[]
+  /** Cache-Control of the page; `no-cache` lets browsers keep it in their back/forward cache. */
+  readonly pageCaching?: 'no-store' | 'no-cache'
+}
+
+/** Serves the page and its assets with the headers they need; returns false for other paths. */
+export function createPages({ assets, pagePaths, publicOrigin, callOrigins = [], pageCaching = 'no-store' }: Parts) {
+  const calls = [publicOrigin, ...callOrigins].flatMap((origin) => [origin, origin.replace(/^http/, 'ws')])
+  const pageHeaders: Readonly<Record<string, string>> = {
+    'cache-control': pageCaching,
+    'content-security-policy': [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "img-src 'self'",
+      `connect-src ${calls.join(' ')}`,
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+      "require-trusted-types-for 'script'",
+      "trusted-types 'none'",
+    ].join('; '),
+    // Keeps the handle on the sign-in window, and gives windows that open this page none on it.
+    'cross-origin-opener-policy': 'same-origin-allow-popups',
+    'permissions-policy': 'camera=(), geolocation=(), microphone=()',
+    'referrer-policy': 'no-referrer',
+  }
+  return (request: IncomingMessage, response: ServerResponse): boolean => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return false
+    const path = (request.url ?? '').split('?')[0] ?? ''
+    const isPage = pagePaths.includes(path)
+    const asset = assets.get(isPage ? '/index.html' : path)
+    if (asset === undefined) return false
+    response.writeHead(200, {
+      'content-type': asset.type,
+      'content-length': Buffer.byteLength(asset.body),
+      'x-content-type-options': 'nosniff',
+      'cross-origin-resource-policy': 'same-origin',
+      ...(isPage ? pageHeaders : { 'cache-control': 'public, max-age=31536000, immutable' }),
+    })
+    response.end(request.method === 'HEAD' ? undefined : asset.body)
+    return true
+  }
+}
