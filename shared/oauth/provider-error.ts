@@ -59,7 +59,7 @@ export class ProviderRefused extends Error {
   constructor(endpoint: ProviderEndpoint, error: unknown, status: number) {
     super('refused')
     this.endpoint = endpoint
-    this.error = typeof error === 'string' && knownErrors.has(error) ? error : 'other'
+    this.error = providerErrorWord(error)
     this.status = status
   }
 }
@@ -89,3 +89,8 @@ const knownErrors: ReadonlySet<string> = new Set([
   'unsupported_response_type',
   'unsupported_token_type',
 ])
+
+/** An error code of the authorization server as a word that may be logged and compared; `other` if it is none we know. */
+export function providerErrorWord(error: unknown): string {
+  return typeof error === 'string' && knownErrors.has(error) ? error : 'other'
+}

@@ -96,6 +96,12 @@ export const eventTable = {
     when: 'A refresh failed.',
     fields: { ...who, error_code: 'word', check: 'word', ends_session: 'flag', provider_error: 'word' },
   },
+  'id_token.rejected': {
+    level: 'warn',
+    audit: true,
+    when: 'The ID token of a refresh failed its checks; tokens were renewed, claims stay as they were.',
+    fields: { ...who, check: 'word' },
+  },
   'session.ended': { level: 'info', audit: true, when: 'A session ended.', fields: { ...who, cause: 'word' } },
   'logout.completed': { level: 'info', audit: true, when: 'A user signed out.', fields: { ...who, revoked: 'flag' } },
   'logout.backchannel': {

@@ -1,0 +1,116 @@
+import type { Middleware, Next, ParameterizedContext } from 'koa'
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { RequestCookies } from '../shared/cookies/header.ts'
+import { type ErrorCode, TokenHandlerError } from '../shared/errors.ts'
+import { corsHeaders, isPreflight, preflightHeaders } from '../shared/http/cors.ts'
+import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/error-answer.ts'
+import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
+import { requestIdOf } from '../shared/http/request-id.ts'
+import type { Observe } from '../shared/observe/events.ts'
+import type { AgentAnswer } from './endpoint.ts'
+
+/** What the edge knows of a request, as far as it was read. */
+export interface RequestState {
+  head?: RequestHead
+  cookies?: RequestCookies
+  errorCode?: ErrorCode
+}
+
+export type AgentContext = ParameterizedContext<RequestState>
+export type AgentMiddleware = Middleware<RequestState>
+
+export interface AnswerParts {
+  readonly config: Pick<Config, 'cors' | 'agent' | 'publicOrigin'>
+  readonly clock: Clock
+  readonly observe: Observe
+  /** Methods of the endpoints at this path; empty where there is none. */
+  readonly methodsOf: (path: string) => readonly string[]
+  /** Set-Cookie values that take a session out of the browser. */
+  readonly clearSession: (present: RequestCookies) => readonly string[]
+}
+
+/**
+ * The outermost middleware: whatever happens inside becomes one JSON answer with the same headers.
+ *
+ * It catches before Koa does, because Koa's own handler drops headers that were set, `vary` and `cache-control` among
+ * them.
+ */
+export function createAnswering(parts: AnswerParts): AgentMiddleware {
+  const { config, clock, observe, methodsOf, clearSession } = parts
+
+  return async function answer(context: AgentContext, next: Next) {
+    const startedMs = clock.nowMs()
+    const requestId = requestIdOf(context.req)
+    try {
+      await next()
+    } catch (error) {
+      const failure = asTokenHandlerError(error)
+      if (failure.code === 'server_error') {
+        observe.emit('internal.failed', { request_id: requestId, where: 'agent', error_name: nameOf(failure.cause) })
+      }
+      const { cookies } = context.state
+      writeFailure(context, failure, cookies !== undefined && failure.row.endsSession ? clearSession(cookies) : [])
+    }
+    context.set(corsHeaders(context.state.head?.fields['origin'], config))
+    context.set('x-request-id', requestId)
+    const methods = methodsOf(context.path)
+    observe.emit('request.answered', {
+      request_id: requestId,
+      side: 'agent',
+      route: methods.length > 0 ? context.path : 'none',
+      method: context.method,
+      status: context.status,
+      duration_ms: clock.nowMs() - startedMs,
+      error_code: context.state.errorCode,
+    })
+  }
+}
+
+/** Reads the request's head once, and answers preflights, which carry no cookies and need none. */
+export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf'>): AgentMiddleware {
+  const { config, methodsOf } = parts
+  const hosts = allowedHosts(config.publicOrigin)
+
+  return async function readHead(context: AgentContext, next: Next) {
+    const { method = '', url = '', httpVersion, rawHeaders } = context.req
+    const head = parseRequestHead({ method, target: url, httpVersion, rawHeaders }, hosts)
+    context.state.head = head
+    if (!isPreflight(head.method, head.fields)) return next()
+    const methods = methodsOf(context.path)
+    if (methods.length === 0) throw new TokenHandlerError('route_not_found')
+    context.set(preflightHeaders(head.fields, config, methods))
+    context.status = 204
+  }
+}
+
+/** Writes what an endpoint gave. */
+export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
+  if ('error' in answer) {
+    writeFailure(context, answer.error, answer.cookies)
+    return
+  }
+  context.status = 200
+  context.set(ownHeaders)
+  if (answer.headers !== undefined) context.set(answer.headers)
+  setCookies(context, answer.cookies ?? [])
+  context.body = JSON.stringify(answer.body)
+}
+
+/** Writes the one answer of an error's row. */
+export function writeFailure(context: AgentContext, error: TokenHandlerError, cookies: readonly string[]): void {
+  const { status, headers, body } = errorAnswer(error, requestIdOf(context.req))
+  context.state.errorCode = error.code
+  context.status = status
+  context.set(headers)
+  setCookies(context, cookies)
+  context.body = body
+}
+
+function setCookies(context: AgentContext, cookies: readonly string[]): void {
+  if (cookies.length > 0) context.set('set-cookie', [...cookies])
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}

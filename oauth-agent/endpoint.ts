@@ -1,0 +1,45 @@
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { RequestCookies } from '../shared/cookies/header.ts'
+import type { CookieReader } from '../shared/cookies/open.ts'
+import type { SessionFacts } from '../shared/cookies/session.ts'
+import type { CookieWriter } from '../shared/cookies/write.ts'
+import type { RandomBytes } from '../shared/crypto/random.ts'
+import type { TokenHandlerError } from '../shared/errors.ts'
+import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
+import type { Observe } from '../shared/observe/events.ts'
+import type { Store } from '../shared/store/store.ts'
+import type { Parameters } from './flows/parameters.ts'
+import type { Refresh } from './flows/refresh.ts'
+import type { SessionState } from './flows/session-state.ts'
+
+/** What an endpoint gets: a request that passed gate, guard and limits, with its cookies opened once. */
+export interface AgentRequest {
+  readonly requestId: string
+  readonly parameters: Parameters
+  readonly cookies: RequestCookies
+  readonly session: SessionState
+}
+
+/** What an endpoint gives back; `cookies` are Set-Cookie values, for failures too. */
+export type AgentAnswer =
+  | { readonly body: object; readonly cookies?: readonly string[]; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly error: TokenHandlerError; readonly cookies: readonly string[] }
+
+export type Endpoint = (request: AgentRequest) => Promise<AgentAnswer> | AgentAnswer
+
+/** What endpoints are made of; each takes the parts it uses. */
+export interface EndpointParts {
+  readonly config: Config
+  readonly authorizationServer: AuthorizationServer
+  readonly store: Store
+  readonly clock: Clock
+  readonly observe: Observe
+  readonly random: RandomBytes
+  readonly reader: CookieReader
+  readonly writer: CookieWriter
+  readonly refresh: Refresh
+  readonly csrfTokenOf: (sessionId: string) => string | undefined
+  /** How events name a session and its user. */
+  readonly pseudonyms: (facts: SessionFacts) => { readonly subject: string; readonly session: string }
+}

@@ -1,0 +1,127 @@
+import type { Config } from '../../shared/config/schema.ts'
+import type { LoginContent } from '../../shared/cookies/session.ts'
+import { type Parameters, checkParameterNames, notAllowed } from './parameters.ts'
+
+export type AuthorizationRequestSettings = Pick<Config, 'login'>
+
+/** What the SPA asks for beyond the settings; everything in it was checked. */
+export interface AuthorizationWish {
+  /** Scope of the request: the configured one and the optional tokens that were asked for. */
+  readonly scope: string
+  readonly prompt?: string
+  readonly maxAge?: number
+  readonly acrValues?: readonly string[]
+  /** Further parameters, by their names in the authorization request. */
+  readonly further: ReadonlyMap<string, string>
+}
+
+/** Longest value of each parameter; an authorization URL has to survive every hop (RFC 9110 §4.1: 8000 octets). */
+const maxLengths: Readonly<Record<string, number>> = { claims: 4096, id_token_hint: 4096 }
+const maxLength = 1024
+
+const prompts: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account', 'create'])
+
+/**
+ * Reads the parameters of a login start.
+ *
+ * Only names on the allow-list pass, each once and within bounds, so that nothing of ours (redirect_uri, state,
+ * code_challenge, request, …) can be replaced (C08). Throws `parameter_not_allowed`.
+ */
+export function parseAuthorizationWish(
+  parameters: Parameters,
+  settings: AuthorizationRequestSettings,
+): AuthorizationWish {
+  checkParameterNames(parameters, new Set(settings.login.allowedParameters))
+  const further = new Map<string, string>()
+  const read: { prompt?: string; maxAge?: number; acrValues?: readonly string[] } = {}
+  for (const [name, value] of parameters) {
+    if (value.length > (maxLengths[name] ?? maxLength) || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(value)) {
+      throw notAllowed(name)
+    }
+    if (name === 'prompt') read.prompt = parsePrompt(value)
+    else if (name === 'max_age') read.maxAge = parseMaxAge(value)
+    else if (name === 'acr_values') read.acrValues = parseTokens(value, name)
+    else if (name === 'claims') further.set(name, parseClaims(value))
+    else if (name !== 'scope') further.set(name, value)
+  }
+  return { scope: parseScope(parameters.get('scope'), settings), further, ...read }
+}
+
+/** The configured scope comes always; the SPA can only add what is listed as optional. */
+function parseScope(asked: string | undefined, { login }: AuthorizationRequestSettings): string {
+  const configured = login.scope.split(' ')
+  if (asked === undefined) return login.scope
+  const optional = new Set(login.optionalScope.split(' ').filter((token) => token !== ''))
+  const added = parseTokens(asked, 'scope').filter((token) => !configured.includes(token))
+  if (!added.every((token) => optional.has(token))) throw notAllowed('scope')
+  return [...new Set([...configured, ...added])].join(' ')
+}
+
+function parseTokens(value: string, name: string): string[] {
+  const tokens = value.split(' ')
+  if (!tokens.every((token) => /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/.test(token))) throw notAllowed(name)
+  return tokens
+}
+
+/** OpenID Connect Core §3.1.2.1: none stands alone. */
+function parsePrompt(value: string): string {
+  const words = parseTokens(value, 'prompt')
+  if (!words.every((word) => prompts.has(word))) throw notAllowed('prompt')
+  if (words.includes('none') && words.length > 1) throw notAllowed('prompt')
+  return value
+}
+
+function parseMaxAge(value: string): number {
+  if (!/^[0-9]{1,9}$/.test(value)) throw notAllowed('max_age')
+  return Number(value)
+}
+
+function parseClaims(value: string): string {
+  try {
+    const parsed: unknown = JSON.parse(value)
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return value
+  } catch {
+    throw notAllowed('claims')
+  }
+  throw notAllowed('claims')
+}
+
+/**
+ * The parameters of the authorization request (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3, RFC 8707 §2, RFC 9396 §2).
+ *
+ * Ours are set last, so that no setting or wish can change them.
+ */
+export function authorizationParameters(
+  wish: AuthorizationWish,
+  attempt: LoginContent,
+  codeChallenge: string,
+  parts: { clientId: string; settings: AuthorizationRequestSettings },
+): URLSearchParams {
+  const { login } = parts.settings
+  const parameters = new URLSearchParams()
+  for (const [name, value] of Object.entries(login.extraParameters)) parameters.set(name, value)
+  for (const [name, value] of wish.further) parameters.set(name, value)
+  if (wish.prompt !== undefined) parameters.set('prompt', wish.prompt)
+  if (wish.maxAge !== undefined) parameters.set('max_age', String(wish.maxAge))
+  if (wish.acrValues !== undefined) parameters.set('acr_values', wish.acrValues.join(' '))
+  for (const resource of login.resource) parameters.append('resource', resource)
+  if (login.authorizationDetails.length > 0) {
+    parameters.set('authorization_details', JSON.stringify(login.authorizationDetails))
+  }
+  parameters.set('scope', wish.scope)
+  parameters.set('client_id', parts.clientId)
+  parameters.set('response_type', 'code')
+  parameters.set('redirect_uri', attempt.redirectUri)
+  parameters.set('state', attempt.state)
+  parameters.set('nonce', attempt.nonce)
+  parameters.set('code_challenge', codeChallenge)
+  parameters.set('code_challenge_method', 'S256')
+  return parameters
+}
+
+/** The URL the browser is sent to; parameters that the endpoint already has are kept (RFC 6749 §3.1). */
+export function authorizationUrl(endpoint: string, parameters: URLSearchParams): string {
+  const url = new URL(endpoint)
+  for (const [name, value] of parameters) url.searchParams.append(name, value)
+  return url.href
+}

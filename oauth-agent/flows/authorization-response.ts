@@ -1,0 +1,55 @@
+import * as oauth from 'oauth4webapi'
+import type { Config } from '../../shared/config/schema.ts'
+import { type ErrorCode, TokenHandlerError } from '../../shared/errors.ts'
+import type { LoginContent } from '../../shared/cookies/session.ts'
+import type { Metadata } from '../../shared/oauth/metadata.ts'
+import { providerErrorWord } from '../../shared/oauth/provider-error.ts'
+import type { Parameters } from './parameters.ts'
+
+/** Answers of the authorization endpoint that mean something of their own (OpenID Connect Core §3.1.2.6). */
+const meanings: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
+  ['access_denied', 'access_denied'],
+  ['login_required', 'login_required'],
+  ['consent_required', 'consent_required'],
+  ['interaction_required', 'interaction_required'],
+  ['account_selection_required', 'account_selection_required'],
+  ['unmet_authentication_requirements', 'step_up_not_reached'],
+])
+
+/**
+ * Checks the authorization response and gives the parameters that the code exchange needs.
+ *
+ * The issuer comes first, so that neither a code nor an error of another server is ever looked at (RFC 9207 §2.4).
+ * Throws `authorization_response_invalid`, or the meaning of the server's own error; never its text.
+ */
+export function checkAuthorizationResponse(
+  parameters: Parameters,
+  attempt: LoginContent,
+  parts: { metadata: Metadata; client: oauth.Client; settings: Pick<Config, 'authorizationServer'> },
+): URLSearchParams {
+  const { metadata, client, settings } = parts
+  const { requireIssuerInResponse } = settings.authorizationServer
+  if (requireIssuerInResponse === 'always' && !parameters.has('iss')) throw invalid('iss_missing')
+  if (parameters.has('code') === parameters.has('error')) throw invalid('code_or_error')
+  try {
+    return oauth.validateAuthResponse(metadata, client, new URLSearchParams([...parameters]), attempt.state)
+  } catch (error) {
+    if (error instanceof oauth.AuthorizationResponseError) throw meaningOf(error.error)
+    if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
+      throw invalid(parameters.get('iss') === metadata.issuer ? 'form' : 'iss', error)
+    }
+    throw error
+  }
+}
+
+function meaningOf(error: string): TokenHandlerError {
+  const context = { detail: { provider_error: providerErrorWord(error) } }
+  if (error === 'temporarily_unavailable') {
+    return new TokenHandlerError('authorization_server_unavailable', { ...context, fields: { retry_after: 5 } })
+  }
+  return new TokenHandlerError(meanings.get(error) ?? 'authorization_failed', context)
+}
+
+function invalid(check: string, cause?: unknown): TokenHandlerError {
+  return new TokenHandlerError('authorization_response_invalid', { detail: { check }, cause })
+}

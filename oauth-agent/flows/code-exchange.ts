@@ -1,0 +1,125 @@
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { randomId, type RandomBytes } from '../../shared/crypto/random.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { LoginContent, SessionCookies, SessionFacts } from '../../shared/cookies/session.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
+import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import { checkAuthorizationResponse } from './authorization-response.ts'
+import { checkIdToken, type IdTokenClaims } from './id-token.ts'
+import type { Parameters } from './parameters.ts'
+import { visibleClaims } from './session-view.ts'
+
+export interface CodeExchangeParts {
+  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies'>
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+  readonly random: RandomBytes
+}
+
+/**
+ * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
+ *
+ * Throws the errors of `checkAuthorizationResponse` and `checkIdToken`; `login_restart_required` when attempt or code
+ * are too old or already used; and what providerFailure gives.
+ */
+export async function finishLogin(
+  parts: CodeExchangeParts,
+  attempt: LoginContent,
+  parameters: Parameters,
+): Promise<SessionCookies> {
+  const { config, authorizationServer, clock } = parts
+  checkAttempt(attempt, parts)
+  try {
+    const metadata = await authorizationServer.metadata()
+    const { client } = authorizationServer
+    const response = checkAuthorizationResponse(parameters, attempt, { metadata, client, settings: config })
+    const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
+      oauth.authorizationCodeGrantRequest(
+        server,
+        client,
+        authorizationServer.authenticate,
+        response,
+        attempt.redirectUri,
+        attempt.codeVerifier,
+        { ...options, additionalParameters: resourceParameters(config) },
+      ),
+    )
+    if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
+    const claims = await checkIdToken(parts, tokens.idToken, {
+      nonce: attempt.nonce,
+      accessToken: tokens.accessToken,
+      acrValues: attempt.acrValues,
+      maxAge: attempt.maxAge,
+    })
+    if (attempt.stepUpOf !== undefined && attempt.stepUpOf.subject !== claims.sub) {
+      throw new TokenHandlerError('step_up_not_reached', { detail: { check: 'sub' } })
+    }
+    return newSession(parts, attempt, tokens, claims)
+  } catch (error) {
+    if (error instanceof ProviderRefused && error.error === 'invalid_grant') {
+      throw new TokenHandlerError('login_restart_required', { detail: { check: 'code' }, cause: error })
+    }
+    throw providerFailure(error)
+  }
+}
+
+/** The attempt's own limits; the cookie's lifetime alone is the browser's promise, not ours. */
+function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangeParts): void {
+  const age = clock.nowSeconds() - attempt.startedAt
+  if (age < 0 || age > config.login.attemptSeconds) {
+    throw new TokenHandlerError('login_restart_required', { detail: { check: 'attempt_age' } })
+  }
+  if (attempt.issuer !== config.authorizationServer.issuer) {
+    throw new TokenHandlerError('login_restart_required', { detail: { check: 'attempt_issuer' } })
+  }
+}
+
+/** RFC 8707 §2.2: the same resources as in the authorization request. */
+function resourceParameters(config: Pick<Config, 'login'>): URLSearchParams {
+  return new URLSearchParams(config.login.resource.map((resource) => ['resource', resource]))
+}
+
+function newSession(
+  { config, clock, random }: CodeExchangeParts,
+  attempt: LoginContent,
+  tokens: TokenAnswer,
+  claims: IdTokenClaims,
+): SessionCookies {
+  const now = clock.nowSeconds()
+  const absoluteExpiresAt = now + config.session.absoluteSeconds
+  const facts: SessionFacts = {
+    // New at every sign-in, so that nothing planted before it survives (session fixation; CK-17).
+    sessionId: randomId(random),
+    generation: 1,
+    subject: claims.sub,
+    createdAt: now,
+    absoluteExpiresAt,
+    idleExpiresAt: Math.min(now + config.session.idleSeconds, absoluteExpiresAt),
+    ...(claims.auth_time === undefined ? undefined : { authTime: claims.auth_time }),
+    ...(claims.acr === undefined ? undefined : { acr: claims.acr }),
+    ...(claims.sid === undefined ? undefined : { providerSessionId: claims.sid }),
+  }
+  const amr = claims.amr === undefined ? undefined : { amr: claims.amr }
+  const scope = tokens.scope ?? attempt.scope
+  return {
+    access: {
+      ...facts,
+      accessToken: tokens.accessToken,
+      accessTokenExpiresAt: Math.min(now + tokens.expiresInSeconds, absoluteExpiresAt),
+      scope,
+    },
+    ...(tokens.refreshToken === undefined
+      ? undefined
+      : { refresh: { ...facts, ...amr, refreshToken: tokens.refreshToken, scope, nonce: attempt.nonce } }),
+    identity: {
+      ...facts,
+      ...amr,
+      claims: visibleClaims(claims, config.login.claims),
+      ...(config.cookies.idTokenHint && tokens.idToken !== undefined ? { idToken: tokens.idToken } : undefined),
+    },
+  }
+}

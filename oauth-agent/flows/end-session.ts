@@ -1,0 +1,112 @@
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { Metadata } from '../../shared/oauth/metadata.ts'
+import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import type { Session } from './session-state.ts'
+
+export interface EndSessionParts {
+  readonly config: Pick<Config, 'logout' | 'publicOrigin'>
+  readonly authorizationServer: AuthorizationServer
+  readonly store: Store
+  readonly clock: Clock
+}
+
+export interface EndedSession {
+  /** Where the browser goes next: the authorization server's sign-out, or our own page while that is not known. */
+  readonly logoutUrl: string
+  /** True when the authorization server confirmed that the tokens are revoked. */
+  readonly revoked: boolean
+}
+
+/**
+ * Ends a session everywhere it can be ended; always comes to an end itself, within `logout.revocation_timeout_ms`.
+ *
+ * The order is that of LO-4: mark it as ended for every replica first, so that a refresh in flight loses, then revoke
+ * the tokens. What fails here keeps nobody signed in.
+ */
+export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
+  const { config, authorizationServer, clock } = parts
+  if (session !== undefined) await markEnded(parts, session)
+  let metadata: Metadata | undefined
+  const tellServer = async (): Promise<boolean> => {
+    metadata = await authorizationServer.metadata()
+    return (
+      session !== undefined && config.logout.revoke && (await revoke(authorizationServer, metadata, session, parts))
+    )
+  }
+  const revoked = await within(clock, config.logout.revocationTimeoutMs, tellServer())
+  return { logoutUrl: logoutUrl(metadata, session, parts), revoked: revoked ?? false }
+}
+
+/** Marks the session as ended on every replica until it would have ended anyway. */
+async function markEnded({ store, clock }: EndSessionParts, { facts }: Session): Promise<void> {
+  const ttlSeconds = Math.max(facts.absoluteExpiresAt - clock.nowSeconds(), 1)
+  try {
+    await store.end({ kind: 'session', sessionId: facts.sessionId, ttlSeconds })
+  } catch (error) {
+    // The cookies are cleared all the same; other replicas learn of it by the revoked refresh token.
+    if (!(error instanceof StoreUnavailable)) throw error
+  }
+}
+
+/** RFC 7009 §2.1: the refresh token, whose revocation covers its access tokens, and the access token for servers where it does not. */
+async function revoke(
+  server: AuthorizationServer,
+  metadata: Metadata,
+  session: Session,
+  { config }: EndSessionParts,
+): Promise<boolean> {
+  if (metadata.revocation_endpoint === undefined) return false
+  const options = server.callOptions('revocation', config.logout.revocationTimeoutMs)
+  const revokeOne = async (token: string, hint: string): Promise<void> => {
+    const additionalParameters = { token_type_hint: hint }
+    await oauth.processRevocationResponse(
+      await oauth.revocationRequest(metadata, server.client, server.authenticate, token, {
+        ...options,
+        additionalParameters,
+      }),
+    )
+  }
+  const { refresh, access } = session
+  const calls = [
+    ...(refresh === undefined ? [] : [revokeOne(refresh.refreshToken, 'refresh_token')]),
+    ...(access === undefined ? [] : [revokeOne(access.accessToken, 'access_token')]),
+  ]
+  const [first] = await Promise.allSettled(calls)
+  return first?.status === 'fulfilled'
+}
+
+/** Longer URLs are cut by some servers; the hint is then left out and the user is asked instead (LO-1). */
+const maxUrlLength = 2000
+
+/** OpenID Connect RP-Initiated Logout §2. */
+function logoutUrl(metadata: Metadata | undefined, session: Session | undefined, parts: EndSessionParts): string {
+  const endpoint = metadata?.end_session_endpoint ?? ''
+  // The page navigates there, so it must not be able to name a script.
+  const url = URL.canParse(endpoint) && /^https?:/.test(endpoint) ? new URL(endpoint) : undefined
+  if (url === undefined) return returnPage(parts.config)
+  url.searchParams.set('client_id', parts.authorizationServer.client.client_id)
+  url.searchParams.set('post_logout_redirect_uri', returnPage(parts.config))
+  const withoutHint = url.href
+  const idToken = session?.identity?.idToken
+  if (idToken === undefined) return withoutHint
+  url.searchParams.set('id_token_hint', idToken)
+  return url.href.length <= maxUrlLength ? url.href : withoutHint
+}
+
+function returnPage(config: Pick<Config, 'logout' | 'publicOrigin'>): string {
+  return `${config.publicOrigin}${config.logout.returnPath}`
+}
+
+/** The value, or undefined when it fails or takes longer than `ms`. */
+function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, () => resolve(undefined))
+    promise
+      .then(resolve, () => resolve(undefined))
+      .finally(cancel)
+      .catch(() => {})
+  })
+}

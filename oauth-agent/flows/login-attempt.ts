@@ -1,0 +1,82 @@
+import { hash } from 'node:crypto'
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { authorizationParameters, authorizationUrl, parseAuthorizationWish } from './authorization-request.ts'
+import type { Parameters } from './parameters.ts'
+import { parseReturnTo } from './return-path.ts'
+
+export interface LoginAttemptParts {
+  readonly config: Pick<Config, 'login' | 'publicOrigin' | 'authorizationServer'>
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+}
+
+/** One attempt to sign in, as it starts. */
+export interface LoginAttempt {
+  /** Names the attempt's cookie. */
+  readonly id: string
+  readonly content: LoginContent
+  readonly authorizationUrl: string
+}
+
+/**
+ * Starts one attempt: fresh state, nonce and code verifier, kept only in the browser's sealed login cookie, and the URL
+ * of the authorization request that they belong to. For somebody signed in who needs a stronger or fresher
+ * authentication it is a step-up: the same user has to come back, and the present session stays until then.
+ *
+ * Throws `parameter_not_allowed`, `return_to_not_allowed`, or what providerFailure gives while there is no metadata.
+ */
+export async function startLogin(
+  parts: LoginAttemptParts,
+  parameters: Parameters,
+  signedIn?: SessionFacts,
+): Promise<LoginAttempt> {
+  const { config, authorizationServer, clock } = parts
+  const returnTo = parameters.get('return_to')
+  const asked = new Map(parameters)
+  asked.delete('return_to')
+  const wish = parseAuthorizationWish(asked, config)
+  const content: LoginContent = {
+    state: oauth.generateRandomState(),
+    nonce: oauth.generateRandomNonce(),
+    codeVerifier: oauth.generateRandomCodeVerifier(),
+    issuer: config.authorizationServer.issuer,
+    // From the settings alone: no header of a request can move it (RFC 9700 §4.1.3).
+    redirectUri: `${config.publicOrigin}${config.login.redirectPath}`,
+    startedAt: clock.nowSeconds(),
+    scope: wish.scope,
+    ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, config.publicOrigin) }),
+    ...(wish.acrValues === undefined ? undefined : { acrValues: wish.acrValues }),
+    ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
+    ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),
+    ...(signedIn !== undefined && (wish.acrValues !== undefined || wish.maxAge !== undefined)
+      ? { stepUpOf: { sessionId: signedIn.sessionId, subject: signedIn.subject } }
+      : undefined),
+  }
+  const metadata = await authorizationServer.metadata().catch((error: unknown) => {
+    throw providerFailure(error)
+  })
+  const challenge = await oauth.calculatePKCECodeChallenge(content.codeVerifier)
+  const request = authorizationParameters(wish, content, challenge, {
+    clientId: authorizationServer.client.client_id,
+    settings: config,
+  })
+  return {
+    id: loginAttemptId(content.state),
+    content,
+    authorizationUrl: authorizationUrl(metadata.authorization_endpoint, request),
+  }
+}
+
+/**
+ * The id of the attempt that a `state` belongs to, 22 characters.
+ *
+ * A hash, so that the cookie's name tells the state to nobody, and so that one attempt never meets another's cookie (C06).
+ */
+export function loginAttemptId(state: string): string {
+  return hash('sha256', state, 'buffer').subarray(0, 16).toString('base64url')
+}

@@ -1,0 +1,177 @@
+import { decodeJwt } from 'jose'
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { RefreshContent, SessionCookies, SessionFacts } from '../../shared/cookies/session.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
+import type { Refreshed } from './refresh.ts'
+import type { Session } from './session-state.ts'
+import { visibleClaims } from './session-view.ts'
+
+export interface RefreshAtServerParts {
+  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+}
+
+/** `refused` says that this refresh token is of no use any more; everything unclear is thrown. */
+export type RefreshOutcome =
+  | { readonly kind: 'refreshed'; readonly refreshed: Refreshed }
+  | { readonly kind: 'refused'; readonly cause: Error }
+
+/**
+ * Presents the refresh token once and makes the next generation of the session.
+ *
+ * Throws `session_expired` when the answer is about another user, and what providerFailure gives.
+ */
+export async function refreshAtServer(
+  parts: RefreshAtServerParts,
+  session: Session,
+  refresh: RefreshContent,
+): Promise<RefreshOutcome> {
+  const { authorizationServer, config } = parts
+  try {
+    const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
+      oauth.refreshTokenGrantRequest(
+        server,
+        authorizationServer.client,
+        authorizationServer.authenticate,
+        refresh.refreshToken,
+        options,
+      ),
+    )
+    const idToken = await readIdToken(parts, tokens, refresh)
+    return { kind: 'refreshed', refreshed: nextGeneration(parts, session, refresh, tokens, idToken) }
+  } catch (error) {
+    if (error instanceof ProviderRefused && error.error === 'invalid_grant') return { kind: 'refused', cause: error }
+    throw providerFailure(error)
+  }
+}
+
+type ReadIdToken = { readonly claims?: IdTokenClaims; readonly rejected?: string }
+
+/**
+ * The claims of the new ID token, if there is one and it passes.
+ *
+ * The old refresh token may be used up by now, so a failing check must not cost the session: the claims stay as they
+ * were and the failure is told. Another subject is the exception (OpenID Connect Core §12.2): it is told apart even
+ * where the signature cannot be verified, since the answer came from the token endpoint over TLS.
+ */
+async function readIdToken(
+  parts: RefreshAtServerParts,
+  tokens: TokenAnswer,
+  refresh: RefreshContent,
+): Promise<ReadIdToken> {
+  if (tokens.idToken === undefined) return {}
+  const subject = subjectOf(tokens.idToken)
+  if (subject !== undefined && subject !== refresh.subject) {
+    await revokeToken(parts, tokens.refreshToken ?? refresh.refreshToken)
+    throw new TokenHandlerError('session_expired', { detail: { check: 'sub' } })
+  }
+  try {
+    const claims = await checkRefreshedIdToken(parts, tokens.idToken, {
+      subject: refresh.subject,
+      nonce: refresh.nonce,
+      accessToken: tokens.accessToken,
+      authTime: refresh.authTime,
+    })
+    return { claims }
+  } catch (error) {
+    if (error instanceof TokenHandlerError) return { rejected: String(error.detail['check'] ?? 'unknown') }
+    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) return { rejected: 'key_set' }
+    throw error
+  }
+}
+
+function subjectOf(idToken: string): string | undefined {
+  try {
+    return decodeJwt(idToken).sub
+  } catch {
+    return undefined
+  }
+}
+
+function nextGeneration(
+  { clock, config }: RefreshAtServerParts,
+  session: Session,
+  refresh: RefreshContent,
+  tokens: TokenAnswer,
+  idToken: ReadIdToken,
+): Refreshed {
+  const now = clock.nowSeconds()
+  const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
+  const scope = tokens.scope ?? refresh.scope
+  const amr = refresh.amr === undefined ? undefined : { amr: refresh.amr }
+  const newIdToken = idToken.claims === undefined ? undefined : tokens.idToken
+  const keptIdToken = config.cookies.idTokenHint ? (newIdToken ?? session.identity?.idToken) : undefined
+  const claims =
+    idToken.claims === undefined
+      ? (session.identity?.claims ?? { sub: facts.subject })
+      : visibleClaims(idToken.claims, config.login.claims)
+  const cookies: SessionCookies = {
+    access: {
+      ...onlyFacts(facts),
+      accessToken: tokens.accessToken,
+      accessTokenExpiresAt: Math.min(now + tokens.expiresInSeconds, facts.absoluteExpiresAt),
+      scope,
+    },
+    refresh: {
+      ...onlyFacts(facts),
+      ...amr,
+      // RFC 6749 §6: a new one replaces the old, without one the old stays.
+      refreshToken: tokens.refreshToken ?? refresh.refreshToken,
+      scope,
+      nonce: refresh.nonce,
+    },
+    identity: {
+      ...onlyFacts(facts),
+      ...amr,
+      claims,
+      ...(keptIdToken === undefined ? undefined : { idToken: keptIdToken }),
+    },
+  }
+  return {
+    cookies,
+    joined: false,
+    rotated: tokens.refreshToken !== undefined && tokens.refreshToken !== refresh.refreshToken,
+    ...(idToken.rejected === undefined ? undefined : { idTokenRejected: idToken.rejected }),
+  }
+}
+
+/** The facts without whatever else the content they came from held. */
+function onlyFacts(facts: SessionFacts): SessionFacts {
+  const { sessionId, generation, subject, createdAt, absoluteExpiresAt, idleExpiresAt } = facts
+  return {
+    sessionId,
+    generation,
+    subject,
+    createdAt,
+    absoluteExpiresAt,
+    idleExpiresAt,
+    ...(facts.authTime === undefined ? undefined : { authTime: facts.authTime }),
+    ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
+    ...(facts.providerSessionId === undefined ? undefined : { providerSessionId: facts.providerSessionId }),
+  }
+}
+
+/** Revokes tokens that nobody may use; says nothing when that fails, as they expire by themselves. */
+export async function revokeQuietly(parts: RefreshAtServerParts, cookies: SessionCookies): Promise<void> {
+  if (cookies.refresh !== undefined) await revokeToken(parts, cookies.refresh.refreshToken)
+}
+
+async function revokeToken({ authorizationServer, config }: RefreshAtServerParts, token: string): Promise<void> {
+  const { client, authenticate, callOptions } = authorizationServer
+  try {
+    const metadata = await authorizationServer.metadata()
+    if (metadata.revocation_endpoint === undefined) return
+    const options = callOptions('revocation', config.logout.revocationTimeoutMs)
+    await oauth.processRevocationResponse(await oauth.revocationRequest(metadata, client, authenticate, token, options))
+  } catch {
+    // The session is over either way, and the transport has told of the failure.
+  }
+}

@@ -1,0 +1,179 @@
+import { hash } from 'node:crypto'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { refreshAtServer, type RefreshAtServerParts, revokeQuietly } from './refresh-at-server.ts'
+import { type Session, sessionKey } from './session-state.ts'
+
+export interface RefreshParts extends RefreshAtServerParts {
+  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
+  readonly store: Store
+  readonly clock: Clock
+  /** Seals what the store keeps for the losers of a race; `key` is the name it is kept under. */
+  readonly successors: {
+    seal(key: string, cookies: SessionCookies): string
+    open(key: string, value: string): SessionCookies | undefined
+  }
+}
+
+export interface Refreshed {
+  readonly cookies: SessionCookies
+  /** True when another request had already refreshed this token. */
+  readonly joined: boolean
+  /** True when the authorization server gave another refresh token. */
+  readonly rotated: boolean
+  /** The check that the new ID token failed; the claims then stay as they were. */
+  readonly idTokenRejected?: string
+}
+
+export type Refresh = (session: Session, wish: { readonly activity: boolean }) => Promise<Refreshed>
+
+/** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
+const successorSeconds = 30
+const pollMs = 100
+const longestWaitMs = 3000
+const maxDenied = 10_000
+
+/**
+ * Creates the refresh of one process.
+ *
+ * However many tabs and replicas present one refresh token, the authorization server sees it once: the first takes the
+ * lock and refreshes, all others get the same new tokens (RFC 9700 §4.14.2: a second use looks like theft and ends the
+ * session). Nothing but `invalid_grant` on the token presented ends a session; whatever is unclear keeps every cookie.
+ */
+export function createRefresh(parts: RefreshParts): Refresh {
+  const { store, clock, config, successors } = parts
+  const flights = new Map<string, Promise<Refreshed>>()
+  const denied = new Set<string>()
+
+  return async (session, { activity }) => {
+    const { refresh } = session
+    if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
+    const ticket = ticketOf(refresh)
+
+    const flight = flights.get(ticket)
+    const refreshed = flight === undefined ? await takeOff(ticket, session, refresh) : joining(await flight)
+
+    // A sign-out that came in the meantime wins: nothing may bring the session back.
+    if (store.hasEnded(sessionKey(session.facts))) {
+      await revokeQuietly(parts, refreshed.cookies)
+      throw new TokenHandlerError('session_expired', { detail: { check: 'ended' } })
+    }
+    return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed
+  }
+
+  function takeOff(ticket: string, session: Session, refresh: RefreshContent): Promise<Refreshed> {
+    const flight = lead(ticket, session, refresh).finally(() => flights.delete(ticket))
+    flights.set(ticket, flight)
+    return flight
+  }
+
+  /** This process's turn: the lock, or what the replica that holds it leaves behind. */
+  async function lead(ticket: string, session: Session, refresh: RefreshContent): Promise<Refreshed> {
+    const waitUntilMs = clock.nowMs() + longestWaitMs
+    for (;;) {
+      const earlier = await successorOf(ticket)
+      if (earlier !== undefined) return earlier
+      const lock = await acquire(ticket)
+      if (lock !== undefined) return refreshUnder(lock, ticket, session, refresh)
+      if (clock.nowMs() >= waitUntilMs) throw inProgress()
+      await pause(clock, pollMs)
+    }
+  }
+
+  async function refreshUnder(
+    lock: Lock | 'no lock',
+    ticket: string,
+    session: Session,
+    refresh: RefreshContent,
+  ): Promise<Refreshed> {
+    try {
+      // The replica that held the lock a moment ago may have finished in between.
+      const earlier = await successorOf(ticket)
+      if (earlier !== undefined) return earlier
+      const outcome = await refreshAtServer(parts, session, refresh)
+      if (outcome.kind === 'refused') {
+        const winner = await successorOf(ticket)
+        if (winner !== undefined) return winner
+        // Without the lock another replica may have won; who did gets new cookies, and only who did not comes back.
+        if (lock === 'no lock' && !deniedBefore(ticket)) throw inProgress()
+        throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
+      }
+      await keepSuccessor(ticket, outcome.refreshed.cookies)
+      return outcome.refreshed
+    } finally {
+      if (lock !== 'no lock') await lock.release().catch(ignoreUnavailable)
+    }
+  }
+
+  /** Without the shared store each replica is on its own: one flight per process still holds. */
+  async function acquire(ticket: string): Promise<Lock | 'no lock' | undefined> {
+    const holdMs = config.authorizationServer.timeoutMs + longestWaitMs
+    return store.acquire(`refresh:${ticket}`, holdMs).catch((error: unknown) => {
+      ignoreUnavailable(error)
+      return 'no lock' as const
+    })
+  }
+
+  function deniedBefore(ticket: string): boolean {
+    if (denied.has(ticket)) return true
+    denied.add(ticket)
+    for (const oldest of denied) {
+      if (denied.size <= maxDenied) break
+      denied.delete(oldest)
+    }
+    return false
+  }
+
+  async function successorOf(ticket: string): Promise<Refreshed | undefined> {
+    const value = await store.get(`successor:${ticket}`).catch(ignoreUnavailable)
+    const cookies = value === undefined ? undefined : successors.open(ticket, value)
+    return cookies === undefined ? undefined : { cookies, joined: true, rotated: false }
+  }
+
+  async function keepSuccessor(ticket: string, cookies: SessionCookies): Promise<void> {
+    await store.put(`successor:${ticket}`, successors.seal(ticket, cookies), successorSeconds).catch(ignoreUnavailable)
+  }
+
+  /** The idle limit moves with the user, not with a timer in a forgotten tab. */
+  function withActivity({ access, refresh, identity }: SessionCookies): SessionCookies {
+    const idleEnd = clock.nowSeconds() + config.session.idleSeconds
+    const idle = { idleExpiresAt: Math.min(idleEnd, access.absoluteExpiresAt) }
+    return {
+      access: { ...access, ...idle },
+      ...(refresh === undefined ? undefined : { refresh: { ...refresh, ...idle } }),
+      identity: { ...identity, ...idle },
+    }
+  }
+}
+
+/**
+ * Names a refresh token in locks and in the store without telling it.
+ *
+ * The generation is part of it, because a server that does not rotate gives the same token to all generations, and only
+ * those who still hold the old one are losers of the race.
+ */
+function ticketOf({ generation, refreshToken }: RefreshContent): string {
+  return hash('sha256', `${generation}.${refreshToken}`, 'base64url')
+}
+
+function inProgress(): TokenHandlerError {
+  return new TokenHandlerError('refresh_in_progress', { fields: { retry_after: 1 } })
+}
+
+function joining(refreshed: Refreshed): Refreshed {
+  return { ...refreshed, joined: true }
+}
+
+function pause(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    clock.after(ms, resolve)
+  })
+}
+
+function ignoreUnavailable(error: unknown): undefined {
+  if (!(error instanceof StoreUnavailable)) throw error
+  return undefined
+}

@@ -1,0 +1,35 @@
+import { TokenHandlerError } from '../../shared/errors.ts'
+
+const maxLength = 1024
+
+/**
+ * The page on our own origin where a sign-in ends.
+ *
+ * Throws `return_to_not_allowed` for everything a browser could read as another origin, also after the SPA has decoded
+ * it once more (RFC 9700 §4.11.1; E01, E04, E06, E14). The accepted string is used as it is, never rebuilt.
+ */
+export function parseReturnTo(value: string, publicOrigin: string): string {
+  if (value.length > maxLength || !/^\/[\x21-\x7e]*$/.test(value)) throw notAllowed('form')
+  if (value.includes('\\') || value.startsWith('//')) throw notAllowed('form')
+  // A canonical path is the only one that every reader resolves alike: no dot segments, nothing left to normalise.
+  if (resolve(value, publicOrigin)?.href !== `${publicOrigin}${value}`) throw notAllowed('not_canonical')
+  const decoded = decodeOnce(value)
+  if (decoded === undefined || resolve(decoded, publicOrigin)?.origin !== publicOrigin) throw notAllowed('decoded')
+  return value
+}
+
+function resolve(path: string, origin: string): URL | undefined {
+  return URL.canParse(path, origin) ? new URL(path, origin) : undefined
+}
+
+function decodeOnce(value: string): string | undefined {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return undefined
+  }
+}
+
+function notAllowed(check: string): TokenHandlerError {
+  return new TokenHandlerError('return_to_not_allowed', { detail: { check } })
+}

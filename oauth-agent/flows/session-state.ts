@@ -1,0 +1,84 @@
+import type { Clock } from '../../shared/clock.ts'
+import type { AccessContent, IdentityContent, RefreshContent, SessionFacts } from '../../shared/cookies/session.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { SessionKey, Store } from '../../shared/store/store.ts'
+
+/** A session as far as the cookies of one request tell of it; all of them belong to one sign-in. */
+export interface Session {
+  readonly facts: SessionFacts
+  readonly access?: AccessContent
+  readonly refresh?: RefreshContent
+  readonly identity?: IdentityContent
+}
+
+/** What the cookies of one request amount to; never a session that only looks like one. */
+export type SessionState =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'over'; readonly code: 'session_invalid' | 'session_expired'; readonly session?: Session }
+  | { readonly kind: 'open'; readonly session: Session }
+
+/** Structurally what the cookie reader gives; a flow does not know cookies. */
+type Read<T> = { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: T }
+
+export interface ReadContents {
+  readonly access: Read<AccessContent>
+  readonly refresh: Read<RefreshContent>
+  readonly identity: Read<IdentityContent>
+}
+
+/**
+ * Judges the cookies of a request as a whole.
+ *
+ * One unreadable cookie, cookies of two sign-ins (CK-17), or claims without any token are no session. Limits and
+ * ended sessions are looked at every time, because neither Max-Age nor an old answer decides (CK-4).
+ */
+export function judgeSession(read: ReadContents, parts: { store: Store; clock: Clock }): SessionState {
+  const all = [read.access, read.refresh, read.identity]
+  if (all.every(({ kind }) => kind === 'absent')) return { kind: 'none' }
+  if (all.some(({ kind }) => kind === 'unreadable')) return { kind: 'over', code: 'session_invalid' }
+
+  const access = contentOf(read.access)
+  const refresh = contentOf(read.refresh)
+  const identity = contentOf(read.identity)
+  const facts = newest(access, refresh)
+  if (facts === undefined) return { kind: 'over', code: 'session_invalid' }
+  const ids = new Set(
+    [access, refresh, identity].flatMap((content) => (content === undefined ? [] : content.sessionId)),
+  )
+  if (ids.size > 1) return { kind: 'over', code: 'session_invalid' }
+
+  const session: Session = {
+    facts,
+    ...(access === undefined ? undefined : { access }),
+    ...(refresh === undefined ? undefined : { refresh }),
+    ...(identity === undefined ? undefined : { identity }),
+  }
+  const now = parts.clock.nowSeconds()
+  const isOver = now >= facts.absoluteExpiresAt || now >= facts.idleExpiresAt || parts.store.hasEnded(sessionKey(facts))
+  return isOver ? { kind: 'over', code: 'session_expired', session } : { kind: 'open', session }
+}
+
+/** The open session; throws `session_missing`, `session_invalid` or `session_expired`. */
+export function requireSession(state: SessionState): Session {
+  if (state.kind === 'open') return state.session
+  throw new TokenHandlerError(state.kind === 'none' ? 'session_missing' : state.code)
+}
+
+/** The names under which the session could have been ended. */
+export function sessionKey(facts: SessionFacts): SessionKey {
+  return {
+    sessionId: facts.sessionId,
+    subject: facts.subject,
+    createdAt: facts.createdAt,
+    ...(facts.providerSessionId === undefined ? undefined : { providerSessionId: facts.providerSessionId }),
+  }
+}
+
+function contentOf<T>(read: Read<T>): T | undefined {
+  return read.kind === 'opened' ? read.content : undefined
+}
+
+function newest(access: SessionFacts | undefined, refresh: SessionFacts | undefined): SessionFacts | undefined {
+  if (access === undefined || refresh === undefined) return access ?? refresh
+  return access.generation >= refresh.generation ? access : refresh
+}

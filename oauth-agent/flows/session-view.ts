@@ -1,0 +1,84 @@
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { Session } from './session-state.ts'
+
+/** What the SPA may know of a session; names and units are the wire contract. Lifetimes are seconds from now. */
+export interface SessionSummary {
+  readonly generation: number
+  /** Seconds since 1970. */
+  readonly created_at: number
+  readonly expires_in: number
+  readonly idle_expires_in: number
+  /** When to refresh; absent without a refresh token. */
+  readonly refresh_in?: number
+  /** Seconds since 1970. */
+  readonly auth_time?: number
+  readonly acr?: string
+  readonly amr?: readonly string[]
+  readonly csrf_token?: string
+}
+
+export interface SignedInView {
+  readonly is_logged_in: true
+  readonly id_token_claims: Readonly<Record<string, unknown>>
+  readonly access_token_expires_in: number
+  readonly session: SessionSummary
+}
+
+export interface RefreshView {
+  readonly access_token_expires_in: number
+  readonly session: SessionSummary
+}
+
+export interface ViewParts {
+  readonly config: Pick<Config, 'session'>
+  readonly clock: Clock
+  /** Gives the CSRF token of a session where one is demanded. */
+  readonly csrfTokenOf: (sessionId: string) => string | undefined
+}
+
+/** The answer for a signed-in browser. */
+export function signedInView(session: Session, parts: ViewParts): SignedInView {
+  return {
+    is_logged_in: true,
+    // Without its cookie nothing is known but who it is.
+    id_token_claims: session.identity?.claims ?? { sub: session.facts.subject },
+    ...refreshView(session, parts),
+  }
+}
+
+/** The answer to a refresh. */
+export function refreshView(session: Session, { config, clock, csrfTokenOf }: ViewParts): RefreshView {
+  const now = clock.nowSeconds()
+  const { facts, access, refresh, identity } = session
+  const remaining = (until: number) => Math.max(until - now, 0)
+  const accessSeconds = remaining(access?.accessTokenExpiresAt ?? now)
+  const ahead = config.session.refreshAheadSeconds
+  const amr = identity?.amr ?? refresh?.amr
+  const csrfToken = csrfTokenOf(facts.sessionId)
+  return {
+    access_token_expires_in: accessSeconds,
+    session: {
+      generation: facts.generation,
+      created_at: facts.createdAt,
+      expires_in: remaining(facts.absoluteExpiresAt),
+      idle_expires_in: remaining(facts.idleExpiresAt),
+      // Tokens that live shorter than the lead are refreshed at half their life, not at once and forever.
+      ...(refresh === undefined
+        ? undefined
+        : { refresh_in: accessSeconds > 2 * ahead ? accessSeconds - ahead : Math.floor(accessSeconds / 2) }),
+      ...(facts.authTime === undefined ? undefined : { auth_time: facts.authTime }),
+      ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
+      ...(amr === undefined ? undefined : { amr }),
+      ...(csrfToken === undefined ? undefined : { csrf_token: csrfToken }),
+    },
+  }
+}
+
+/** The claims on the allow-list, and no others (OpenID Connect Core §5.4; M06). */
+export function visibleClaims(
+  claims: Readonly<Record<string, unknown>>,
+  allowed: readonly string[],
+): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(claims).filter(([name]) => allowed.includes(name)))
+}

@@ -1,0 +1,76 @@
+import * as oauth from 'oauth4webapi'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { asProviderError, jwtCheck, providerFailure } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import type { Session } from './session-state.ts'
+import { visibleClaims } from './session-view.ts'
+
+export interface UserinfoParts {
+  readonly config: Pick<Config, 'authorizationServer' | 'login'>
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+}
+
+/**
+ * The visible claims of the userinfo endpoint for the user of this session (OpenID Connect Core §5.3).
+ *
+ * Throws `access_token_expired`, `upstream_unauthorized` when the token is refused, `userinfo_invalid` when the answer
+ * is unusable or of another subject, and what providerFailure gives.
+ */
+export async function loadUserinfo(parts: UserinfoParts, session: Session): Promise<Readonly<Record<string, unknown>>> {
+  const { authorizationServer, config, clock } = parts
+  const { access, facts } = session
+  if (access === undefined || access.accessTokenExpiresAt <= clock.nowSeconds()) {
+    throw new TokenHandlerError('access_token_expired')
+  }
+  try {
+    const metadata = await authorizationServer.metadata()
+    if (metadata.userinfo_endpoint === undefined) throw new ProviderAnswerInvalid('userinfo', 'no_endpoint')
+    const options = authorizationServer.callOptions('userinfo')
+    const response = await oauth.userInfoRequest(metadata, authorizationServer.client, access.accessToken, options)
+    const claims = isJwt(response)
+      ? await parseSignedUserinfo(parts, await response.text())
+      : await oauth.processUserInfoResponse(metadata, authorizationServer.client, oauth.skipSubjectCheck, response)
+    // An answer about somebody else is worse than none: a token substituted on the way (OpenID Connect Core §5.3.2).
+    if (claims['sub'] !== facts.subject) throw new ProviderAnswerInvalid('userinfo', 'sub')
+    return visibleClaims(claims, config.login.claims)
+  } catch (error) {
+    throw userinfoFailure(asProviderError(error, 'userinfo'))
+  }
+}
+
+function isJwt(response: Response): boolean {
+  return response.status === 200 && response.headers.get('content-type')?.split(';', 1)[0]?.trim() === 'application/jwt'
+}
+
+async function parseSignedUserinfo(
+  { authorizationServer, config, clock }: UserinfoParts,
+  jwt: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    const { payload } = await authorizationServer.verifyJwt(jwt, {
+      issuer: config.authorizationServer.issuer,
+      audience: authorizationServer.client.client_id,
+      algorithms: config.authorizationServer.idTokenAlgorithms,
+      clockTolerance: config.authorizationServer.clockToleranceSeconds,
+      currentDate: new Date(clock.nowMs()),
+    })
+    return payload
+  } catch (error) {
+    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
+    throw new ProviderAnswerInvalid('userinfo', jwtCheck(error), error)
+  }
+}
+
+function userinfoFailure(error: Error): TokenHandlerError {
+  if (error instanceof ProviderRefused && (error.status === 401 || error.error === 'invalid_token')) {
+    return new TokenHandlerError('upstream_unauthorized', { detail: { endpoint: 'userinfo' }, cause: error })
+  }
+  if (error instanceof ProviderAnswerInvalid && error.endpoint === 'userinfo') {
+    return new TokenHandlerError('userinfo_invalid', { detail: { check: error.check }, cause: error })
+  }
+  return providerFailure(error)
+}
