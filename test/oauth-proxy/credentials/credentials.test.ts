@@ -7,7 +7,7 @@ import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
 import type { Transport } from '../../../shared/oauth/transport.ts'
 import type { EventName } from '../../../shared/observe/events.ts'
 import { Secret } from '../../../shared/secret.ts'
-import { createTestClock } from '../../support/test-clock.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
 
 const issuer = 'https://login.example.com'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
@@ -26,7 +26,7 @@ type Reply = (form: URLSearchParams) => TokenAnswer | Promise<TokenAnswer>
 
 /** Credentials over a scripted token endpoint. */
 function credentialsWith(reply: Reply) {
-  const clock = createTestClock()
+  const clock = createManualClock()
   const asked: Record<string, string>[] = []
   const events: { name: EventName; fields: object }[] = []
   const json = (body: unknown, status = 200) =>

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createTokenCache, type ObtainedToken } from '../../../oauth-proxy/credentials/token-cache.ts'
-import { createTestClock } from '../../support/test-clock.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
 
 function cacheWith(maxEntries = 100) {
-  const clock = createTestClock()
+  const clock = createManualClock()
   const cache = createTokenCache({ clock, maxEntries })
   const gives = (token: string, lifeSeconds: number) => (): Promise<ObtainedToken> =>
     Promise.resolve({ token, expiresAt: clock.nowSeconds() + lifeSeconds })

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { createRateLimiter } from '../../../shared/http/rate-limit.ts'
 import { createMemoryStore } from '../../../shared/store/memory.ts'
 import { StoreUnavailable } from '../../../shared/store/store.ts'
-import { createTestClock } from '../../support/test-clock.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
 
 const limit = { requests: 3, windowSeconds: 60 }
 const windowStart = 1_800_000_000
@@ -22,7 +22,7 @@ async function answers(times: number, call: () => Promise<void>): Promise<string
 
 describe('rate limit', () => {
   it('lets the allowed number pass and tells the rest when to come back', async () => {
-    const clock = createTestClock(windowStart + 20)
+    const clock = createManualClock(windowStart + 20)
     const limiter = createRateLimiter({ name: 'api', limit, store: createMemoryStore({ clock }), clock })
     expect(await answers(5, () => limiter.consume('10.0.0.1'))).toEqual([
       'passed',
@@ -38,7 +38,7 @@ describe('rate limit', () => {
   })
 
   it('counts callers and limits apart', async () => {
-    const clock = createTestClock(windowStart)
+    const clock = createManualClock(windowStart)
     const store = createMemoryStore({ clock })
     const one = createRateLimiter({ name: 'one', limit, store, clock })
     const two = createRateLimiter({ name: 'two', limit, store, clock })
@@ -49,7 +49,7 @@ describe('rate limit', () => {
   })
 
   it('counts together over replicas that share a store', async () => {
-    const clock = createTestClock(windowStart)
+    const clock = createManualClock(windowStart)
     const store = createMemoryStore({ clock })
     const replicas = [1, 2].map(() => createRateLimiter({ name: 'api', limit, store, clock }))
     const all = await Promise.all(replicas.map((replica) => answers(2, () => replica.consume('alice'))))
@@ -57,7 +57,7 @@ describe('rate limit', () => {
   })
 
   it('goes on counting alone while the shared store is away', async () => {
-    const clock = createTestClock(windowStart)
+    const clock = createManualClock(windowStart)
     const store = { count: () => Promise.reject(new StoreUnavailable('away')) }
     const limiter = createRateLimiter({ name: 'api', limit, store, clock })
     expect((await answers(5, () => limiter.consume('alice'))).map((answer) => answer.split(' ')[0])).toEqual([
@@ -77,7 +77,7 @@ describe('rate limit', () => {
         return Promise.resolve(1)
       },
     }
-    const limiter = createRateLimiter({ name: 'api', limit, store, clock: createTestClock(windowStart) })
+    const limiter = createRateLimiter({ name: 'api', limit, store, clock: createManualClock(windowStart) })
     await limiter.consume('192.0.2.77')
     expect(keys).toHaveLength(1)
     expect(keys[0]).not.toContain('192.0.2.77')
