@@ -45,6 +45,8 @@ export interface Question extends RawRequest {
 /** What has been found out so far; it outlives a refusal, so that the refusal can be told of. */
 export interface Trail<R extends RoutedRule> {
   head?: RequestHead
+  /** Methods of the path, for the Allow header. */
+  methods?: readonly string[]
   route?: R
   session?: AccessContent
 }
@@ -83,11 +85,12 @@ export async function decide<R extends RoutedRule>(
 
   const routes = parts.routes.match(target.path)
   if (routes === undefined) throw new TokenHandlerError('route_not_found')
+  const methods = routes.flatMap((route) => route.methods)
+  trail.methods = methods
   if (isPreflight(head.method, head.fields)) {
-    const methods = routes.flatMap((route) => route.methods)
     return { kind: 'preflight', headers: preflightHeaders(head.fields, parts.config, methods) }
   }
-  const route = routes.find(({ methods }) => methods.includes(head.method))
+  const route = routes.find((candidate) => candidate.methods.includes(head.method))
   if (route === undefined) throw new TokenHandlerError('method_not_allowed', { detail: { check: 'route' } })
   trail.route = route
   if (question.upgrade && !route.setting.websocket) throw new TokenHandlerError('upgrade_not_allowed')

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
 import { createCookieReader } from '../shared/cookies/open.ts'
 import type { Clock } from '../shared/clock.ts'
@@ -10,9 +11,12 @@ import type { AuthorizationServer } from '../shared/oauth/authorization-server.t
 import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
 import { createCredentials } from './credentials/credentials.ts'
+import type { EdgeParts } from './edges/edge.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
+import { createUpgrade } from './edges/upgrade.ts'
 import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
+import { createStreams } from './streams.ts'
 
 export interface ProxyParts {
   readonly config: Config
@@ -25,6 +29,9 @@ export interface ProxyParts {
 
 export interface Proxy {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
+  /** Ends event streams and WebSockets in good order, as a process does that is about to stop. */
+  endStreams(): void
   /** Cuts the connections to the APIs; calls in flight fail. */
   close(): Promise<void>
 }
@@ -50,18 +57,23 @@ export function createProxy({ config, keys, authorizationServer, store, clock, o
     clock,
     credentials,
   }
-  const handle = createReverseProxy({
+  const streams = createStreams({ store, clock })
+  const parts: EdgeParts = {
     decide: decideParts,
     config,
     keys,
     credentials,
     trustedProxies: createAddressMatcher(config.operations.trustedProxies),
+    streams,
     clock,
     observe,
-  })
+  }
   return {
-    handle,
+    handle: createReverseProxy(parts),
+    upgrade: createUpgrade(parts),
+    endStreams: () => streams.stop(),
     async close() {
+      streams.stop()
       await Promise.all(routes.map(({ upstream }) => upstream.close()))
     },
   }

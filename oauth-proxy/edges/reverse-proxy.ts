@@ -1,38 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Clock } from '../../shared/clock.ts'
-import type { Config } from '../../shared/config/schema.ts'
-import { pseudonym } from '../../shared/crypto/pseudonym.ts'
-import type { KeySource } from '../../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { type AddressMatcher, clientAddress } from '../../shared/http/client-address.ts'
 import { corsHeaders } from '../../shared/http/cors.ts'
-import { asTokenHandlerError, errorAnswer } from '../../shared/http/error-answer.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
-import type { EventFields, Observe } from '../../shared/observe/events.ts'
-import type { Credentials } from '../credentials/credentials.ts'
-import { type DecideParts, type ForwardDecision, type Trail, decide } from '../decide.ts'
+import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { browserResponseHeaders, one } from '../forward/response-headers.ts'
+import { browserResponseHeaders, isEventStream, one } from '../forward/response-headers.ts'
 import { type CallOutcome, send } from '../forward/send.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
-
-export interface ReverseProxyParts {
-  readonly decide: DecideParts<ProxyRoute>
-  readonly config: Pick<Config, 'publicOrigin' | 'cors'>
-  readonly keys: KeySource
-  readonly credentials: Pick<Credentials, 'refused'>
-  readonly trustedProxies: AddressMatcher
-  readonly clock: Pick<Clock, 'nowMs' | 'after'>
-  readonly observe: Observe
-}
-
-type Answerer = (request: IncomingMessage, response: ServerResponse) => Promise<void>
+import { type EdgeParts, ownRequestFields } from './edge.ts'
+import { refusalAnswer, tellRefusal } from './refusal.ts'
 
 /** Carries decisions out by calling the API: one request in, one call out, one answer back. */
-export function createReverseProxy(parts: ReverseProxyParts): Answerer {
+export function createReverseProxy(
+  parts: EdgeParts,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
   const { observe, clock } = parts
   return async (request, response) => {
     const requestId = requestIdOf(request)
@@ -45,7 +30,7 @@ export function createReverseProxy(parts: ReverseProxyParts): Answerer {
       const error = asTokenHandlerError(thrown)
       errorCode = error.code
       tellRefusal(error, requestId, trail, parts)
-      answerError(error, request, response, requestId, trail, parts)
+      refuse(request, response, error, requestId, trail, parts)
     }
     observe.emit('request.answered', {
       request_id: requestId,
@@ -64,85 +49,73 @@ async function answer(
   response: ServerResponse,
   requestId: string,
   trail: Trail<ProxyRoute>,
-  parts: ReverseProxyParts,
+  parts: EdgeParts,
 ): Promise<void> {
-  const question = {
-    method: request.method ?? '',
-    target: request.url ?? '',
-    httpVersion: request.httpVersion,
-    rawHeaders: request.rawHeaders,
-    upgrade: false,
-    requestId,
-  }
-  const decision = await decide(question, trail, parts.decide)
+  const { method = '', url: target = '', httpVersion, rawHeaders } = request
+  const decision = await decide(
+    { method, target, httpVersion, rawHeaders, upgrade: false, requestId },
+    trail,
+    parts.decide,
+  )
   if (decision.kind === 'preflight') {
     response.writeHead(204, { ...decision.headers, 'x-request-id': requestId }).end()
     return
   }
-  const { setting, slots } = decision.route
+  const { setting, slots, path } = decision.route
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
     throw new TokenHandlerError('payload_too_large')
   }
   const release = slots.take()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
-    const outcome = await call(request, response, requestId, decision, parts)
-    parts.observe.emit('upstream.called', {
-      request_id: requestId,
-      route: decision.route.path,
-      status: outcome.status,
-      outcome: outcome.outcome,
-      retried: outcome.retried,
-    })
+    const { status, outcome, retried } = await callApi(request, response, requestId, decision, parts)
+    parts.observe.emit('upstream.called', { request_id: requestId, route: path, status, outcome, retried })
   } finally {
     release()
   }
 }
 
-function call(
+function callApi(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
-  { head, target, route, session, cookies, credential }: ForwardDecision<ProxyRoute>,
-  parts: ReverseProxyParts,
+  decision: ForwardDecision<ProxyRoute>,
+  parts: EdgeParts,
 ): Promise<CallOutcome> {
+  const { head, target, route, session, credential } = decision
   const { setting } = route
-  const { fields } = head
   const path = forwardPath(target, setting)
-  const streams = fields.accept?.includes('text/event-stream') === true
+  const mayStream = head.fields.accept?.includes('text/event-stream') === true
   return send({
     request,
     response,
     upstream: route.upstream,
     method: head.method,
     path,
-    headers: upstreamRequestHeaders(head, {
-      credential,
-      credentialHeader: route.credentialHeader,
-      clientAddress: clientAddress(request.socket.remoteAddress, fields['x-forwarded-for'], parts.trustedProxies),
-      publicHost: route.publicHost,
-      publicProtocol: route.publicProtocol,
-      requestId,
-      cookies: route.visibleCookies(cookies.others),
-      traceparent: fields.traceparent,
-      tracestate: fields.tracestate,
-    }),
+    headers: upstreamRequestHeaders(head, ownRequestFields(request, decision, requestId, parts)),
     hasBody: head.hasBody,
     maxBodyBytes: setting.maxBodyBytes,
-    idleTimeoutMs: streams ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
+    idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
-    onHead(status, upstreamFields, { origin }) {
-      const refusal = upstreamRefusal(status, upstreamFields)
+    onHead(status, fields, { origin }) {
+      const refusal = upstreamRefusal(status, fields)
       if (refusal !== undefined) {
         if (refusal.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
         throw refusal
       }
-      return browserResponseHeaders(upstreamFields, {
+      return browserResponseHeaders(fields, {
         credentialValue: credential?.value.split(' ').at(-1),
         allowSetCookie: setting.allowSetCookie,
         requestId,
-        cors: corsHeaders(fields.origin, parts.config),
-        location: visibleLocation(status, one(upstreamFields.location), origin, path, route),
+        cors: corsHeaders(head.fields.origin, parts.config),
+        location: visibleLocation(status, one(fields.location), origin, path, route),
+      })
+    },
+    onBody(fields, cut) {
+      if (!isEventStream(fields)) return undefined
+      return parts.streams.watch(session, (cause) => {
+        parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
+        cut()
       })
     },
   })
@@ -165,54 +138,23 @@ function visibleLocation(
   return visible
 }
 
-function tellRefusal(
-  error: TokenHandlerError,
-  requestId: string,
-  { route, session }: Trail<ProxyRoute>,
-  { keys, observe }: ReverseProxyParts,
-): void {
-  if (error.code === 'server_error') {
-    const { cause } = error
-    observe.emit('internal.failed', {
-      request_id: requestId,
-      where: 'proxy',
-      error_name: cause instanceof Error ? cause.name : 'unknown',
-    })
-  }
-  const ring = keys.current()
-  const who: EventFields<'request.refused'> =
-    session === undefined
-      ? {}
-      : {
-          subject: pseudonym(ring, 'subject', session.subject),
-          session: pseudonym(ring, 'session', session.sessionId),
-        }
-  observe.emit('request.refused', {
-    request_id: requestId,
-    ...who,
-    side: 'proxy',
-    route: route?.path,
-    error_code: error.code,
-    check: typeof error.detail.check === 'string' ? error.detail.check : undefined,
-  })
-}
-
-function answerError(
-  error: TokenHandlerError,
+function refuse(
   request: IncomingMessage,
   response: ServerResponse,
+  error: TokenHandlerError,
   requestId: string,
   trail: Trail<ProxyRoute>,
-  parts: ReverseProxyParts,
+  parts: EdgeParts,
 ): void {
   if (response.headersSent || response.destroyed) {
     response.destroy()
     return
   }
-  const { status, headers, body } = errorAnswer(error, requestId)
+  const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
+  const allow = error.code === 'method_not_allowed' ? trail.methods?.join(', ') : undefined
   response.writeHead(status, {
     ...headers,
-    ...corsHeaders(trail.head?.fields.origin, parts.config),
+    ...(allow === undefined ? undefined : { allow }),
     'content-length': Buffer.byteLength(body),
   })
   response.end(request.method === 'HEAD' ? undefined : body)

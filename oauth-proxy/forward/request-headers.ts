@@ -6,7 +6,7 @@ import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
 export const viaName = 'token-handler'
 
 /** Set by us or meant for us: never taken from a client, in any spelling. */
-const managedNames: ReadonlySet<string> = new Set([
+export const managedNames: ReadonlySet<string> = new Set([
   'access-control-request-headers',
   'access-control-request-method',
   'authorization',

@@ -6,7 +6,7 @@ export type UpstreamFields = Readonly<Record<string, string | string[] | undefin
 export type ResponseHeaders = Record<string, string | string[]>
 
 /** Fields by which an API would speak for the whole origin, steer a gateway, or tell what it runs on (HX-23, HX-31). */
-const refusedNames: ReadonlySet<string> = new Set([
+export const refusedNames: ReadonlySet<string> = new Set([
   'age',
   'alt-svc',
   'authentication-info',

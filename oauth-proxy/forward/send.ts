@@ -20,19 +20,26 @@ export interface UpstreamCall {
   readonly idleTimeoutMs: number
   /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
   readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
+  /** Told when a body begins, with the way to end a stream in good order; answers what to call when the body is over. */
+  readonly onBody: (fields: UpstreamFields, cut: () => void) => (() => void) | undefined
   readonly clock: Pick<Clock, 'after'>
 }
 
 export interface CallOutcome {
   /** Status of the API, 0 when the client went before there was one. */
   readonly status: number
-  readonly outcome: 'complete' | 'client_gone' | 'truncated'
+  readonly outcome: 'complete' | 'client_gone' | 'truncated' | 'cut'
   readonly retried: boolean
 }
 
 /** Thrown into the client library to end a call whose browser has gone. */
 class ClientGone extends Error {
   override readonly name = 'ClientGone'
+}
+
+/** Thrown into the client library to end a stream that we ended for the browser. */
+class StreamCut extends Error {
+  override readonly name = 'StreamCut'
 }
 
 /** Rest of a refused answer that is read so that its connection can be used again. */
@@ -62,6 +69,7 @@ function attempt(
   let refusal: TokenHandlerError | undefined
   let discarded = 0
   let cancelStall: Cancel | undefined
+  let afterBody: (() => void) | undefined
 
   const onClientClose = () => abort?.(new ClientGone())
   const onDrain = () => {
@@ -71,6 +79,7 @@ function attempt(
   }
   const settle = () => {
     cancelStall?.()
+    afterBody?.()
     response.off('close', onClientClose)
     response.off('drain', onDrain)
   }
@@ -97,6 +106,11 @@ function attempt(
         target.report(true)
         try {
           writeHead(response, status, call.onHead(status, fields, target))
+          afterBody = call.onBody(fields, () => {
+            response.off('close', onClientClose)
+            response.end()
+            abort?.(new StreamCut())
+          })
         } catch (error) {
           refusal = upstreamFailure(error)
         }
@@ -124,8 +138,8 @@ function attempt(
       },
       onResponseError(_controller, error) {
         settle()
-        if (error instanceof ClientGone) {
-          resolve({ status, outcome: 'client_gone', retried })
+        if (error instanceof ClientGone || error instanceof StreamCut) {
+          resolve({ status, outcome: error instanceof StreamCut ? 'cut' : 'client_gone', retried })
         } else if (refusal !== undefined) {
           reject(refusal)
         } else if (status !== 0) {

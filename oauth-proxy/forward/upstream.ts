@@ -7,6 +7,8 @@ import type { Route } from '../../shared/config/schema.ts'
 export interface Target {
   readonly origin: string
   readonly pool: Pool
+  /** Certificates for connections that the pool does not make. */
+  readonly tls: TlsMaterial
   /** Tells how a call went: true as soon as an answer came, false when no connection could be made. */
   report(answered: boolean): void
 }
@@ -16,6 +18,12 @@ export interface Upstream {
   /** The next place in turn, leaving out those that failed lately as long as another is left. */
   pick(): Target
   close(): Promise<void>
+}
+
+export interface TlsMaterial {
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
 }
 
 export type UpstreamSetting = Pick<
@@ -41,7 +49,12 @@ const pauseMs = 5000
 /** Connects the places of a route: their pools keep connections alive and are shared with no other route. */
 export function createUpstream(setting: UpstreamSetting, { clock, readFile = readText }: UpstreamParts): Upstream {
   const origins = typeof setting.upstream === 'string' ? [setting.upstream] : setting.upstream
-  const targets = origins.map((url) => createTarget(new URL(url).origin, setting, clock, readFile))
+  const tls: TlsMaterial = {
+    ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
+    ...(setting.clientCertificateFile === undefined ? undefined : { cert: readFile(setting.clientCertificateFile) }),
+    ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
+  }
+  const targets = origins.map((url) => createTarget(new URL(url).origin, setting, clock, tls))
   let turn = 0
   return {
     pick() {
@@ -63,12 +76,13 @@ function createTarget(
   origin: string,
   setting: UpstreamSetting,
   clock: Pick<Clock, 'nowMs'>,
-  readFile: (path: string) => string,
+  tls: TlsMaterial,
 ): Target & { isUsable(): boolean } {
   let failures = 0
   let pausedUntilMs = 0
   return {
     origin,
+    tls,
     pool: new Pool(origin, {
       // One request at a time on a connection: an answer can never be taken for that of another request (HX-30).
       pipelining: 1,
@@ -79,14 +93,7 @@ function createTarget(
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
       allowH2: false,
-      connect: {
-        timeout: setting.connectTimeoutMs,
-        ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
-        ...(setting.clientCertificateFile === undefined
-          ? undefined
-          : { cert: readFile(setting.clientCertificateFile) }),
-        ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
-      },
+      connect: { timeout: setting.connectTimeoutMs, ...tls },
     }),
     isUsable: () => failures < failuresBeforePause || clock.nowMs() >= pausedUntilMs,
     report(answered) {

@@ -87,7 +87,9 @@ export async function startProxy(routes: string, settings = ''): Promise<ProxyWo
     },
     async close() {
       await proxy.close()
-      await server.stop(0)
+      const stopped = server.stop(0)
+      clock.pass(1)
+      await stopped
       await store.close()
       await authorizationServer.close()
     },

@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { KeySource } from '../../shared/crypto/key-ring.ts'
+import { type AddressMatcher, clientAddress } from '../../shared/http/client-address.ts'
+import type { Observe } from '../../shared/observe/events.ts'
+import type { Credentials } from '../credentials/credentials.ts'
+import type { DecideParts, ForwardDecision } from '../decide.ts'
+import type { OwnRequestFields } from '../forward/request-headers.ts'
+import type { ProxyRoute } from '../proxy-route.ts'
+import type { Streams } from '../streams.ts'
+
+/** What every edge needs to decide, to carry out and to tell. */
+export interface EdgeParts {
+  readonly decide: DecideParts<ProxyRoute>
+  readonly config: Pick<Config, 'publicOrigin' | 'cors'>
+  readonly keys: KeySource
+  readonly credentials: Pick<Credentials, 'refused'>
+  readonly trustedProxies: AddressMatcher
+  readonly streams: Streams
+  readonly clock: Clock
+  readonly observe: Observe
+}
+
+/** What we tell the API about a request in our own name. */
+export function ownRequestFields(
+  request: IncomingMessage,
+  { head, route, cookies, credential }: ForwardDecision<ProxyRoute>,
+  requestId: string,
+  { trustedProxies }: EdgeParts,
+): OwnRequestFields {
+  const { fields } = head
+  return {
+    credential,
+    credentialHeader: route.credentialHeader,
+    clientAddress: clientAddress(request.socket.remoteAddress, fields['x-forwarded-for'], trustedProxies),
+    publicHost: route.publicHost,
+    publicProtocol: route.publicProtocol,
+    requestId,
+    cookies: route.visibleCookies(cookies.others),
+    traceparent: fields.traceparent,
+    tracestate: fields.tracestate,
+  }
+}

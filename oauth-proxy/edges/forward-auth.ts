@@ -1,0 +1,127 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Config } from '../../shared/config/schema.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { createAddressMatcher } from '../../shared/http/client-address.ts'
+import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
+import { requestIdOf } from '../../shared/http/request-id.ts'
+import type { Secret } from '../../shared/secret.ts'
+import { type ForwardDecision, type Trail, decide } from '../decide.ts'
+import type { ProxyRoute } from '../proxy-route.ts'
+import type { EdgeParts } from './edge.ts'
+import { gatewayDialects, parseQuestion } from './gateway-dialects.ts'
+import { identityHeaders } from './identity-headers.ts'
+import { tellRefusal } from './refusal.ts'
+
+export type ForwardAuthSettings = Config['proxy']['forwardAuth']
+
+export interface ForwardAuth {
+  /** True for a request that is a question of a gateway, by its path alone. */
+  asks(request: IncomingMessage): boolean
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+}
+
+/** The header in which a gateway shows the secret that only it knows. */
+const secretHeader = 'token-handler-gateway'
+
+/**
+ * Answers gateways: may this request pass, and with which headers; undefined when no gateway is configured.
+ *
+ * It decides as the reverse proxy does, then answers instead of forwarding. It never refreshes, since gateways lose
+ * cookies of such answers (J08), and everything but the one decision to forward is a refusal.
+ */
+export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSettings): ForwardAuth | undefined {
+  if (settings.gateway === 'off') return undefined
+  const { path, secret } = settings
+  const dialect = gatewayDialects[settings.gateway]
+  const isPeer = createAddressMatcher(settings.peers)
+  const { clock, observe } = parts
+
+  async function decideFor(request: IncomingMessage, requestId: string, trail: Trail<ProxyRoute>) {
+    if (!isPeer(request.socket.remoteAddress ?? '')) throw untrusted('address')
+    if (secret !== undefined && !showsSecret(request, secret)) throw untrusted('secret')
+    const { method = '', url: target = '', httpVersion, rawHeaders } = request
+    const original = parseQuestion({ method, target, rawHeaders }, path, dialect)
+    const decision = await decide({ ...original, httpVersion, requestId }, trail, parts.decide)
+    // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
+    if (decision.kind === 'preflight')
+      throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
+    return decision
+  }
+
+  return {
+    asks: ({ url = '' }) => url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`),
+    async handle(request, response) {
+      const requestId = requestIdOf(request)
+      const startedMs = clock.nowMs()
+      const trail: Trail<ProxyRoute> = {}
+      let errorCode: string | undefined
+      try {
+        const headers = passHeaders(await decideFor(request, requestId, trail), requestId)
+        response.writeHead(200, headers).end()
+      } catch (thrown) {
+        const error = asTokenHandlerError(thrown)
+        errorCode = error.code
+        tellRefusal(error, requestId, trail, parts)
+        refuse(response, error, requestId, dialect.passesEveryStatus)
+      }
+      observe.emit('request.answered', {
+        request_id: requestId,
+        side: 'forward_auth',
+        route: trail.route?.path,
+        method: trail.head?.method,
+        status: response.statusCode,
+        duration_ms: clock.nowMs() - startedMs,
+        error_code: errorCode,
+      })
+    },
+  }
+}
+
+/** Compares hashes, so that neither content nor length shows in the time it takes. */
+function showsSecret(request: IncomingMessage, secret: Secret): boolean {
+  const shown = request.headersDistinct[secretHeader] ?? []
+  if (shown.length !== 1) return false
+  return timingSafeEqual(hash('sha256', shown[0] ?? '', 'buffer'), hash('sha256', secret.reveal(), 'buffer'))
+}
+
+/** Everything the gateway has to set on the request before it passes it on, and nothing that browsers may see. */
+function passHeaders(decision: ForwardDecision<ProxyRoute>, requestId: string): Record<string, string> {
+  const { credential, session, route, cookies } = decision
+  return {
+    ...identityHeaders(session),
+    authorization: '',
+    cookie: route.visibleCookies(cookies.others),
+    ...(route.credentialHeader === undefined ? undefined : { [route.credentialHeader]: '' }),
+    ...(credential === undefined ? undefined : { [credential.header]: credential.value }),
+    'x-request-id': requestId,
+    'cache-control': 'no-store',
+    'content-length': '0',
+  }
+}
+
+/** Bodies stay below this, whatever a policy names, because gateways read them into memory (J09). */
+const maxBodyBytes = 1023
+
+function refuse(response: ServerResponse, error: TokenHandlerError, requestId: string, everyStatus: boolean): void {
+  const full = errorAnswer(error, requestId)
+  const { status, headers, body } =
+    Buffer.byteLength(full.body) <= maxBodyBytes ? full : errorAnswer(new TokenHandlerError(error.code), requestId)
+  const shownStatus = everyStatus || status === 401 ? status : 403
+  response.writeHead(shownStatus, {
+    ...ownHeaders,
+    ...headers,
+    ...(everyStatus ? undefined : { 'token-handler-status': String(status), 'token-handler-body': ascii(body) }),
+    'content-length': String(Buffer.byteLength(body)),
+  })
+  response.end(body)
+}
+
+/** The same JSON in characters that a header can hold. */
+function ascii(json: string): string {
+  return json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function untrusted(check: string): TokenHandlerError {
+  return new TokenHandlerError('untrusted_peer', { detail: { check } })
+}

@@ -1,0 +1,32 @@
+import type { AccessContent } from '../../shared/cookies/session.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+
+/** What a gateway may tell the API about the user, in the order of the reference. */
+export const identityHeaderNames = ['x-auth-subject', 'x-auth-scope', 'x-auth-acr', 'x-auth-time'] as const
+
+type IdentityHeaders = Readonly<Record<(typeof identityHeaderNames)[number], string>>
+
+const printable = /^[\x20-\x7e]*$/
+
+/**
+ * All identity headers, empty where nothing is known: a header that is left out would let the browser's own copy of it
+ * through gateways that only overwrite (H04).
+ *
+ * Throws `authorization_server_error` for a fact that no header can hold, rather than send half an identity (H12).
+ */
+export function identityHeaders(
+  session: Pick<AccessContent, 'subject' | 'scope' | 'acr' | 'authTime'> | undefined,
+): IdentityHeaders {
+  const headers = {
+    'x-auth-subject': session?.subject ?? '',
+    'x-auth-scope': session?.scope ?? '',
+    'x-auth-acr': session?.acr ?? '',
+    'x-auth-time': session?.authTime === undefined ? '' : String(session.authTime),
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (!printable.test(value) || value !== value.trim()) {
+      throw new TokenHandlerError('authorization_server_error', { detail: { check: name } })
+    }
+  }
+  return headers
+}

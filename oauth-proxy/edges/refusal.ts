@@ -1,0 +1,44 @@
+import { pseudonym } from '../../shared/crypto/pseudonym.ts'
+import type { KeySource } from '../../shared/crypto/key-ring.ts'
+import type { TokenHandlerError } from '../../shared/errors.ts'
+import { type Answer, errorAnswer } from '../../shared/http/error-answer.ts'
+import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
+import type { Observe } from '../../shared/observe/events.ts'
+import type { RoutedRule, Trail } from '../decide.ts'
+
+/** The answer for a request that is not carried out, readable for a listed origin. */
+export function refusalAnswer<R extends RoutedRule>(
+  error: TokenHandlerError,
+  requestId: string,
+  trail: Trail<R>,
+  config: CorsSettings,
+): Answer {
+  const { status, headers, body } = errorAnswer(error, requestId)
+  return { status, headers: { ...headers, ...corsHeaders(trail.head?.fields.origin, config) }, body }
+}
+
+/** Tells of a request that is not carried out, with what was known of it by then. */
+export function tellRefusal<R extends RoutedRule>(
+  error: TokenHandlerError,
+  requestId: string,
+  { route, session }: Trail<R>,
+  { keys, observe }: { keys: KeySource; observe: Observe },
+): void {
+  if (error.code === 'server_error') {
+    const { cause } = error
+    observe.emit('internal.failed', {
+      request_id: requestId,
+      where: 'proxy',
+      error_name: cause instanceof Error ? cause.name : 'unknown',
+    })
+  }
+  observe.emit('request.refused', {
+    request_id: requestId,
+    subject: session === undefined ? undefined : pseudonym(keys.current(), 'subject', session.subject),
+    session: session === undefined ? undefined : pseudonym(keys.current(), 'session', session.sessionId),
+    side: 'proxy',
+    route: route?.path,
+    error_code: error.code,
+    check: typeof error.detail.check === 'string' ? error.detail.check : undefined,
+  })
+}

@@ -1,0 +1,166 @@
+import { STATUS_CODES, type IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import type { HeaderFields } from '../../shared/http/request-gate.ts'
+import { requestIdOf } from '../../shared/http/request-id.ts'
+import { type ForwardDecision, type Trail, decide } from '../decide.ts'
+import { upstreamRequestHeaders } from '../forward/request-headers.ts'
+import { openWebSocket } from '../forward/websocket.ts'
+import type { ProxyRoute } from '../proxy-route.ts'
+import { forwardPath } from '../routes/forward-path.ts'
+import type { StreamEnd } from '../streams.ts'
+import { type EdgeParts, ownRequestFields } from './edge.ts'
+import { refusalAnswer, tellRefusal } from './refusal.ts'
+
+/** Close codes of RFC 6455 §7.4.2 (private use) and §7.4.1; the client starts anew after signing in or refreshing. */
+const closeCodes: Readonly<Record<StreamEnd, number>> = {
+  token_expired: 4401,
+  session_over: 4401,
+  stopping: 1001,
+  idle: 1001,
+}
+
+/** Takes over the socket of a protocol upgrade; only WebSocket, and only where a route says so (HX-18). */
+export function createUpgrade(
+  parts: EdgeParts,
+): (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void> {
+  const { observe, clock } = parts
+  return async (request, socket, head) => {
+    const requestId = requestIdOf(request)
+    const startedMs = clock.nowMs()
+    const trail: Trail<ProxyRoute> = {}
+    let errorCode: string | undefined
+    let status = 101
+    socket.on('error', () => socket.destroy())
+    try {
+      await carryOut(request, socket, head, requestId, trail, parts)
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      errorCode = error.code
+      status = error.row.status
+      tellRefusal(error, requestId, trail, parts)
+      refuse(socket, error, requestId, trail, parts)
+    }
+    observe.emit('request.answered', {
+      request_id: requestId,
+      side: 'proxy',
+      route: trail.route?.path,
+      method: request.method,
+      status,
+      duration_ms: clock.nowMs() - startedMs,
+      error_code: errorCode,
+    })
+  }
+}
+
+async function carryOut(
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  requestId: string,
+  trail: Trail<ProxyRoute>,
+  parts: EdgeParts,
+): Promise<void> {
+  const { method = '', url: target = '', httpVersion, rawHeaders } = request
+  const decision = await decide(
+    { method, target, httpVersion, rawHeaders, upgrade: true, requestId },
+    trail,
+    parts.decide,
+  )
+  if (decision.kind === 'preflight') throw new TokenHandlerError('upgrade_not_allowed')
+  checkHandshake(decision)
+  if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
+  const { route, session } = decision
+  const release = route.slots.take()
+  try {
+    const webSocket = await openWebSocket({
+      request,
+      socket,
+      head,
+      target: route.upstream.pick(),
+      path: forwardPath(decision.target, route.setting),
+      headers: handshakeHeaders(request, decision, requestId, parts),
+      connectTimeoutMs: route.setting.connectTimeoutMs,
+      responseTimeoutMs: route.setting.responseTimeoutMs,
+      idleTimeoutMs: route.setting.streamIdleTimeoutMs,
+      requestId,
+      clock: parts.clock,
+    })
+    const forget = parts.streams.watch(session, (cause) => {
+      parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
+      webSocket.close(closeCodes[cause], cause)
+    })
+    await webSocket.closed
+    forget()
+  } finally {
+    release()
+  }
+}
+
+/** RFC 6455 §4.2.1; `h2c` and whatever else could be upgraded to is refused, since we could not read on behind it. */
+function checkHandshake({ head }: ForwardDecision<ProxyRoute>): void {
+  const { fields } = head
+  const plain = head.method === 'GET' && !head.hasBody && !head.expectsContinue && head.contentLength === undefined
+  const asked =
+    fields.upgrade?.toLowerCase() === 'websocket' &&
+    fields.connection?.split(',').some((option) => option.trim().toLowerCase() === 'upgrade') === true
+  const key = /^[A-Za-z0-9+/]{21}[AQgw]==$/.test(fields['sec-websocket-key'] ?? '')
+  if (!plain || !asked || !key || fields['sec-websocket-version'] !== '13') {
+    throw new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'handshake' } })
+  }
+}
+
+/** Our usual header, and the handshake of the browser put on top of it. */
+function handshakeHeaders(
+  request: IncomingMessage,
+  decision: ForwardDecision<ProxyRoute>,
+  requestId: string,
+  parts: EdgeParts,
+): Record<string, string> {
+  const { fields } = decision.head
+  return {
+    ...upstreamRequestHeaders(decision.head, ownRequestFields(request, decision, requestId, parts)),
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    ...pick(fields, [
+      'sec-websocket-key',
+      'sec-websocket-version',
+      'sec-websocket-protocol',
+      'sec-websocket-extensions',
+    ]),
+  }
+}
+
+function pick(fields: HeaderFields, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = fields[name]
+      return value === undefined ? [] : [[name, value]]
+    }),
+  )
+}
+
+function refuse(
+  socket: Duplex,
+  error: TokenHandlerError,
+  requestId: string,
+  trail: Trail<ProxyRoute>,
+  parts: EdgeParts,
+): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
+  const lines = Object.entries({ ...headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' })
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      ...lines.map(([name, value]) => `${name}: ${value}`),
+      '',
+      body,
+    ].join('\r\n'),
+  )
+}

@@ -1,0 +1,202 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
+import { parseAnswer, openRaw, rawRequest } from '../../support/raw-http.ts'
+import { answer, okBytes, startUpstream, type Upstream } from '../../support/upstream.ts'
+
+const api = createServer((_request, response) => response.writeHead(404).end())
+const sockets = new WebSocketServer({ server: api, handleProtocols: (offered) => [...offered][0] ?? false })
+const handshakes: { url: string | undefined; headers: NodeJS.Dict<string | string[]> }[] = []
+let silent: Upstream
+let world: ProxyWorld
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  silent = await startUpstream()
+  sockets.on('connection', (socket, { url, headers }) => {
+    handshakes.push({ url, headers })
+    socket.on('message', (data, binary) => socket.send(data, { binary }))
+  })
+  sockets.on('headers', (lines) => lines.push('Set-Cookie: __Host-Http-th-at=x', 'X-Powered-By: api'))
+  const { port } = api.address() as AddressInfo
+  world = await startProxy(`
+    - { path: /ws/**, upstream: 'http://127.0.0.1:${port}', websocket: true, headerless: [websocket], strip_prefix: /ws }
+    - { path: /plain, upstream: 'http://127.0.0.1:${port}' }
+    - { path: /raw, upstream: '${silent.origin}', websocket: true, headerless: [websocket] }
+    - { path: /gone, upstream: 'http://127.0.0.1:1', websocket: true, headerless: [websocket] }
+`)
+})
+
+beforeEach(() => {
+  handshakes.length = 0
+})
+
+afterAll(async () => {
+  await world.close()
+  sockets.close()
+  api.closeAllConnections()
+  await new Promise((resolve) => api.close(resolve))
+  await silent.close()
+})
+
+interface Opening {
+  readonly path?: string
+  readonly origin?: string | undefined
+  readonly cookie?: string | undefined
+  readonly protocols?: string[]
+  readonly headers?: Record<string, string>
+}
+
+/** A browser's WebSocket; resolves with what became of its handshake. */
+async function open(opening: Opening = {}) {
+  const { path = '/ws/chat?room=1', protocols = [] } = opening
+  const origin = 'origin' in opening ? opening.origin : publicOrigin
+  const cookie = 'cookie' in opening ? opening.cookie : world.cookies()
+  const socket = new WebSocket(`ws://127.0.0.1:${world.port}${path}`, protocols, {
+    headers: {
+      host: 'www.example.com',
+      ...(origin === undefined ? undefined : { origin }),
+      ...(cookie === undefined ? undefined : { cookie }),
+      ...opening.headers,
+    },
+  })
+  return new Promise<{ socket: WebSocket; status: number; code: string | undefined; headers: NodeJS.Dict<unknown> }>(
+    (resolve) => {
+      let headers: NodeJS.Dict<unknown> = {}
+      socket.on('upgrade', (response) => {
+        headers = response.headers
+      })
+      socket.on('open', () => resolve({ socket, status: 101, code: undefined, headers }))
+      socket.on('unexpected-response', (request, response) => {
+        resolve({
+          socket,
+          status: response.statusCode ?? 0,
+          code: String(response.headers['token-handler-error']),
+          headers: response.headers,
+        })
+        request.destroy()
+      })
+      socket.on('error', () => {})
+    },
+  )
+}
+
+const closing = (socket: WebSocket) =>
+  new Promise<[number, string]>((resolve) => socket.on('close', (code, reason) => resolve([code, reason.toString()])))
+
+describe('a WebSocket of our own page', () => {
+  it('reaches the API with the token, its subprotocol and nothing of ours', async () => {
+    const { socket, status, headers } = await open({ protocols: ['chat.v2'] })
+    expect(status).toBe(101)
+    expect(socket.protocol).toBe('chat.v2')
+    expect(headers['set-cookie']).toBeUndefined()
+    expect(headers['x-powered-by']).toBeUndefined()
+    expect(handshakes).toHaveLength(1)
+    expect(handshakes[0]?.url).toBe('/chat?room=1')
+    expect(handshakes[0]?.headers.authorization).toMatch(/^Bearer /)
+    expect(handshakes[0]?.headers.cookie).toBeUndefined()
+    expect(handshakes[0]?.headers.origin).toBeUndefined()
+    socket.terminate()
+  })
+
+  it('carries text and binary messages both ways', async () => {
+    const { socket } = await open()
+    const echoed: string[] = []
+    const done = new Promise<void>((resolve) =>
+      socket.on('message', (data: Buffer) => {
+        echoed.push(data.toString('latin1'))
+        if (echoed.length === 2) resolve()
+      }),
+    )
+    socket.send('text')
+    socket.send(Buffer.alloc(100_000, 7))
+    await done
+    expect(echoed[0]).toBe('text')
+    expect(echoed[1]).toHaveLength(100_000)
+    socket.terminate()
+  })
+})
+
+describe('who may open one', () => {
+  it.each<[string, Opening, number, string]>([
+    ['FM-6 a foreign origin', { origin: 'https://evil.example' }, 403, 'origin_not_allowed'],
+    ['HX-19 no origin', { origin: undefined }, 403, 'origin_not_allowed'],
+    ['F02 origin null', { origin: 'null' }, 403, 'origin_not_allowed'],
+    ['a cross-site request', { headers: { 'sec-fetch-site': 'cross-site' } }, 403, 'origin_not_allowed'],
+    ['HX-19 nobody signed in', { cookie: undefined }, 401, 'session_missing'],
+    ['a garbage cookie', { cookie: '__Host-Http-th-at=AAAA' }, 401, 'session_invalid'],
+    ['a route without WebSockets', { path: '/plain' }, 400, 'upgrade_not_allowed'],
+    ['no route', { path: '/nowhere' }, 404, 'route_not_found'],
+    ['an API that is not there', { path: '/gone' }, 502, 'upstream_unreachable'],
+  ])('%s', async (_, opening, status, code) => {
+    expect(await open(opening)).toMatchObject({ status, code })
+    expect(handshakes).toHaveLength(0)
+  })
+
+  it.each([
+    ['HX-18 h2c', 'GET', ['Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']],
+    ['I08 a body behind the handshake', 'POST', ['Upgrade: h2c', 'Content-Length: 3']],
+    ['two protocols', 'GET', ['Upgrade: websocket, h2c']],
+    ['no key', 'GET', ['Upgrade: websocket', 'Sec-WebSocket-Version: 13']],
+  ])('%s is refused before the API is called', async (_, method, lines) => {
+    const before = silent.accepted
+    const connection = await openRaw(world.port)
+    const usual = [
+      'Host: www.example.com',
+      `Origin: ${publicOrigin}`,
+      `Cookie: ${world.cookies()}`,
+      'Connection: Upgrade',
+    ]
+    connection.write(rawRequest(method, '/raw', [...usual, ...lines]))
+    const { status } = parseAnswer(await connection.closed())
+    expect([400, 403, 405]).toContain(status)
+    expect(silent.accepted).toBe(before)
+  })
+})
+
+describe('an API that does not upgrade', () => {
+  it.each([
+    ['200', okBytes('not a WebSocket', ['Set-Cookie: a=b']), 502, 'upstream_invalid_response'],
+    ['401', okBytes('', ['WWW-Authenticate: Bearer error="invalid_token"'], '401 No'), 401, 'upstream_unauthorized'],
+    [
+      'a step-up challenge',
+      okBytes('', ['WWW-Authenticate: Bearer error="insufficient_user_authentication", acr_values="gold"'], '401 No'),
+      401,
+      'insufficient_user_authentication',
+    ],
+    ['garbage', 'SSH-2.0-x\r\n\r\n', 502, 'upstream_invalid_response'],
+  ])('%s', async (_, bytes, status, code) => {
+    silent.behave(answer(bytes))
+    const answered = await open({ path: '/raw' })
+    expect(answered).toMatchObject({ status, code })
+    expect(answered.headers['set-cookie']).toBeUndefined()
+  })
+})
+
+describe('K06 a WebSocket does not outlive what it was opened with', () => {
+  it('closes with 4401 when the access token expires', async () => {
+    const { socket } = await open()
+    const closed = closing(socket)
+    world.clock.pass(301)
+    expect(await closed).toEqual([4401, 'token_expired'])
+  })
+
+  it('closes with 4401 when the session is ended', async () => {
+    const sessionId = 'CCECAwQFBgcICQoLDA0ODw'
+    const { socket } = await open({ cookie: world.cookies({ sessionId, accessTokenExpiresAt: 1_900_000_000 }) })
+    const closed = closing(socket)
+    await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
+    world.clock.pass(5)
+    expect(await closed).toEqual([4401, 'session_over'])
+  })
+
+  it('ends at the API when the browser goes', async () => {
+    const { socket } = await open({ cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
+    const [server] = sockets.clients
+    const gone = new Promise((resolve) => server?.on('close', resolve))
+    socket.terminate()
+    await gone
+  })
+})
