@@ -2,6 +2,7 @@ import { z } from 'zod'
 import {
   filePath,
   headerName,
+  headerSecret,
   httpsUrl,
   listen,
   milliseconds,
@@ -9,7 +10,6 @@ import {
   ownPath,
   scope,
   seconds,
-  secret,
 } from './values.ts'
 
 const audience = z.string().optional().meta({ description: 'Audience asked for (RFC 8693 §2.1).' })
@@ -39,7 +39,7 @@ const credential = z
     z.strictObject({
       kind: z.literal('api_key').meta({ description: 'A fixed header, for APIs of third parties.' }),
       header: headerName.default('X-Api-Key').meta({ description: 'Name of the header.' }),
-      value: secret.meta({ description: 'Value of the header; better kept in a file.' }),
+      value: headerSecret.meta({ description: 'Value of the header; better kept in a file.' }),
       prefix: z.string().default('').meta({ description: 'Put before the value, such as "ApiKey ".' }),
     }),
     z.strictObject({ kind: z.literal('none').meta({ description: 'No credential; the API is told nothing.' }) }),
@@ -169,6 +169,10 @@ export const proxySettings = z.strictObject({
         .default('off')
         .meta({ description: 'Dialect of the gateway that asks.' }),
       peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
+      secret: headerSecret.optional().meta({
+        description:
+          'Secret that the gateway shows in token-handler-gateway; keeps out browsers whose request a gateway forwards to this path.',
+      }),
     })
     .prefault({})
     .meta({ description: 'Answers gateways that ask whether to let a request through.' }),
