@@ -83,6 +83,7 @@ describe('a key ring file', () => {
     ['eight bytes repeated', '0123456789abcdef'.repeat(4)],
     ['counting up', Buffer.from(Array.from({ length: 32 }, (_, i) => i)).toString('hex')],
     ['counting in threes', Buffer.from(Array.from({ length: 32 }, (_, i) => 255 - 3 * i)).toString('hex')],
+    ['the example of NIST SP 800-38A', '603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4'],
     ['a number', 12],
   ])('refuses a weak key (A12): %s', (_, master) => {
     const found = problemsOf(JSON.stringify(withMaster(master)))
