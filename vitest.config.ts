@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/{shared,oauth-agent,oauth-proxy,spa-client,attacks,house}/**/*.test.ts'],
+          include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,attacks,house}/**/*.test.ts'],
         },
       },
       { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 600_000, fileParallelism: false } },

@@ -5,7 +5,7 @@ import type { Observe } from '../shared/observe/events.ts'
 import { createLineWriter } from '../shared/observe/line-writer.ts'
 import { createLog } from '../shared/observe/log.ts'
 import { type Metrics, createMetrics } from '../shared/observe/metrics.ts'
-import { createObserve } from '../shared/observe/observe.ts'
+import { type Reading, createObserve } from '../shared/observe/observe.ts'
 
 export interface Telemetry {
   readonly observe: Observe
@@ -25,19 +25,19 @@ export function createTelemetry(config: Config, clock: Clock): Telemetry {
   const logLines = createLineWriter({ target: standardOutput, onDrop: () => metrics.lineDropped('log') })
   const auditLines =
     auditFile === undefined
-      ? logLines
+      ? undefined
       : createLineWriter({ target: auditFile, onDrop: () => metrics.lineDropped('audit') })
-  const readings = [
-    createLog({ level: logLevel, write: (line) => logLines.write(line) }),
-    createAudit((line) => auditLines.write(line)),
+  const readings: Reading[] = [
+    createLog({ level: logLevel, write: logLines.write, withAudit: auditLines === undefined }),
     metrics.read,
   ]
+  if (auditLines !== undefined) readings.push(createAudit(auditLines.write))
   return {
     observe: createObserve({ clock, readings }),
     metrics,
-    reopen: () => auditLines.reopen(),
+    reopen: () => auditLines?.reopen(),
     async flush() {
-      const written = Promise.all([logLines.flush(), auditLines.flush()])
+      const written = Promise.all([logLines.flush(), auditLines?.flush()])
       await Promise.race([written, new Promise<void>((resolve) => clock.after(1000, resolve))])
     },
   }

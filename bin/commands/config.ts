@@ -6,6 +6,7 @@ import { ConfigError, problemText } from '../../shared/config/problem.ts'
 import { exitConfig } from '../failure.ts'
 import { partChecks } from '../part-checks.ts'
 import { settingsText } from '../settings-text.ts'
+import { addConfigNginxCommand } from './config-nginx.ts'
 
 /** `config check | print | schema | example`. */
 export function addConfigCommands(program: Command): void {
@@ -44,6 +45,8 @@ export function addConfigCommands(program: Command): void {
     .action(() => {
       process.stdout.write(exampleText())
     })
+
+  addConfigNginxCommand(config, file)
 }
 
 function problemsOf(file: string | undefined) {

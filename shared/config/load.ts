@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { LineCounter, parseDocument } from 'yaml'
+import { type Document, LineCounter, parseDocument } from 'yaml'
 import { type ConfigCheck, checks } from './checks.ts'
 import { fileChecks } from './file-checks.ts'
 import { interpret } from './interpret.ts'
@@ -15,6 +15,20 @@ export interface ParseOptions extends Sources {
 
 /** Turns the text of a settings file into settings; throws ConfigError with every problem at once. */
 export function parseConfig(text: string, options: ParseOptions): Config {
+  const { document, lineCounter, raw } = parseYaml(text)
+  const everyCheck = [...checks, fileChecks(options.readFile), ...(options.checks ?? [])]
+  const { config, problems } = interpret(raw, options, everyCheck)
+  if (config !== undefined && problems.length === 0) return config
+  const lines = linesOf(document, raw, lineCounter)
+  throw new ConfigError(
+    problems.map((problem) => {
+      const line = lines.get(problem.path)
+      return line === undefined ? problem : { ...problem, line }
+    }),
+  )
+}
+
+function parseYaml(text: string): { document: Document.Parsed; lineCounter: LineCounter; raw: unknown } {
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2' })
   if (document.errors.length > 0) {
@@ -27,17 +41,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
       })),
     )
   }
-  const raw: unknown = document.toJS({ maxAliasCount: 50 }) ?? {}
-  const everyCheck = [...checks, fileChecks(options.readFile), ...(options.checks ?? [])]
-  const { config, problems } = interpret(raw, options, everyCheck)
-  if (config !== undefined && problems.length === 0) return config
-  const lines = linesOf(document, raw, lineCounter)
-  throw new ConfigError(
-    problems.map((problem) => {
-      const line = lines.get(problem.path)
-      return line === undefined ? problem : { ...problem, line }
-    }),
-  )
+  try {
+    return { document, lineCounter, raw: document.toJS({ maxAliasCount: 50 }) ?? {} }
+  } catch {
+    throw new ConfigError([{ path: '', problem: 'has aliases that grow too large', remedy: 'Write the values out.' }])
+  }
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { Reading } from './observe.ts'
 
-/** The audit rows of the event table as JSON lines, marked so that they can be told from log lines on the same stream. */
+/** The audit rows of the event table as JSON lines of their own, for a file that is kept apart from the log. */
 export function createAudit(write: (line: string) => void): Reading {
   return ({ name, row, timeMs, fields }) => {
     if (!row.audit) return
-    write(`${JSON.stringify({ audit: name, time: new Date(timeMs).toISOString(), ...fields })}\n`)
+    write(`${JSON.stringify({ time: new Date(timeMs).toISOString(), event: name, audit: true, ...fields })}\n`)
   }
 }

@@ -5,10 +5,12 @@ export interface LogParts {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   /** Takes whole lines; must not block (see bounded-writer.ts). */
   readonly write: (line: string) => void
+  /** True where there is no audit file: audit rows are then written here, marked, whatever the level. */
+  readonly withAudit: boolean
 }
 
-/** Events as JSON lines: level, time, event name and fields. */
-export function createLog({ level, write }: LogParts): Reading {
+/** Events as JSON lines: level, time, event name and fields. An audit row below the level is written at the level. */
+export function createLog({ level, write, withAudit }: LogParts): Reading {
   const logger = pino(
     {
       level,
@@ -19,7 +21,9 @@ export function createLog({ level, write }: LogParts): Reading {
     { write },
   )
   return ({ name, row, timeMs, fields }) => {
-    if (!logger.isLevelEnabled(row.level)) return
-    logger[row.level]({ time: new Date(timeMs).toISOString(), event: name, ...fields })
+    const audit = withAudit && row.audit
+    const at = logger.isLevelEnabled(row.level) ? row.level : audit ? level : undefined
+    if (at === undefined) return
+    logger[at]({ time: new Date(timeMs).toISOString(), event: name, ...(audit ? { audit } : undefined), ...fields })
   }
 }

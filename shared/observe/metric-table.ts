@@ -8,6 +8,8 @@ export interface MetricRow {
   readonly help: string
   /** Fields of the event that become labels; only those with few possible values, none that a client can invent. */
   readonly labels: readonly string[]
+  /** Field without which the event is not counted. */
+  readonly only?: string
   /** Field in milliseconds that a histogram observes, in seconds; a counter has none. */
   readonly milliseconds?: string
 }
@@ -38,11 +40,10 @@ export const metricTable = {
     ['side', 'route'],
     'Time from the head of a request to the end of its answer.',
   ),
-  token_handler_errors_total: count(
-    'request.answered',
-    ['side', 'route', 'error_code'],
-    'Answers that carried an error code of the error table; the label is empty for answers without one.',
-  ),
+  token_handler_errors_total: {
+    ...count('request.answered', ['side', 'route', 'error_code'], 'Answers that carried a code of the error table.'),
+    only: 'error_code',
+  },
   token_handler_requests_refused_total: count(
     'request.refused',
     ['side', 'error_code', 'check'],

@@ -68,7 +68,10 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
 function counter(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
   const metric = new Counter({ name, help: row.help, labelNames: [...row.labels], registers })
   const child = remembered((labels) => metric.labels(labels), row.labels)
-  return (event) => child(event).inc()
+  const { only } = row
+  return (event) => {
+    if (only === undefined || event.fields[only] !== undefined) child(event).inc()
+  }
 }
 
 function histogram(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {

@@ -1,0 +1,152 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { parse, pathsOf, problemsOf, settingsFile } from './settings.ts'
+
+const local = { public_origin: 'http://localhost:3000', insecure_allow_http: true }
+const route = (change: object) => ({ proxy: { routes: [{ path: '/api/**', upstream: 'https://api', ...change }] } })
+
+describe('settings that are refused', () => {
+  it.each<[string, object, string]>([
+    ['http: public origin (N10)', { public_origin: 'http://www.example.com' }, 'public_origin'],
+    ['http: localhost without the insecure setting', { public_origin: 'http://localhost' }, 'public_origin'],
+    ['insecure setting on a public origin', { insecure_allow_http: true }, 'insecure_allow_http'],
+    ['http: issuer', { authorization_server: { issuer: 'http://login.example.com' } }, 'authorization_server.issuer'],
+    ['issuer with a query', { authorization_server: { issuer: 'https://a/?x=1' } }, 'authorization_server.issuer'],
+    ['issuer with a fragment', { authorization_server: { issuer: 'https://a/#x' } }, 'authorization_server.issuer'],
+    ['public origin with a path', { public_origin: 'https://www.example.com/app' }, 'public_origin'],
+    ['public origin in capitals', { public_origin: 'https://WWW.example.com' }, 'public_origin'],
+    ['plain http: upstream', route({ upstream: 'http://api.internal' }), 'proxy.routes[0].upstream'],
+    ['one of several upstreams plain', route({ upstream: ['https://a', 'http://b'] }), 'proxy.routes[0].upstream'],
+    ['half a client certificate', route({ client_certificate_file: 'a' }), 'proxy.routes[0]'],
+    [
+      'our cookie shown to an API',
+      route({ forward_cookies: ['__Host-Http-th-at'] }),
+      'proxy.routes[0].forward_cookies[0]',
+    ],
+    [
+      'our cookie in other case',
+      route({ forward_cookies: ['__HOST-http-TH-rt'] }),
+      'proxy.routes[0].forward_cookies[0]',
+    ],
+    ['our cookie set by an API', route({ allow_set_cookie: ['__Http-th-id'] }), 'proxy.routes[0].allow_set_cookie[0]'],
+    ['a cookie name with a space', route({ forward_cookies: ['a b'] }), 'proxy.routes[0].forward_cookies[0]'],
+    ['headerless WebSockets nowhere accepted', route({ headerless: ['websocket'] }), 'proxy.routes[0].headerless'],
+    ['WebSockets without GET', route({ websocket: true, methods: ['POST'] }), 'proxy.routes[0].methods'],
+    [
+      'everybody as trusted proxy (H06)',
+      { operations: { trusted_proxies: ['::/0'] } },
+      'operations.trusted_proxies[0]',
+    ],
+    ['everybody in other words', { operations: { trusted_proxies: ['10.0.0.0/00'] } }, 'operations.trusted_proxies[0]'],
+    ['a range that is none', { operations: { trusted_proxies: ['10.0.0.0/40'] } }, 'operations.trusted_proxies[0]'],
+    ['a short form of an address', { operations: { trusted_proxies: ['127.1'] } }, 'operations.trusted_proxies[0]'],
+    ['a host name as range', { operations: { trusted_proxies: ['gateway'] } }, 'operations.trusted_proxies[0]'],
+    ['a gateway that may not ask', { proxy: { forward_auth: { gateway: 'nginx' } } }, 'proxy.forward_auth.peers'],
+    ['metrics on the public port', { operations: { listen: { port: 8082 } } }, 'operations.listen.port'],
+    ['a route below the agent', route({ path: '/oauth-agent/x' }), 'proxy.routes[0].path'],
+    [
+      'forward-auth below the agent',
+      { proxy: { forward_auth: { path: '/oauth-agent/verify' } } },
+      'proxy.forward_auth.path',
+    ],
+    ['the public origin as sibling', { cors: { origins: ['https://www.example.com'] } }, 'cors.origins[0]'],
+    ['a foreign site as sibling', { cors: { origins: ['https://www.example.org'] } }, 'cors.origins[0]'],
+    ['a sibling over http:', { cors: { origins: ['http://app.example.com'] } }, 'cors.origins[0]'],
+    ['any origin', { cors: { origins: ['*'] } }, 'cors.origins[0]'],
+    ['idle longer than absolute', { session: { idle_seconds: 7200, absolute_seconds: 3600 } }, 'session.idle_seconds'],
+    ['longer than browsers keep cookies', { session: { absolute_seconds: 40_000_000 } }, 'session.absolute_seconds'],
+    ['aal2 over a day', { session: { profile: 'aal2', absolute_seconds: 86_401 } }, 'session.absolute_seconds'],
+    ['aal3 idle over 15 minutes', { session: { profile: 'aal3', idle_seconds: 901 } }, 'session.idle_seconds'],
+    ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
+    ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
+    ['a fixed state', { login: { extra_parameters: { state: 'x' } } }, 'login.extra_parameters.state'],
+    [
+      'a fixed redirect_uri',
+      { login: { extra_parameters: { redirect_uri: 'x' } } },
+      'login.extra_parameters.redirect_uri',
+    ],
+    ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
+    ['a redirect page below the agent', { login: { redirect_path: '/oauth-agent/cb' } }, 'login.redirect_path'],
+    [
+      'back-channel logout for one worker of many',
+      { logout: { backchannel: true }, operations: { workers: 2 } },
+      'logout.backchannel',
+    ],
+    ['a store that is no store', { store: { kind: 'valkey', url: 'http://a' } }, 'store.url'],
+    ['traces to nowhere', { observability: { otlp_endpoint: 'collector:4318' } }, 'observability.otlp_endpoint'],
+    ['an agent path with dots', { agent: { path: '/a/../b' } }, 'agent.path'],
+  ])('%s', (_, change, path) => {
+    expect(pathsOf(settingsFile({ ...change }))).toEqual([path])
+  })
+})
+
+describe('settings that are accepted', () => {
+  it.each<[string, object]>([
+    ['http: on localhost, when asked for', { ...local, authorization_server: { issuer: 'http://127.0.0.1:3001' } }],
+    ['http: on a name below localhost', { ...local, public_origin: 'http://www.app.localhost:3000' }],
+    ['http: upstream on this machine', route({ upstream: 'http://127.0.0.1:3002' })],
+    ['http: upstream in a protected network', route({ upstream: 'http://api', transport: 'protected_network' })],
+    ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
+    ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
+    ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
+    [
+      'back-channel logout with a shared store',
+      {
+        logout: { backchannel: true },
+        operations: { workers: 4 },
+        store: { kind: 'valkey', url: 'rediss://valkey:6379' },
+      },
+    ],
+    ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
+  ])('%s', (_, change) => {
+    expect(problemsOf(settingsFile({ ...change }))).toEqual([])
+  })
+})
+
+describe('session profiles (NIST SP 800-63B-4)', () => {
+  it.each([
+    ['aal1', 2_592_000, 2_592_000],
+    ['aal2', 86_400, 3600],
+    ['aal3', 43_200, 900],
+  ])('%s sets the limits', (profile, absolute, idle) => {
+    expect(parse(settingsFile({ session: { profile } })).session).toMatchObject({
+      absoluteSeconds: absolute,
+      idleSeconds: idle,
+    })
+  })
+  it('shorter limits of one’s own stay', () => {
+    expect(parse(settingsFile({ session: { profile: 'aal3', idle_seconds: 60 } })).session.idleSeconds).toBe(60)
+  })
+})
+
+describe('client keys', () => {
+  const pem = (key: ReturnType<typeof generateKeyPairSync>['privateKey']) =>
+    String(key.export({ format: 'pem', type: 'pkcs8' }))
+  const p256 = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+  const p384 = pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey)
+  const ed25519 = pem(generateKeyPairSync('ed25519').privateKey)
+  const rsa1024 = pem(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey)
+  const text = (algorithm: string) =>
+    settingsFile({
+      client: { id: 'app', authentication: 'private_key_jwt', private_key_file: 'key.pem', algorithm },
+    }).replace(/\n +secret: .*/, '')
+
+  it.each([
+    ['ES256', p256, []],
+    ['EdDSA', ed25519, []],
+    ['ES256', p384, ['client.private_key_file']],
+    ['PS256', p256, ['client.private_key_file']],
+    ['PS256', rsa1024, ['client.private_key_file']],
+    ['ES256', 'no key', ['client.private_key_file']],
+  ])('%s', (algorithm, key, paths) => {
+    expect(pathsOf(text(algorithm), { readFile: () => key })).toEqual(paths)
+  })
+  it('that are missing are told of', () => {
+    expect(pathsOf(text('ES256'))).toEqual(['client.private_key_file'])
+  })
+})
+
+it('checks of other parts are told together with our own', () => {
+  const checks = [() => [{ path: 'proxy.routes', problem: 'is odd', remedy: 'Make it even.' }]]
+  expect(pathsOf(settingsFile({ login: { scope: 'x' } }), { checks })).toEqual(['login.scope', 'proxy.routes'])
+})

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest'
+import { parse, pathsOf, problemsOf, settingsFile } from './settings.ts'
+
+describe('a good settings file', () => {
+  it('becomes camelCase with defaults, and leaves the names of records alone', () => {
+    const config = parse(
+      settingsFile({
+        login: { extra_parameters: { ui_theme: 'dark' }, authorization_details: [{ type: 'a', some_field: 1 }] },
+        proxy: {
+          routes: [{ path: '/api/**', upstream: 'https://api.example.com', require: { claims: { tenant_id: 'x' } } }],
+        },
+      }),
+    )
+    expect(config.session.idleSeconds).toBe(3600)
+    expect(config.login.extraParameters).toEqual({ ui_theme: 'dark' })
+    expect(config.login.authorizationDetails).toEqual([{ type: 'a', some_field: 1 }])
+    expect(config.proxy.routes[0]).toMatchObject({
+      methods: ['GET', 'HEAD'],
+      maxBodyBytes: 10_485_760,
+      require: { claims: { tenant_id: 'x' } },
+    })
+  })
+  it('takes a section whose settings are all comments for its defaults', () => {
+    expect(parse(`${settingsFile()}\nlogin:\n  # scope: openid\n`).login.scope).toBe('openid')
+  })
+  it('never shows a secret by accident', () => {
+    const config = parse(settingsFile())
+    expect(JSON.stringify(config)).not.toContain('not-a-real-secret')
+    expect('secret' in config.client && config.client.secret.reveal()).toBe('not-a-real-secret')
+  })
+})
+
+describe('environment variables', () => {
+  it('fill texts, numbers and flags', () => {
+    const text = settingsFile({
+      public_origin: 'https://${SUB}.example.com',
+      agent: { listen: { port: '${PORT}' } },
+      cookies: { id_token_hint: '${HINT}' },
+      client: { secret: '${SECRET}' },
+    })
+    const config = parse(text, { env: { SUB: 'www', PORT: '8443', HINT: 'true', SECRET: '12345' } })
+    expect(config.publicOrigin).toBe('https://www.example.com')
+    expect(config.agent.listen.port).toBe(8443)
+    expect(config.cookies.idTokenHint).toBe(true)
+    expect('secret' in config.client && config.client.secret.reveal()).toBe('12345')
+  })
+  it('cannot become structure', () => {
+    const text = settingsFile({ login: { scope: 'openid ${X}' } })
+    expect(pathsOf(text, { env: { X: 'a\nextra: [1]' } })).toEqual(['login.scope'])
+  })
+  it('can be written as they stand', () => {
+    const text = settingsFile({ login: { extra_parameters: { a: '$${NAME}' } } })
+    expect(parse(text).login.extraParameters).toEqual({ a: '${NAME}' })
+  })
+  it.each([
+    ['not set', '${MISSING}', 'MISSING, which is not set'],
+    ['empty', '${EMPTY}', 'EMPTY, which is empty'],
+    ['not a name', '${a-b}', 'cannot be read'],
+    ['not closed', '${NAME', 'cannot be read'],
+  ])('that are %s are a problem', (_, value, words) => {
+    const [problem, ...others] = problemsOf(settingsFile({ client: { secret: value } }), {
+      env: { EMPTY: '', NAME: 'x' },
+    })
+    expect(others).toEqual([])
+    expect(problem?.path).toBe('client.secret')
+    expect(problem?.problem).toContain(words)
+  })
+  it('are not quoted in problems', () => {
+    const text = settingsFile({ authorization_server: { issuer: '${CLIENT_SECRET}' } })
+    const shown = JSON.stringify(problemsOf(text, { env: { CLIENT_SECRET: 'hunter2hunter2' } }))
+    expect(shown).toContain('authorization_server.issuer')
+    expect(shown).not.toContain('hunter2')
+  })
+})
+
+describe('secrets in files', () => {
+  const client = { id: 'app', authentication: 'client_secret_basic', secret_file: 'client-secret' }
+  const text = settingsFile().replace(/secret: .*/, 'secret_file: client-secret')
+  it('are read without their last line break, from the folder of the settings file', () => {
+    const asked: string[] = []
+    const readFile = (path: string) => {
+      asked.push(path)
+      return 'from-file\n'
+    }
+    const config = parse(text, { readFile, file: '/etc/token-handler/config.yaml' })
+    expect('secret' in config.client && config.client.secret.reveal()).toBe('from-file')
+    expect(asked).toEqual(['/etc/token-handler/client-secret'])
+    expect(config.keys.file).toBe('/etc/token-handler/keys.json')
+  })
+  it('that cannot be read are one problem', () => {
+    expect(pathsOf(text)).toEqual(['client.secret_file'])
+  })
+  it('that are empty are one problem', () => {
+    expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
+  })
+  it('may not stand beside the secret itself', () => {
+    const both = settingsFile({ client: { ...client, secret: 'x' } })
+    expect(pathsOf(both, { readFile: () => 'y' })).toEqual(['client.secret_file'])
+  })
+})
+
+describe('problems', () => {
+  it('are all told at once, each with its line', () => {
+    const text = settingsFile({
+      public_origin: 'https://www.example.com/',
+      authorization_server: { timeout_ms: 'soon' },
+      sesion: {},
+      proxy: { routes: [{ path: 'api', upstream: 5, methods: ['GETT'] }] },
+      operations: { trusted_proxies: ['0.0.0.0/0'] },
+    })
+    const problems = problemsOf(text)
+    expect(problems.map(({ path }) => path).toSorted()).toEqual([
+      'authorization_server.timeout_ms',
+      'operations.trusted_proxies[0]',
+      'proxy.routes[0].methods[0]',
+      'proxy.routes[0].path',
+      'proxy.routes[0].upstream',
+      'public_origin',
+      'sesion',
+    ])
+    for (const { path, line, remedy } of problems) {
+      const lastKey =
+        path
+          .replace(/\[\d+\]$/, '')
+          .split('.')
+          .at(-1) ?? ''
+      const near = text.split('\n').slice(Math.max(0, (line ?? 0) - 2), line)
+      expect(near.join('\n'), path).toContain(lastKey)
+      expect(remedy.length, path).toBeGreaterThan(8)
+    }
+  })
+  it('between settings are told even when another setting is missing', () => {
+    const text = settingsFile({ login: { scope: 'profile' } }).replace(/public_origin:.*/, '')
+    expect(pathsOf(text)).toEqual(['public_origin', 'login.scope'])
+  })
+  it('are not concluded from a setting that is wrong itself', () => {
+    const text = settingsFile({ insecure_allow_http: true }).replace(/public_origin:.*/, 'public_origin: nonsense')
+    expect(pathsOf(text)).toEqual(['public_origin'])
+  })
+  it.each([
+    ['sameSite', { cookies: { prefx: 'a' } }, 'cookies.prefx', 'prefix'],
+    ['camelCase', { session: { idleSeconds: 60 } }, 'session.idleSeconds', 'idle_seconds'],
+    ['wrong level', { scope: 'openid' }, 'scope', 'login.scope'],
+    [
+      'route',
+      { proxy: { routes: [{ path: '/a', upstream: 'https://a', method: ['GET'] }] } },
+      'proxy.routes[0].method',
+      'methods',
+    ],
+  ])('suggest what was meant: %s', (_, change, path, suggestion) => {
+    const [problem] = problemsOf(settingsFile(change))
+    expect(problem).toMatchObject({ path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` })
+  })
+  it('never quote a secret', () => {
+    const text = settingsFile({ client: { secret: 424242424242 } })
+    expect(JSON.stringify(problemsOf(text))).not.toContain('4242')
+  })
+  it.each([
+    ['a key twice', `${settingsFile()}keys: {}\n`, 'twice'],
+    ['not YAML', 'a: [', 'YAML'],
+    ['an alias bomb', 'a: &a [1,1]\nb: &b [*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c,*c]\n', 'alias'],
+  ])('tell of a file with %s', (_, text, word) => {
+    expect(problemsOf(text)[0]?.problem).toContain(word)
+  })
+})
