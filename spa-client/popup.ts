@@ -5,6 +5,12 @@ import { isSameLogin, type Session } from './session.ts'
 /** Name of the window, by which the page that opens in it knows what to do. */
 export const popupName = 'token-handler-sign-in'
 
+/**
+ * Where a sign-in in a popup says it goes on. A page with Cross-Origin-Opener-Policy loses the name of its window on the
+ * way; this comes back sealed in the login cookie.
+ */
+export const popupReturn = '/#token-handler-popup'
+
 interface Parts {
   readonly browser: Browser
   readonly agent: AgentCalls
@@ -48,7 +54,8 @@ export function createPopupSignIn({ browser, agent, present, check, onTold }: Pa
       let stopPolling = browser.after(pollEvery, look)
     })
     try {
-      const { authorization_url: url } = await agent.post('/login/start', Object.entries(parameters))
+      const fields = { ...parameters, return_to: popupReturn }
+      const { authorization_url: url } = await agent.post('/login/start', Object.entries(fields))
       popup.navigate(String(url))
     } catch (error) {
       popup.close()

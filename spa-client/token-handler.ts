@@ -3,7 +3,7 @@ import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter, type SignedOutCause } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
-import { createPopupSignIn, popupName } from './popup.ts'
+import { createPopupSignIn, popupName, popupReturn } from './popup.ts'
 import { createRefresh } from './refresh.ts'
 import { callbackParameters } from './callback.ts'
 import { isOlder, isSameLogin, parseSession, type Session, signedOut } from './session.ts'
@@ -152,10 +152,11 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   const endSignIn = async (parameters: URLSearchParams): Promise<Session> => {
     const here = new URL(browser.href())
-    const inPopup = browser.windowName() === popupName
+    let inPopup = browser.windowName() === popupName
     const home = new URL('.', here).pathname
     try {
       const session = parseSession(await agent.post('/login/end', parameters), browser.now())
+      inPopup ||= session.returnTo === popupReturn
       browser.replaceAddress(session.returnTo ?? home)
       adopt(session)
       return session

@@ -126,6 +126,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     const pages = createPages({
       assets: await building,
       pagePaths: ['/', config.login.redirectPath],
+      redirectPath: config.login.redirectPath,
       publicOrigin: appOrigin,
       ...(options.pageCaching === undefined ? {} : { pageCaching: options.pageCaching }),
     })

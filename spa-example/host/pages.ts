@@ -38,6 +38,8 @@ interface Parts {
   readonly assets: ReadonlyMap<string, Asset>
   /** Paths that show the page itself. */
   readonly pagePaths: readonly string[]
+  /** The one of them to which the authorization server returns. */
+  readonly redirectPath: string
   readonly publicOrigin: string
   /** Further origins that the page calls, for agent and proxy on a sibling host. */
   readonly callOrigins?: readonly string[]
@@ -46,7 +48,8 @@ interface Parts {
 }
 
 /** Serves the page and its assets with the headers they need; returns false for other paths. */
-export function createPages({ assets, pagePaths, publicOrigin, callOrigins = [], pageCaching = 'no-store' }: Parts) {
+export function createPages(parts: Parts) {
+  const { assets, pagePaths, redirectPath, publicOrigin, callOrigins = [], pageCaching = 'no-store' } = parts
   const calls = [publicOrigin, ...callOrigins].flatMap((origin) => [origin, origin.replace(/^http/, 'ws')])
   const pageHeaders: Readonly<Record<string, string>> = {
     'cache-control': pageCaching,
@@ -62,8 +65,6 @@ export function createPages({ assets, pagePaths, publicOrigin, callOrigins = [],
       "require-trusted-types-for 'script'",
       "trusted-types 'none'",
     ].join('; '),
-    // Keeps the handle on the sign-in window, and gives windows that open this page none on it.
-    'cross-origin-opener-policy': 'same-origin-allow-popups',
     'permissions-policy': 'camera=(), geolocation=(), microphone=()',
     'referrer-policy': 'no-referrer',
   }
@@ -78,6 +79,8 @@ export function createPages({ assets, pagePaths, publicOrigin, callOrigins = [],
       'content-length': Buffer.byteLength(asset.body),
       'x-content-type-options': 'nosniff',
       'cross-origin-resource-policy': 'same-origin',
+      // With a policy on the page of return, too, a sign-in window would lose its opener on the way back.
+      ...(isPage && path !== redirectPath ? { 'cross-origin-opener-policy': 'same-origin-allow-popups' } : {}),
       ...(isPage ? pageHeaders : { 'cache-control': 'public, max-age=31536000, immutable' }),
     })
     response.end(request.method === 'HEAD' ? undefined : asset.body)
