@@ -28,7 +28,6 @@ function M.configure(given)
   table_of_routes = routes.create(patterns)
   sessions = session.create(given, keys.load(given.key_file))
   head.configure(given.removed_request_headers)
-  response.configure(given.removed_response_headers)
 end
 
 local function refuse(code, check, fields)
@@ -47,6 +46,13 @@ local function forwardable(others, allowed)
     end
   end
   return table.concat(kept, "; ")
+end
+
+--- The target for the API: one prefix taken off, another put before, everything else byte for byte.
+local function rewritten(request_uri, path, route)
+  local rest = path:sub(#route.strip_prefix + 1)
+  local query = request_uri:sub(#path + 1)
+  return route.add_prefix .. (rest == "" and route.add_prefix == "" and "/" or rest) .. query
 end
 
 --- Decides the request for a location of the group `id`, and leaves what the API shall see in variables.
@@ -72,7 +78,7 @@ function M.access(id)
 
   local group, method = settings.groups[id], get_method()
   if method == "OPTIONS" and fields.origin and fields["access-control-request-method"] then
-    code = answer.preflight(settings, fields, group.methods)
+    code = answer.preflight(settings, fields, group)
     return code and refuse(code, "preflight", fields)
   end
   local route = group.routes[method]
@@ -104,6 +110,9 @@ function M.access(id)
   end
   if route.forward_cookies then
     var.th_cookie = forwardable(found.others, route.forward_cookies)
+  end
+  if route.rewrites then
+    var.th_target = rewritten(var.request_uri, path, route)
   end
   if route.location then
     return ngx.exec(route.location)

@@ -28,6 +28,7 @@ function M.prepare(settings, code, origin, members)
   header["Content-Type"] = "application/json"
   header["Content-Length"] = #body
   header["Token-Handler-Error"] = code
+  header["Retry-After"] = row.retry_after
   M.allow_origin(settings, origin)
   return body
 end
@@ -39,15 +40,15 @@ function M.refuse(settings, code, origin)
 end
 
 --- Answers a CORS preflight (Fetch §4.8) for a path with these methods, or gives the error code for it.
-function M.preflight(settings, fields, methods)
+function M.preflight(settings, fields, group)
   if not settings.cors_origins[fields.origin] then
     return "origin_not_allowed"
-  elseif not methods[fields["access-control-request-method"]] then
+  elseif not group.allows[fields["access-control-request-method"]] then
     return "method_not_allowed"
   end
   M.allow_origin(settings, fields.origin)
   local header = ngx.header
-  header["Access-Control-Allow-Methods"] = table.concat(methods, ", ")
+  header["Access-Control-Allow-Methods"] = table.concat(group.methods, ", ")
   header["Access-Control-Allow-Headers"] = REQUESTABLE
   header["Access-Control-Max-Age"] = settings.cors_max_age_seconds
   ngx.exit(ngx.HTTP_NO_CONTENT)

@@ -11,6 +11,8 @@ local M = {}
 
 local REMEMBERED = 512
 
+-- Families of fields by which an API would speak for the whole origin or steer a gateway; proxy_hide_header takes out
+-- the single names.
 local refused_prefixes = {
   "access-control-", "activate-storage-", "proxy-", "sec-", "secure-session-", "speculation-", "supports-loading-",
   "surrogate-", "token-handler-", "x-accel-", "x-aspnet", "x-lighttpd-", "x-reproxy-", "x-ua-compatible",
@@ -22,15 +24,7 @@ local kept_directives = {
 -- Written by nginx itself.
 local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] = true, ["server"] = true }
 
-local refused_names = {}
 local decided, remembered = {}, 0
-
---- Names that the configuration itself hides; named again here for fields that nginx adds on its own.
-function M.configure(names)
-  for _, name in ipairs(names) do
-    refused_names[name] = true
-  end
-end
 
 local function is_refused(name)
   local known = decided[name]
@@ -40,7 +34,7 @@ local function is_refused(name)
   if remembered == REMEMBERED then
     decided, remembered = {}, 0
   end
-  local refused = refused_names[name] or false
+  local refused = false
   for i = 1, #refused_prefixes do
     refused = refused or sub(name, 1, #refused_prefixes[i]) == refused_prefixes[i]
   end
@@ -98,6 +92,9 @@ end
 
 --- Header filter of a route: refusals of the API become ours, and fields by which it would speak for more are dropped.
 function M.filter_header(settings, route)
+  if not ngx.var.upstream_status then
+    return -- an answer of our own
+  end
   local fields = ngx.resp.get_headers(0, true)
   setmetatable(fields, nil)
   local var, status = ngx.var, ngx.status
