@@ -16,7 +16,7 @@ import { type RandomBytes, systemRandomBytes } from '../shared/crypto/random.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import { clientAddress, createAddressMatcher } from '../shared/http/client-address.ts'
 import { checkGuard } from '../shared/http/guard.ts'
-import { checkRateLimit } from '../shared/http/rate-limit.ts'
+import { createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
@@ -90,6 +90,12 @@ export function createAgent(agentParts: AgentParts): Agent {
       session: pseudonym(keys.current(), 'session', sessionId),
     }),
   }
+  const { login, refresh, session: reading } = config.agent.rateLimits
+  const limiters = {
+    login: createRateLimiter({ name: 'login', limit: login, store, clock }),
+    refresh: createRateLimiter({ name: 'refresh', limit: refresh, store, clock }),
+    session: createRateLimiter({ name: 'session', limit: reading, store, clock }),
+  }
   const isTrustedHop = createAddressMatcher(config.operations.trustedProxies)
   const readText = koaBody({
     multipart: false,
@@ -117,7 +123,7 @@ export function createAgent(agentParts: AgentParts): Agent {
     }
     const session = judgeSession(read, { store, clock })
     const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
-    await checkRateLimit(store, row.limit, whoIsLimited(row, session, peer), config.agent.rateLimits[row.limit])
+    await limiters[row.limit].consume(whoIsLimited(row, session, peer))
     if (row.csrf && session.kind === 'open') checkCsrf(session.session.facts.sessionId, head.fields['x-csrf-token'])
     return { requestId, cookies, session, parameters: await readParameters(context) }
   }
@@ -150,6 +156,7 @@ export function createAgent(agentParts: AgentParts): Agent {
     endpoints.filter((row) => path === `${config.agent.path}${row.path}`).map(({ method }) => method)
   const app = new Koa<RequestState>()
   app.silent = true
+  app.on('error', (error: Error) => observe.emit('internal.failed', { where: 'agent.edge', error_name: error.name }))
   app.use(createAnswering({ config, clock, observe, methodsOf, clearSession: writer.clearSession }))
   app.use(createHeadReading({ config, methodsOf }))
   app.use(router.routes())

@@ -1,0 +1,152 @@
+import { type IncomingMessage, request as send } from 'node:http'
+import { demoCode, demoPassword } from '../../spa-example/openid-provider.ts'
+import type { CookieJar, Journey } from './cookie-jar.ts'
+
+/** An answer with its header lines as they came. */
+export interface PageAnswer {
+  readonly status: number
+  readonly headers: IncomingMessage['headers']
+  readonly setCookies: readonly string[]
+  readonly text: string
+  /** The body as JSON; throws if it is none. */
+  json(): Record<string, unknown>
+}
+
+export interface Exchange {
+  readonly method: string
+  readonly url: string
+  readonly answer: PageAnswer
+}
+
+export interface CallOptions {
+  /** Form fields of the body. */
+  readonly form?: Readonly<Record<string, string>> | URLSearchParams
+  /** The body as it is; give its content type among the headers. */
+  readonly body?: string
+  /** Header fields beside, or instead of, those of our page; an empty value leaves the field out. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** One browser tab of a SPA without any library: what its requests look like on the wire. */
+export interface Page {
+  readonly jar: CookieJar
+  /** A fetch of our page to our origin, with everything that a browser and the browser client send. */
+  call(method: string, path: string, options?: CallOptions): Promise<PageAnswer>
+  /** Goes to the authorization server, signs in as `username` there, and gives the query with which it comes back. */
+  visit(authorizationUrl: string, username?: string): Promise<URLSearchParams>
+  /** The whole sign-in: start, visit, end. */
+  signIn(username?: string, form?: Readonly<Record<string, string>>): Promise<PageAnswer>
+}
+
+/** Opens a tab with these cookies; `record` is told of every answer of our origin. */
+export function openPage(parts: {
+  jar: CookieJar
+  publicOrigin: string
+  agentPath?: string
+  record?: (exchange: Exchange) => void
+}): Page {
+  const { jar, publicOrigin, agentPath = '/oauth-agent', record = () => {} } = parts
+
+  async function fetchWithCookies(
+    method: string,
+    url: string,
+    options: { journey: Journey; headers?: Record<string, string>; body?: string },
+  ): Promise<PageAnswer> {
+    const { hostname, pathname } = new URL(url)
+    const cookie = jar.header(hostname, pathname, options.journey)
+    const headers = { ...(cookie === undefined ? {} : { cookie }), ...options.headers }
+    const answer = await fetchOnce(method, url, headers, options.body)
+    for (const line of answer.setCookies) jar.take(hostname, line)
+    return answer
+  }
+
+  const page: Page = {
+    jar,
+    async call(method, path, { form, body, headers = {} } = {}) {
+      const all: Record<string, string> = {
+        'token-handler-version': '1',
+        'sec-fetch-site': 'same-origin',
+        'sec-fetch-mode': 'cors',
+        'sec-fetch-dest': 'empty',
+        ...(method === 'GET' || method === 'HEAD' ? {} : { origin: publicOrigin }),
+        ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+        ...headers,
+      }
+      const sent = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ''))
+      const text = form === undefined ? body : new URLSearchParams(form).toString()
+      const url = `${publicOrigin}${path}`
+      const answer = await fetchWithCookies(method, url, {
+        journey: 'same-site',
+        headers: sent,
+        ...(text === undefined ? {} : { body: text }),
+      })
+      record({ method, url, answer })
+      return answer
+    },
+
+    async visit(authorizationUrl, username = 'alice') {
+      let answer = await fetchWithCookies('GET', authorizationUrl, { journey: 'cross-site navigation' })
+      let at = authorizationUrl
+      for (let hops = 0; hops < 10; hops++) {
+        const location = answer.headers.location
+        if (location !== undefined) {
+          at = new URL(location, at).href
+          if (at.startsWith(`${publicOrigin}/`)) return new URL(at).searchParams
+          answer = await fetchWithCookies('GET', at, { journey: 'cross-site navigation' })
+          continue
+        }
+        if (answer.status !== 200)
+          throw new Error(`the provider answered ${answer.status}: ${answer.text.slice(0, 500)}`)
+        const form = new URLSearchParams({ username, password: demoPassword, code: demoCode })
+        answer = await fetchWithCookies('POST', at, {
+          journey: 'same-site',
+          headers: { 'content-type': 'application/x-www-form-urlencoded' },
+          body: form.toString(),
+        })
+      }
+      throw new Error('the provider never came back')
+    },
+
+    async signIn(username, form = {}) {
+      const start = await page.call('POST', `${agentPath}/login/start`, { form })
+      const url = String(start.json()['authorization_url'])
+      return page.call('POST', `${agentPath}/login/end`, { form: await page.visit(url, username) })
+    },
+  }
+  return page
+}
+
+/** Sends one request to the loopback address, whatever the name in the URL. */
+function fetchOnce(method: string, url: string, headers: Record<string, string>, body?: string): Promise<PageAnswer> {
+  const { host, port, pathname, search } = new URL(url)
+  const framing = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
+  return new Promise((resolve, reject) => {
+    const request = send(
+      {
+        host: '127.0.0.1',
+        port,
+        path: `${pathname}${search}`,
+        method,
+        agent: false,
+        headers: { host, ...headers, ...framing },
+      },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () => {
+          const text = Buffer.concat(chunks).toString()
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            setCookies: response.headers['set-cookie'] ?? [],
+            text,
+            json: () => JSON.parse(text) as Record<string, unknown>,
+          })
+        })
+      },
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+}

@@ -1,0 +1,56 @@
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import {
+  type OpenIdProvider,
+  type OpenIdProviderOptions,
+  startOpenIdProvider,
+} from '../../spa-example/openid-provider.ts'
+import { clientId, clientSecret, startWorld, type World, type WorldOptions } from './world.ts'
+
+/** A world with the real oidc-provider in it. */
+export interface ProviderWorld extends World {
+  readonly provider: OpenIdProvider
+}
+
+export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'port'> {
+  readonly provider?: Partial<OpenIdProviderOptions>
+  /** Client metadata at the provider beyond what every test needs. */
+  readonly metadata?: Readonly<Record<string, unknown>>
+}
+
+export async function startProviderWorld(options: ProviderWorldOptions = {}): Promise<ProviderWorld> {
+  const port = await freePort()
+  const origin = `http://localhost:${port}`
+  const provider = await startOpenIdProvider({
+    clients: [
+      {
+        client_id: clientId,
+        client_secret: clientSecret,
+        redirect_uris: [`${origin}/callback`],
+        post_logout_redirect_uris: [`${origin}/`],
+        grant_types: ['authorization_code', 'refresh_token'],
+        token_endpoint_auth_method: 'client_secret_basic',
+        ...options.metadata,
+      },
+    ],
+    ...options.provider,
+  })
+  const world = await startWorld({ ...options, issuer: provider.issuer, port })
+  const closeWorld = world.close.bind(world)
+  return Object.assign(world, {
+    provider,
+    async close() {
+      await provider.close()
+      await closeWorld()
+    },
+  })
+}
+
+/** A port that was free a moment ago; the provider must know the redirect URI before the agent listens. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  return port
+}

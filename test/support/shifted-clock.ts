@@ -1,0 +1,18 @@
+import { type Clock, systemClock } from '../../shared/clock.ts'
+
+/** The real clock, moved: for parts that talk to servers with a clock of their own. */
+export interface ShiftedClock extends Clock {
+  pass(seconds: number): void
+}
+
+export function createShiftedClock(): ShiftedClock {
+  let shiftMs = 0
+  return {
+    nowMs: () => systemClock.nowMs() + shiftMs,
+    nowSeconds: () => Math.floor((systemClock.nowMs() + shiftMs) / 1000),
+    after: systemClock.after,
+    pass(seconds) {
+      shiftMs += seconds * 1000
+    },
+  }
+}

@@ -1,0 +1,186 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createAgent } from '../../oauth-agent/agent.ts'
+import { createProxy } from '../../oauth-proxy/proxy.ts'
+import { parseConfig } from '../../shared/config/load.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
+import { serve } from '../../shared/http/serve.ts'
+import { type AuthorizationServer, createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { EventName, Observe } from '../../shared/observe/events.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import type { Store } from '../../shared/store/store.ts'
+import { createCookieJar } from './cookie-jar.ts'
+import { testKeys } from './installation.ts'
+import { type Exchange, openPage, type Page } from './page.ts'
+import { createShiftedClock, type ShiftedClock } from './shifted-clock.ts'
+import { createTap, type Tap } from './tap.ts'
+
+export interface ToldEvent {
+  readonly name: EventName
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** Agent and proxy on one origin, in as many replicas as wanted, before an authorization server that is there or not. */
+export interface World {
+  readonly publicOrigin: string
+  readonly config: Config
+  readonly keys: KeySource
+  readonly clock: ShiftedClock
+  readonly events: ToldEvent[]
+  /** The store that all replicas share. */
+  readonly store: Store
+  /** What went between agent and authorization server. */
+  readonly tap: Tap
+  /** Which replica answers the next request; all take turns unless it is replaced. */
+  balance: () => number
+  /** A browser without cookies. */
+  browser(): Page
+  /** Another tab of the same browser. */
+  tab(page: Page): Page
+  /** Names of the events told so far. */
+  told(name: EventName): ToldEvent[]
+  /** Stops everything, and throws when something happened that never may; see `checkInvariants`. */
+  close(): Promise<void>
+}
+
+export interface WorldOptions {
+  readonly issuer: string
+  /** YAML of further settings. */
+  readonly settings?: string
+  /** YAML of the client section beyond `id`. */
+  readonly client?: string
+  readonly replicas?: number
+  /** One store for all replicas, as Valkey would be; otherwise each has a memory of its own. */
+  readonly sharedStore?: boolean
+  readonly port?: number
+}
+
+export const clientId = 'spa'
+export const clientSecret = 'correct-horse-battery-staple'
+
+/** Starts a world before the authorization server at `issuer`. */
+export async function startWorld(options: WorldOptions): Promise<World> {
+  const clock = createShiftedClock()
+  const events: ToldEvent[] = []
+  const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
+  const tap = createTap()
+  const handlers: ((request: IncomingMessage, response: ServerResponse) => void | Promise<void>)[] = []
+  let turn = 0
+  const server = await serve({
+    handler: { handle: (request, response) => handlers[world.balance() % handlers.length]?.(request, response) },
+    listen: { host: '127.0.0.1', port: options.port ?? 0 },
+    clock,
+    observe,
+  })
+  const publicOrigin = `http://localhost:${server.port}`
+  const entries = testKeys(publicOrigin)
+  const keys = fixedKeys(createKeyRing(entries))
+  const config = parseConfig(settingsText(publicOrigin, options), {
+    env: {},
+    readFile: () => formatKeyRingFile(entries),
+  })
+
+  const shared = createMemoryStore({ clock })
+  const closers: (() => Promise<void>)[] = []
+  for (let replica = 0; replica < (options.replicas ?? 1); replica++) {
+    const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
+    const authorizationServer = tappedServer(config, clock, observe, tap)
+    const parts = { config, keys, authorizationServer, store, clock, observe }
+    const agent = createAgent(parts)
+    const proxy = createProxy(parts)
+    handlers.push((request, response) =>
+      (request.url ?? '').startsWith(`${config.agent.path}/`)
+        ? agent.handle(request, response)
+        : proxy.handle(request, response),
+    )
+    closers.push(
+      () => proxy.close(),
+      () => authorizationServer.close(),
+    )
+  }
+
+  const exchanges: Exchange[] = []
+  const pageParts = {
+    publicOrigin,
+    agentPath: config.agent.path,
+    record: (each: Exchange) => void exchanges.push(each),
+  }
+  const world: World = {
+    publicOrigin,
+    config,
+    keys,
+    clock,
+    events,
+    store: shared,
+    tap,
+    balance: () => turn++,
+    browser: () => openPage({ ...pageParts, jar: createCookieJar(clock) }),
+    tab: ({ jar }) => openPage({ ...pageParts, jar }),
+    told: (name) => events.filter((event) => event.name === name),
+    async close() {
+      await server.stop(0)
+      for (const close of closers) await close()
+      await shared.close()
+      checkInvariants(exchanges, events, tap, config)
+    },
+  }
+  return world
+}
+
+function tappedServer(config: Config, clock: ShiftedClock, observe: Observe, tap: Tap): AuthorizationServer {
+  return createAuthorizationServer({ config, clock, observe, transport: tap.around({ config, clock, observe }) })
+}
+
+/**
+ * What must hold whatever a test did: no secret in any answer, URL or event, and no answer that a cache may keep.
+ *
+ * The value of a sealed cookie is looked at as well: it must not hold a token in the clear or merely encoded.
+ */
+export function checkInvariants(
+  exchanges: readonly Exchange[],
+  events: readonly ToldEvent[],
+  tap: Tap,
+  config: Config,
+): void {
+  const secrets = tap.secrets().filter(({ kind }) => kind !== 'id_token' || !config.cookies.idTokenHint)
+  const told = JSON.stringify(events)
+  for (const { kind, forms } of secrets) {
+    for (const form of forms) {
+      if (told.includes(form)) throw new Error(`an event holds a ${kind}`)
+      for (const { method, url, answer } of exchanges) {
+        const where = `${method} ${new URL(url).pathname}`
+        const head = JSON.stringify(answer.headers)
+        if (answer.text.includes(form) || head.includes(form)) throw new Error(`the answer to ${where} holds a ${kind}`)
+      }
+    }
+  }
+  for (const { method, url, answer } of exchanges) {
+    const where = `${method} ${new URL(url).pathname}: ${answer.status}`
+    if (!new URL(url).pathname.startsWith(`${config.agent.path}/`)) continue
+    if (answer.headers['cache-control'] !== 'no-store') throw new Error(`${where} may be cached`)
+    const names = answer.setCookies.map((line) => line.slice(0, line.indexOf('=')))
+    if (new Set(names).size !== names.length) throw new Error(`${where} sets a cookie twice`)
+    for (const line of answer.setCookies) {
+      if (!/; Secure; HttpOnly; SameSite=(?:Strict|Lax)$/.test(line) || /domain=/i.test(line)) {
+        throw new Error(`${where} sets a cookie without its attributes`)
+      }
+    }
+  }
+}
+
+function settingsText(publicOrigin: string, options: WorldOptions): string {
+  return `
+public_origin: ${publicOrigin}
+insecure_allow_http: true
+authorization_server:
+  issuer: ${options.issuer}
+  timeout_ms: 5000
+client:
+  id: ${clientId}
+${options.client ?? `  authentication: client_secret_basic\n  secret: ${clientSecret}`}
+keys:
+  file: keys.json
+${options.settings ?? ''}
+`
+}
