@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander'
 import { addConfigCommands } from './commands/config.ts'
+import { addDemoCommand } from './commands/demo.ts'
 import { addKeyCommands } from './commands/keys.ts'
 import { addRunCommands } from './commands/run.ts'
 import { fail } from './failure.ts'
@@ -13,6 +14,7 @@ const program = new Command('token-handler')
   .option('-c, --config <file>', 'settings file; TOKEN_HANDLER_CONFIG if absent')
   .showHelpAfterError('Run with --help to see what there is.')
 
+addDemoCommand(program)
 addRunCommands(program)
 addKeyCommands(program)
 addConfigCommands(program)
