@@ -1,0 +1,78 @@
+import type { Clock } from '../clock.ts'
+import { ConfigError } from '../config/problem.ts'
+import type { Observe } from '../observe/events.ts'
+import type { KeyRing, KeySource } from './key-ring.ts'
+
+interface KeyFileParts {
+  /** The text of the file as it is now. */
+  readonly readText: () => Promise<string>
+  /** Throws ConfigError for a ring that this process cannot use. */
+  readonly parse: (text: string) => KeyRing
+  readonly clock: Clock
+  readonly observe: Observe
+  readonly pollSeconds?: number
+}
+
+/** A key ring that follows its file. */
+export interface KeyFile extends KeySource {
+  /** Reads the file now instead of at the next poll. */
+  reload(): Promise<void>
+  close(): void
+}
+
+/**
+ * Reads the ring and then looks every `pollSeconds` (5) whether its text has changed.
+ *
+ * Polling sees what notifications miss: network file systems, and secrets that an orchestrator swaps by a symbolic
+ * link. A file that cannot be read or used leaves the ring in force and is told once as `config.rejected` (FI-26); only
+ * here, at the first reading, does it throw.
+ */
+export async function openKeyFile({
+  readText,
+  parse,
+  clock,
+  observe,
+  pollSeconds = 5,
+}: KeyFileParts): Promise<KeyFile> {
+  let text: string | undefined = await readText()
+  let ring = parse(text)
+  let closed = false
+  let reading: Promise<void> | undefined
+  let cancel = clock.after(pollSeconds * 1000, poll)
+
+  return {
+    current: () => ring,
+    reload,
+    close() {
+      closed = true
+      cancel()
+    },
+  }
+
+  function poll(): void {
+    void reload().then(() => {
+      if (!closed) cancel = clock.after(pollSeconds * 1000, poll)
+    })
+  }
+
+  function reload(): Promise<void> {
+    reading ??= readAgain().finally(() => {
+      reading = undefined
+    })
+    return reading
+  }
+
+  async function readAgain(): Promise<void> {
+    const found = await readText().catch(() => undefined)
+    if (found === text || closed) return
+    text = found
+    if (found === undefined) return observe.emit('config.rejected', { part: 'keys', problems: 1 })
+    try {
+      ring = parse(found)
+      observe.emit('config.reloaded', { part: 'keys', key_id: ring.primaryKeyId })
+    } catch (error) {
+      const problems = error instanceof ConfigError ? error.problems.length : 1
+      observe.emit('config.rejected', { part: 'keys', problems })
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest'
+import { openKeyFile } from '../../../shared/crypto/key-file.ts'
+import { rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
+import { formatKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
+import { parseKeyRing } from '../../../shared/crypto/key-ring.ts'
+import type { Observe } from '../../../shared/observe/events.ts'
+import { seededRandom, testKeys } from '../../support/installation.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+
+const first = testKeys()
+const second = rotateKeyRing(first, { random: seededRandom('next'), clock: createManualClock() }, 'now')
+const [oldText, newText] = [formatKeyRingFile(first), formatKeyRingFile(second)]
+
+async function open(start = oldText) {
+  const file: { text: string | undefined; reads: number } = { text: start, reads: 0 }
+  const events: unknown[] = []
+  const observe: Observe = { emit: (name, fields) => void events.push([name, fields]) }
+  const clock = createManualClock()
+  const keys = await openKeyFile({
+    readText: () => {
+      file.reads++
+      return file.text === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(file.text)
+    },
+    parse: parseKeyRing,
+    clock,
+    observe,
+  })
+  /** Lets the next poll happen and waits for what it reads. */
+  const pass = async () => {
+    clock.pass(5)
+    await keys.reload()
+    await Promise.resolve()
+  }
+  return { file, events, clock, keys, pass }
+}
+
+describe('the key file', () => {
+  it('throws when it cannot be used at the start', async () => {
+    await expect(open('{}')).rejects.toThrow('version')
+  })
+
+  it('is followed: a new key seals without a restart', async () => {
+    const { file, keys, events, pass } = await open()
+    file.text = newText
+    expect(keys.current().primaryKeyId).toBe(first[0]?.id)
+    await pass()
+    expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+    expect(keys.current().keyIds()).toHaveLength(2)
+    expect(events).toEqual([['config.reloaded', { part: 'keys', key_id: second[0]?.id }]])
+  })
+
+  it.each([
+    ['is cut off', oldText.slice(0, 80), 1],
+    ['has two problems', '{"version":2,"keys":[]}', 2],
+    ['is gone', undefined, 1],
+  ])('leaves the ring in force when it %s, and says so once (FI-26)', async (_, text, problems) => {
+    const { file, keys, events, pass } = await open()
+    file.text = text
+    await pass()
+    await pass()
+    expect(keys.current().primaryKeyId).toBe(first[0]?.id)
+    expect(events).toEqual([['config.rejected', { part: 'keys', problems }]])
+    file.text = newText
+    await pass()
+    expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+  })
+
+  it('says nothing while nothing changes, and keeps the same ring', async () => {
+    const { keys, events, pass } = await open()
+    const ring = keys.current()
+    await pass()
+    await pass()
+    expect(keys.current()).toBe(ring)
+    expect(events).toEqual([])
+  })
+
+  it('reads once for all who ask at the same time', async () => {
+    const { file, keys } = await open()
+    await Promise.all([keys.reload(), keys.reload(), keys.reload()])
+    expect(file.reads).toBe(2)
+  })
+
+  it('is left alone after closing', async () => {
+    const { file, keys, clock, events } = await open()
+    keys.close()
+    file.text = newText
+    clock.pass(60)
+    await keys.reload()
+    expect(keys.current().primaryKeyId).toBe(first[0]?.id)
+    expect(events).toEqual([])
+  })
+
+  it('goes on polling', async () => {
+    const { file, clock } = await open()
+    for (let poll = 0; poll < 3; poll++) {
+      clock.pass(5)
+      await new Promise(setImmediate)
+    }
+    expect(file.reads).toBe(4)
+  })
+})
