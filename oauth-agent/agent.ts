@@ -24,7 +24,7 @@ import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
 import { type AgentContext, createAnswering, createHeadReading, type RequestState, writeAnswer } from './answer.ts'
 import { form, json, parseBodyKind, parseParameters } from './body.ts'
-import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
+import type { AgentRequest, Endpoint, EndpointParts } from './routes/endpoint.ts'
 import { createRefresh } from './flows/refresh.ts'
 import { judgeSession, type SessionState } from './flows/session-state.ts'
 import { createLoginEnd } from './routes/login-end.ts'
@@ -82,7 +82,14 @@ export function createAgent(agentParts: AgentParts): Agent {
   const writer = createCookieWriter({ keys, catalogue, binding, settings: config, clock, random })
   const successors = createSuccessorBox({ keys, binding, random })
   const parts: EndpointParts = {
-    ...{ config, authorizationServer, store, clock, observe, random, reader, writer },
+    config,
+    authorizationServer,
+    store,
+    clock,
+    observe,
+    random,
+    reader,
+    writer,
     refresh: createRefresh({ config, authorizationServer, store, clock, successors }),
     csrfTokenOf: (sessionId) => (config.csrf.token === 'required' ? csrfToken(keys.current(), sessionId) : undefined),
     pseudonyms: ({ subject, sessionId }) => ({
@@ -157,7 +164,9 @@ export function createAgent(agentParts: AgentParts): Agent {
   const app = new Koa<RequestState>()
   app.silent = true
   app.on('error', (error: Error) => observe.emit('internal.failed', { where: 'agent.edge', error_name: error.name }))
-  app.use(createAnswering({ config, clock, observe, methodsOf, clearSession: writer.clearSession }))
+  app.use(
+    createAnswering({ config, clock, observe, methodsOf, clearSession: (present) => writer.clearSession(present) }),
+  )
   app.use(createHeadReading({ config, methodsOf }))
   app.use(router.routes())
   app.use((context: AgentContext) => {

@@ -8,7 +8,7 @@ import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/err
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { AgentAnswer } from './endpoint.ts'
+import type { AgentAnswer } from './routes/endpoint.ts'
 
 /** What the edge knows of a request, as far as it was read. */
 export interface RequestState {
@@ -76,7 +76,10 @@ export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf
     const { method = '', url = '', httpVersion, rawHeaders } = context.req
     const head = parseRequestHead({ method, target: url, httpVersion, rawHeaders }, hosts)
     context.state.head = head
-    if (!isPreflight(head.method, head.fields)) return next()
+    if (!isPreflight(head.method, head.fields)) {
+      await next()
+      return
+    }
     const methods = methodsOf(context.path)
     if (methods.length === 0) throw new TokenHandlerError('route_not_found')
     context.set(preflightHeaders(head.fields, config, methods))

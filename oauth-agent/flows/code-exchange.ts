@@ -31,7 +31,7 @@ export async function finishLogin(
   attempt: LoginContent,
   parameters: Parameters,
 ): Promise<SessionCookies> {
-  const { config, authorizationServer, clock } = parts
+  const { config, authorizationServer } = parts
   checkAttempt(attempt, parts)
   try {
     const metadata = await authorizationServer.metadata()

@@ -1,9 +1,9 @@
-import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 
 export interface EndSessionParts {
@@ -29,14 +29,16 @@ export interface EndedSession {
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts
   if (session !== undefined) await markEnded(parts, session)
+  const timeoutMs = config.logout.revocationTimeoutMs
   let metadata: Metadata | undefined
   const tellServer = async (): Promise<boolean> => {
     metadata = await authorizationServer.metadata()
-    return (
-      session !== undefined && config.logout.revoke && (await revoke(authorizationServer, metadata, session, parts))
-    )
+    if (session === undefined || !config.logout.revoke) return false
+    const { refreshToken } = session.refresh ?? {}
+    const { accessToken } = session.access ?? {}
+    return revokeTokens(authorizationServer, { refreshToken, accessToken }, timeoutMs)
   }
-  const revoked = await within(clock, config.logout.revocationTimeoutMs, tellServer())
+  const revoked = await within(clock, timeoutMs, tellServer())
   return { logoutUrl: logoutUrl(metadata, session, parts), revoked: revoked ?? false }
 }
 
@@ -49,33 +51,6 @@ async function markEnded({ store, clock }: EndSessionParts, { facts }: Session):
     // The cookies are cleared all the same; other replicas learn of it by the revoked refresh token.
     if (!(error instanceof StoreUnavailable)) throw error
   }
-}
-
-/** RFC 7009 §2.1: the refresh token, whose revocation covers its access tokens, and the access token for servers where it does not. */
-async function revoke(
-  server: AuthorizationServer,
-  metadata: Metadata,
-  session: Session,
-  { config }: EndSessionParts,
-): Promise<boolean> {
-  if (metadata.revocation_endpoint === undefined) return false
-  const options = server.callOptions('revocation', config.logout.revocationTimeoutMs)
-  const revokeOne = async (token: string, hint: string): Promise<void> => {
-    const additionalParameters = { token_type_hint: hint }
-    await oauth.processRevocationResponse(
-      await oauth.revocationRequest(metadata, server.client, server.authenticate, token, {
-        ...options,
-        additionalParameters,
-      }),
-    )
-  }
-  const { refresh, access } = session
-  const calls = [
-    ...(refresh === undefined ? [] : [revokeOne(refresh.refreshToken, 'refresh_token')]),
-    ...(access === undefined ? [] : [revokeOne(access.accessToken, 'access_token')]),
-  ]
-  const [first] = await Promise.allSettled(calls)
-  return first?.status === 'fulfilled'
 }
 
 /** Longer URLs are cut by some servers; the hint is then left out and the user is asked instead (LO-1). */

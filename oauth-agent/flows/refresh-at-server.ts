@@ -10,6 +10,7 @@ import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
 import type { Refreshed } from './refresh.ts'
+import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
 
@@ -70,7 +71,9 @@ async function readIdToken(
   if (tokens.idToken === undefined) return {}
   const subject = subjectOf(tokens.idToken)
   if (subject !== undefined && subject !== refresh.subject) {
-    await revokeToken(parts, tokens.refreshToken ?? refresh.refreshToken)
+    const { refreshToken = refresh.refreshToken, accessToken } = tokens
+    const { authorizationServer, config } = parts
+    await revokeTokens(authorizationServer, { refreshToken, accessToken }, config.logout.revocationTimeoutMs)
     throw new TokenHandlerError('session_expired', { detail: { check: 'sub' } })
   }
   try {
@@ -156,22 +159,5 @@ function onlyFacts(facts: SessionFacts): SessionFacts {
     ...(facts.authTime === undefined ? undefined : { authTime: facts.authTime }),
     ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
     ...(facts.providerSessionId === undefined ? undefined : { providerSessionId: facts.providerSessionId }),
-  }
-}
-
-/** Revokes tokens that nobody may use; says nothing when that fails, as they expire by themselves. */
-export async function revokeQuietly(parts: RefreshAtServerParts, cookies: SessionCookies): Promise<void> {
-  if (cookies.refresh !== undefined) await revokeToken(parts, cookies.refresh.refreshToken)
-}
-
-async function revokeToken({ authorizationServer, config }: RefreshAtServerParts, token: string): Promise<void> {
-  const { client, authenticate, callOptions } = authorizationServer
-  try {
-    const metadata = await authorizationServer.metadata()
-    if (metadata.revocation_endpoint === undefined) return
-    const options = callOptions('revocation', config.logout.revocationTimeoutMs)
-    await oauth.processRevocationResponse(await oauth.revocationRequest(metadata, client, authenticate, token, options))
-  } catch {
-    // The session is over either way, and the transport has told of the failure.
   }
 }

@@ -4,7 +4,8 @@ import type { Config } from '../../shared/config/schema.ts'
 import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
-import { refreshAtServer, type RefreshAtServerParts, revokeQuietly } from './refresh-at-server.ts'
+import { refreshAtServer, type RefreshAtServerParts } from './refresh-at-server.ts'
+import { revokeTokens } from './revocation.ts'
 import { type Session, sessionKey } from './session-state.ts'
 
 export interface RefreshParts extends RefreshAtServerParts {
@@ -58,7 +59,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
     // A sign-out that came in the meantime wins: nothing may bring the session back.
     if (store.hasEnded(sessionKey(session.facts))) {
-      await revokeQuietly(parts, refreshed.cookies)
+      const { refreshToken } = refreshed.cookies.refresh ?? {}
+      await revokeTokens(parts.authorizationServer, { refreshToken }, config.logout.revocationTimeoutMs)
       throw new TokenHandlerError('session_expired', { detail: { check: 'ended' } })
     }
     return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed

@@ -1,7 +1,7 @@
 import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import type { AgentAnswer, AgentRequest, Endpoint, EndpointParts } from '../endpoint.ts'
+import type { AgentAnswer, AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { finishLogin } from '../flows/code-exchange.ts'
 import { loginAttemptId } from '../flows/login-attempt.ts'
 import type { Session } from '../flows/session-state.ts'

@@ -1,4 +1,4 @@
-import type { Endpoint, EndpointParts } from '../endpoint.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { startLogin } from '../flows/login-attempt.ts'
 
 /** POST /login/start: the URL to send the browser to, and the cookie of this attempt. */

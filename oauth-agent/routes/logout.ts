@@ -1,4 +1,4 @@
-import type { Endpoint, EndpointParts } from '../endpoint.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { endSession } from '../flows/end-session.ts'
 
 /** POST /logout: cookies cleared and tokens revoked in any state of the cookies; never an error, so nobody is stuck. */

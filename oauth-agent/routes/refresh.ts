@@ -1,6 +1,6 @@
 import { type TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import type { AgentRequest, Endpoint, EndpointParts } from '../endpoint.ts'
+import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, notAllowed, type Parameters } from '../flows/parameters.ts'
 import type { Refreshed } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'

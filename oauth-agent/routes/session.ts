@@ -1,4 +1,4 @@
-import type { Endpoint, EndpointParts } from '../endpoint.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { signedInView } from '../flows/session-view.ts'
 
 /** GET /session: who is signed in; nobody being signed in is an answer, not a failure. */

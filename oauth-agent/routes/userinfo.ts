@@ -1,4 +1,4 @@
-import type { Endpoint, EndpointParts } from '../endpoint.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { requireSession } from '../flows/session-state.ts'
 import { loadUserinfo } from '../flows/userinfo.ts'
 

@@ -90,7 +90,7 @@ export function createAuthorizationServer(parts: {
     client: identity.client,
     authenticate: identity.authenticate,
     callOptions,
-    verifyJwt: keySet.verify,
+    verifyJwt: (jwt, options) => keySet.verify(jwt, options),
     close: () => transport.close(),
   }
 }
