@@ -7,7 +7,9 @@ import { isCsrfToken } from '../shared/crypto/csrf-token.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import { isPreflight, preflightHeaders } from '../shared/http/cors.ts'
+import { type AddressMatcher, clientAddress } from '../shared/http/client-address.ts'
 import { checkGuard } from '../shared/http/guard.ts'
+import type { RateLimiter } from '../shared/http/rate-limit.ts'
 import { type RawRequest, type RequestHead, parseRequestHead } from '../shared/http/request-gate.ts'
 import type { Store } from '../shared/store/store.ts'
 import type { Credential } from './credentials/credential.ts'
@@ -22,6 +24,8 @@ export interface RoutedRule {
   readonly path: string
   readonly methods: readonly string[]
   readonly setting: Route
+  /** Undefined where the route sets no limit. */
+  readonly limiter?: RateLimiter | undefined
 }
 
 export interface DecideParts<R extends RoutedRule> {
@@ -34,12 +38,16 @@ export interface DecideParts<R extends RoutedRule> {
   readonly store: Pick<Store, 'hasEnded'>
   readonly clock: Pick<Clock, 'nowSeconds'>
   readonly credentials: Pick<Credentials, 'obtain'>
+  /** Hops whose X-Forwarded-For is believed. */
+  readonly trustedProxies: AddressMatcher
 }
 
 export interface Question extends RawRequest {
   /** True when a protocol upgrade is asked for. */
   readonly upgrade: boolean
   readonly requestId: string
+  /** Address of the socket's other end. */
+  readonly peer: string | undefined
 }
 
 /** What has been found out so far; it outlives a refusal, so that the refusal can be told of. */
@@ -66,10 +74,12 @@ export interface ForwardDecision<R extends RoutedRule> {
   readonly session: AccessContent | undefined
   readonly cookies: RequestCookies
   readonly credential: Credential
+  /** Where the request comes from, as far as trusted hops vouch for it. */
+  readonly clientAddress: string
 }
 
 /**
- * Decides one request: gate, route, guard, session, policy, credential.
+ * Decides one request: gate, route, guard, session, rate limit, policy, credential.
  *
  * Whatever carries the decision out must use its values and nothing else of the request. Throws TokenHandlerError for
  * every kind of no.
@@ -103,10 +113,14 @@ export async function decide<R extends RoutedRule>(
   if (session !== undefined) trail.session = session
   if (session !== undefined && parts.config.csrf.token === 'required') checkCsrf(head, session, parts)
   if (session === undefined && route.setting.anonymous === 'deny') throw new TokenHandlerError('session_missing')
+  const address = clientAddress(question.peer, fields['x-forwarded-for'], parts.trustedProxies)
+  if (route.limiter !== undefined) {
+    await route.limiter.consume(route.setting.rateLimit?.by === 'address' ? address : (session?.sessionId ?? address))
+  }
   checkPolicy(session, route.setting.require, parts.clock.nowSeconds())
 
   const credential = await parts.credentials.obtain(route.setting, session, question.requestId)
-  return { kind: 'forward', head, target, route, session, cookies, credential }
+  return { kind: 'forward', head, target, route, session, cookies, credential, clientAddress: address }
 }
 
 /** Requests that cannot carry our header cannot carry the token either; their guard was stricter. */

@@ -1,6 +1,8 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Route } from '../shared/config/schema.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
+import { createRateLimiter } from '../shared/http/rate-limit.ts'
+import type { Store } from '../shared/store/store.ts'
 import type { RoutedRule } from './decide.ts'
 import { type Upstream, createUpstream } from './forward/upstream.ts'
 
@@ -22,7 +24,11 @@ export interface Slots {
   take(): () => void
 }
 
-export function createProxyRoute(setting: Route, publicOrigin: string, clock: Pick<Clock, 'nowMs'>): ProxyRoute {
+export function createProxyRoute(
+  setting: Route,
+  publicOrigin: string,
+  { clock, store }: { clock: Pick<Clock, 'nowMs'>; store: Pick<Store, 'count'> },
+): ProxyRoute {
   const { host, protocol } = new URL(publicOrigin)
   return {
     path: setting.path,
@@ -30,6 +36,15 @@ export function createProxyRoute(setting: Route, publicOrigin: string, clock: Pi
     setting,
     upstream: createUpstream(setting, { clock }),
     slots: createSlots(setting.maxConcurrentRequests),
+    limiter:
+      setting.rateLimit === undefined
+        ? undefined
+        : createRateLimiter({
+            name: `${setting.methods.join()} ${setting.path}`,
+            limit: setting.rateLimit,
+            store,
+            clock,
+          }),
     credentialHeader: setting.credential.kind === 'api_key' ? setting.credential.header.toLowerCase() : undefined,
     publicHost: host,
     publicProtocol: protocol === 'http:' ? 'http' : 'https',

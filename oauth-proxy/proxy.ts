@@ -12,6 +12,7 @@ import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
 import { createCredentials } from './credentials/credentials.ts'
 import type { EdgeParts } from './edges/edge.ts'
+import { createForwardAuth } from './edges/forward-auth.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createUpgrade } from './edges/upgrade.ts'
 import { createProxyRoute } from './proxy-route.ts'
@@ -39,7 +40,7 @@ export interface Proxy {
 /** The OAuth proxy: lets API calls through with the right credential, and never sets a cookie. */
 export function createProxy({ config, keys, authorizationServer, store, clock, observe }: ProxyParts): Proxy {
   const catalogue = createCatalogue(config)
-  const routes = config.proxy.routes.map((setting) => createProxyRoute(setting, config.publicOrigin, clock))
+  const routes = config.proxy.routes.map((setting) => createProxyRoute(setting, config.publicOrigin, { clock, store }))
   const binding = {
     clientId: config.client.id,
     issuer: config.authorizationServer.issuer,
@@ -56,6 +57,7 @@ export function createProxy({ config, keys, authorizationServer, store, clock, o
     store,
     clock,
     credentials,
+    trustedProxies: createAddressMatcher(config.operations.trustedProxies),
   }
   const streams = createStreams({ store, clock })
   const parts: EdgeParts = {
@@ -63,14 +65,18 @@ export function createProxy({ config, keys, authorizationServer, store, clock, o
     config,
     keys,
     credentials,
-    trustedProxies: createAddressMatcher(config.operations.trustedProxies),
     streams,
     clock,
     observe,
   }
+  const reverseProxy = createReverseProxy(parts)
+  const upgrade = createUpgrade(parts)
+  const forwardAuth = createForwardAuth(parts, config.proxy.forwardAuth)
   return {
-    handle: createReverseProxy(parts),
-    upgrade: createUpgrade(parts),
+    handle: (request, response) =>
+      forwardAuth?.asks(request) === true ? forwardAuth.handle(request, response) : reverseProxy(request, response),
+    upgrade: (request, socket, head) =>
+      forwardAuth?.asks(request) === true ? forwardAuth.upgrade(request, socket) : upgrade(request, socket, head),
     endStreams: () => streams.stop(),
     async close() {
       streams.stop()

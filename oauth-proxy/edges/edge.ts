@@ -1,8 +1,6 @@
-import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
-import { type AddressMatcher, clientAddress } from '../../shared/http/client-address.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, ForwardDecision } from '../decide.ts'
@@ -16,7 +14,6 @@ export interface EdgeParts {
   readonly config: Pick<Config, 'publicOrigin' | 'cors'>
   readonly keys: KeySource
   readonly credentials: Pick<Credentials, 'refused'>
-  readonly trustedProxies: AddressMatcher
   readonly streams: Streams
   readonly clock: Clock
   readonly observe: Observe
@@ -24,16 +21,14 @@ export interface EdgeParts {
 
 /** What we tell the API about a request in our own name. */
 export function ownRequestFields(
-  request: IncomingMessage,
-  { head, route, cookies, credential }: ForwardDecision<ProxyRoute>,
+  { head, route, cookies, credential, clientAddress }: ForwardDecision<ProxyRoute>,
   requestId: string,
-  { trustedProxies }: EdgeParts,
 ): OwnRequestFields {
   const { fields } = head
   return {
     credential,
     credentialHeader: route.credentialHeader,
-    clientAddress: clientAddress(request.socket.remoteAddress, fields['x-forwarded-for'], trustedProxies),
+    clientAddress,
     publicHost: route.publicHost,
     publicProtocol: route.publicProtocol,
     requestId,

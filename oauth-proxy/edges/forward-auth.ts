@@ -1,5 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createAddressMatcher } from '../../shared/http/client-address.ts'
@@ -19,6 +21,8 @@ export interface ForwardAuth {
   /** True for a request that is a question of a gateway, by its path alone. */
   asks(request: IncomingMessage): boolean
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
+  /** Some gateways leave the browser's Upgrade in their question; it is answered like any other and upgrades nothing. */
+  upgrade(request: IncomingMessage, socket: Duplex): Promise<void>
 }
 
 /** The header in which a gateway shows the secret that only it knows. */
@@ -36,44 +40,64 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   const dialect = gatewayDialects[settings.gateway]
   const isPeer = createAddressMatcher(settings.peers)
   const { clock, observe } = parts
+  const { trustedProxies } = parts.decide
+  // Whoever is believed about method, host and path is believed about the address.
+  const decideParts = {
+    ...parts.decide,
+    trustedProxies: (address: string) => isPeer(address) || trustedProxies(address),
+  }
 
   async function decideFor(request: IncomingMessage, requestId: string, trail: Trail<ProxyRoute>) {
     if (!isPeer(request.socket.remoteAddress ?? '')) throw untrusted('address')
     if (secret !== undefined && !showsSecret(request, secret)) throw untrusted('secret')
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
     const original = parseQuestion({ method, target, rawHeaders }, path, dialect)
-    const decision = await decide({ ...original, httpVersion, requestId }, trail, parts.decide)
+    const decision = await decide(
+      { ...original, httpVersion, requestId, peer: request.socket.remoteAddress },
+      trail,
+      decideParts,
+    )
     // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
     if (decision.kind === 'preflight')
       throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
     return decision
   }
 
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const requestId = requestIdOf(request)
+    const startedMs = clock.nowMs()
+    const trail: Trail<ProxyRoute> = {}
+    let errorCode: string | undefined
+    try {
+      const headers = passHeaders(await decideFor(request, requestId, trail), requestId)
+      response.writeHead(200, headers).end()
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      errorCode = error.code
+      tellRefusal(error, requestId, trail, parts)
+      refuse(response, error, requestId, dialect.passesEveryStatus)
+    }
+    observe.emit('request.answered', {
+      request_id: requestId,
+      side: 'forward_auth',
+      route: trail.route?.path,
+      method: trail.head?.method,
+      status: response.statusCode,
+      duration_ms: clock.nowMs() - startedMs,
+      error_code: errorCode,
+    })
+  }
+
   return {
     asks: ({ url = '' }) => url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`),
-    async handle(request, response) {
-      const requestId = requestIdOf(request)
-      const startedMs = clock.nowMs()
-      const trail: Trail<ProxyRoute> = {}
-      let errorCode: string | undefined
-      try {
-        const headers = passHeaders(await decideFor(request, requestId, trail), requestId)
-        response.writeHead(200, headers).end()
-      } catch (thrown) {
-        const error = asTokenHandlerError(thrown)
-        errorCode = error.code
-        tellRefusal(error, requestId, trail, parts)
-        refuse(response, error, requestId, dialect.passesEveryStatus)
-      }
-      observe.emit('request.answered', {
-        request_id: requestId,
-        side: 'forward_auth',
-        route: trail.route?.path,
-        method: trail.head?.method,
-        status: response.statusCode,
-        duration_ms: clock.nowMs() - startedMs,
-        error_code: errorCode,
-      })
+    handle,
+    upgrade(request, socket) {
+      if (!(socket instanceof Socket)) throw new TypeError('an upgrade comes with a network socket')
+      const response = new ServerResponse(request)
+      response.assignSocket(socket)
+      response.shouldKeepAlive = false
+      response.once('finish', () => socket.end())
+      return handle(request, response)
     },
   }
 }

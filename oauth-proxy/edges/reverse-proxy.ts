@@ -53,7 +53,7 @@ async function answer(
 ): Promise<void> {
   const { method = '', url: target = '', httpVersion, rawHeaders } = request
   const decision = await decide(
-    { method, target, httpVersion, rawHeaders, upgrade: false, requestId },
+    { method, target, httpVersion, rawHeaders, upgrade: false, requestId, peer: request.socket.remoteAddress },
     trail,
     parts.decide,
   )
@@ -92,7 +92,7 @@ function callApi(
     upstream: route.upstream,
     method: head.method,
     path,
-    headers: upstreamRequestHeaders(head, ownRequestFields(request, decision, requestId, parts)),
+    headers: upstreamRequestHeaders(head, ownRequestFields(decision, requestId)),
     hasBody: head.hasBody,
     maxBodyBytes: setting.maxBodyBytes,
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,

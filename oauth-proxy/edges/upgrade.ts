@@ -65,7 +65,7 @@ async function carryOut(
 ): Promise<void> {
   const { method = '', url: target = '', httpVersion, rawHeaders } = request
   const decision = await decide(
-    { method, target, httpVersion, rawHeaders, upgrade: true, requestId },
+    { method, target, httpVersion, rawHeaders, upgrade: true, requestId, peer: request.socket.remoteAddress },
     trail,
     parts.decide,
   )
@@ -81,7 +81,7 @@ async function carryOut(
       head,
       target: route.upstream.pick(),
       path: forwardPath(decision.target, route.setting),
-      headers: handshakeHeaders(request, decision, requestId, parts),
+      headers: handshakeHeaders(decision, requestId),
       connectTimeoutMs: route.setting.connectTimeoutMs,
       responseTimeoutMs: route.setting.responseTimeoutMs,
       idleTimeoutMs: route.setting.streamIdleTimeoutMs,
@@ -113,15 +113,10 @@ function checkHandshake({ head }: ForwardDecision<ProxyRoute>): void {
 }
 
 /** Our usual header, and the handshake of the browser put on top of it. */
-function handshakeHeaders(
-  request: IncomingMessage,
-  decision: ForwardDecision<ProxyRoute>,
-  requestId: string,
-  parts: EdgeParts,
-): Record<string, string> {
+function handshakeHeaders(decision: ForwardDecision<ProxyRoute>, requestId: string): Record<string, string> {
   const { fields } = decision.head
   return {
-    ...upstreamRequestHeaders(decision.head, ownRequestFields(request, decision, requestId, parts)),
+    ...upstreamRequestHeaders(decision.head, ownRequestFields(decision, requestId)),
     connection: 'Upgrade',
     upgrade: 'websocket',
     ...pick(fields, [

@@ -63,7 +63,7 @@ export function createRateLimiter(parts: {
       if (waitMs === 0) return
       throw new TokenHandlerError('too_many_requests', {
         fields: { retry_after: Math.ceil(waitMs / 1000) },
-        detail: { check: name },
+        detail: { check: 'rate_limit' },
       })
     },
   }
