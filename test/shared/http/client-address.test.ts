@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest'
+import { clientAddress, createAddressMatcher } from '../../../shared/http/client-address.ts'
+
+const gateways = createAddressMatcher(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7'])
+
+describe('the address of the client', () => {
+  it.each<[string, string | undefined, string | undefined, string]>([
+    ['the peer', '198.51.100.1', undefined, '198.51.100.1'],
+    ['H06 an untrusted peer is believed nothing', '198.51.100.1', '1.2.3.4', '198.51.100.1'],
+    ['one trusted hop', '10.0.0.1', '198.51.100.9', '198.51.100.9'],
+    ['the last untrusted hop, not the first', '10.0.0.1', '1.1.1.1, 198.51.100.9', '198.51.100.9'],
+    ['several trusted hops', '10.0.0.1', '198.51.100.9, 10.1.1.1, 192.0.2.7', '198.51.100.9'],
+    ['only trusted hops', '10.0.0.1', '10.0.0.2', '10.0.0.2'],
+    ['IPv4 in IPv6', '::ffff:10.0.0.1', '198.51.100.9', '198.51.100.9'],
+    ['IPv6', '2001:db8::1', '2001:DB9:0::5', '2001:db9::5'],
+    ['garbage stops the walk', '10.0.0.1', '198.51.100.9, unknown', '10.0.0.1'],
+    ['short forms are garbage', '10.0.0.1', '127.1', '10.0.0.1'],
+    ['octal is garbage', '10.0.0.1', '0300.1.1.1', '10.0.0.1'],
+    ['a port is garbage', '10.0.0.1', '198.51.100.9:4711', '10.0.0.1'],
+    ['an empty field', '10.0.0.1', '', '10.0.0.1'],
+    ['no peer', undefined, '1.2.3.4', ''],
+  ])('%s', (_, peer, forwardedFor, expected) => {
+    expect(clientAddress(peer, forwardedFor, gateways)).toBe(expected)
+  })
+
+  it('nobody is trusted unless listed', () => {
+    expect(clientAddress('127.0.0.1', '1.2.3.4', createAddressMatcher([]))).toBe('127.0.0.1')
+  })
+})
+
+it.each(['0.0.0.0/0', '::/0', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', '10.0.0.0/08', 'gateway', '10.0.0', ''])(
+  'H06 the range %j is refused',
+  (range) => {
+    expect(() => createAddressMatcher([range])).toThrow(RangeError)
+  },
+)
