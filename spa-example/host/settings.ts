@@ -27,7 +27,6 @@ export function demoSettings(settings: DemoSettings): string {
       absolute_seconds: settings.absoluteSeconds,
       refresh_ahead_seconds: settings.refreshAheadSeconds,
     },
-    cookies: { id_token_hint: true },
     cors: { origins: settings.corsOrigins },
     keys: { file: 'held-in-memory' },
     proxy: {
