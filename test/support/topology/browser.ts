@@ -1,0 +1,116 @@
+import { Agent, request as send } from 'node:http'
+import { systemClock } from '../../../shared/clock.ts'
+import { demoPassword, type DemoUser } from '../../../spa-example/provider/users.ts'
+import { type CookieJar, createCookieJar } from '../cookie-jar.ts'
+
+export interface Answer {
+  readonly status: number
+  readonly location: string | undefined
+  readonly text: string
+}
+
+/** One browser: a jar that all of its tabs share, and what it has seen. */
+export interface Browser {
+  /** Subject of the user, as the API sees it. */
+  readonly user: string
+  readonly host: string
+  readonly jar: CookieJar
+  /** Signs in at the provider's own page. */
+  signIn(): Promise<void>
+  /** One request of the SPA, with the headers a browser and the client library send. */
+  fetch(method: string, path: string, body?: string): Promise<Answer>
+  signOut(): Promise<void>
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 128 })
+
+/** Creates a browser for the application at `origin`. */
+export function createBrowser(origin: string, person: DemoUser): Browser {
+  const jar = createCookieJar(systemClock)
+  const ours: Record<string, string> = {
+    'token-handler-version': '1',
+    'sec-fetch-site': 'same-origin',
+    'sec-fetch-mode': 'cors',
+    'sec-fetch-dest': 'empty',
+    origin,
+  }
+
+  const fetchOurs = (method: string, path: string, body?: string, type = 'application/x-www-form-urlencoded') =>
+    exchange(
+      jar,
+      new URL(path, origin),
+      method,
+      { ...ours, ...(body === undefined ? {} : { 'content-type': type }) },
+      body,
+    )
+
+  return {
+    user: person.claims.sub,
+    host: new URL(origin).host,
+    jar,
+    fetch: (method, path, body) => fetchOurs(method, path, body, 'text/plain'),
+    async signIn() {
+      const started = await fetchOurs('POST', '/oauth-agent/login/start', '')
+      const { authorization_url: url } = JSON.parse(started.text) as { authorization_url: string }
+      const back = await passProvider(jar, new URL(url), person.username, origin)
+      const ended = await fetchOurs('POST', '/oauth-agent/login/end', back.searchParams.toString())
+      if (ended.status !== 200) throw new Error(`sign-in ended with ${ended.status} ${ended.text}`)
+    },
+    async signOut() {
+      const answer = await fetchOurs('POST', '/oauth-agent/logout')
+      if (answer.status !== 200) throw new Error(`sign-out ended with ${answer.status} ${answer.text}`)
+    },
+  }
+}
+
+/** Follows the provider's redirects, fills in its form, and answers the address to which it returns. */
+async function passProvider(jar: CookieJar, start: URL, username: string, origin: string): Promise<URL> {
+  let url = start
+  for (let step = 0; step < 10; step += 1) {
+    if (url.origin === origin) return url
+    const page = await exchange(jar, url, 'GET', {})
+    const form = new URLSearchParams({ username, password: demoPassword, action: 'sign-in' }).toString()
+    const type = { 'content-type': 'application/x-www-form-urlencoded' }
+    const next = page.location === undefined ? await exchange(jar, url, 'POST', type, form) : page
+    if (next.location === undefined) throw new Error(`the provider answered ${next.status}`)
+    url = new URL(next.location, url)
+  }
+  throw new Error('the provider redirects for ever')
+}
+
+function exchange(
+  jar: CookieJar,
+  url: URL,
+  method: string,
+  headers: Record<string, string>,
+  body?: string,
+): Promise<Answer> {
+  const cookie = jar.header(url.host, url.pathname, 'same-site')
+  return new Promise((resolve, reject) => {
+    const request = send(
+      url,
+      {
+        agent,
+        method,
+        headers: {
+          ...headers,
+          ...(cookie === undefined ? {} : { cookie }),
+          ...(method === 'GET' ? {} : { 'content-length': String(Buffer.byteLength(body ?? '')) }),
+        },
+      },
+      (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (piece: string) => {
+          text += piece
+        })
+        response.on('error', reject)
+        response.on('end', () => {
+          for (const line of response.headers['set-cookie'] ?? []) jar.take(url.host, line)
+          resolve({ status: response.statusCode ?? 0, location: response.headers.location, text })
+        })
+      },
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+}
