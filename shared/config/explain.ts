@@ -63,8 +63,6 @@ function expectation(issue: z.core.$ZodIssue): string {
       return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`
     case 'too_big':
       return issue.origin === 'number' ? `must be at most ${issue.maximum}` : `is longer than ${issue.maximum}`
-    case 'invalid_format':
-      return issue.message.startsWith('must') ? issue.message : 'is not written as this setting demands'
     default:
       return issue.message
   }

@@ -29,7 +29,7 @@ export const sessionSettings = z.strictObject({
 export const cookieSettings = z.strictObject({
   prefix: z
     .string()
-    .regex(/^[a-z0-9]{1,16}$/)
+    .regex(/^[a-z0-9]{1,16}$/, { message: 'must be 1 to 16 lower-case letters and digits' })
     .default('th')
     .meta({ description: 'Part of every cookie name, so that several apps can share a host.' }),
   refresh_path: z.enum(['root', 'agent']).default('root').meta({

@@ -134,9 +134,27 @@ export const metricTable = {
   ),
 } as const satisfies Record<string, MetricRow>
 
+export interface ProcessMetricRow {
+  readonly kind: 'counter' | 'gauge'
+  readonly labels: readonly string[]
+  readonly help: string
+}
+
 /** Metrics that tell of this process itself. */
 export const processMetricTable = {
-  token_handler_lines_dropped_total: 'Log or audit lines dropped because nobody took them in time, by stream.',
-  token_handler_store_available: '1 while the shared store can be reached, else 0.',
-  token_handler_key_info: 'Always 1; the label key_id names the key that seals.',
-} as const
+  token_handler_lines_dropped_total: {
+    kind: 'counter',
+    labels: ['stream'],
+    help: 'Log or audit lines dropped because nobody took them in time.',
+  },
+  token_handler_store_available: {
+    kind: 'gauge',
+    labels: [],
+    help: '1 while the shared store can be reached, else 0.',
+  },
+  token_handler_key_info: {
+    kind: 'gauge',
+    labels: ['key_id'],
+    help: 'Always 1; the label names the key that seals.',
+  },
+} as const satisfies Record<string, ProcessMetricRow>

@@ -30,7 +30,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   }
   const dropped = new Counter({
     name: 'token_handler_lines_dropped_total',
-    help: processMetricTable.token_handler_lines_dropped_total,
+    help: processMetricTable.token_handler_lines_dropped_total.help,
     labelNames: ['stream'],
     registers,
   })
@@ -45,7 +45,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     watch({ storeAvailable, keyId }) {
       new Gauge({
         name: 'token_handler_store_available',
-        help: processMetricTable.token_handler_store_available,
+        help: processMetricTable.token_handler_store_available.help,
         registers,
         collect() {
           this.set(storeAvailable() ? 1 : 0)
@@ -53,7 +53,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       })
       new Gauge({
         name: 'token_handler_key_info',
-        help: processMetricTable.token_handler_key_info,
+        help: processMetricTable.token_handler_key_info.help,
         labelNames: ['key_id'],
         registers,
         collect() {

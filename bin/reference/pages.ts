@@ -1,0 +1,115 @@
+import { jsonSchema } from '../../shared/config/json-schema.ts'
+import { exampleText } from '../../shared/config/example.ts'
+import { describeCookies } from '../../shared/cookies/catalogue.ts'
+import { type ErrorRow, errorTable } from '../../shared/errors.ts'
+import { type EventRow, eventTable } from '../../shared/observe/events.ts'
+import { type MetricRow, metricTable, processMetricTable } from '../../shared/observe/metric-table.ts'
+import { table } from '../../shared/config/markdown.ts'
+import { settingsPage } from '../../shared/config/reference.ts'
+
+/** Every file that is made from a table, by its path from the root of the repository. */
+export function referencePages(): Readonly<Record<string, string>> {
+  return {
+    'docs/reference/settings.md': page(settingsPage()),
+    'docs/reference/config.schema.json': `${JSON.stringify(jsonSchema(), null, 2)}\n`,
+    'docs/reference/errors.md': page(errorsPage()),
+    'docs/reference/events.md': page(eventsPage()),
+    'docs/reference/metrics.md': page(metricsPage()),
+    'docs/reference/cookies.md': page(cookiesPage()),
+    'token-handler.example.yaml': exampleText(),
+  }
+}
+
+function page(text: string): string {
+  return `<!-- Made by \`npm run docs\` from the table in the source; change it there. -->\n\n${text.trimEnd()}\n`
+}
+
+function errorsPage(): string {
+  const rows = Object.entries<ErrorRow>(errorTable).map(([code, { status, message, remedy, endsSession }]) => [
+    `\`${code}\``,
+    String(status),
+    message,
+    remedy,
+    endsSession ? 'yes' : '',
+  ])
+  return `# Errors
+
+Agent and proxy answer every failure with \`{"error_code": "…", "detailed_error": "…"}\`, the header
+\`token-handler-error\` with the same code, and \`x-request-id\`, by which the log can be searched. Some answers have
+further members: \`acr_values\`, \`max_age\`, \`scope\`, \`retry_after\` (seconds), \`parameter\`, \`sizes\`.
+
+${table(['Code', 'Status', 'Sentence', 'What to do', 'Ends the session'], rows)}`
+}
+
+function eventsPage(): string {
+  const rows = Object.entries<EventRow>(eventTable).map(([name, { level, audit, when, fields }]) => [
+    `\`${name}\``,
+    when,
+    level,
+    audit ? 'yes' : '',
+    Object.entries(fields)
+      .map(([field, kind]) => `\`${field}\` (${kind})`)
+      .join(', '),
+  ])
+  return `# Events
+
+Log, audit stream, metrics and traces are readings of this one list. Each line of the log is a JSON object with \`level\`,
+\`time\`, \`event\` and the fields of the event that are known. No kind of field can hold a token: a \`word\` has at most 40
+plain characters, a \`pseudonym\` is a keyed hash; whatever does not fit its kind is written as \`[invalid]\`.
+
+Events marked as audit are also written to \`observability.audit_file\`, or without one to the log, where
+\`"audit": true\` marks them and they appear whatever the log level.
+
+${table(['Event', 'When', 'Level', 'Audit', 'Fields'], rows)}`
+}
+
+function metricsPage(): string {
+  const counted = Object.entries<MetricRow>(metricTable).map(([name, { help, labels, milliseconds, event }]) => [
+    `\`${name}\``,
+    milliseconds === undefined ? 'counter' : 'histogram',
+    labels.map((label) => `\`${label}\``).join(', '),
+    `${help} (\`${event}\`)`,
+  ])
+  const own = Object.entries(processMetricTable).map(([name, { help, labels, kind }]) => [
+    `\`${name}\``,
+    kind,
+    labels.map((label) => `\`${label}\``).join(', '),
+    help,
+  ])
+  return `# Metrics
+
+\`/metrics\` on the operations port answers in the Prometheus text format; the metrics of the process itself
+(\`process_…\`, \`nodejs_…\`) are there too. Labels hold only what cannot be invented by a client.
+
+${table(['Metric', 'Kind', 'Labels', 'Meaning'], [...counted, ...own])}`
+}
+
+function cookiesPage(): string {
+  const settings = (refreshPath: 'root' | 'agent') => ({
+    cookies: { prefix: 'th', refreshPath, maxTotalBytes: 7168, idTokenHint: false },
+    agent: { path: '/oauth-agent' },
+    login: { attemptSeconds: 600, maxAttempts: 5, navigation: { enabled: false, responseMode: 'query' as const } },
+  })
+  const rows = (refreshPath: 'root' | 'agent') =>
+    table(
+      ['Cookie', 'Holds', 'Opened by', 'Attributes', 'Lives', 'Cleared'],
+      describeCookies(settings(refreshPath)).map((row) => [
+        `\`${row.name}\``,
+        row.holds,
+        row.openedBy,
+        row.attributes,
+        row.lifetime,
+        row.cleared,
+      ]),
+    )
+  return `# Cookies
+
+Every value is sealed (see \`shared/cookies/FORMAT.md\`). A value that does not fit into one cookie is spread over
+\`name\`, \`name.1\`, and so on.
+
+${rows('root')}
+
+With \`cookies.refresh_path: agent\`:
+
+${rows('agent')}`
+}
