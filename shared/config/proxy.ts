@@ -61,7 +61,9 @@ const requirement = z.strictObject({
 export const routeSettings = z.strictObject({
   path: z
     .string()
-    .regex(/^(?:\/|(?:\/(?:[A-Za-z0-9._~-]+|\*))*(?:\/\*\*)?)$/)
+    .regex(/^(?:\/|(?:\/(?:[A-Za-z0-9._~-]+|\*))*(?:\/\*\*)?)$/, {
+      message: 'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes',
+    })
     .meta({
       description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',
       examples: ['/api/**'],
