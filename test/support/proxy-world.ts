@@ -46,7 +46,7 @@ export interface CallOptions {
 /** Starts a proxy with these routes (YAML list items below `proxy.routes`) and other settings. */
 export async function startProxy(routes: string, settings = ''): Promise<ProxyWorld> {
   const entries = testKeys()
-  const config = parseConfig(settingsText(routes, settings), { env: {}, readFile: () => formatKeyRingFile(entries) })
+  const config = proxyConfig(routes, settings)
   const clock = createManualClock()
   const events: ProxyWorld['events'] = []
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
@@ -94,6 +94,12 @@ export async function startProxy(routes: string, settings = ''): Promise<ProxyWo
       await authorizationServer.close()
     },
   }
+}
+
+/** The settings of such a proxy. */
+export function proxyConfig(routes: string, settings = ''): Config {
+  const keyRing = formatKeyRingFile(testKeys())
+  return parseConfig(settingsText(routes, settings), { env: {}, readFile: () => keyRing })
 }
 
 export const hostLine = 'Host: www.example.com'
