@@ -1,0 +1,81 @@
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type BrowserWorld, plainFetch, signIn, startBrowserWorld } from '../support/browser-world.ts'
+
+describe('calling APIs', () => {
+  let world: BrowserWorld
+  let page: Page
+  beforeAll(async () => {
+    world = await startBrowserWorld()
+    page = await (await world.newContext()).newPage()
+    await signIn(page, world.demo)
+  })
+  afterEach(() => world.assertClean())
+  afterAll(() => world.close())
+
+  it('reads with GET', async () => {
+    await page.click('#load-orders')
+    await page.waitForSelector('#order-list .amount')
+    expect(await page.locator('#order-list li').count()).toBe(2)
+  })
+
+  it('writes with POST', async () => {
+    await page.fill('#orders input[name=item]', 'Cups')
+    await page.click('#orders form button')
+    await page.waitForSelector('#order-list li:nth-child(3)')
+    expect(await page.textContent('#order-list li:nth-child(3)')).toBe('Cups× 1')
+  })
+
+  it('follows server-sent events with the EventSource of the browser', async () => {
+    await page.click('#prices-toggle')
+    await page.waitForSelector('#price-list li:nth-child(3)')
+    const price = () => page.textContent('#price-list .amount')
+    const first = await price()
+    await expect.poll(price, { timeout: 10_000 }).not.toBe(first)
+    await page.click('#prices-toggle')
+  })
+
+  it('talks over a WebSocket', async () => {
+    await page.fill('#chat input', 'Good morning')
+    await page.click('#chat form button')
+    await page.waitForSelector('#chat-list li:nth-child(2)')
+    expect(await page.textContent('#chat-list')).toBe('You are Alice.Alice Good morning')
+  })
+
+  it('uploads with progress', async () => {
+    const buffer = Buffer.alloc(3_000_000, 'x')
+    await page.setInputFiles('#upload input', { name: 'x.bin', mimeType: 'application/octet-stream', buffer })
+    await page.click('#upload form button')
+    await page.waitForSelector('#upload-result:not(:empty)')
+    expect(await page.textContent('#upload-result')).toContain('3000000 bytes arrived')
+  })
+
+  it('uses a key that the page never sees for the third-party API', async () => {
+    await page.click('#load-weather')
+    await page.waitForSelector('#weather-result:not(:empty)')
+    expect(await page.textContent('#api-received')).toContain('api key')
+  })
+
+  it('shows what the API received and what the browser can see', async () => {
+    await page.click('#ask')
+    await expect.poll(() => page.textContent('#api-received')).toContain('access token of the user')
+    expect(await page.textContent('#api-received')).toContain('Cookiesnone')
+    expect(await page.textContent('#browser-sees')).toContain('document.cookieempty')
+  })
+
+  it('is refused without our header, even with the cookies', async () => {
+    const { status, body } = await plainFetch(page, '/api/orders')
+    expect([status, JSON.parse(body)]).toMatchObject([403, { error_code: 'header_missing' }])
+  })
+
+  it('gives visitors the catalogue and nothing else', async () => {
+    const visitor = await (await world.newContext()).newPage()
+    await visitor.goto(world.demo.appOrigin)
+    await visitor.click('#load-catalogue')
+    await visitor.waitForSelector('#catalogue-list .amount')
+    expect(await visitor.textContent('#api-received')).toContain('access token of the application')
+    const orders = await plainFetch(visitor, '/api/orders', { 'token-handler-version': '1' })
+    expect([orders.status, JSON.parse(orders.body)]).toMatchObject([401, { error_code: 'session_missing' }])
+    await visitor.context().close()
+  })
+})
