@@ -15,6 +15,7 @@ import type { Store } from '../shared/store/store.ts'
 import type { Credential } from './credentials/credential.ts'
 import type { Credentials } from './credentials/credentials.ts'
 import { type GatedTarget, parseTarget } from './gate/path.ts'
+import { checkNoLoop } from './gate/via.ts'
 import { checkPolicy } from './policy.ts'
 import type { RouteTable } from './routes/route-table.ts'
 import { type AccessCookieReader, openSession } from './session.ts'
@@ -91,6 +92,7 @@ export async function decide<R extends RoutedRule>(
 ): Promise<PreflightDecision | ForwardDecision<R>> {
   const head = parseRequestHead(question, parts.hosts)
   trail.head = head
+  checkNoLoop(head.fields.via)
   const target = parseTarget(head.target)
 
   const routes = parts.routes.match(target.path)

@@ -48,7 +48,7 @@ function words(text: string | undefined, form: RegExp): string | undefined {
 
 /** RFC 9110 §11.6.1: token68 challenges and other schemes may stand before and after, so parameters are read in turn. */
 const schemeOrParameter =
-  /[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$))/y
+  /[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$)|[A-Za-z0-9._~+/-]+=+(?=[\t ]*(?:,|$)))/y
 
 /** The parameters of the first Bearer or DPoP challenge that names an error, or undefined. */
 function bearerChallenge(header: string | undefined): ReadonlyMap<string, string> | undefined {

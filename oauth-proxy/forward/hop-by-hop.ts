@@ -1,5 +1,5 @@
 /** Fields that mean something to one connection only (RFC 9110 §7.6.1), and those that speak to proxies. */
-const hopByHop: ReadonlySet<string> = new Set([
+export const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',

@@ -1,9 +1,7 @@
-import type { HeaderFields, RequestHead } from '../../shared/http/request-gate.ts'
+import type { RequestHead } from '../../shared/http/request-gate.ts'
 import type { Credential } from '../credentials/credential.ts'
+import { viaValue } from '../gate/via.ts'
 import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
-
-/** Says who we are in Via (RFC 9110 §7.6.3); meeting it on a request means that requests run in a circle. */
-export const viaName = 'token-handler'
 
 /** Set by us or meant for us: never taken from a client, in any spelling. */
 export const managedNames: ReadonlySet<string> = new Set([
@@ -89,19 +87,10 @@ export function upstreamRequestHeaders(head: RequestHead, own: OwnRequestFields)
   headers['x-forwarded-host'] = own.publicHost
   headers['x-forwarded-proto'] = own.publicProtocol
   headers['x-request-id'] = own.requestId
-  headers.via = viaValue(head.fields)
+  headers.via = viaValue(head.fields.via)
   if (own.cookies !== '') headers.cookie = own.cookies
   if (own.traceparent !== undefined) headers.traceparent = own.traceparent
   if (own.tracestate !== undefined) headers.tracestate = own.tracestate
   if (own.credential !== undefined) headers[own.credential.header] = own.credential.value
   return headers
-}
-
-function viaValue(fields: HeaderFields): string {
-  return fields.via === undefined ? `1.1 ${viaName}` : `${fields.via}, 1.1 ${viaName}`
-}
-
-/** True when this request has been here before (RFC 9110 §7.6.3). */
-export function isLoop(fields: HeaderFields): boolean {
-  return fields.via?.split(',').some((entry) => entry.trim().split(/\s+/)[1] === viaName) === true
 }

@@ -1,0 +1,82 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { upstreamRefusal } from '../../../oauth-proxy/forward/challenge.ts'
+
+const refusal = (status: number, challenge?: string) => {
+  const error = upstreamRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge })
+  return error === undefined ? undefined : { code: error.code, ...error.fields }
+}
+
+describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
+  it.each<[string, number, string | undefined, object | undefined]>([
+    ['no challenge', 401, undefined, { code: 'upstream_unauthorized' }],
+    ['a token it does not want', 401, 'Bearer error="invalid_token"', { code: 'upstream_unauthorized' }],
+    ['another scheme', 401, 'Basic realm="api"', { code: 'upstream_unauthorized' }],
+    [
+      'a stronger sign-in',
+      401,
+      'Bearer error="insufficient_user_authentication", error_description="x", acr_values="urn:gold silver", max_age="60"',
+      { code: 'insufficient_user_authentication', acr_values: 'urn:gold silver', max_age: 60 },
+    ],
+    [
+      'upper case and no quotes',
+      401,
+      'BEARER ERROR=insufficient_user_authentication,MAX_AGE=5',
+      { code: 'insufficient_user_authentication', max_age: 5 },
+    ],
+    [
+      'behind another challenge',
+      401,
+      'Basic realm="a, b", Bearer realm="api", error="insufficient_user_authentication", acr_values=gold',
+      { code: 'insufficient_user_authentication', acr_values: 'gold' },
+    ],
+    [
+      'before another challenge',
+      401,
+      'Bearer error="insufficient_user_authentication", max_age=1, Basic realm="error=x"',
+      { code: 'insufficient_user_authentication', max_age: 1 },
+    ],
+    [
+      'behind a token68',
+      401,
+      'Negotiate YWJj==, Bearer error="insufficient_user_authentication"',
+      { code: 'insufficient_user_authentication' },
+    ],
+    [
+      'a missing scope',
+      403,
+      'Bearer error="insufficient_scope", scope="orders:write"',
+      { code: 'insufficient_scope', scope: 'orders:write' },
+    ],
+    ['a 403 of its own', 403, undefined, undefined],
+    ['a 403 with another error', 403, 'Bearer error="access_denied"', undefined],
+    ['nothing wrong', 200, 'Bearer error="insufficient_scope"', undefined],
+  ])('%s', (_, status, challenge, expected) => {
+    expect(refusal(status, challenge)).toEqual(expected)
+  })
+
+  it.each([
+    'acr_values="a\\"b"',
+    'acr_values="<script>x</script> \u00fc"',
+    `acr_values="${'a'.repeat(200)}"`,
+    `acr_values="${'a '.repeat(30)}"`,
+    'max_age="-1"',
+    'max_age="1e3"',
+    'max_age="99999999999"',
+    'scope="a\\\\b"',
+  ])('what is not in the form of its field is left out: %s', (parameter) => {
+    expect(refusal(401, `Bearer error="insufficient_user_authentication", ${parameter}`)).toEqual({
+      code: 'insufficient_user_authentication',
+    })
+  })
+
+  it('any text is read quickly and gives a code of ours or nothing', () => {
+    const word = fc.constantFrom('Bearer', 'error', '=', '"', 'insufficient_scope', ',', ' ', '\\', 'a', '==', 'scope')
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 200 }), fc.constantFrom(401, 403), (words, status) => {
+        const codes = ['upstream_unauthorized', 'insufficient_scope', 'insufficient_user_authentication', undefined]
+        expect(codes).toContain(refusal(status, words.join(''))?.code)
+      }),
+    )
+  })
+})

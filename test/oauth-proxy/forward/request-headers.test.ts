@@ -1,0 +1,158 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { allowedHosts, parseRequestHead } from '../../../shared/http/request-gate.ts'
+import { type OwnRequestFields, upstreamRequestHeaders } from '../../../oauth-proxy/forward/request-headers.ts'
+
+const own: OwnRequestFields = {
+  credential: { header: 'authorization', value: 'Bearer at-1' },
+  credentialHeader: undefined,
+  clientAddress: '198.51.100.1',
+  publicHost: 'www.example.com',
+  publicProtocol: 'https',
+  requestId: 'request-1',
+  cookies: '',
+  traceparent: undefined,
+  tracestate: undefined,
+}
+
+const ours = {
+  'x-forwarded-for': '198.51.100.1',
+  'x-forwarded-host': 'www.example.com',
+  'x-forwarded-proto': 'https',
+  'x-request-id': 'request-1',
+  via: '1.1 token-handler',
+  authorization: 'Bearer at-1',
+}
+
+const head = (headers: readonly string[]) =>
+  parseRequestHead(
+    { method: 'POST', target: '/', httpVersion: '1.1', rawHeaders: ['Host', 'www.example.com', ...headers] },
+    allowedHosts('https://www.example.com'),
+  )
+
+const sent = (headers: readonly string[], change: Partial<OwnRequestFields> = {}) =>
+  upstreamRequestHeaders(head(headers), { ...own, ...change })
+
+it('ordinary headers travel as they came', () => {
+  const headers = [
+    'Accept',
+    'text/html',
+    'Content-Type',
+    'application/json',
+    'If-None-Match',
+    '"a"',
+    'Range',
+    'bytes=0-1',
+  ]
+  expect(sent(headers)).toEqual({
+    ...ours,
+    accept: 'text/html',
+    'content-type': 'application/json',
+    'if-none-match': '"a"',
+    range: 'bytes=0-1',
+  })
+})
+
+describe('what never travels', () => {
+  it.each([
+    'Authorization',
+    'Cookie',
+    'DPoP',
+    'Origin',
+    'Referer',
+    'Forwarded',
+    'X-Forwarded-For',
+    'X-Forwarded-Host',
+    'X-Forwarded-Proto',
+    'X-Forwarded-Port',
+    'X-Forwarded-Prefix',
+    'X-Forwarded-User',
+    'X-Forwarded-Uri',
+    'X-Forwarded',
+    'X-Real-IP',
+    'X-Client-IP',
+    'True-Client-IP',
+    'CF-Connecting-IP',
+    'X-Original-URL',
+    'X-Original-URI',
+    'X-Original-Method',
+    'X-Rewrite-URL',
+    'X-HTTP-Method-Override',
+    'X-HTTP-Method',
+    'X-Method-Override',
+    'X-User',
+    'X-User-Id',
+    'X-Auth-Request-User',
+    'X-Auth-Request-Groups',
+    'Remote-User',
+    'Remote-Groups',
+    'X-Th-Sub',
+    'X-Request-Id',
+    'X-CSRF-Token',
+    'Token-Handler-Version',
+    'Sec-Fetch-Site',
+    'Sec-WebSocket-Key',
+    'Proxy-Authorization',
+    'Proxy-Connection',
+    'Keep-Alive',
+    'TE',
+    'Trailer',
+    'HTTP2-Settings',
+    'X-Middleware-Subrequest',
+    'X-Envoy-Original-Path',
+    'X-SSL-Client-Cert',
+    'X-Accel-Redirect',
+    'Early-Data',
+    'Access-Control-Request-Headers',
+    'Max-Forwards',
+    'Via',
+    'Traceparent',
+  ])('H02 H05 H13 G17 F05 HX-4 HX-6 %s', (name) => {
+    for (const spelling of [name, name.toLowerCase(), name.toUpperCase()]) {
+      const headers = sent([spelling, 'forged'], { credential: undefined })
+      expect(headers[name.toLowerCase()] ?? '').not.toMatch(/^forged$/)
+    }
+  })
+
+  it('H01 a Connection option takes away what the client sent, never what we set', () => {
+    const headers = sent(['Connection', 'close, x-own, via, x-request-id', 'X-Own', 'a', 'X-Other', 'b'])
+    expect(headers).toEqual({ ...ours, 'x-other': 'b' })
+  })
+
+  it('the header of a fixed key, whoever calls', () => {
+    const change = { credential: undefined, credentialHeader: 'x-partner-key' }
+    expect(sent(['X-Partner-Key', 'stolen'], change)['x-partner-key']).toBeUndefined()
+    const credential = { header: 'x-partner-key', value: 'ours' }
+    expect(sent(['X-Partner-Key', 'stolen'], { ...change, credential })['x-partner-key']).toBe('ours')
+  })
+})
+
+describe('framing', () => {
+  it('a length goes on, chunked does not', () => {
+    expect(sent(['Content-Length', '5'])['content-length']).toBe('5')
+    expect(sent(['Transfer-Encoding', 'chunked'])).toEqual(ours)
+  })
+})
+
+it('HX-21 Via is added to what proxies before us said', () => {
+  expect(sent(['Via', '1.0 edge'])['via']).toBe('1.0 edge, 1.1 token-handler')
+})
+
+it('whatever names arrive, ours are exactly ours', () => {
+  const name = fc.string({ unit: fc.constantFrom(...'abcdefgorstuvwxAUTHORIZN-0'), minLength: 1, maxLength: 16 })
+  const managed = fc.constantFrom(...Object.keys(ours), 'cookie', 'x-forwarded-user', 'connection')
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(fc.oneof(name, managed), { maxLength: 8, selector: (text) => text.toLowerCase() }),
+      (names) => {
+        const headers = sent(
+          names
+            .filter((each) => !/^(?:host|content-length|transfer-encoding|expect|connection)$/i.test(each))
+            .flatMap((each) => [each, 'forged']),
+        )
+        expect(headers).toMatchObject({ ...ours, via: expect.stringMatching(/1\.1 token-handler$/) })
+        expect(headers.cookie).toBeUndefined()
+      },
+    ),
+  )
+})

@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest'
+import { browserResponseHeaders, type ResponsePolicy } from '../../../oauth-proxy/forward/response-headers.ts'
+
+const policy: ResponsePolicy = {
+  credentialValue: 'at-1-long-enough-to-be-a-token',
+  allowSetCookie: [],
+  requestId: 'request-1',
+  cors: { vary: 'Origin' },
+  location: undefined,
+}
+
+const always = {
+  'cache-control': 'no-store',
+  vary: 'Cookie, Origin',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; sandbox; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'x-request-id': 'request-1',
+}
+
+it('ordinary headers travel as they came', () => {
+  const fields = { 'content-type': 'application/json', 'content-encoding': 'gzip', etag: '"a"', link: ['<a>', '<b>'] }
+  expect(browserResponseHeaders(fields, policy)).toEqual({ ...fields, ...always })
+})
+
+it.each([
+  'set-cookie',
+  'set-cookie2',
+  'clear-site-data',
+  'service-worker-allowed',
+  'strict-transport-security',
+  'server',
+  'x-powered-by',
+  'proxy-authenticate',
+  'alt-svc',
+  'secure-session-registration',
+  'secure-session-challenge',
+  'dpop-nonce',
+  'www-authenticate',
+  'access-control-allow-origin',
+  'access-control-allow-credentials',
+  'access-control-expose-headers',
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'upgrade',
+  'trailer',
+  'te',
+  'age',
+  'surrogate-control',
+  'surrogate-key',
+  'expires',
+  'x-accel-redirect',
+  'x-accel-expires',
+  'x-sendfile',
+  'refresh',
+  'content-location',
+  'location',
+  'report-to',
+  'nel',
+  'token-handler-error',
+  'x-lighttpd-send-file',
+  'sourcemap',
+])('HX-23 HX-31 H17 %s of the API does not reach the browser', (name) => {
+  expect(browserResponseHeaders({ [name]: 'from-the-api' }, policy)).toEqual(always)
+})
+
+it.each(['x-content-type-options', 'content-security-policy', 'cross-origin-resource-policy', 'x-request-id', 'vary'])(
+  'HX-25 %s is ours to say',
+  (name) => {
+    const value = browserResponseHeaders({ [name]: 'from-the-api' }, policy)[name]
+    expect(value).toEqual(name === 'vary' ? 'from-the-api, Cookie, Origin' : Reflect.get(always, name))
+  },
+)
+
+it('H17 fields that Connection names stay behind', () => {
+  expect(browserResponseHeaders({ connection: 'close, X-Foo', 'x-foo': 'a', 'x-bar': 'b' }, policy)).toEqual({
+    ...always,
+    'x-bar': 'b',
+  })
+})
+
+describe('HX-31 CK-14 no shared cache may keep an answer', () => {
+  it.each([
+    [undefined, 'no-store'],
+    ['public, max-age=60', 'private, max-age=60'],
+    ['max-age=60, s-maxage=600, stale-while-revalidate=30', 'private, max-age=60'],
+    ['Public', 'no-store'],
+    ['no-cache', 'private, no-cache'],
+    ['max-age=5, no-store', 'no-store'],
+    ['private="x-y", max-age=60', 'private, max-age=60'],
+    ['max-age="60"', 'no-store'],
+  ])('%s becomes %s', (value, expected) => {
+    const fields = value === undefined ? {} : { 'cache-control': value }
+    expect(browserResponseHeaders(fields, policy)['cache-control']).toBe(expected)
+  })
+})
+
+describe('HX-24 a token that the API echoes', () => {
+  it.each([
+    ['alone', policy.credentialValue ?? ''],
+    ['inside', `Bearer ${policy.credentialValue}, more`],
+  ])('%s', (_, value) => {
+    expect(browserResponseHeaders({ 'x-echo': value, 'x-list': ['a', value] }, policy)).toEqual(always)
+  })
+})
+
+describe('HX-23 cookies of the API', () => {
+  const lines = ['lang=de; Path=/', ' theme = dark', '__Host-Http-th-at=x', 'langs=1', 'noname']
+
+  it('none pass unless listed', () => {
+    expect(browserResponseHeaders({ 'set-cookie': lines }, policy)['set-cookie']).toBeUndefined()
+  })
+
+  it('listed ones pass by exact name', () => {
+    const headers = browserResponseHeaders({ 'set-cookie': lines }, { ...policy, allowSetCookie: ['lang', 'theme'] })
+    expect(headers['set-cookie']).toEqual(['lang=de; Path=/', ' theme = dark'])
+  })
+})
+
+describe('K05 event streams', () => {
+  it.each([{ 'content-type': 'text/event-stream; charset=utf-8' }, { 'x-accel-buffering': 'no' }])(
+    'tell gateways not to collect: %j',
+    (fields) => {
+      expect(browserResponseHeaders(fields, policy)['x-accel-buffering']).toBe('no')
+    },
+  )
+})
+
+it('the permission for a listed origin replaces whatever the API permitted', () => {
+  const cors = { vary: 'Origin', 'access-control-allow-origin': 'https://shop.app.test' }
+  const headers = browserResponseHeaders({ 'access-control-allow-origin': '*' }, { ...policy, cors })
+  expect(headers['access-control-allow-origin']).toBe('https://shop.app.test')
+})
