@@ -1,0 +1,212 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
+import type { Page, PageAnswer } from './page.ts'
+import { startWorld, type World, type WorldOptions } from './world.ts'
+
+/** What an endpoint does: an answer, silence, a reset before any byte, or an answer cut off in its middle. */
+export type Reply = { status?: number; headers?: Record<string, string>; body: unknown } | 'hang' | 'reset' | 'cut'
+export type Act = (form: URLSearchParams, request: IncomingMessage) => Reply | Promise<Reply>
+
+export interface SigningKey {
+  readonly alg: string
+  readonly kid: string
+  readonly privateKey: CryptoKey
+  readonly publicJwk: JWK
+}
+
+/** What each endpoint does; every row can be replaced while the server runs. */
+export interface Script {
+  metadata: Act
+  jwks: Act
+  token: Act
+  userinfo: Act
+  revocation: Act
+}
+
+/** An authorization server that does what a test says, and otherwise what a good one does, with rotation and reuse detection. */
+export interface ScriptedServer {
+  readonly issuer: string
+  readonly keys: SigningKey[]
+  readonly script: Script
+  /** Requests by endpoint, in order. */
+  readonly requests: { endpoint: keyof Script; form: URLSearchParams; headers: IncomingMessage['headers'] }[]
+  count(endpoint: keyof Script): number
+  /** The query with which the browser comes back from this authorization URL, as a signed-in `subject`. */
+  authorize(authorizationUrl: string, subject?: string): URLSearchParams
+  /** An ID token with these claims on top of good ones. */
+  idToken(claims?: JWTPayload, change?: { key?: SigningKey; header?: Record<string, unknown> }): Promise<string>
+  /** The answer a good server gives to this token request, with changes. */
+  tokens(form: URLSearchParams, change?: Record<string, unknown>, claims?: JWTPayload): Promise<Reply>
+  close(): Promise<void>
+}
+
+export async function createSigningKey(alg = 'ES256', kid: string = crypto.randomUUID()): Promise<SigningKey> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), alg, kid, use: 'sig' } }
+}
+
+interface Grant {
+  readonly subject: string
+  readonly nonce: string
+  readonly clientId: string
+  readonly scope: string
+  readonly authTime: number
+}
+
+export async function startScriptedServer(): Promise<ScriptedServer> {
+  const codes = new Map<string, Grant>()
+  const refreshTokens = new Map<string, { grant: Grant; used: boolean }>()
+  const server = createServer((request, response) => void answer(request, response))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const now = () => Math.floor(Date.now() / 1000)
+  const secret = (kind: string) => `${kind}-${crypto.randomUUID()}`
+
+  const scripted: ScriptedServer = {
+    issuer,
+    keys: [await createSigningKey()],
+    requests: [],
+    count: (endpoint) => scripted.requests.filter((each) => each.endpoint === endpoint).length,
+    script: {
+      metadata: () => ({
+        body: {
+          issuer,
+          authorization_endpoint: `${issuer}/authorize`,
+          token_endpoint: `${issuer}/token`,
+          jwks_uri: `${issuer}/jwks`,
+          userinfo_endpoint: `${issuer}/userinfo`,
+          revocation_endpoint: `${issuer}/revocation`,
+          end_session_endpoint: `${issuer}/logout`,
+          response_types_supported: ['code'],
+          subject_types_supported: ['public'],
+          id_token_signing_alg_values_supported: ['ES256', 'RS256'],
+          code_challenge_methods_supported: ['S256'],
+          authorization_response_iss_parameter_supported: true,
+        },
+      }),
+      jwks: () => ({ body: { keys: scripted.keys.map(({ publicJwk }) => publicJwk) } }),
+      token: (form) => scripted.tokens(form),
+      userinfo: () => ({ body: { sub: 'alice' } }),
+      revocation: () => ({ body: '' }),
+    },
+    authorize(authorizationUrl, subject = 'alice') {
+      const asked = new URL(authorizationUrl).searchParams
+      const code = secret('code')
+      codes.set(code, {
+        subject,
+        nonce: asked.get('nonce') ?? '',
+        clientId: asked.get('client_id') ?? '',
+        scope: asked.get('scope') ?? '',
+        authTime: now(),
+      })
+      return new URLSearchParams({ code, state: asked.get('state') ?? '', iss: issuer })
+    },
+    async idToken(claims = {}, { key, header = {} } = {}) {
+      const signer = key ?? scripted.keys[0]
+      if (signer === undefined) throw new Error('no key')
+      return new SignJWT({ iss: issuer, sub: 'alice', aud: 'spa', iat: now(), exp: now() + 300, ...claims })
+        .setProtectedHeader({ alg: signer.alg, kid: signer.kid, ...header })
+        .sign(signer.privateKey)
+    },
+    async tokens(form, change = {}, claims = {}) {
+      const presented = form.get('refresh_token') ?? ''
+      const found = refreshTokens.get(presented)
+      // A refresh token that comes twice looks stolen: everything that came of its sign-in is revoked.
+      if (found?.used === true)
+        for (const [token, { grant }] of refreshTokens) if (grant === found.grant) refreshTokens.delete(token)
+      const grant = found === undefined ? codes.get(form.get('code') ?? '') : found.used ? undefined : found.grant
+      codes.delete(form.get('code') ?? '')
+      if (grant === undefined) return { status: 400, body: { error: 'invalid_grant' } }
+      if (found !== undefined) found.used = true
+      const refreshToken = secret('refresh')
+      refreshTokens.set(refreshToken, { grant, used: false })
+      const { subject, nonce, clientId, authTime, scope } = grant
+      const idClaims = { sub: subject, aud: clientId, nonce, auth_time: authTime, ...claims }
+      return {
+        body: {
+          access_token: secret('access'),
+          token_type: 'Bearer',
+          expires_in: 300,
+          refresh_token: refreshToken,
+          scope,
+          id_token: await scripted.idToken(idClaims),
+          ...change,
+        },
+      }
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+
+  const paths: Readonly<Record<string, keyof Script>> = {
+    '/.well-known/openid-configuration': 'metadata',
+    '/jwks': 'jwks',
+    '/token': 'token',
+    '/userinfo': 'userinfo',
+    '/revocation': 'revocation',
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const endpoint = paths[request.url ?? '']
+    if (endpoint === undefined) {
+      response.writeHead(404).end()
+      return
+    }
+    let text = ''
+    for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
+    const form = new URLSearchParams(text)
+    scripted.requests.push({ endpoint, form, headers: request.headers })
+    write(response, await scripted.script[endpoint](form, request))
+  }
+  return scripted
+}
+
+function write(response: ServerResponse, reply: Reply): void {
+  if (reply === 'hang') return
+  if (reply === 'reset') {
+    response.destroy()
+    return
+  }
+  if (reply === 'cut') {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' })
+    response.write('{"access_token":"half')
+    setImmediate(() => response.destroy())
+    return
+  }
+  const isText = typeof reply.body === 'string'
+  const body = isText ? String(reply.body) : JSON.stringify(reply.body)
+  response.writeHead(reply.status ?? 200, { 'content-type': 'application/json', ...reply.headers }).end(body)
+}
+
+/** A world before a scripted authorization server. */
+export interface ScriptedWorld extends World {
+  readonly server: ScriptedServer
+  /** Starts a sign-in and gives the query with which the browser comes back. */
+  start(page: Page, form?: Readonly<Record<string, string>>, subject?: string): Promise<URLSearchParams>
+  /** Starts and finishes a sign-in; the answer is that of /login/end. */
+  signIn(page: Page, form?: Readonly<Record<string, string>>, subject?: string): Promise<PageAnswer>
+}
+
+export async function startScriptedWorld(options: Omit<WorldOptions, 'issuer'> = {}): Promise<ScriptedWorld> {
+  const server = await startScriptedServer()
+  const world = await startWorld({ ...options, issuer: server.issuer })
+  const closeWorld = world.close.bind(world)
+  const start: ScriptedWorld['start'] = async (page, form = {}, subject) => {
+    const answer = await page.call('POST', '/oauth-agent/login/start', { form })
+    return server.authorize(String(answer.json()['authorization_url']), subject)
+  }
+  return Object.assign(world, {
+    server,
+    start,
+    signIn: async (page: Page, form: Readonly<Record<string, string>> = {}, subject?: string) =>
+      page.call('POST', '/oauth-agent/login/end', { form: await start(page, form, subject) }),
+    async close() {
+      await server.close()
+      await closeWorld()
+    },
+  })
+}
