@@ -66,7 +66,8 @@ export function createApiFetch(parts: Parts) {
 
     let seen = present()
     const user = seen.claims['sub']
-    if (seen.isLoggedIn && (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired) {
+    const ending = (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired
+    if (seen.isLoggedIn && seen.refreshAt !== undefined && ending) {
       await refreshed(seen)
       seen = present()
     }
@@ -85,8 +86,9 @@ export function createApiFetch(parts: Parts) {
     const over = response.status === 401 && sessionOver.has(code()) && user !== undefined
     if (over) await parts.check().catch(() => undefined)
     if (!repeatable || !(over || needStepUp.has(code()))) return response
-    if (over && present().isLoggedIn) return response
-    const again = await abortable(parts.stepUp(await readError(response), !over), signal)
+    // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
+    const alive = over && present().isLoggedIn
+    const again = alive || (await abortable(parts.stepUp(await readError(response), !over), signal))
     // Somebody else at the keyboard must not send what the first user wrote.
     if (!again || (user !== undefined && present().claims['sub'] !== user)) return response
     return attempt()

@@ -15,14 +15,17 @@ export interface KeepAlive {
   /** Sets the timers anew; called whenever something was learned of the session. */
   plan(): void
   hasActivity(): boolean
-  activityReported(): void
+  /** The agent was told of everything up to this time. */
+  activityReported(at: number): void
 }
 
-/** How long before its end a session is called expiring. */
-const warning = 60_000
+/** A session is called expiring this long before its end, or in the last quarter of a short one. */
+const longestWarning = 60_000
 /** Tabs spread their refreshes over this part of the time that is left, at most this long. */
 const jitterPart = 0.1
 const longestJitter = 10_000
+/** A refresh that failed is tried again after this time, and never more often. */
+const retryAfter = 10_000
 
 /**
  * Keeps the session of a page that is in use alive: refreshes ahead of expiry, warns before the end.
@@ -32,55 +35,72 @@ const longestJitter = 10_000
 export function createKeepAlive({ browser, present, refresh, check, warn }: Parts): KeepAlive {
   let activeAt = browser.now()
   let reportedAt = -Infinity
+  let triedAt = -Infinity
+  /** The time to refresh came while nobody was there. */
   let overdue = false
+  /** From then on activity of the user prolongs the session at once. */
+  let prolongFrom = Infinity
+  let warnedOf = -Infinity
   let timers: Stop[] = []
 
   const hasActivity = () => activeAt > reportedAt
-  const quietly = (work: () => Promise<unknown>) => void work().catch(() => undefined)
+  const later = (time: number, run: () => void) => timers.push(browser.after(time - browser.now(), run))
+
+  const attempt = () => {
+    if (!present().isLoggedIn || browser.now() - triedAt < retryAfter / 2) return
+    triedAt = browser.now()
+    overdue = false
+    refresh().then(
+      () => (triedAt = -Infinity),
+      () => later(browser.now() + retryAfter, due),
+    )
+  }
   const due = () => {
-    if (browser.isVisible() || hasActivity()) quietly(refresh)
+    if (browser.isVisible() || hasActivity()) attempt()
     else overdue = true
   }
+  const ask = () => void check().catch(() => undefined)
   const catchUp = () => {
-    const session = present()
-    if (!session.isLoggedIn) return
-    const late = browser.now() >= Math.min(session.refreshAt ?? Infinity, session.accessTokenExpiresAt ?? Infinity)
-    if (overdue || late) quietly(refresh)
-    overdue = false
+    const { refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
+    if (browser.now() >= Math.min(endsAt, idleEndsAt)) ask()
+    else if (overdue || browser.now() >= refreshAt) attempt()
   }
 
   browser.onActivity(() => {
     activeAt = browser.now()
-    const { isLoggedIn, idleEndsAt } = present()
-    const idling = isLoggedIn && idleEndsAt !== undefined && idleEndsAt - activeAt < warning
-    if (overdue || idling) quietly(refresh)
-    overdue = false
+    if (overdue || activeAt >= prolongFrom) attempt()
   })
   browser.onVisible(catchUp)
   browser.onOnline(catchUp)
 
   return {
     hasActivity,
-    activityReported: () => {
-      reportedAt = browser.now()
+    activityReported(at) {
+      reportedAt = at
     },
     plan() {
       for (const stop of timers) stop()
       timers = []
       overdue = false
-      const { isLoggedIn, refreshAt, endsAt = Infinity, idleEndsAt = Infinity } = present()
+      prolongFrom = Infinity
+      const { isLoggedIn, refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
       if (!isLoggedIn) return
       const now = browser.now()
-      if (refreshAt !== undefined && refreshAt < Math.min(endsAt, idleEndsAt)) {
-        const left = refreshAt - now
-        const jitter = browser.random() * Math.min(Math.max(left, 0) * jitterPart, longestJitter)
-        timers.push(browser.after(left - jitter, due))
-      }
       const end = Math.min(endsAt, idleEndsAt)
+      if (refreshAt < end) {
+        const left = Math.max(refreshAt - now, 0)
+        later(refreshAt - browser.random() * Math.min(left * jitterPart, longestJitter), due)
+      }
       if (end === Infinity) return
-      const tell = () => warn({ endsAt: end, prolongable: idleEndsAt < endsAt })
-      timers.push(browser.after(end - now - warning, tell))
-      timers.push(browser.after(end - now + 1000, () => quietly(check)))
+      const prolongable = idleEndsAt < endsAt
+      const warnAt = end - Math.min(longestWarning, (end - now) / 4)
+      if (prolongable) prolongFrom = warnAt
+      later(warnAt, () => {
+        // The same end, heard of again with whole seconds, is no news.
+        if (Math.abs(end - warnedOf) > 2000) warn({ endsAt: end, prolongable })
+        warnedOf = end
+      })
+      later(end + 1000, ask)
     },
   }
 }

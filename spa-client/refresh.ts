@@ -11,7 +11,7 @@ interface Parts {
   readonly adopt: (session: Session) => void
   /** True if the user did something that the agent has not been told of. */
   readonly hasActivity: () => boolean
-  readonly activityReported: () => void
+  readonly activityReported: (at: number) => void
 }
 
 /** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
@@ -37,9 +37,10 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   const callAgent = async (): Promise<Session> => {
     for (let attempt = 1; ; attempt += 1) {
       const active = parts.hasActivity()
+      const askedAt = browser.now()
       try {
         const answer = await agent.post('/refresh', active ? [] : [['activity', 'background']])
-        if (active) parts.activityReported()
+        if (active) parts.activityReported(askedAt)
         return parseSession(answer, browser.now(), parts.present())
       } catch (error) {
         const seconds = error instanceof AgentError ? error.retryAfter : undefined

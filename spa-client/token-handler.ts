@@ -69,6 +69,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const popupListeners = new Set<(signedIn: boolean) => void>()
 
   let present = signedOut
+  let lastSignedOut = signedOut
   const headers = (): Record<string, string> => ({
     'token-handler-version': '1',
     ...(present.csrfToken === undefined ? {} : { 'x-csrf-token': present.csrfToken }),
@@ -79,6 +80,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const take = (next: Session, cause: SignedOutCause): boolean => {
     if (isOlder(next, present)) return false
     const before = present
+    if (cause === 'signOut' && before.isLoggedIn) lastSignedOut = before
     present = next
     keepAlive.plan()
     if (!isSameLogin(before, next)) {
@@ -104,7 +106,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     present: () => present,
     adopt,
     hasActivity: () => keepAlive.hasActivity(),
-    activityReported: () => keepAlive.activityReported(),
+    activityReported: (at) => keepAlive.activityReported(at),
   })
   const refresh = () => sharedRefresh(present)
   const keepAlive = createKeepAlive({
@@ -118,6 +120,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   channel?.listen((message) => {
     const told = message as Told
     if (told.kind === 'popup') return popupListeners.forEach((run) => run(told.signedIn))
+    // A refresh in another tab may be told of after the sign-out that overtook it.
+    if (told.session.isLoggedIn && isSameLogin(told.session, lastSignedOut)) return
     const signedIn = told.session.isLoggedIn && !isSameLogin(told.session, present)
     take(told.session, told.cause)
     if (signedIn) popupListeners.forEach((run) => run(true))
