@@ -1,13 +1,24 @@
-import { readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../shared/clock.ts'
 import { ConfigError } from '../shared/config/problem.ts'
+import { type KeyFile, openKeyFile } from '../shared/crypto/key-file.ts'
 import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
+import type { Observe } from '../shared/observe/events.ts'
 import type { Mode } from './parts.ts'
 
-/** Reads the key ring and checks that it has what the mode needs; throws ConfigError. */
-export function loadKeys(file: string, mode: Mode): KeyRing {
-  let text: string
+/** Opens the key ring, which from then on follows its file; throws ConfigError for a ring that `mode` cannot use. */
+export function openKeys(file: string, mode: Mode, parts: { clock: Clock; observe: Observe }): Promise<KeyFile> {
+  return openKeyFile({ ...parts, readText: () => readText(file), parse: (text) => parseFor(mode, text) })
+}
+
+/** Reads the key ring once; throws ConfigError for a ring that `mode` cannot use. */
+export async function loadKeys(file: string, mode: Mode): Promise<KeyRing> {
+  return parseFor(mode, await readText(file))
+}
+
+async function readText(file: string): Promise<string> {
   try {
-    text = readFileSync(file, 'utf8')
+    return await readFile(file, 'utf8')
   } catch {
     throw new ConfigError([
       {
@@ -17,6 +28,9 @@ export function loadKeys(file: string, mode: Mode): KeyRing {
       },
     ])
   }
+}
+
+function parseFor(mode: Mode, text: string): KeyRing {
   const ring = parse(text)
   const missing = missingPurposes(ring, mode === 'proxy' ? proxyPurposes : agentPurposes)
   if (missing.length === 0) return ring
@@ -34,10 +48,8 @@ function parse(text: string): KeyRing {
     return parseKeyRing(text)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    const problems = error.problems.map((problem) => ({
-      ...problem,
-      path: ['keys.file', problem.path].filter(Boolean).join(' '),
-    }))
-    throw new ConfigError(problems)
+    throw new ConfigError(
+      error.problems.map((problem) => ({ ...problem, path: `keys.file ${problem.path}`.trimEnd() })),
+    )
   }
 }

@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import type { Agent } from '../oauth-agent/agent.ts'
+import type { Proxy } from '../oauth-proxy/proxy.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
@@ -7,6 +9,7 @@ import { createAuthorizationServer } from '../shared/oauth/authorization-server.
 import type { Observe } from '../shared/observe/events.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
 import type { Store } from '../shared/store/store.ts'
+import { replaceable } from './replaceable.ts'
 
 export type Mode = 'serve' | 'agent' | 'proxy'
 
@@ -18,8 +21,10 @@ export interface SharedParts {
   readonly observe: Observe
 }
 
-/** A handler that can be let go of. */
-export interface ClosableHandler extends HttpHandler {
+/** Agent, proxy or both behind one door. */
+export interface Door extends HttpHandler {
+  /** Takes the routes of `config` from now on; calls that run finish under the old ones. */
+  replaceRoutes(config: Config): void
   close(): Promise<void>
 }
 
@@ -30,31 +35,38 @@ export async function openStore({ config, clock, observe }: Omit<SharedParts, 's
   return openValkeyStore({ settings: config.store, clock, observe })
 }
 
-/** Agent, proxy or both behind one door; only what the mode needs is loaded, so that a proxy starts fast. */
-export async function createHandler(mode: Mode, parts: SharedParts): Promise<ClosableHandler> {
-  const authorizationServer = createAuthorizationServer(parts)
-  const everything = { ...parts, authorizationServer }
-  if (mode === 'agent') {
-    const { createAgent } = await import('../oauth-agent/agent.ts')
-    return { ...createAgent(everything), close: () => authorizationServer.close() }
+/** Makes what the mode needs and loads nothing else, so that a proxy starts fast. */
+export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door> {
+  const authorizationServer = createAuthorizationServer(shared)
+  const parts = { ...shared, authorizationServer }
+  const agent: Agent | undefined =
+    mode === 'proxy' ? undefined : (await import('../oauth-agent/agent.ts')).createAgent(parts)
+  if (mode === 'agent' && agent !== undefined) {
+    return { ...agent, replaceRoutes: () => undefined, close: () => authorizationServer.close() }
   }
+
   const { createProxy } = await import('../oauth-proxy/proxy.ts')
-  const proxy = createProxy(everything)
-  const close = async (): Promise<void> => {
-    await Promise.all([proxy.close(), authorizationServer.close()])
-  }
-  if (mode === 'proxy') return { ...proxy, close }
-  const { createAgent } = await import('../oauth-agent/agent.ts')
-  const agent = createAgent(everything)
-  const isForAgent = createPathTest(parts.config.agent.path)
+  const drainMs = shared.config.operations.shutdownDrainSeconds * 1000
+  const proxy = replaceable<Proxy>(createProxy(parts), { clock: shared.clock, drainMs })
+  const isForAgent = pathTest(shared.config.agent.path)
   return {
-    ...proxy,
-    handle: (request, response) => (isForAgent(request) ? agent : proxy).handle(request, response),
-    close,
+    handle(request, response) {
+      if (agent !== undefined && isForAgent(request)) return agent.handle(request, response)
+      return proxy.current().handle(request, response)
+    },
+    upgrade: (request, socket, head) => proxy.current().upgrade(request, socket, head),
+    endStreams: () => proxy.current().endStreams(),
+    replaceRoutes(config) {
+      proxy.replace(createProxy({ ...parts, config }))
+    },
+    async close() {
+      await proxy.close()
+      await authorizationServer.close()
+    },
   }
 }
 
 /** Compares the target as it came; whatever is spelled differently is left to the proxy, which refuses it. */
-function createPathTest(path: string): (request: IncomingMessage) => boolean {
+function pathTest(path: string): (request: IncomingMessage) => boolean {
   return ({ url = '' }) => url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`)
 }

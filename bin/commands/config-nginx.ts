@@ -7,6 +7,7 @@ import { type NginxConfiguration, nginxConfiguration } from '../../shared/config
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { allowedHosts } from '../../shared/http/request-gate.ts'
+import { hopByHop } from '../../oauth-proxy/forward/hop-by-hop.ts'
 import { managedNames } from '../../oauth-proxy/forward/request-headers.ts'
 import { refusedNames } from '../../oauth-proxy/forward/response-headers.ts'
 import { partChecks } from '../part-checks.ts'
@@ -47,7 +48,7 @@ export function configurationFor(config: Config, options: Omit<NginxOptions, 'wr
     accessCookie: access.name,
     ownPrefixes,
     hosts: [...allowedHosts(config.publicOrigin)],
-    managedRequestFields: [...managedNames],
+    managedRequestFields: [...managedNames, ...hopByHop],
     refusedResponseFields: [...refusedNames],
     luaFolder: options.lua ?? shippedModule,
     caFile: options.caFile ?? '/etc/ssl/certs/ca-certificates.crt',

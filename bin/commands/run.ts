@@ -1,11 +1,14 @@
-import type { Command } from 'commander'
+import cluster from 'node:cluster'
+import { type Command, InvalidArgumentError } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config/load.ts'
+import { settingsSource } from '../../shared/config/load.ts'
+import { loadKeys } from '../load-keys.ts'
 import { partChecks } from '../part-checks.ts'
 import type { Mode } from '../parts.ts'
 import { inspectorWarning } from '../runtime.ts'
-import { followSignals } from '../signals.ts'
-import { startProcess } from '../start.ts'
+import { endOnUncaught, followSignals } from '../signals.ts'
+import { type RunningProcess, startSingle } from '../single.ts'
+import { runWorker, startPrimary } from '../workers.ts'
 
 const modes: Readonly<Record<Mode, string>> = {
   serve: 'Run agent and proxy in one process.',
@@ -19,19 +22,34 @@ export function addRunCommands(program: Command): void {
     program
       .command(mode)
       .description(modes[mode])
-      .action(() => run(mode, program.opts<{ config?: string }>().config))
+      .option('-w, --workers <number>', 'processes that share the port, in place of operations.workers', parseWorkers)
+      .action(({ workers }: { workers?: number }) => run(mode, program.opts<{ config?: string }>().config, workers))
   }
 }
 
-async function run(mode: Mode, file: string | undefined): Promise<void> {
-  const config = loadConfig(file, partChecks)
+async function run(mode: Mode, file: string | undefined, workersOption: number | undefined): Promise<void> {
+  const source = settingsSource(file, partChecks)
+  const options = { mode, source, clock: systemClock, say: (text: string) => console.error(text) }
+  endOnUncaught()
+  if (cluster.isWorker) return runWorker(options)
+
   const warning = inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] })
   if (warning !== undefined) console.error(warning)
-  const running = await startProcess({ mode, config, clock: systemClock })
-  followSignals({ stop: (signal) => running.stop(signal), reload: () => running.reload() })
+  const config = source.parse(source.readText())
+  await loadKeys(config.keys.file, mode)
+  const workers = workersOption ?? config.operations.workers
+  const running: RunningProcess =
+    workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
+  followSignals(running)
   if (process.stderr.isTTY) {
     console.error(
-      `${mode} for ${config.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,
+      `${mode} for ${running.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,
     )
   }
+}
+
+function parseWorkers(text: string): number {
+  const workers = Number(text)
+  if (/^\d{1,2}$/.test(text) && workers >= 1 && workers <= 64) return workers
+  throw new InvalidArgumentError('A number from 1 to 64.')
 }

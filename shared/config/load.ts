@@ -48,12 +48,16 @@ function parseYaml(text: string): { document: Document.Parsed; lineCounter: Line
   }
 }
 
-/**
- * Reads the settings file at `path`, or the one that TOKEN_HANDLER_CONFIG names.
- *
- * Throws ConfigError if there is none, it cannot be read, or anything in it is wrong.
- */
-export function loadConfig(path: string | undefined, checks: readonly ConfigCheck[] = []): Config {
+/** The settings file of a process, which may change while it runs. */
+export interface SettingsSource {
+  /** Throws ConfigError when the file cannot be read. */
+  readText(): string
+  /** Throws ConfigError with every problem at once. */
+  parse(text: string): Config
+}
+
+/** The settings file at `path`, or the one that TOKEN_HANDLER_CONFIG names; throws ConfigError if none is named. */
+export function settingsSource(path: string | undefined, checks: readonly ConfigCheck[] = []): SettingsSource {
   const file = path ?? process.env['TOKEN_HANDLER_CONFIG']
   if (file === undefined || file === '') {
     throw new ConfigError([
@@ -65,7 +69,16 @@ export function loadConfig(path: string | undefined, checks: readonly ConfigChec
       },
     ])
   }
-  return parseConfig(readSettings(file), { env: process.env, readFile: readText, file, checks })
+  return {
+    readText: () => readSettings(file),
+    parse: (text) => parseConfig(text, { env: process.env, readFile: readText, file, checks }),
+  }
+}
+
+/** Reads the settings file once; throws ConfigError if there is none, it cannot be read, or anything in it is wrong. */
+export function loadConfig(path: string | undefined, checks: readonly ConfigCheck[] = []): Config {
+  const source = settingsSource(path, checks)
+  return source.parse(source.readText())
 }
 
 function readSettings(file: string): string {

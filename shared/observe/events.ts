@@ -46,6 +46,12 @@ export const eventTable = {
     when: 'A changed file was refused; the old one stays in force.',
     fields: { part: 'word', problems: 'count' },
   },
+  'config.restart_needed': {
+    level: 'warn',
+    audit: false,
+    when: 'A setting changed that is read at start only.',
+    fields: { part: 'word' },
+  },
   'request.answered': {
     level: 'debug',
     audit: false,

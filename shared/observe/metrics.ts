@@ -46,6 +46,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       new Gauge({
         name: 'token_handler_store_available',
         help: processMetricTable.token_handler_store_available.help,
+        aggregator: 'min',
         registers,
         collect() {
           this.set(storeAvailable() ? 1 : 0)
@@ -54,6 +55,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       new Gauge({
         name: 'token_handler_key_info',
         help: processMetricTable.token_handler_key_info.help,
+        aggregator: 'max',
         labelNames: ['key_id'],
         registers,
         collect() {

@@ -1,0 +1,87 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Clock } from '../shared/clock.ts'
+import { ConfigError } from '../shared/config/problem.ts'
+import type { SettingsSource } from '../shared/config/load.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { Observe } from '../shared/observe/events.ts'
+import { failureText } from './failure.ts'
+
+export interface FollowParts {
+  readonly source: SettingsSource
+  /** The text in force and what was made of it. */
+  readonly text: string
+  readonly config: Config
+  readonly apply: (config: Config) => void
+  readonly clock: Clock
+  readonly observe: Observe
+  /** Where the problems of a refused file are said. */
+  readonly say: (text: string) => void
+}
+
+export interface SettingsFollower {
+  /** Applies the file even if its text is the same, because files that it names may have changed. */
+  reload(): void
+  close(): void
+}
+
+const pollMs = 5000
+
+/**
+ * Applies the routes of the settings file whenever it changes.
+ *
+ * A file that is not good changes nothing and is told once (FI-26); a changed setting that is read at start only is told
+ * as `config.restart_needed`.
+ */
+export function followSettings(parts: FollowParts): SettingsFollower {
+  const { source, apply, clock, observe, say } = parts
+  let { config } = parts
+  let text: string | undefined = parts.text
+  let cancel = clock.after(pollMs, poll)
+
+  function poll(): void {
+    const found = readable()
+    if (found !== text) take(found)
+    cancel = clock.after(pollMs, poll)
+  }
+
+  function readable(): string | undefined {
+    try {
+      return source.readText()
+    } catch {
+      return undefined
+    }
+  }
+
+  function take(found: string | undefined): void {
+    text = found
+    try {
+      use(source.parse(found ?? source.readText()))
+    } catch (error) {
+      const problems = error instanceof ConfigError ? error.problems.length : 1
+      observe.emit('config.rejected', { part: 'settings', problems })
+      say(`The changed settings are not used.\n${failureText(error)}`)
+    }
+  }
+
+  function use(next: Config): void {
+    const changed = changedSections(config, next)
+    if (changed[0] !== undefined) observe.emit('config.restart_needed', { part: changed[0] })
+    config = { ...config, proxy: { ...config.proxy, routes: next.proxy.routes } }
+    apply(config)
+    observe.emit('config.reloaded', { part: 'routes' })
+  }
+
+  return {
+    reload: () => take(readable()),
+    close: () => cancel(),
+  }
+}
+
+/** Sections that differ in anything but the routes; secrets cannot be compared, and a new one needs a restart anyway. */
+function changedSections(before: Config, after: Config): string[] {
+  const withoutRoutes = ({ proxy, ...rest }: Config) => ({ ...rest, proxy: { ...proxy, routes: [] } })
+  const [one, two] = [withoutRoutes(before), withoutRoutes(after)]
+  return Object.entries(one).flatMap(([name, section]) =>
+    isDeepStrictEqual(section, Object.entries(two).find(([other]) => other === name)?.[1]) ? [] : [name],
+  )
+}

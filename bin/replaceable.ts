@@ -1,0 +1,45 @@
+import type { Cancel, Clock } from '../shared/clock.ts'
+
+/** What can be put aside while it still has work. */
+export interface Retirable {
+  endStreams(): void
+  close(): Promise<void>
+}
+
+export interface Replaceable<T> {
+  current(): T
+  /** Puts `next` in place; the old one ends its streams after the drain time, and is closed after that time again. */
+  replace(next: T): void
+  /** Closes the current one and all that are not closed yet. */
+  close(): Promise<void>
+}
+
+/** Something that a reload replaces as a whole, without cutting what still runs under the old one. */
+export function replaceable<T extends Retirable>(
+  first: T,
+  { clock, drainMs }: { readonly clock: Pick<Clock, 'after'>; readonly drainMs: number },
+): Replaceable<T> {
+  let current = first
+  const retired = new Map<T, Cancel>()
+  return {
+    current: () => current,
+    replace(next) {
+      const old = current
+      current = next
+      const endStreams = (): void => {
+        old.endStreams()
+        retired.set(old, clock.after(drainMs, close))
+      }
+      const close = (): void => {
+        retired.delete(old)
+        void old.close()
+      }
+      retired.set(old, clock.after(drainMs, endStreams))
+    },
+    async close() {
+      for (const cancel of retired.values()) cancel()
+      await Promise.all([current, ...retired.keys()].map((each) => each.close()))
+      retired.clear()
+    },
+  }
+}

@@ -1,0 +1,85 @@
+import type { Clock } from '../shared/clock.ts'
+import type { SettingsSource } from '../shared/config/load.ts'
+import { type ReadinessCheck } from '../shared/http/health.ts'
+import { serve } from '../shared/http/serve.ts'
+import type { Observe } from '../shared/observe/events.ts'
+import type { Metrics } from '../shared/observe/metrics.ts'
+import type { Config } from '../shared/config/schema.ts'
+import { followSettings } from './follow-settings.ts'
+import { listening } from './listening.ts'
+import { openKeys } from './load-keys.ts'
+import { type Mode, createDoor, openStore } from './parts.ts'
+import { watchRing } from './ring-watch.ts'
+import { createTelemetry } from './telemetry.ts'
+
+export interface ServingOptions {
+  readonly mode: Mode
+  readonly source: SettingsSource
+  readonly clock: Clock
+  /** Where problems of changed files are said. */
+  readonly say: (text: string) => void
+}
+
+/** Agent or proxy at work in this process, without its operations port. */
+export interface Serving {
+  readonly config: Config
+  readonly port: number
+  readonly observe: Observe
+  readonly metrics: Metrics
+  readonly checks: Readonly<Record<string, ReadinessCheck>>
+  /** Reads keys and settings again, and opens the audit file again. */
+  reload(): void
+  /** Lets what is in flight finish, but not longer than the drain time of the settings. */
+  stop(): Promise<void>
+}
+
+/** Starts to serve; throws ConfigError for unusable settings or keys and CommandError for a port that cannot be had. */
+export async function startServing({ mode, source, clock, say }: ServingOptions): Promise<Serving> {
+  const text = source.readText()
+  const config = source.parse(text)
+  const telemetry = createTelemetry(config, clock)
+  const { observe, metrics } = telemetry
+  const keys = await openKeys(config.keys.file, mode, { clock, observe })
+  const store = await openStore({ config, clock, observe })
+  metrics.watch({ storeAvailable: () => store.available, keyId: () => keys.current().primaryKeyId })
+  const door = await createDoor(mode, { config, keys, store, clock, observe })
+  const settings = followSettings({ source, text, config, apply: door.replaceRoutes, clock, observe, say })
+  const ring = watchRing({ keys, store, clock })
+
+  const { operations } = config
+  const server = await listening(mode === 'agent' ? 'agent.listen' : 'proxy.listen', config, (listen) =>
+    serve({
+      handler: door,
+      listen,
+      limits: {
+        keepAliveMs: operations.keepAliveSeconds * 1000,
+        requestMs: operations.requestTimeoutSeconds * 1000,
+      },
+      clock,
+      observe,
+    }),
+  )
+  observe.emit('process.started', { mode, key_id: keys.current().primaryKeyId, port: server.port })
+
+  return {
+    config,
+    port: server.port,
+    observe,
+    metrics,
+    checks: { keys: ring.problem },
+    reload() {
+      telemetry.reopen()
+      void keys.reload()
+      settings.reload()
+    },
+    async stop() {
+      settings.close()
+      keys.close()
+      ring.close()
+      await server.stop(operations.shutdownDrainSeconds * 1000)
+      await door.close()
+      await store.close()
+      await telemetry.flush()
+    },
+  }
+}

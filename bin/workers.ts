@@ -1,0 +1,167 @@
+import cluster, { type Worker } from 'node:cluster'
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config/schema.ts'
+import { createHealth } from '../shared/http/health.ts'
+import { serve } from '../shared/http/serve.ts'
+import { sumMetrics } from '../shared/observe/metrics-sum.ts'
+import { CommandError, exitCodeOf, fail } from './failure.ts'
+import { listening } from './listening.ts'
+import { type ServingOptions, startServing } from './serving.ts'
+import { type RunningProcess, pause } from './single.ts'
+
+/** What a worker tells its primary. */
+type Told =
+  | { readonly kind: 'ready'; readonly port: number }
+  | { readonly kind: 'state'; readonly reasons: readonly string[] }
+  | { readonly kind: 'metrics'; readonly snapshot: object }
+
+/** What a primary asks of its workers. */
+type Asked =
+  | { readonly kind: 'measure' }
+  | { readonly kind: 'reload' }
+  | { readonly kind: 'stop'; readonly signal: string }
+
+const restartMs = 1000
+const measureMs = 2000
+const stateMs = 1000
+
+export interface PrimaryOptions extends ServingOptions {
+  readonly config: Config
+  readonly workers: number
+}
+
+/**
+ * Starts workers that share one port, restarts those that die, and answers for all of them on the operations port.
+ *
+ * Throws CommandError when a worker cannot start at all; it has said why.
+ */
+export async function startPrimary({ config, workers, clock, say }: PrimaryOptions): Promise<RunningProcess> {
+  const noProblem: readonly string[] = []
+  const states = new Map<number, readonly string[]>()
+  let stopping = false
+
+  const fork = (): Worker => {
+    const worker = cluster.fork()
+    worker.on('message', (told: Told) => {
+      if (told.kind === 'ready') states.set(worker.id, noProblem)
+      if (told.kind === 'state') states.set(worker.id, told.reasons)
+    })
+    return worker
+  }
+  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork())))
+  cluster.on('exit', (worker, code) => {
+    states.delete(worker.id)
+    if (stopping) return
+    say(`A worker ended (code ${code}); another is started.`)
+    clock.after(restartMs, () => {
+      if (!stopping) fork()
+    })
+  })
+
+  const health = createHealth({
+    checks: {
+      workers: () => (states.size === 0 ? 'no worker is ready' : [...states.values()].flat()[0]),
+    },
+    ...(config.observability.metrics ? { metrics: async () => sumMetrics(await snapshots(clock)) } : undefined),
+  })
+  const { host, port } = config.operations.listen
+  const operations = await listening('operations.listen', config, () =>
+    serve({ handler: health, listen: { host, port }, clock, observe: { emit: () => undefined } }),
+  )
+
+  return {
+    port: started[0] ?? 0,
+    operationsPort: operations.port,
+    publicOrigin: config.publicOrigin,
+    reload: () => askAll({ kind: 'reload' }),
+    async stop(signal) {
+      stopping = true
+      health.stopping()
+      await pause(clock, config.operations.shutdownWaitSeconds)
+      const ended = living().map(untilExit)
+      askAll({ kind: 'stop', signal })
+      await Promise.all(ended)
+      await operations.stop(0)
+    },
+  }
+}
+
+/** Serves as one worker of several; ends when the primary says so or is gone. */
+export async function runWorker(options: ServingOptions): Promise<void> {
+  // Ctrl-C reaches the whole process group; only the primary decides what it means.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  const serving = await startServing(options).catch((error: unknown) => {
+    fail(error)
+    process.exit(exitCodeOf(error))
+  })
+  const stop = (signal: string): void => {
+    serving.observe.emit('process.stopping', { signal })
+    void serving.stop().then(() => process.exit(0))
+  }
+  process.on('disconnect', () => stop('disconnect'))
+  process.on('message', (asked: Asked) => {
+    if (asked.kind === 'stop') stop(asked.signal)
+    if (asked.kind === 'reload') serving.reload()
+    if (asked.kind === 'measure')
+      void serving.metrics.snapshot().then((snapshot) => tell({ kind: 'metrics', snapshot }))
+  })
+  tell({ kind: 'ready', port: serving.port })
+  const report = (): void => {
+    tell({ kind: 'state', reasons: Object.values(serving.checks).flatMap((check) => check() ?? []) })
+    options.clock.after(stateMs, report)
+  }
+  report()
+}
+
+function tell(told: Told): void {
+  if (process.connected) process.send?.(told)
+}
+
+function askAll(asked: Asked): void {
+  for (const worker of living()) worker.send(asked)
+}
+
+function living(): Worker[] {
+  return Object.values(cluster.workers ?? {}).flatMap((worker) => (worker?.isConnected() === true ? [worker] : []))
+}
+
+function untilReady(worker: Worker): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const onExit = (code: number): void => reject(new CommandError('The workers could not start.', code))
+    worker.once('exit', onExit)
+    worker.on('message', function onMessage(told: Told) {
+      if (told.kind !== 'ready') return
+      worker.off('exit', onExit)
+      worker.off('message', onMessage)
+      resolve(told.port)
+    })
+  })
+}
+
+function untilExit(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    if (worker.isDead()) resolve()
+    else worker.once('exit', () => resolve())
+  })
+}
+
+/** The metrics of all workers that answer in time. */
+async function snapshots(clock: Pick<Clock, 'after'>): Promise<object[]> {
+  const answers = living().map(
+    (worker) =>
+      new Promise<object[]>((resolve) => {
+        const give = (snapshots: object[]): void => {
+          worker.off('message', onMessage)
+          cancel()
+          resolve(snapshots)
+        }
+        const onMessage = (told: Told): void => {
+          if (told.kind === 'metrics') give([told.snapshot])
+        }
+        const cancel = clock.after(measureMs, () => give([]))
+        worker.on('message', onMessage)
+        worker.send({ kind: 'measure' } satisfies Asked)
+      }),
+  )
+  return (await Promise.all(answers)).flat()
+}
