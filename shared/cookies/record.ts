@@ -47,28 +47,29 @@ export function createRecordCodec<T extends object>(table: FieldTable<T>): Recor
 
 /** A record as a field of another. */
 export function recordField<T extends object>(table: FieldTable<T>): Field<T> {
-  const rows: [string, Field<unknown> | OptionalField<unknown>][] = Object.entries(table)
-  const optionals = rows.filter(([, row]) => 'optional' in row).map(([name]) => name)
+  const entries: [string, Field<unknown> | OptionalField<unknown>][] = Object.entries(table)
+  const optionals = entries.flatMap(([name, row]) => ('optional' in row ? [name] : []))
   if (optionals.length > 7) throw new RangeError('a record has at most 7 optional fields')
+  const rows = entries.map(([name, row]) =>
+    'optional' in row ? { name, field: row.optional, bit: 1 << optionals.indexOf(name) } : { name, field: row, bit: 0 },
+  )
 
   return {
     write(out, content) {
       const values = new Map<string, unknown>(Object.entries(content))
       if (optionals.length > 0) {
-        out.byte(optionals.reduce((bits, name, index) => bits | (values.get(name) === undefined ? 0 : 1 << index), 0))
+        out.byte(rows.reduce((bits, { name, bit }) => (values.get(name) === undefined ? bits : bits | bit), 0))
       }
-      for (const [name, row] of rows) {
+      for (const { name, field, bit } of rows) {
         const value = values.get(name)
-        if (!('optional' in row)) row.write(out, value)
-        else if (value !== undefined) row.optional.write(out, value)
+        if (bit === 0 || value !== undefined) field.write(out, value)
       }
     },
     read(input) {
       const present = optionals.length > 0 ? input.byte() : 0
       const content: Record<string, unknown> = {}
-      for (const [name, row] of rows) {
-        if (!('optional' in row)) content[name] = row.read(input)
-        else if (present & (1 << optionals.indexOf(name))) content[name] = row.optional.read(input)
+      for (const { name, field, bit } of rows) {
+        if (bit === 0 || (present & bit) !== 0) content[name] = field.read(input)
       }
       return content as T
     },

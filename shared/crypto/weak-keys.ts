@@ -20,7 +20,6 @@ const publishedKeyHashes: ReadonlySet<string> = new Set([
  * passwords of 32 characters, and the key of a tutorial (A12, A13).
  */
 export function keyWeakness(bytes: Buffer): string | undefined {
-  if (bytes.every((byte) => byte === 0)) return 'is all zero'
   if (new Set(bytes).size < 12) return 'repeats a few bytes'
   const steps = new Set(bytes.subarray(1).map((byte, index) => byte - (bytes[index] ?? 0)))
   if (steps.size < 6) return 'follows a pattern'

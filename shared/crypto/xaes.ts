@@ -29,11 +29,10 @@ export function createXaesKey(key: KeyObject): XaesKey {
     masked.writeUInt8(masked.readUInt8(start + 1) ^ counter, start + 1)
     masked.writeUInt8(masked.readUInt8(start + 2) ^ 0x58, start + 2)
   }
-  const input = Buffer.alloc(32)
+  const input = Buffer.from(masked)
 
   function messageKey(nonce: Buffer): KeyObject {
     if (nonce.length !== xaesNonceBytes) throw new RangeError('an XAES nonce has 24 bytes')
-    masked.copy(input)
     for (let i = 0; i < 12; i++) {
       const byte = nonce[i] ?? 0
       input[i + 4] = (masked[i + 4] ?? 0) ^ byte

@@ -81,6 +81,7 @@ describe('a key ring file', () => {
     ['zeros', '00'.repeat(32)],
     ['one byte repeated', 'ab'.repeat(32)],
     ['eight bytes repeated', '0123456789abcdef'.repeat(4)],
+    ['eight bytes in disorder', entry.master.replace(/../g, (byte: string) => `0${Number.parseInt(byte, 16) % 8}`)],
     ['counting up', Buffer.from(Array.from({ length: 32 }, (_, i) => i)).toString('hex')],
     ['counting in threes', Buffer.from(Array.from({ length: 32 }, (_, i) => 255 - 3 * i)).toString('hex')],
     ['the example of NIST SP 800-38A', '603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4'],
