@@ -1,0 +1,155 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { callbackParameters } from '../../spa-client/callback.ts'
+import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
+import { createProfile, failure } from './profile.ts'
+
+describe('onPageLoad', () => {
+  it.each([
+    ['https://app.example/callback?code=c&state=s', true],
+    ['https://app.example/callback?code=c&state=s&iss=https%3A%2F%2Fop.example', true],
+    ['https://app.example/callback?error=access_denied&state=s', true],
+    ['https://app.example/callback?response=ey', true],
+    ['https://app.example/?response=ey&page=2', false],
+    ['https://app.example/?code=c', false],
+    ['https://app.example/?state=s', false],
+    ['https://app.example/#code=c&state=s', false],
+    ['https://app.example/', false],
+  ])('%s is a return: %s', (href, expected) => {
+    expect(callbackParameters(href) !== undefined).toBe(expected)
+  })
+
+  it('ends the sign-in with all parameters and shows where the app was', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const tab = profile.openTab({
+      href: 'https://app.example/callback?code=c%20d&state=s&iss=https%3A%2F%2Fop.example',
+    })
+    const session = await tab.tokenHandler.onPageLoad()
+    expect([session.isLoggedIn, session.returnTo, tab.address]).toEqual([true, '/after', 'https://app.example/after'])
+    expect(profile.seen[0]).toMatchObject({ method: 'POST', path: '/oauth-agent/login/end' })
+    expect(profile.seen[0]!.body).toBe('code=c+d&state=s&iss=https%3A%2F%2Fop.example')
+    expect(profile.seen[0]!.headers.get('content-type')).toBe('application/x-www-form-urlencoded;charset=UTF-8')
+    expect(profile.seen[0]!.headers.get('token-handler-version')).toBe('1')
+  })
+
+  it('takes code and state out of the address when it fails, too', async () => {
+    const profile = createProfile()
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(400, 'invalid_state')
+    const tab = profile.openTab({ href: 'https://app.example/shop/callback?code=c&state=s' })
+    await expect(tab.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'invalid_state', status: 400 })
+    expect(tab.address).toBe('https://app.example/shop/')
+  })
+
+  it('takes login_required for an answer: nobody is signed in', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(401, 'login_required')
+    const { tokenHandler } = profile.openTab({ href: 'https://app.example/callback?error=login_required&state=s' })
+    expect(await tokenHandler.onPageLoad()).toEqual(signedOut)
+  })
+
+  it('asks for the session otherwise', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    const session = await tokenHandler.onPageLoad()
+    expect(session).toMatchObject({ isLoggedIn: true, claims: { sub: 'u1' }, generation: 1 })
+    expect(profile.seen.map(({ method, path }) => `${method} ${path}`)).toEqual(['GET /oauth-agent/session'])
+  })
+})
+
+describe('many tabs', () => {
+  it('all learn of a sign-in and a sign-out', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const other = profile.openTab()
+    await other.tokenHandler.onPageLoad()
+    const events: string[] = []
+    other.tokenHandler.on('signedIn', ({ claims }) => events.push(`in ${String(claims['sub'])}`))
+    other.tokenHandler.on('signedOut', ({ cause }) => events.push(`out ${cause}`))
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    await tab.tokenHandler.onPageLoad()
+    await profile.settle()
+    await tab.tokenHandler.signOut()
+    await profile.settle()
+    expect(events).toEqual(['in u1', 'out signOut'])
+    expect(tab.navigations).toEqual(['https://op.example/end'])
+    expect(other.navigations).toEqual([])
+  })
+
+  it('do not believe a refresh that was overtaken by the sign-out', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    const late = profile.openTab()
+    await late.tokenHandler.onPageLoad()
+    await one.tokenHandler.signOut()
+    profile.session.isLoggedIn = true
+    await late.tokenHandler.refresh()
+    await profile.settle()
+    expect(two.tokenHandler.session().isLoggedIn).toBe(false)
+  })
+
+  it('learn of another user', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    profile.session.sub = 'u2'
+    await one.tokenHandler.check()
+    await profile.settle()
+    expect(two.tokenHandler.session().claims).toEqual({ sub: 'u2' })
+  })
+})
+
+describe('the back/forward cache', () => {
+  it('shows a page again only after the agent was asked', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    tab.enterCache()
+    expect(tab.concealed).toBe(true)
+    profile.session.isLoggedIn = false
+    const shownAt: boolean[] = []
+    tab.tokenHandler.on('signedOut', () => shownAt.push(tab.concealed))
+    tab.leaveCache()
+    await profile.settle()
+    expect([shownAt, tab.concealed]).toEqual([[true], false])
+  })
+
+  it('reloads a page that cannot ask', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    tab.enterCache()
+    profile.goOffline()
+    tab.leaveCache()
+    await profile.settle()
+    expect([tab.concealed, tab.reloads]).toEqual([true, 1])
+  })
+})
+
+describe('parseSession', () => {
+  it('never throws and is signed out only when told so', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.anything()), (answer) => {
+        const session = parseSession(answer, 0)
+        expect(session.isLoggedIn).toBe(answer['is_logged_in'] !== false)
+      }),
+    )
+  })
+
+  it('reads the answers of agents that tell less', () => {
+    const answer = { is_logged_in: true, id_token_claims: { sub: 'a' }, access_token_expires_in: 30 }
+    expect(parseSession(answer, 1000)).toEqual({ isLoggedIn: true, claims: { sub: 'a' }, accessTokenExpiresAt: 31_000 })
+  })
+
+  it('knows older pictures of a session', () => {
+    const at = (generation: number, createdAt = 1) => ({
+      isLoggedIn: true,
+      claims: { sub: 'a' },
+      generation,
+      createdAt,
+    })
+    expect([isOlder(at(1), at(2)), isOlder(at(2), at(1)), isOlder(at(1, 5), at(2))]).toEqual([true, false, false])
+  })
+})
