@@ -142,6 +142,10 @@ function attempt(
           resolve({ status, outcome: error instanceof StreamCut ? 'cut' : 'client_gone', retried })
         } else if (refusal !== undefined) {
           reject(refusal)
+        } else if (status === 304 || status === 204) {
+          // Never has a body; the client library takes its Content-Length for a promise of one (RFC 9110 §8.6).
+          response.end()
+          resolve({ status, outcome: 'complete', retried })
         } else if (status !== 0) {
           response.destroy()
           resolve({ status, outcome: 'truncated', retried })

@@ -45,7 +45,7 @@ export async function startUpstream(): Promise<Upstream> {
   const wake = () => {
     for (const check of waiting) check()
   }
-  const server = createServer((socket) => {
+  const server = createServer({ noDelay: true }, (socket) => {
     accepted++
     open.add(socket)
     let text = ''
