@@ -36,6 +36,8 @@ export interface ServerLimits {
   /** Longest time for a whole request with its body. */
   readonly requestMs: number
   readonly maxHeaderBytes: number
+  /** How often the two times are looked at. */
+  readonly checkMs: number
 }
 
 export const defaultLimits: ServerLimits = {
@@ -43,6 +45,7 @@ export const defaultLimits: ServerLimits = {
   headersMs: 15_000,
   requestMs: 300_000,
   maxHeaderBytes: 16_384,
+  checkMs: 5000,
 }
 
 export interface RunningServer {
@@ -61,6 +64,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     keepAliveTimeout: limits.keepAliveMs,
     headersTimeout: limits.headersMs,
     requestTimeout: limits.requestMs,
+    connectionsCheckingInterval: limits.checkMs,
     // A missing Host is refused by the request gate, in our own words.
     requireHostHeader: false,
   })

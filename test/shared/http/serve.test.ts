@@ -1,0 +1,194 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../../shared/clock.ts'
+import { TokenHandlerError } from '../../../shared/errors.ts'
+import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+import { openRaw, type RawConnection } from '../../support/raw-http.ts'
+
+const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+
+let server: RunningServer | undefined
+const connections: RawConnection[] = []
+const events: { name: string; fields: object }[] = []
+
+async function start(handler: HttpHandler, change: Partial<ServeParts> = {}): Promise<RunningServer> {
+  server = await serve({
+    handler,
+    listen: { host: '127.0.0.1', port: 0 },
+    clock: systemClock,
+    observe: { emit: (name, fields) => void events.push({ name, fields }) },
+    ...change,
+  })
+  return server
+}
+
+async function open({ port }: RunningServer): Promise<RawConnection> {
+  const connection = await openRaw(port)
+  connections.push(connection)
+  return connection
+}
+
+afterEach(async () => {
+  for (const connection of connections.splice(0)) connection.close()
+  await server?.stop(0)
+  server = undefined
+  events.length = 0
+})
+
+const answerOk: HttpHandler = { handle: (_, response) => void response.end('ok') }
+
+describe('what the parser refuses', () => {
+  it.each([
+    ['a header without a colon', 'GET / HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n', 400, 'ambiguous_request'],
+    ['a space before the colon', 'GET / HTTP/1.1\r\nHost : localhost\r\n\r\n', 400, 'ambiguous_request'],
+    ['a folded header', 'GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n', 400, 'ambiguous_request'],
+    [
+      'two lengths',
+      'POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+      400,
+      'ambiguous_request',
+    ],
+    [
+      'length and chunks',
+      'POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+      'ambiguous_request',
+    ],
+    [
+      'a header beyond 16 KiB',
+      `GET / HTTP/1.1\r\nHost: l\r\nCookie: ${'a'.repeat(17_000)}\r\n\r\n`,
+      431,
+      'request_header_too_large',
+    ],
+  ])('%s is answered in our own words, and the connection ends', async (_, bytes, status, code) => {
+    const connection = await open(await start(answerOk))
+    connection.write(bytes)
+    const text = await connection.closed()
+    expect(text).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(text).toContain('content-type: application/json\r\n')
+    expect(text).toContain('cache-control: no-store\r\n')
+    expect(text).toContain(`"error_code":"${code}"`)
+  })
+  it('a head that does not arrive in time is answered 408', async () => {
+    const connection = await open(await start(answerOk, { limits: { headersMs: 1, requestMs: 2, checkMs: 5 } }))
+    connection.write('GET / HTTP/1.1\r\nHost')
+    expect(await connection.closed()).toContain('"error_code":"request_timeout"')
+  })
+})
+
+describe('requests', () => {
+  it('get an id of ours, never theirs', async () => {
+    const connection = await open(await start(answerOk))
+    connection.write('GET / HTTP/1.1\r\nHost: l\r\nX-Request-Id: theirs\r\n\r\n'.repeat(2))
+    const text = await connection.until((found) => found.split('\r\n\r\nok').length === 3)
+    const ids = [...text.matchAll(/x-request-id: (.*)\r\n/g)].map((match) => match[1])
+    expect(new Set(ids).size).toBe(2)
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/)
+  })
+  it.each([
+    ['one of ours', new TokenHandlerError('overloaded'), 503, 'overloaded'],
+    ['any other', new Error('secret text'), 500, 'server_error'],
+  ])('that fail with %s error are answered from the error table', async (_, error, status, code) => {
+    const connection = await open(await start({ handle: () => Promise.reject(error) }))
+    connection.write(get)
+    const text = await connection.closed()
+    expect(text).toContain(`HTTP/1.1 ${status} `)
+    expect(text).toContain(`"error_code":"${code}"`)
+    expect(text).not.toContain('secret text')
+    expect(events.map(({ name }) => name)).toEqual(['internal.failed'])
+  })
+  it('that fail after the answer began are cut, so that nobody takes half for whole', async () => {
+    const handle = async (_: IncomingMessage, response: ServerResponse): Promise<void> => {
+      response.writeHead(200, { 'content-length': '10' })
+      await new Promise((resolve) => response.write('half', resolve))
+      throw new Error('too late')
+    }
+    const connection = await open(await start({ handle }))
+    connection.write(get)
+    expect(await connection.closed()).toMatch(/\r\n\r\nhalf$/)
+  })
+  it('that wait for 100 Continue are decided before their body is asked for', async () => {
+    const handle = (_: IncomingMessage, response: ServerResponse): void => {
+      response.shouldKeepAlive = false
+      response.writeHead(401).end()
+    }
+    const connection = await open(await start({ handle }))
+    connection.write('POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n')
+    const text = await connection.closed()
+    expect(text).toMatch(/^HTTP\/1\.1 401 /)
+    expect(text).not.toContain('100 Continue')
+  })
+  it('to upgrade without a handler for it are plain requests', async () => {
+    const connection = await open(await start(answerOk))
+    connection.write('GET / HTTP/1.1\r\nHost: l\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n')
+    expect(await connection.closed()).toMatch(/^HTTP\/1\.1 200 /)
+  })
+})
+
+describe('stopping', () => {
+  it('lets a request in flight finish, and closes its connection', async () => {
+    let answer: (() => void) | undefined
+    const running = await start({
+      handle: (_, response) => {
+        answer = () => response.end('done')
+      },
+    })
+    const connection = await open(running)
+    connection.write(get)
+    await expect.poll(() => answer).toBeDefined()
+    const stopped = running.stop(60_000)
+    answer?.()
+    expect(await connection.closed()).toMatch(/connection: close[^]*done$/i)
+    await stopped
+  })
+  it('closes idle connections at once, and refuses new ones', async () => {
+    const running = await start(answerOk)
+    const idle = await open(running)
+    idle.write(get)
+    await idle.until((text) => text.endsWith('ok'))
+    await running.stop(60_000)
+    expect(await idle.closed()).toMatch(/ok$/)
+    await expect(openRaw(running.port)).rejects.toThrow('ECONNREFUSED')
+  })
+  it('tells streams first, and cuts what is left when the time is over', async () => {
+    const clock = createManualClock()
+    const told: string[] = []
+    const running = await start(
+      {
+        handle: (_, response) => void response.write('endless'),
+        endStreams: () => void told.push('streams'),
+      },
+      { clock },
+    )
+    const connection = await open(running)
+    connection.write(get)
+    await connection.until((text) => text.includes('endless'))
+    const stopped = running.stop(25_000)
+    expect(told).toEqual(['streams'])
+    clock.pass(25)
+    await stopped
+    await connection.closed()
+  })
+  it('waits for upgraded sockets too', async () => {
+    const clock = createManualClock()
+    const running = await start(
+      { ...answerOk, upgrade: (_, socket) => void socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n') },
+      { clock },
+    )
+    const connection = await open(running)
+    connection.write('GET / HTTP/1.1\r\nHost: l\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    await connection.until((text) => text.includes('101'))
+    const stopped = running.stop(1000)
+    clock.pass(1)
+    await stopped
+    expect(await connection.closed()).toContain('101')
+  })
+})
+
+it('a port in use is an error with its code', async () => {
+  const { port } = await start(answerOk)
+  await expect(
+    serve({ handler: answerOk, listen: { host: '127.0.0.1', port }, clock: systemClock, observe: { emit: () => {} } }),
+  ).rejects.toMatchObject({ code: 'EADDRINUSE' })
+})
