@@ -38,6 +38,7 @@ const caddy: GatewayRecipe = {
   changes: (at) => [
     ...addresses(at),
     ['http://www.example.com:8080 {', `{\n\tadmin off\n}\nhttp://www.example.com:${at.port} {\n\tbind 127.0.0.1`],
+    ['http://:8080 {', `http://:${at.port} {\n\tbind 127.0.0.1`],
   ],
   command: ({ folder }) => ['run', '--config', `${folder}/Caddyfile`, '--adapter', 'caddyfile'],
 }
@@ -79,7 +80,7 @@ const apache: GatewayRecipe = {
       `PidFile ${folder}/apache.pid`,
       `DefaultRuntimeDir ${folder}`,
       `Listen 127.0.0.1:${port}`,
-      'ErrorLog /dev/stderr',
+      `ErrorLog ${folder}/error.log`,
       'LogLevel warn',
       ...apacheModules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`),
       `Include ${folder}/token-handler.conf`,

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
+import { systemClock } from '../../shared/clock.ts'
 import type { Page, PageAnswer } from './page.ts'
 import { startWorld, type World, type WorldOptions } from './world.ts'
 
@@ -29,6 +30,8 @@ export interface ScriptedServer {
   readonly issuer: string
   readonly keys: SigningKey[]
   readonly script: Script
+  /** Its clock, in seconds since 1970. */
+  now: () => number
   /** Requests by endpoint, in order. */
   readonly requests: { endpoint: keyof Script; form: URLSearchParams; headers: IncomingMessage['headers'] }[]
   count(endpoint: keyof Script): number
@@ -60,12 +63,12 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   const server = createServer((request, response) => void answer(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const now = () => Math.floor(Date.now() / 1000)
   const secret = (kind: string) => `${kind}-${crypto.randomUUID()}`
 
   const scripted: ScriptedServer = {
     issuer,
     keys: [await createSigningKey()],
+    now: () => systemClock.nowSeconds(),
     requests: [],
     count: (endpoint) => scripted.requests.filter((each) => each.endpoint === endpoint).length,
     script: {
@@ -98,14 +101,21 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
         nonce: asked.get('nonce') ?? '',
         clientId: asked.get('client_id') ?? '',
         scope: asked.get('scope') ?? '',
-        authTime: now(),
+        authTime: scripted.now(),
       })
       return new URLSearchParams({ code, state: asked.get('state') ?? '', iss: issuer })
     },
     async idToken(claims = {}, { key, header = {} } = {}) {
       const signer = key ?? scripted.keys[0]
       if (signer === undefined) throw new Error('no key')
-      return new SignJWT({ iss: issuer, sub: 'alice', aud: 'spa', iat: now(), exp: now() + 300, ...claims })
+      return new SignJWT({
+        iss: issuer,
+        sub: 'alice',
+        aud: 'spa',
+        iat: scripted.now(),
+        exp: scripted.now() + 300,
+        ...claims,
+      })
         .setProtectedHeader({ alg: signer.alg, kid: signer.kid, ...header })
         .sign(signer.privateKey)
     },
@@ -194,6 +204,7 @@ export interface ScriptedWorld extends World {
 export async function startScriptedWorld(options: Omit<WorldOptions, 'issuer'> = {}): Promise<ScriptedWorld> {
   const server = await startScriptedServer()
   const world = await startWorld({ ...options, issuer: server.issuer })
+  server.now = () => world.clock.nowSeconds()
   const closeWorld = world.close.bind(world)
   const start: ScriptedWorld['start'] = async (page, form = {}, subject) => {
     const answer = await page.call('POST', '/oauth-agent/login/start', { form })

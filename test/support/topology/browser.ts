@@ -17,16 +17,17 @@ export interface Browser {
   readonly jar: CookieJar
   /** Signs in at the provider's own page. */
   signIn(): Promise<void>
-  /** One request of the SPA, with the headers a browser and the client library send. */
-  fetch(method: string, path: string, body?: string): Promise<Answer>
+  /** One request of the SPA, with the headers a browser and the client library send; `port` goes past the gateway. */
+  fetch(method: string, path: string, body?: string, port?: number): Promise<Answer>
+  /** The same cookies in other hands. */
+  copy(): Browser
   signOut(): Promise<void>
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: 128 })
 
 /** Creates a browser for the application at `origin`. */
-export function createBrowser(origin: string, person: DemoUser): Browser {
-  const jar = createCookieJar(systemClock)
+export function createBrowser(origin: string, person: DemoUser, jar = createCookieJar(systemClock)): Browser {
   const ours: Record<string, string> = {
     'token-handler-version': '1',
     'sec-fetch-site': 'same-origin',
@@ -35,20 +36,18 @@ export function createBrowser(origin: string, person: DemoUser): Browser {
     origin,
   }
 
-  const fetchOurs = (method: string, path: string, body?: string, type = 'application/x-www-form-urlencoded') =>
-    exchange(
-      jar,
-      new URL(path, origin),
-      method,
-      { ...ours, ...(body === undefined ? {} : { 'content-type': type }) },
-      body,
-    )
+  const form = 'application/x-www-form-urlencoded'
+  const fetchOurs = (method: string, path: string, body?: string, type = form, port?: number) => {
+    const headers = { ...ours, ...(body === undefined ? {} : { 'content-type': type }) }
+    return exchange({ jar, url: new URL(path, origin), method, headers, body, port })
+  }
 
   return {
     user: person.claims.sub,
     host: new URL(origin).host,
     jar,
-    fetch: (method, path, body) => fetchOurs(method, path, body, 'text/plain'),
+    fetch: (method, path, body, port) => fetchOurs(method, path, body, 'text/plain', port),
+    copy: () => createBrowser(origin, person, jar.copy()),
     async signIn() {
       const started = await fetchOurs('POST', '/oauth-agent/login/start', '')
       const { authorization_url: url } = JSON.parse(started.text) as { authorization_url: string }
@@ -68,48 +67,53 @@ async function passProvider(jar: CookieJar, start: URL, username: string, origin
   let url = start
   for (let step = 0; step < 10; step += 1) {
     if (url.origin === origin) return url
-    const page = await exchange(jar, url, 'GET', {})
-    const form = new URLSearchParams({ username, password: demoPassword, action: 'sign-in' }).toString()
-    const type = { 'content-type': 'application/x-www-form-urlencoded' }
-    const next = page.location === undefined ? await exchange(jar, url, 'POST', type, form) : page
+    const page = await exchange({ jar, url, method: 'GET', headers: {} })
+    const body = new URLSearchParams({ username, password: demoPassword, action: 'sign-in' }).toString()
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const next = page.location === undefined ? await exchange({ jar, url, method: 'POST', headers, body }) : page
     if (next.location === undefined) throw new Error(`the provider answered ${next.status}`)
     url = new URL(next.location, url)
   }
   throw new Error('the provider redirects for ever')
 }
 
-function exchange(
-  jar: CookieJar,
-  url: URL,
-  method: string,
-  headers: Record<string, string>,
-  body?: string,
-): Promise<Answer> {
+interface Exchange {
+  readonly jar: CookieJar
+  readonly url: URL
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+  /** Where to connect, if not where the URL says. */
+  readonly port?: number | undefined
+}
+
+function exchange({ jar, url, method, headers, body, port }: Exchange): Promise<Answer> {
   const cookie = jar.header(url.host, url.pathname, 'same-site')
+  const options = {
+    agent,
+    method,
+    host: '127.0.0.1',
+    port: port ?? url.port,
+    path: url.pathname + url.search,
+    headers: {
+      ...headers,
+      host: url.host,
+      ...(cookie === undefined ? {} : { cookie }),
+      ...(method === 'GET' ? {} : { 'content-length': String(Buffer.byteLength(body ?? '')) }),
+    },
+  }
   return new Promise((resolve, reject) => {
-    const request = send(
-      url,
-      {
-        agent,
-        method,
-        headers: {
-          ...headers,
-          ...(cookie === undefined ? {} : { cookie }),
-          ...(method === 'GET' ? {} : { 'content-length': String(Buffer.byteLength(body ?? '')) }),
-        },
-      },
-      (response) => {
-        let text = ''
-        response.setEncoding('utf8').on('data', (piece: string) => {
-          text += piece
-        })
-        response.on('error', reject)
-        response.on('end', () => {
-          for (const line of response.headers['set-cookie'] ?? []) jar.take(url.host, line)
-          resolve({ status: response.statusCode ?? 0, location: response.headers.location, text })
-        })
-      },
-    )
+    const request = send(options, (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece
+      })
+      response.on('error', reject)
+      response.on('end', () => {
+        for (const line of response.headers['set-cookie'] ?? []) jar.take(url.host, line)
+        resolve({ status: response.statusCode ?? 0, location: response.headers.location, text })
+      })
+    })
     request.on('error', reject)
     request.end(body)
   })
