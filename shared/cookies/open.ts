@@ -88,11 +88,12 @@ export function createCookieReader({ keys, catalogue, binding, clock, observe }:
   }
 }
 
-/** Ids of the login cookies that were sent. */
+/** Ids of the login cookies that were sent; a name with anything else behind the prefix was not given by us. */
 export function loginIds({ loginPrefix }: Pick<Catalogue, 'loginPrefix'>, cookies: RequestCookies): readonly string[] {
   return [...cookies.ours.keys()]
     .filter((name) => name.startsWith(loginPrefix))
     .map((name) => name.slice(loginPrefix.length))
+    .filter((id) => /^[\w-]{22}$/.test(id))
 }
 
 /** Unseals and reads one value; `record` is the failure of a value that was sealed by us, but by another version. */

@@ -127,7 +127,8 @@ describe('bytes that are no record', () => {
 describe('what cannot come back is not written', () => {
   const write = (change: object) => () => codecs.access.encode({ ...sessionCookies().access, ...change })
   it.each([
-    ['a session id of another length', { sessionId: 'short' }],
+    ['a session id of 15 bytes', { sessionId: 'AAECAwQFBgcICQoLDA0O' }],
+    ['a session id that is no base64url', { sessionId: 'session' }],
     ['a session id in another spelling', { sessionId: 'AAECAwQFBgcICQoLDA0OD/' }],
     ['a fraction of a second', { authTime: 1.5 }],
     ['not a number', { accessTokenExpiresAt: Number.NaN }],
