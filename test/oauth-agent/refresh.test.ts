@@ -1,0 +1,296 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Page, PageAnswer } from '../support/page.ts'
+import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+afterEach(() => world.close())
+
+async function signedIn(options: Parameters<typeof startScriptedWorld>[0] = {}): Promise<Page> {
+  world = await startScriptedWorld(options)
+  const page = world.browser()
+  expect((await world.signIn(page)).status).toBe(200)
+  return page
+}
+
+const refresh = (page: Page, form?: Record<string, string>): Promise<PageAnswer> =>
+  page.call('POST', '/oauth-agent/refresh', form === undefined ? {} : { form })
+const isSignedIn = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
+const generation = (answer: PageAnswer) => (answer.json()['session'] as { generation: number }).generation
+const refreshCalls = () => world.tap.grants('refresh_token').length
+const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
+
+describe('many tabs at once', () => {
+  it.each([
+    ['one process', { replicas: 1 }],
+    ['three replicas with a shared store', { replicas: 3 }],
+  ])('%s: 20 tabs wake, one token call, everybody stays signed in (D01, D02, FI-23)', async (_where, options) => {
+    const page = await signedIn(options)
+    const tabs = Array.from({ length: 20 }, () => ({ page: world.browser() }))
+    for (const tab of tabs) tab.page = world.tab({ ...page, jar: page.jar.copy() })
+    const answers = await Promise.all(tabs.map((tab) => refresh(tab.page)))
+    expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 200))
+    expect(refreshCalls()).toBe(1)
+    // Whatever answer a browser hears last, its cookies work.
+    for (const { page: tab } of tabs.slice(0, 5)) expect(generation(await refresh(tab))).toBe(3)
+    expect(refreshCalls()).toBe(2)
+  })
+
+  it('a tab that comes a little later gets the same new cookies, from its old ones', async () => {
+    const page = await signedIn()
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    await refresh(page)
+    world.clock.pass(20)
+    expect(generation(await refresh(late))).toBe(2)
+    expect(refreshCalls()).toBe(1)
+  })
+
+  it('without rotation each generation is refreshed anew, although its token is the same', async () => {
+    const page = await signedIn()
+    world.server.script.token = async () => ({
+      body: { access_token: crypto.randomUUID(), token_type: 'bearer', expires_in: 5 },
+    })
+    expect(generation(await refresh(page))).toBe(2)
+    expect(generation(await refresh(page))).toBe(3)
+    expect(refreshCalls()).toBe(2)
+  })
+})
+
+describe('what goes wrong at the authorization server (D10, FI-02 to FI-04)', () => {
+  const error = (status: number, name: string): Reply => ({ status, body: { error: name } })
+  it.each<[string, Reply, number, string]>([
+    ['500', { status: 500, body: 'oops' }, 503, 'authorization_server_unavailable'],
+    ['502', { status: 502, body: 'oops' }, 503, 'authorization_server_unavailable'],
+    ['503', { status: 503, headers: { 'retry-after': '7' }, body: '' }, 503, 'authorization_server_unavailable'],
+    ['429', { status: 429, headers: { 'retry-after': '7' }, body: '' }, 503, 'authorization_server_unavailable'],
+    ['temporarily_unavailable', error(400, 'temporarily_unavailable'), 503, 'authorization_server_unavailable'],
+    ['invalid_client', error(401, 'invalid_client'), 503, 'client_authentication_failed'],
+    ['invalid_scope', error(400, 'invalid_scope'), 502, 'authorization_server_error'],
+    ['an error nobody knows', error(400, '<script>'), 502, 'authorization_server_error'],
+    ['a reset', 'reset', 502, 'token_response_lost'],
+    ['an answer cut in its middle', 'cut', 502, 'token_response_lost'],
+    [
+      'a redirect',
+      { status: 302, headers: { location: 'http://127.0.0.1:1/' }, body: '' },
+      502,
+      'authorization_server_error',
+    ],
+  ])('%s keeps every cookie', async (_what, reply, status, expected) => {
+    const page = await signedIn()
+    world.server.script.token = () => reply
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([status, expected])
+    expect(answer.setCookies).toEqual([])
+    if (status === 503) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
+    expect(await isSignedIn(page)).toBe(true)
+  })
+
+  it('silence ends at the time limit and keeps every cookie (D04, FI-03)', async () => {
+    const page = await signedIn({ timeoutMs: 300 })
+    world.server.script.token = () => 'hang'
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([503, 'authorization_server_unavailable'])
+    expect(answer.setCookies).toEqual([])
+    world.server.script.token = (form) => world.server.tokens(form)
+    expect((await refresh(page)).status).toBe(200)
+  })
+
+  it.each([
+    ['400', 400],
+    ['401', 401],
+    ['200', 200],
+  ])('invalid_grant with status %s ends the session, and only that (D24)', async (_what, status) => {
+    const page = await signedIn()
+    world.server.script.token = () => ({ status, body: { error: 'invalid_grant' } })
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(page.jar.names('localhost')).toEqual([])
+    expect(await isSignedIn(page)).toBe(false)
+    world.server.script.token = (form) => world.server.tokens(form)
+    expect((await world.signIn(page)).status).toBe(200)
+  })
+
+  it('the circuit opens after failures in a row, and closes by itself', async () => {
+    const page = await signedIn()
+    world.server.script.token = () => ({ status: 500, body: '' })
+    for (let i = 0; i < 5; i++) await refresh(page)
+    const before = refreshCalls()
+    expect(world.server.count('token')).toBe(6)
+    expect(code(await refresh(page))).toEqual([503, 'authorization_server_unavailable'])
+    expect([refreshCalls() - before, world.server.count('token')]).toEqual([1, 6])
+    world.server.script.token = (form) => world.server.tokens(form)
+    world.clock.pass(5)
+    expect((await refresh(page)).status).toBe(200)
+  })
+})
+
+describe('token answers nobody should send (D05)', () => {
+  const body = (value: unknown) => ({ access_token: value, token_type: 'bearer' })
+  const raw: [string, unknown][] = [
+    ['an empty object', {}],
+    ['a list', []],
+    ['a text', '"s"'],
+    ['null', 'null'],
+    ['nothing', ''],
+    ['a byte order mark', '\ufeff{}'],
+    ['html', '<html>'],
+    ['100 000 levels', `${'['.repeat(100_000)}`],
+    ['closed 100 000 levels', `{"access_token":${'['.repeat(100_000)}${']'.repeat(100_000)},"token_type":"bearer"}`],
+    ['5 MB', JSON.stringify(body('x'.repeat(5_000_000)))],
+    ['invalid UTF-8', Buffer.from([0x7b, 0xff, 0xfe, 0x7d]).toString('latin1')],
+    ['a number as token', body(5)],
+    ['a list as token', body([])],
+    ['an empty token', body('')],
+    ['a line break in the token', body('a\r\nb')],
+    ['a space in the token', body('a b')],
+    ['no token type', { access_token: 'abcdefgh' }],
+    ['another token type', { access_token: 'abcdefgh', token_type: 'dpop' }],
+    ['a number as refresh token', { ...body('abcdefgh'), refresh_token: 5 }],
+    ['a number as scope', { ...body('abcdefgh'), scope: 5 }],
+    ['a list as ID token', { ...body('abcdefgh'), id_token: [] }],
+  ]
+  it('each is authorization_server_error, without a cookie', async () => {
+    const page = await signedIn({ settings: 'agent: { rate_limits: { refresh: { requests: 999 } } }' })
+    const outcomes: unknown[] = []
+    for (const [what, answerBody] of raw) {
+      world.server.script.token = () => ({ body: answerBody })
+      const answer = await refresh(page)
+      outcomes.push([what, ...code(answer), answer.setCookies.length])
+      world.clock.pass(5)
+    }
+    expect(outcomes).toEqual(raw.map(([what]) => [what, 502, 'authorization_server_error', 0]))
+  })
+})
+
+describe('expires_in in every form (D06)', () => {
+  it.each<[unknown, number]>([
+    [undefined, 300],
+    ['3600', 3600],
+    [0, 0],
+    [-1, 0],
+    [3600.5, 3600],
+    [null, 300],
+    ['NaN', 300],
+    ['abc', 300],
+    [1e300, 28_800],
+    [2 ** 53, 28_800],
+    [{}, 300],
+  ])('%j means %i seconds', async (expiresIn, seconds) => {
+    const page = await signedIn()
+    world.server.script.token = (form) => world.server.tokens(form, { expires_in: expiresIn })
+    const answer = await refresh(page)
+    expect(answer.status).toBe(200)
+    expect(seconds - Number(answer.json()['access_token_expires_in'])).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('what the new tokens may change', () => {
+  it('no refresh token at sign-in: 401 no_refresh_token, and the session stays (D08)', async () => {
+    world = await startScriptedWorld()
+    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: undefined })
+    const page = world.browser()
+    const end = await world.signIn(page)
+    expect(end.json()['session']).not.toHaveProperty('refresh_in')
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([401, 'no_refresh_token'])
+    expect([answer.setCookies, refreshCalls(), await isSignedIn(page)]).toEqual([[], 0, true])
+  })
+
+  it('a refresh token of any characters arrives as it was given (D17)', async () => {
+    world = await startScriptedWorld()
+    const odd = 'a+b/c=d%26&x y~"\\'
+    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: odd })
+    const page = world.browser()
+    await world.signIn(page)
+    await refresh(page)
+    expect(world.tap.grants('refresh_token')[0]?.form.get('refresh_token')).toBe(odd)
+    expect(world.server.requests.at(-1)?.form.get('refresh_token')).toBe(odd)
+  })
+
+  it('another subject ends the session and revokes what came (OID-14, C17)', async () => {
+    const page = await signedIn()
+    world.server.script.token = (form) => world.server.tokens(form, {}, { sub: 'mallory' })
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(page.jar.names('localhost')).toEqual([])
+    expect(world.server.count('revocation')).toBe(2)
+  })
+
+  it.each([
+    ['iss', { iss: 'https://evil.example' }],
+    ['aud', { aud: 'other' }],
+    ['azp', { azp: 'other' }],
+    ['exp', { exp: 1 }],
+    ['iat', { iat: 1 }],
+    ['nonce', { nonce: 'other' }],
+    ['auth_time', { auth_time: 1 }],
+    ['at_hash', { at_hash: 'AAAAAAAAAAAAAAAAAAAAAA' }],
+  ])('an ID token with a wrong %s is dropped: tokens new, claims old, event told (C17)', async (check, claims) => {
+    const page = await signedIn()
+    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name', ...claims })
+    expect((await refresh(page)).status).toBe(200)
+    const session = (await page.call('GET', '/oauth-agent/session')).json()
+    expect(session['id_token_claims']).not.toHaveProperty('name')
+    expect(world.told('id_token.rejected').map(({ fields }) => fields['check'])).toEqual([check])
+  })
+
+  it('a good ID token renews the claims', async () => {
+    const page = await signedIn()
+    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name' })
+    await refresh(page)
+    const session = (await page.call('GET', '/oauth-agent/session')).json()
+    expect(session['id_token_claims']).toMatchObject({ sub: 'alice', name: 'New Name' })
+  })
+})
+
+describe('limits of a session', () => {
+  const idle = (answer: PageAnswer) => (answer.json()['session'] as { idle_expires_in: number }).idle_expires_in
+
+  it('the idle limit moves with activity, not with a timer', async () => {
+    const page = await signedIn({ settings: 'session: { idle_seconds: 200 }' })
+    world.clock.pass(100)
+    expect(idle(await refresh(page, { activity: 'background' }))).toBeLessThanOrEqual(100)
+    expect(idle(await refresh(page))).toBeGreaterThan(198)
+    world.clock.pass(201)
+    const answer = await refresh(page)
+    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(page.jar.names('localhost')).toEqual([])
+  })
+
+  it('the absolute limit holds whatever happens, also with a cookie kept longer (CK-4)', async () => {
+    const page = await signedIn({ settings: 'session: { idle_seconds: 500, absolute_seconds: 500 }' })
+    const stolen = page.jar.header('localhost', '/', 'same-site') ?? ''
+    world.clock.pass(400)
+    expect(idle(await refresh(page))).toBeLessThanOrEqual(100)
+    world.clock.pass(101)
+    const replay = await world.browser().call('GET', '/oauth-agent/session', { headers: { cookie: stolen } })
+    expect(replay.json()).toEqual({ is_logged_in: false })
+  })
+
+  it.each([{ prompt: 'login' }, { activity: 'always' }, { scope: 'admin' }])('refuses %j', async (form) => {
+    const page = await signedIn()
+    expect(code(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
+  })
+})
+
+describe('signing out', () => {
+  it('wins over a refresh in flight', async () => {
+    const page = await signedIn()
+    const tab = world.tab({ ...page, jar: page.jar.copy() })
+    let go = () => {}
+    const waiting = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    world.server.script.token = async (form) => {
+      const reply = await world.server.tokens(form)
+      await waiting
+      return reply
+    }
+    const refreshing = refresh(tab)
+    await expect.poll(() => world.server.count('token')).toBe(2)
+    await page.call('POST', '/oauth-agent/logout')
+    go()
+    expect(code(await refreshing)).toEqual([401, 'session_expired'])
+    expect(tab.jar.names('localhost')).toEqual([])
+    expect(world.server.requests.at(-1)?.endpoint).toBe('revocation')
+  })
+})
