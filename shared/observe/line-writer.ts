@@ -28,6 +28,8 @@ export function createLineWriter({ target, maxBytes = 4_194_304, onDrop }: LineW
     dest: target,
     sync: false,
     maxLength: maxBytes,
+    // Anything is written at once; with 0 it would be too, but flushing would not wait for it.
+    minLength: 1,
     append: true,
     mkdir: false,
     ...(typeof target === 'string' ? { mode: 0o600 } : undefined),

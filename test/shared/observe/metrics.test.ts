@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest'
+import { type EventName, eventTable } from '../../../shared/observe/events.ts'
+import { type MetricRow, metricTable, processMetricTable } from '../../../shared/observe/metric-table.ts'
+import { createMetrics } from '../../../shared/observe/metrics.ts'
+import { sumMetrics } from '../../../shared/observe/metrics-sum.ts'
+import { createObserve } from '../../../shared/observe/observe.ts'
+
+function setup() {
+  const metrics = createMetrics({ processMetrics: false })
+  const observe = createObserve({ clock: { nowMs: () => 0 }, readings: [metrics.read] })
+  const samples = async () => {
+    const { text } = await metrics.render()
+    return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  }
+  return { metrics, observe, samples }
+}
+
+describe('the metric table', () => {
+  it.each(Object.entries<MetricRow>(metricTable))('%s takes its labels from fields of its event', (name, row) => {
+    const fields: readonly string[] = Object.keys(eventTable[row.event].fields)
+    for (const field of [...row.labels, row.milliseconds, row.only]) {
+      if (field !== undefined) expect(fields).toContain(field)
+    }
+    expect(name).toMatch(row.milliseconds === undefined ? /^token_handler_[a-z_]+_total$/ : /_seconds$/)
+  })
+  it('makes no label of what a client could invent or what has as many values as there are people', () => {
+    const endless = ['request_id', 'subject', 'session', 'provider_error', 'acr', 'prompt', 'generation']
+    const labels = Object.values<MetricRow>(metricTable).flatMap((row) => row.labels)
+    expect(labels.filter((label) => endless.includes(label))).toEqual([])
+    // A key id in a cookie is the client's word until the cookie has been opened.
+    expect(metricTable.token_handler_cookies_unreadable_total.labels).not.toContain('key_id')
+  })
+})
+
+describe('events become metrics', () => {
+  it('counts by label', async () => {
+    const { observe, samples } = setup()
+    for (const key_id of ['aaaaaaaa', 'aaaaaaaa', 'bbbbbbbb'])
+      observe.emit('cookie.opened', { cookie: 'access', key_id, cached: false })
+    expect(await samples()).toEqual([
+      'token_handler_cookies_opened_total{cookie="access",key_id="aaaaaaaa",cached="false"} 2',
+      'token_handler_cookies_opened_total{cookie="access",key_id="bbbbbbbb",cached="false"} 1',
+    ])
+  })
+  it('measures in seconds, and counts an error only where there was one', async () => {
+    const { observe, samples } = setup()
+    observe.emit('request.answered', { side: 'proxy', route: '/api/**', method: 'GET', status: 200, duration_ms: 40 })
+    const lines = await samples()
+    expect(lines).toContain('token_handler_request_duration_seconds_sum{side="proxy",route="/api/**"} 0.04')
+    expect(lines).toContain('token_handler_request_duration_seconds_bucket{le="0.05",side="proxy",route="/api/**"} 1')
+    expect(lines).toContain('token_handler_request_duration_seconds_bucket{le="0.025",side="proxy",route="/api/**"} 0')
+    expect(lines.join('\n')).not.toContain('token_handler_errors_total')
+  })
+  it('takes every event that there is', async () => {
+    const { observe, samples } = setup()
+    for (const name of Object.keys(eventTable)) observe.emit(name as EventName, {})
+    const { size } = new Set(Object.values<MetricRow>(metricTable).map(({ event }) => event))
+    expect((await samples()).length).toBeGreaterThanOrEqual(size - 1)
+  })
+  it('tells of the process itself', async () => {
+    const { metrics, samples } = setup()
+    let keyId = 'aaaaaaaa'
+    metrics.watch({ storeAvailable: () => false, keyId: () => keyId })
+    metrics.lineDropped('audit')
+    expect(await samples()).toEqual([
+      'token_handler_lines_dropped_total{stream="audit"} 1',
+      'token_handler_store_available 0',
+      'token_handler_key_info{key_id="aaaaaaaa"} 1',
+    ])
+    keyId = 'bbbbbbbb'
+    expect((await samples()).at(-1)).toBe('token_handler_key_info{key_id="bbbbbbbb"} 1')
+    const { text } = await metrics.render()
+    for (const name of Object.keys(processMetricTable)) expect(text).toContain(`# TYPE ${name} `)
+  })
+})
+
+it('several processes add up: counters by sum, the store by the worst, the key once', async () => {
+  const snapshots = await Promise.all(
+    [true, false].map(async (available) => {
+      const { metrics, observe } = setup()
+      metrics.watch({ storeAvailable: () => available, keyId: () => 'aaaaaaaa' })
+      observe.emit('logout.completed', { revoked: true })
+      return metrics.snapshot()
+    }),
+  )
+  const { text } = await sumMetrics(snapshots)
+  expect(text).toContain('token_handler_logouts_total{revoked="true"} 2')
+  expect(text).toContain('token_handler_store_available 0')
+  expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa"} 1')
+})

@@ -1,0 +1,93 @@
+import { describe, expect, it } from 'vitest'
+import { createAudit } from '../../../shared/observe/audit.ts'
+import type { Observe } from '../../../shared/observe/events.ts'
+import { createLog } from '../../../shared/observe/log.ts'
+import { createObserve, type ObservedEvent } from '../../../shared/observe/observe.ts'
+
+const clock = { nowMs: () => Date.UTC(2038, 0, 20) }
+
+/** Emits whatever fields a test likes, as a cast or a mistake could. */
+function emitOddly(observe: Observe, name: Parameters<Observe['emit']>[0], fields: Record<string, unknown>): void {
+  observe.emit(name, fields as never)
+}
+
+describe('fields are checked against their kinds', () => {
+  it.each<[string, Parameters<Observe['emit']>[0], Record<string, unknown>, Record<string, unknown>]>([
+    [
+      'a good event',
+      'login.completed',
+      { acr: 'urn:mfa', step_up: true, subject: 'aZ-_9' },
+      { acr: 'urn:mfa', step_up: true, subject: 'aZ-_9' },
+    ],
+    ['a line break (M05)', 'login.completed', { acr: 'a\r\nlevel: fatal' }, { acr: '[invalid]' }],
+    ['an escape sequence', 'login.completed', { acr: '\u001b[31m' }, { acr: '[invalid]' }],
+    ['a quote', 'login.completed', { acr: '"' }, { acr: '[invalid]' }],
+    ['a line separator', 'login.completed', { acr: 'a\u2028b' }, { acr: '[invalid]' }],
+    ['a long word', 'login.failed', { provider_error: 'x'.repeat(41) }, { provider_error: '[invalid]' }],
+    ['10 KB', 'request.refused', { route: 'x'.repeat(10_240) }, { route: '[invalid]' }],
+    [
+      'a JWT as a word',
+      'login.failed',
+      { check: 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2ln' },
+      { check: '[invalid]' },
+    ],
+    ['a text for a number', 'request.answered', { status: '200' }, { status: '[invalid]' }],
+    ['no number at all', 'request.answered', { duration_ms: Number.NaN }, { duration_ms: '[invalid]' }],
+    ['an object', 'login.completed', { acr: { toString: () => 'x' } }, { acr: '[invalid]' }],
+    ['a field of another event', 'login.completed', { access_token: 'abc' }, {}],
+    ['what is not known', 'login.completed', { acr: undefined }, {}],
+  ])('%s', (_, name, fields, expected) => {
+    const seen: ObservedEvent[] = []
+    emitOddly(createObserve({ clock, readings: [(event) => void seen.push(event)] }), name, fields)
+    expect(seen.map((event) => event.fields)).toEqual([expected])
+  })
+})
+
+it('a reading that fails keeps neither the others nor the caller from going on', () => {
+  const seen: string[] = []
+  const fails = () => {
+    throw new Error('disk full')
+  }
+  const observe = createObserve({ clock, readings: [fails, ({ name }) => void seen.push(name)] })
+  observe.emit('store.available', {})
+  expect(seen).toEqual(['store.available'])
+})
+
+describe('the log', () => {
+  function logged(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    withAudit: boolean,
+    emit: (observe: Observe) => void,
+  ): unknown[] {
+    const lines: string[] = []
+    const log = createLog({ level, write: (line) => void lines.push(line), withAudit })
+    emit(createObserve({ clock, readings: [log] }))
+    for (const line of lines) expect(line).toMatch(/^[^\n]+\n$/)
+    return lines.map((line): unknown => JSON.parse(line))
+  }
+  it('is one JSON object a line, with level, time and event', () => {
+    expect(logged('info', false, (observe) => observe.emit('store.unavailable', { operation: 'get' }))).toEqual([
+      { level: 'error', time: '2038-01-20T00:00:00.000Z', event: 'store.unavailable', operation: 'get' },
+    ])
+  })
+  it('leaves out what is below its level', () => {
+    const emit = (observe: Observe) => observe.emit('request.answered', { status: 200 })
+    expect(logged('info', true, emit)).toEqual([])
+    expect(logged('debug', true, emit)).toHaveLength(1)
+  })
+  it('carries audit rows whatever its level, but only where there is no audit file', () => {
+    const emit = (observe: Observe) => observe.emit('login.completed', { step_up: false })
+    expect(logged('error', true, emit)).toMatchObject([{ event: 'login.completed', audit: true }])
+    expect(logged('error', false, emit)).toEqual([])
+  })
+})
+
+it('the audit stream holds the audit rows and nothing else', () => {
+  const lines: string[] = []
+  const observe = createObserve({ clock, readings: [createAudit((line) => void lines.push(line))] })
+  observe.emit('request.answered', { status: 200 })
+  observe.emit('logout.completed', { subject: 'abc', revoked: true })
+  expect(lines).toEqual([
+    '{"time":"2038-01-20T00:00:00.000Z","event":"logout.completed","audit":true,"subject":"abc","revoked":true}\n',
+  ])
+})
