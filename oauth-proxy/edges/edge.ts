@@ -1,6 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
+import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, ForwardDecision } from '../decide.ts'
@@ -33,7 +34,13 @@ export function ownRequestFields(
     publicProtocol: route.publicProtocol,
     requestId,
     cookies: route.visibleCookies(cookies.others),
-    traceparent: fields.traceparent,
-    tracestate: fields.tracestate,
+    ...traceContext(fields),
   }
+}
+
+/** The trace of the caller, if it is well formed (W3C Trace Context §3.2); tracestate means nothing without it. */
+function traceContext({ traceparent, tracestate }: HeaderFields): Pick<OwnRequestFields, 'traceparent' | 'tracestate'> {
+  const wellFormed =
+    traceparent !== undefined && /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent)
+  return wellFormed ? { traceparent, tracestate } : { traceparent: undefined, tracestate: undefined }
 }

@@ -150,6 +150,8 @@ function refuse(
     response.destroy()
     return
   }
+  // A client that was not told to continue may leave its body out, and what it sends next would be read as that body.
+  if (trail.head?.expectsContinue === true) response.shouldKeepAlive = false
   const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
   const allow = error.code === 'method_not_allowed' ? trail.methods?.join(', ') : undefined
   response.writeHead(status, {

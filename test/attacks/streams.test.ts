@@ -1,0 +1,308 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
+import { openRaw, parseAnswer, rawRequest } from '../support/raw-http.ts'
+import { echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
+
+let api: Upstream
+let world: ProxyWorld
+
+beforeAll(async () => {
+  api = await startUpstream()
+  world = await startProxy(`
+    - path: /api/**
+      methods: [GET, POST]
+      upstream: '${api.origin}'
+      headerless: [event_stream]
+      max_body_bytes: 1000000
+    - path: /hasty/**
+      methods: [GET, POST]
+      upstream: '${api.origin}'
+      response_timeout_ms: 60
+      idle_timeout_ms: 60
+    - path: /narrow
+      upstream: '${api.origin}'
+      max_concurrent_requests: 1
+`)
+})
+
+beforeEach(() => {
+  api.behave(echo)
+  api.onConnection(() => {})
+  api.seen.length = 0
+})
+
+afterAll(async () => {
+  await world.close()
+  await api.close()
+})
+
+const lines = (cookies = world.cookies()) => [hostLine, ...ownPage, `Origin: ${publicOrigin}`, `Cookie: ${cookies}`]
+const head = (method: string, target: string, more: readonly string[] = []) =>
+  rawRequest(method, target, [...lines(), ...more])
+const sha256 = (text: string) => createHash('sha256').update(text, 'latin1').digest('hex')
+
+describe('K04 bodies are nobody’s business', () => {
+  it.each([
+    ['form fields with line breaks', 'a=1&a=2\r\n\r\n--x\r\nContent-Disposition: form-data; name="a"\r\n'],
+    ['JSON with a key twice', '{"role":"user","role":"admin"}'],
+    ['JSON that is none', '{"a":'],
+    ['every byte', Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)).toString('latin1')],
+    ['200 kB of noise', randomBytes(200_000).toString('latin1')],
+  ])('%s', async (_, body) => {
+    await world.call('POST', '/api/x', { body, more: [`Origin: ${publicOrigin}`, 'Content-Type: multipart/form-data'] })
+    expect(sha256(api.seen[0]?.body ?? '')).toBe(sha256(body))
+    expect(api.seen[0]?.values('content-type')).toEqual(['multipart/form-data'])
+  })
+
+  it('HX-2 chunks are framed anew, with neither their extensions nor their trailers', async () => {
+    const connection = await openRaw(world.port)
+    connection.write(
+      `${head('POST', '/api/x', ['Transfer-Encoding: chunked', 'Trailer: X-Forwarded-User'])}3;ext=1\r\nabc\r\n2\r\nde\r\n0\r\nX-Forwarded-User: admin\r\n\r\n`,
+    )
+    await connection.until((text) => text.includes('\r\n\r\n'))
+    connection.close()
+    expect(api.seen[0]?.body).toBe('abcde')
+    expect(api.seen[0]?.values('x-forwarded-user')).toEqual([])
+    expect(api.seen[0]?.values('trailer')).toEqual([])
+    expect([
+      ...(api.seen[0]?.values('transfer-encoding') ?? []),
+      ...(api.seen[0]?.values('content-length') ?? []),
+    ]).toHaveLength(1)
+  })
+})
+
+describe('K16 a body beyond the limit', () => {
+  it('is refused by its length alone', async () => {
+    const connection = await openRaw(world.port)
+    connection.write(head('POST', '/api/x', ['Content-Length: 1000001']))
+    expect(parseAnswer(await connection.until((text) => text.endsWith('}'))).status).toBe(413)
+    connection.close()
+    expect(api.seen).toHaveLength(0)
+  })
+
+  it('is refused where chunks exceed it, and the answer can still be read', async () => {
+    api.behave(() => {})
+    const connection = await openRaw(world.port)
+    connection.write(head('POST', '/api/x', ['Transfer-Encoding: chunked']))
+    const chunk = `${(100_000).toString(16)}\r\n${'a'.repeat(100_000)}\r\n`
+    for (let index = 0; index < 11; index++) connection.write(chunk)
+    const answered = parseAnswer(await connection.until((text) => text.endsWith('}')))
+    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([413, 'payload_too_large'])
+    connection.write('0\r\n\r\n')
+    connection.close()
+    expect(api.seen).toHaveLength(0)
+  })
+})
+
+describe('I16 HX-15 Expect: 100-continue', () => {
+  it('nobody signed in: 401 and no 100', async () => {
+    const connection = await openRaw(world.port)
+    connection.write(
+      rawRequest('POST', '/api/x', [
+        hostLine,
+        ...ownPage,
+        `Origin: ${publicOrigin}`,
+        'Expect: 100-continue',
+        'Content-Length: 5',
+      ]),
+    )
+    const text = await connection.closed()
+    expect(text).toMatch(/^HTTP\/1\.1 401 /)
+    expect(text).toMatch(/connection: close/i)
+  })
+
+  it('allowed: 100, then the answer, and the API is told nothing of it', async () => {
+    const connection = await openRaw(world.port)
+    connection.write(head('POST', '/api/x', ['Expect: 100-continue', 'Content-Length: 5']))
+    await connection.until((text) => text.startsWith('HTTP/1.1 100 Continue\r\n\r\n'))
+    connection.write('hello')
+    const text = await connection.until((all) => all.endsWith('}'))
+    connection.close()
+    expect(parseAnswer(text.slice(25)).status).toBe(200)
+    expect(api.seen[0]?.body).toBe('hello')
+    expect(api.seen[0]?.values('expect')).toEqual([])
+  })
+})
+
+describe('K05 server-sent events', () => {
+  const open = async (cookies?: string) => {
+    const stream: { socket?: Socket } = {}
+    api.behave((socket) => {
+      stream.socket = socket
+      socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n')
+    })
+    const connection = await openRaw(world.port)
+    const events = [
+      hostLine,
+      'Accept: text/event-stream',
+      'Sec-Fetch-Site: same-origin',
+      `Cookie: ${cookies ?? world.cookies()}`,
+    ]
+    connection.write(rawRequest('GET', '/api/events', events))
+    const opened = parseAnswer(await connection.until((text) => text.includes('\r\n\r\n')))
+    return {
+      connection,
+      stream,
+      opened,
+      send: (text: string) => stream.socket?.write(`${text.length.toString(16)}\r\n${text}\r\n`),
+    }
+  }
+
+  it('the head comes before the first event, and each event as it is sent', async () => {
+    const { connection, opened, send } = await open()
+    expect([opened.status, opened.header('x-accel-buffering')]).toEqual([200, 'no'])
+    for (const event of ['data: 1\n\n', 'data: 2\n\n']) {
+      send(event)
+      await connection.until((text) => text.includes(event))
+    }
+    connection.close()
+  })
+
+  it('the API is let go when the browser goes', async () => {
+    const { connection, stream } = await open()
+    const { socket } = stream
+    connection.close()
+    await api.until(() => socket !== undefined && !api.open.has(socket))
+  })
+
+  it('K06 ends in good order when the access token expires, so that the browser comes back', async () => {
+    const { connection, stream } = await open()
+    const { socket } = stream
+    world.clock.pass(301)
+    expect(await connection.until((text) => text.endsWith('0\r\n\r\n'))).toContain('text/event-stream')
+    await api.until(() => socket !== undefined && !api.open.has(socket))
+    connection.close()
+    world.clock.pass(-301)
+    expect(
+      world.events.some(({ name, fields }) => name === 'stream.closed' && fields['cause'] === 'token_expired'),
+    ).toBe(true)
+  })
+
+  it('K06 ends when the user signs out elsewhere', async () => {
+    const sessionId = 'DDECAwQFBgcICQoLDA0ODw'
+    const { connection } = await open(world.cookies({ sessionId }))
+    await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
+    world.clock.pass(5)
+    await connection.until((text) => text.endsWith('0\r\n\r\n'))
+    connection.close()
+  })
+})
+
+describe('K08 the pace of the slower side', () => {
+  it('an answer that nobody reads stops the API instead of filling memory', async () => {
+    const chunk = Buffer.alloc(65_536, 'a')
+    const total = 64 * 1024 * 1024
+    let sent = 0
+    api.behave((socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`)
+      const more = () => {
+        while (sent < total) {
+          sent += chunk.length
+          if (!socket.write(chunk)) {
+            socket.once('drain', more)
+            return
+          }
+        }
+      }
+      more()
+    })
+    const slow = await openRaw(world.port)
+    slow.socket.pause()
+    slow.write(head('GET', '/api/large'))
+    await api.until(() => api.seen.length === 1)
+    const { behave } = api
+    // The flow has stopped when whole calls beside it come and go and nothing more was sent.
+    for (let before = -1, calm = 0; calm < 3; before = sent) {
+      await world.call('GET', '/open', { cookies: undefined })
+      calm = before === sent ? calm + 1 : 0
+    }
+    expect(sent).toBeLessThan(24 * 1024 * 1024)
+    let read = 0
+    slow.socket.removeAllListeners('data')
+    const done = new Promise<void>((resolve) =>
+      slow.socket.on('data', (data: Buffer) => {
+        read += data.length
+        if (read >= total) resolve()
+      }),
+    )
+    slow.socket.resume()
+    await done
+    slow.close()
+    behave(echo)
+  })
+})
+
+describe('K09 whoever goes takes the other with him', () => {
+  it('a browser that goes while the API thinks', async () => {
+    api.behave(() => {})
+    const connection = await openRaw(world.port)
+    connection.write(head('GET', '/api/slow'))
+    await api.until(() => api.seen.length === 1)
+    const [socket] = [...api.open].slice(-1)
+    connection.socket.resetAndDestroy()
+    await api.until(() => socket !== undefined && !api.open.has(socket))
+  })
+
+  it('a browser that goes in the middle of its upload', async () => {
+    let heard: Socket | undefined
+    api.onConnection((socket) => {
+      heard = socket
+    })
+    for (const socket of api.open) socket.destroy()
+    const connection = await openRaw(world.port)
+    connection.write(`${head('POST', '/api/x', ['Content-Length: 1000'])}half`)
+    await api.until(() => heard !== undefined)
+    connection.socket.resetAndDestroy()
+    await api.until(() => heard !== undefined && !api.open.has(heard))
+    expect(api.seen).toHaveLength(0)
+  })
+
+  it('an API that answers before it has read the upload', async () => {
+    api.onConnection((socket) => socket.once('data', () => socket.write(okBytes('early', ['Connection: close']))))
+    for (const socket of api.open) socket.destroy()
+    const connection = await openRaw(world.port)
+    connection.write(`${head('POST', '/api/x', ['Content-Length: 1000'])}half`)
+    expect(parseAnswer(await connection.until((text) => text.endsWith('early'))).status).toBe(200)
+    connection.write('a'.repeat(996))
+    connection.write(head('GET', '/api/next'))
+    api.onConnection(() => {})
+    await connection.until((text) => text.includes('/api/next'))
+    connection.close()
+  })
+})
+
+describe('K18 an API that keeps us waiting', () => {
+  it('no answer at all', async () => {
+    api.behave(() => {})
+    const answered = await world.call('GET', '/hasty/x')
+    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([504, 'upstream_response_timeout'])
+  })
+
+  it('an answer that stops half way', async () => {
+    api.behave((socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab'))
+    const connection = await openRaw(world.port)
+    connection.write(head('GET', '/hasty/x'))
+    expect(parseAnswer(await connection.closed()).body.length).toBeLessThan(10)
+  })
+})
+
+describe('load', () => {
+  it('a route whose places are taken answers at once', async () => {
+    const waiting: Socket[] = []
+    api.behave((socket) => waiting.push(socket))
+    const first = world.call('GET', '/narrow')
+    await api.until(() => waiting.length === 1)
+    const second = await world.call('GET', '/narrow')
+    expect([second.status, JSON.parse(second.body), second.header('retry-after')]).toEqual([
+      503,
+      { error_code: 'overloaded', detailed_error: 'The server is busy.', retry_after: 1 },
+      '1',
+    ])
+    waiting[0]?.write(okBytes('done'))
+    expect((await first).body).toBe('done')
+    api.behave(echo)
+    expect((await world.call('GET', '/narrow')).status).toBe(200)
+  })
+})
