@@ -58,7 +58,7 @@ local function question_headers(r)
 end
 
 local function refuse(r, status, body)
-  r:custom_response(status, '"' .. body)
+  r:custom_response(status, body)
   r.subprocess_env["token_handler_refused"] = "1"
   return status
 end
@@ -80,6 +80,12 @@ function ask(r)
     end
     for _, name in ipairs(answer_headers) do
       r.headers_in[name] = headers[name:lower()] or ""
+    end
+    -- "Connection: authorization" would take away what was just set; h2c and the rest would leave the request.
+    local websocket = (r.headers_in["Upgrade"] or ""):lower() == "websocket"
+    r.headers_in["Connection"] = websocket and "Upgrade" or nil
+    if not websocket then
+      r.headers_in["Upgrade"] = nil
     end
     return apache2.OK
   end

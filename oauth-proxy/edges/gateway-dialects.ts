@@ -91,7 +91,8 @@ function originalTarget(
   { target }: GatewayDialect,
 ): string {
   if (target !== 'behind_the_path') {
-    if (question.target !== path) throw invalid('target')
+    // A browser's empty query stays behind in Caddy's question.
+    if (question.target !== path && question.target !== `${path}?`) throw invalid('target')
     return single(values, target)
   }
   if (!question.target.startsWith(`${path}/`)) throw invalid('target')

@@ -63,6 +63,7 @@ const apacheModules = ['mpm_event', 'authz_core', 'headers', 'lua', 'proxy', 'pr
 const apache: GatewayRecipe = {
   gateway: 'apache',
   program: 'apache2',
+  needs: ['5.1', '5.3', '5.4'].map((version) => `/usr/share/lua/${version}/socket/http.lua`),
   install: 'apt-get install apache2 lua-socket',
   files: {
     'token-handler.conf': 'deploy/apache/token-handler.conf',

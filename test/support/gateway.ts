@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,9 @@ import type { Gateway } from './gateway-question.ts'
 export interface GatewayRecipe {
   readonly gateway: Gateway
   readonly program: string
-  /** How to get the program. */
+  /** Files it needs beside its program, as alternatives each. */
+  readonly needs?: readonly string[]
+  /** How to get all of it. */
   readonly install: string
   /** Files of the recipe by their name in the folder of the test. */
   readonly files: Readonly<Record<string, string>>
@@ -62,7 +64,9 @@ export async function startGateway(
   where: Omit<Places, 'folder' | 'port'>,
 ): Promise<RunningGateway> {
   const program = programPath(recipe.program)
-  if (program === undefined) throw new Error(`${recipe.program} is not installed; ${recipe.install}`)
+  if (program === undefined || recipe.needs?.some((path) => existsSync(path)) === false) {
+    throw new Error(`${recipe.gateway} is not installed with all it needs; ${recipe.install}`)
+  }
   const at: Places = {
     ...where,
     folder: await mkdtemp(join(tmpdir(), 'token-handler-gateway-')),
