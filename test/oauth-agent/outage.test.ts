@@ -1,0 +1,132 @@
+import { createServer, type Server } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import { freePort, startProviderWorld } from '../support/provider-world.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { startWorld } from '../support/world.ts'
+
+let world: ScriptedWorld | undefined
+afterEach(async () => {
+  await world?.close()
+  world = undefined
+})
+
+describe('an authorization server that is down (N01, FI-01)', () => {
+  it('agent starts without it, says so, and recovers by itself', async () => {
+    const started = await startProviderWorld()
+    await started.provider.goOffline()
+    const page = started.browser()
+    const start = () => page.call('POST', '/oauth-agent/login/start')
+    const down = await start()
+    expect([down.status, down.json()['error_code']]).toEqual([503, 'authorization_server_unavailable'])
+    expect(down.json()['retry_after']).toBeGreaterThan(0)
+    expect(down.headers['retry-after']).toBe(String(down.json()['retry_after']))
+    expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    expect(started.told('provider.unavailable').at(0)?.fields).toEqual({
+      endpoint: 'metadata',
+      reason: 'connect_failed',
+    })
+
+    // However often it was asked in vain, it is asked again in less than five seconds.
+    for (let i = 0; i < 9; i++) await start()
+    await started.provider.goOnline()
+    started.clock.pass(4.1)
+    expect((await page.signIn()).status).toBe(200)
+    await started.close()
+  })
+
+  it('signing out works without it, within its time limit (FI-22)', async () => {
+    world = await startScriptedWorld({ settings: 'logout: { revocation_timeout_ms: 300 }' })
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.revocation = () => 'hang'
+    const answer = await page.call('POST', '/oauth-agent/logout')
+    expect([answer.status, page.jar.names('localhost')]).toEqual([200, []])
+    expect(world.told('logout.completed')[0]?.fields['revoked']).toBe(false)
+  })
+
+  it('signing out goes to our own page while nothing is known of the server', async () => {
+    const port = await freePort()
+    const alone = await startWorld({ issuer: `http://127.0.0.1:${port}` })
+    const answer = await alone.browser().call('POST', '/oauth-agent/logout')
+    expect(answer.json()).toEqual({ logout_url: `${alone.publicOrigin}/` })
+    await alone.close()
+  })
+
+  it('a server that accepts and says nothing costs no more than the time limit', async () => {
+    const silent: Server = createServer()
+    const port = await freePort()
+    await new Promise<void>((resolve) => silent.listen(port, '127.0.0.1', resolve))
+    const alone = await startWorld({ issuer: `http://127.0.0.1:${port}`, timeoutMs: 200 })
+    const answer = await alone.browser().call('POST', '/oauth-agent/login/start')
+    expect(answer.json()['error_code']).toBe('authorization_server_unavailable')
+    await alone.close()
+    silent.close()
+  })
+})
+
+describe('metadata', () => {
+  const start = (scripted: ScriptedWorld) => scripted.browser().call('POST', '/oauth-agent/login/start')
+
+  it.each<[string, (metadata: Record<string, unknown>, issuer: string) => void, string]>([
+    ['another issuer', (metadata) => (metadata['issuer'] = 'https://evil.example'), 'issuer'],
+    ['the issuer with a slash more', (metadata, issuer) => (metadata['issuer'] = `${issuer}/`), 'issuer'],
+    ['the issuer in capitals', (metadata, issuer) => (metadata['issuer'] = issuer.toUpperCase()), 'issuer'],
+    ['PKCE without S256', (metadata) => (metadata['code_challenge_methods_supported'] = ['plain']), 'pkce'],
+    ['no token endpoint', (metadata) => delete metadata['token_endpoint'], 'token_endpoint'],
+    [
+      'a script as authorization endpoint',
+      (metadata) => (metadata['authorization_endpoint'] = 'javascript:alert(1)'),
+      'authorization_endpoint',
+    ],
+  ])('with %s is refused, loudly (OID-17, C13)', async (_what, change, check) => {
+    world = await startScriptedWorld()
+    const good = world.server.script.metadata
+    world.server.script.metadata = async (form, request) => {
+      const reply = await good(form, request)
+      if (typeof reply === 'object') change(reply.body as Record<string, unknown>, world?.server.issuer ?? '')
+      return reply
+    }
+    const answer = await start(world)
+    expect([answer.status, answer.json()['error_code']]).toEqual([502, 'authorization_server_error'])
+    expect(world.told('provider.unavailable').at(-1)?.fields).toEqual({ endpoint: 'metadata', reason: check })
+    world.server.script.metadata = good
+    expect((await start(world)).status).toBe(200)
+  })
+
+  it('stays in use while its renewal fails, and is renewed when that works', async () => {
+    world = await startScriptedWorld({ settings: '' })
+    await start(world)
+    const good = world.server.script.metadata
+    world.server.script.metadata = () => ({ status: 503, body: '' })
+    world.clock.pass(3601)
+    expect((await start(world)).status).toBe(200)
+    await expect.poll(() => world?.server.count('metadata')).toBe(2)
+    expect((await start(world)).status).toBe(200)
+    world.server.script.metadata = good
+    world.clock.pass(11)
+    await start(world)
+    await expect.poll(() => world?.server.count('metadata')).toBe(3)
+  })
+
+  it('an end session endpoint that is a script is not handed to the page', async () => {
+    world = await startScriptedWorld()
+    const good = world.server.script.metadata
+    world.server.script.metadata = async (form, request) => {
+      const reply = await good(form, request)
+      return {
+        ...(reply as object),
+        body: { ...(reply as { body: object }).body, end_session_endpoint: 'javascript:alert(1)' },
+      }
+    }
+    const answer = await world.browser().call('POST', '/oauth-agent/logout')
+    expect(answer.json()['logout_url']).toBe(`${world.publicOrigin}/`)
+  })
+
+  it('tells when the clocks differ (FI-10)', async () => {
+    world = await startScriptedWorld()
+    world.clock.pass(-120)
+    await start(world)
+    const [event] = world.told('provider.clock_skew')
+    expect(Math.abs(Number(event?.fields['skew_seconds']) - 120)).toBeLessThan(5)
+  })
+})
