@@ -49,18 +49,18 @@ export function parseKeyRing(text: string): KeyRing {
 export function createKeyRing(entries: KeyEntries): KeyRing {
   const [primary] = entries
   if (primary === undefined) throw new RangeError('a key ring has at least one key')
-  const keysOf = new Map(
-    purposes.map((purpose) => [purpose, entries.flatMap((entry) => purposeKey(entry, purpose) ?? [])]),
-  )
+  const keysOf = (purpose: Purpose): ReadonlyMap<string, KeyObject> =>
+    new Map(
+      entries.flatMap((entry) => {
+        const key = purposeKey(entry, purpose)
+        return key === undefined ? [] : [[entry.id, key] as const]
+      }),
+    )
+  const keys = new Map(purposes.map((purpose) => [purpose, keysOf(purpose)]))
   const ciphers = new Map(
     sealPurposes.map((purpose) => [
       purpose,
-      new Map(
-        entries.flatMap((entry) => {
-          const key = purposeKey(entry, purpose)
-          return key === undefined ? [] : [[entry.id, createXaesKey(key)] as const]
-        }),
-      ),
+      new Map([...(keys.get(purpose) ?? [])].map(([id, key]) => [id, createXaesKey(key)] as const)),
     ]),
   )
   const ids = entries.map(({ id }) => id)
@@ -68,14 +68,14 @@ export function createKeyRing(entries: KeyEntries): KeyRing {
   return {
     primaryKeyId: primary.id,
     keyIds: () => ids,
-    canSeal: (purpose) => purposeKey(primary, purpose) !== undefined,
+    canSeal: (purpose) => keys.get(purpose)?.has(primary.id) === true,
     sealingKey(purpose) {
       const key = ciphers.get(purpose)?.get(primary.id)
       if (key === undefined) throw new Error(`the key ring has no key for ${purpose}`)
       return { keyId: primary.id, key }
     },
     openingKey: (purpose, keyId) => ciphers.get(purpose)?.get(keyId),
-    macKeys: (purpose) => keysOf.get(purpose) ?? [],
+    macKeys: (purpose) => [...(keys.get(purpose)?.values() ?? [])],
   }
 }
 
