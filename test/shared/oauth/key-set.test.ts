@@ -1,0 +1,121 @@
+import { errors, SignJWT } from 'jose'
+import { beforeEach, describe, expect, it } from 'vitest'
+import { createKeySet } from '../../../shared/oauth/key-set.ts'
+import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
+import { createManualClock, type ManualClock } from '../../support/manual-clock.ts'
+import { createSigningKey, type SigningKey } from '../../support/scripted-authorization-server.ts'
+
+const [first, second, third] = await Promise.all([createSigningKey(), createSigningKey(), createSigningKey()])
+
+let clock: ManualClock
+let published: SigningKey[]
+let fetches: number
+let down: boolean
+beforeEach(() => {
+  clock = createManualClock()
+  published = [first]
+  fetches = 0
+  down = false
+})
+
+const keySet = () =>
+  createKeySet({
+    clock,
+    maxAgeSeconds: 600,
+    load: () => {
+      fetches += 1
+      if (down) return Promise.reject(new ProviderUnavailable('jwks', 'connect_failed', 1))
+      return Promise.resolve({ keys: published.map(({ publicJwk }) => publicJwk) })
+    },
+  })
+
+const jwt = (key: SigningKey, kid: string | null = key.kid) =>
+  new SignJWT({}).setProtectedHeader({ alg: key.alg, ...(kid === null ? {} : { kid }) }).sign(key.privateKey)
+const options = { algorithms: ['ES256'] }
+
+describe('key set', () => {
+  it('fetches once for many at a time, and not again while fresh', async () => {
+    const set = keySet()
+    await Promise.all(Array.from({ length: 50 }, async () => set.verify(await jwt(first), options)))
+    clock.pass(599)
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(1)
+    clock.pass(2)
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(2)
+  })
+
+  it('fetches at once for a key that signs the moment it is published (OID-15)', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    published = [first, second]
+    await set.verify(await jwt(second), options)
+    expect(fetches).toBe(2)
+  })
+
+  it('10 000 made-up kids cost one fetch per pause, and nobody waits for it (L06)', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    const refused: unknown[] = []
+    const forged = await Promise.all(Array.from({ length: 20 }, (_, index) => jwt(second, `made-up-${index}`)))
+    for (let round = 0; round < 500; round++) {
+      await Promise.all(
+        forged.map((token) => set.verify(token, options).catch((error: unknown) => refused.push(error))),
+      )
+    }
+    expect([refused.length, fetches]).toEqual([10_000, 2])
+    expect(refused.every((error) => error instanceof errors.JWKSNoMatchingKey)).toBe(true)
+    clock.pass(10)
+    await set.verify(await jwt(second, 'again'), options).catch(() => {})
+    expect(fetches).toBe(3)
+  })
+
+  it('while the endpoint is down old keys work, unknown ones are unavailable rather than wrong (FI-21)', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    down = true
+    published = [second]
+    clock.pass(601)
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(2)
+    for (let i = 0; i < 10; i++) {
+      await expect(set.verify(await jwt(second), options)).rejects.toBeInstanceOf(ProviderUnavailable)
+    }
+    expect(fetches).toBe(2)
+    down = false
+    clock.pass(2)
+    await set.verify(await jwt(second), options)
+    expect(fetches).toBe(3)
+  })
+
+  it('never having had a key, asks again soon after a failure', async () => {
+    const set = keySet()
+    down = true
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(ProviderUnavailable)
+    down = false
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(ProviderUnavailable)
+    clock.pass(2)
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(2)
+  })
+
+  it('a withdrawn key is no longer trusted once the set was fetched again', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    published = [second]
+    clock.pass(601)
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+  })
+
+  it.each([1, 2, 3])('without kid tries all %i keys that fit, and refuses what none signed', async (count) => {
+    published = [first, second, third].slice(0, count)
+    const set = keySet()
+    const last = published.at(-1) ?? first
+    const { payload } = await set.verify(await jwt(last, null), options)
+    expect(payload).toEqual({})
+    const stranger = await createSigningKey()
+    await expect(set.verify(await jwt(stranger, null), options)).rejects.toBeInstanceOf(
+      errors.JWSSignatureVerificationFailed,
+    )
+  })
+})

@@ -1,0 +1,143 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Observe } from '../../../shared/observe/events.ts'
+import { createTransport, type Transport } from '../../../shared/oauth/transport.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+
+let server: Server
+let transport: Transport
+let url: string
+let events: [string, unknown][]
+const clock = createManualClock()
+const observe: Observe = { emit: (name, fields) => void events.push([name, fields]) }
+
+async function start(listener: RequestListener, maxConcurrentRequests = 5): Promise<void> {
+  events = []
+  server = createServer({ maxHeaderSize: 200_000 }, listener)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`
+  const authorizationServer = { timeoutMs: 8000, maxConcurrentRequests, clockToleranceSeconds: 30 }
+  transport = createTransport({ config: { authorizationServer }, clock, observe })
+}
+afterEach(async () => {
+  await transport.close()
+  server.closeAllConnections()
+  await new Promise((resolve) => server.close(resolve))
+})
+
+const call = () =>
+  transport.call('token', url, { method: 'POST', headers: { accept: 'application/json' }, body: 'a=b' })
+const failure = (promise: Promise<unknown>) =>
+  promise.then(
+    () => 'no failure',
+    (error: { reason?: string; check?: string }) => error.reason ?? error.check,
+  )
+
+describe('transport', () => {
+  it('gives status, headers and body, and asks for no compression', async () => {
+    await start((request, response) => {
+      response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify(request.headers))
+    })
+    const response = await call()
+    expect(response.status).toBe(400)
+    expect(await response.json()).toMatchObject({ 'accept-encoding': 'identity', 'content-length': '3' })
+  })
+
+  it('never follows a redirect', async () => {
+    await start((_request, response) => void response.writeHead(302, { location: `${url}/elsewhere` }).end())
+    expect((await call()).status).toBe(302)
+  })
+
+  it('10 000 calls at once keep to the cap, the rest is told to come again (D20)', async () => {
+    let running = 0
+    let most = 0
+    await start((_request, response) => {
+      running += 1
+      most = Math.max(most, running)
+      setImmediate(() => {
+        running -= 1
+        response.end('{}')
+      })
+    })
+    const outcomes = await Promise.all(Array.from({ length: 10_000 }, () => failure(call())))
+    expect(most).toBeLessThanOrEqual(5)
+    expect(outcomes.filter((outcome) => outcome === 'no failure')).toHaveLength(25)
+    expect(outcomes.filter((outcome) => outcome === 'queue_full')).toHaveLength(9975)
+    // Our own queue says nothing about the server: the circuit stays closed.
+    expect(await failure(call())).toBe('no failure')
+  })
+
+  it('200 calls to a silent server end at the time limit and give their places back (FI-03)', async () => {
+    let silent = true
+    await start((_request, response) => {
+      if (!silent) response.end('{}')
+    })
+    const calls = Array.from({ length: 25 }, () => failure(call()))
+    await expect.poll(() => events.length + 1).toBeGreaterThan(0)
+    clock.pass(8)
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['timeout']))
+    silent = false
+    clock.pass(5)
+    expect(await failure(call())).toBe('no failure')
+  })
+
+  it('an answer that only begins is a timeout too (D04)', async () => {
+    let begun = () => {}
+    const beginning = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    await start((_request, response) => {
+      response.writeHead(200).write('{')
+      begun()
+    })
+    const pending = failure(call())
+    await beginning
+    clock.pass(8)
+    expect(await pending).toBe('timeout')
+  })
+
+  it('an answer without end is cut at one megabyte (D05)', async () => {
+    let written = 0
+    await start((_request, response) => {
+      const more = () => {
+        while (response.write(Buffer.alloc(65_536))) written += 65_536
+        response.once('drain', more)
+      }
+      more()
+    })
+    expect(await failure(call())).toBe('answer_too_large')
+    expect(written).toBeLessThan(20_000_000)
+  })
+
+  it.each<[string, RequestListener, string]>([
+    ['a reset', (request) => void request.socket.resetAndDestroy(), 'connection_lost'],
+    ['a connection that ends', (request) => void request.socket.end(), 'connection_lost'],
+    ['garbage', (request) => void request.socket.end('garbage\r\n\r\n'), 'http'],
+    ['too much head', (_request, response) => void response.writeHead(200, { x: 'y'.repeat(100_000) }).end(), 'http'],
+    ['500', (_request, response) => void response.writeHead(500).end(), 'server_error'],
+    ['429', (_request, response) => void response.writeHead(429).end(), 'rate_limited'],
+  ])('%s is told as it is', async (_what, listener, reason) => {
+    await start(listener)
+    expect(await failure(call())).toBe(reason)
+    expect(events.at(-1)).toEqual([
+      'provider.unavailable',
+      { endpoint: 'token', reason: reason === 'http' ? 'invalid' : reason },
+    ])
+  })
+
+  it('after close every call says so', async () => {
+    await start((_request, response) => void response.end('{}'))
+    await call()
+    await transport.close()
+    expect(await failure(call())).toBe('stopped')
+  })
+
+  it('one endpoint that fails does not close the others', async () => {
+    await start((_request, response) => void response.writeHead(500).end())
+    for (let i = 0; i < 6; i++) await failure(call())
+    expect(await failure(call())).toBe('circuit_open')
+    const other = transport.call('revocation', url, { method: 'POST', headers: {} })
+    expect(await failure(other)).toBe('server_error')
+  })
+})
