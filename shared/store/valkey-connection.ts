@@ -11,7 +11,12 @@ export type ValkeyClient = ReturnType<typeof openClient>
 /** A connection that mends itself, or says at once that it is broken. */
 export interface ValkeyConnection {
   readonly available: boolean
-  /** Runs one command; throws StoreUnavailable when there is no connection, no answer in time or an error for an answer. */
+  /**
+   * Runs a command that may be run twice: what fails with its connection is tried once more on the next one.
+   *
+   * Throws StoreUnavailable when there is no connection, no answer in time or an error for an answer; at once, when the
+   * connection has been gone for longer than one time limit.
+   */
   run<T>(operation: string, command: (client: ValkeyClient) => Promise<T>): Promise<T>
   /** Resolves after the first attempt to connect, whatever its outcome. */
   readonly attempted: Promise<void>
@@ -22,8 +27,8 @@ const firstRetryMs = 50
 const lastRetryMs = 2000
 
 /**
- * Connects, and connects again after every failure: no command is ever repeated on a connection that has failed, and
- * none waits for one that is gone.
+ * Connects, and connects again after every failure: after a missing answer nobody knows which answer belongs to which
+ * command, so a connection that has failed once is not used again.
  *
  * `prepare` runs on each new connection before anybody else may use it.
  */
@@ -39,7 +44,9 @@ export function connectValkey(parts: {
   let told: 'available' | 'unavailable' | undefined
   let closed = false
   let failures = 0
+  let lostAtMs = 0
   let cancelRetry: Cancel = () => {}
+  const waiting = new Set<() => void>()
 
   async function connect(): Promise<void> {
     const fresh = openClient(settings)
@@ -57,12 +64,13 @@ export function connectValkey(parts: {
     failures = 0
     if (told === 'unavailable') observe.emit('store.available', {})
     told = 'available'
+    for (const goOn of waiting) goOn()
   }
 
-  /** Every failure ends the connection: after a missing answer nobody knows which answer belongs to which command. */
   function lose(lost: ValkeyClient, operation: string, failure: unknown): void {
     if (client !== lost) return
     client = undefined
+    if (available) lostAtMs = clock.nowMs()
     available = false
     lost.destroy()
     if (closed) return
@@ -76,9 +84,30 @@ export function connectValkey(parts: {
 
   function within<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = clock.after(settings.timeoutMs, () => reject(new StoreTimeout()))
+      const cancel = clock.after(settings.timeoutMs, () => {
+        // After a pause of this process timers run before the answers that came meanwhile are read.
+        setImmediate(() => setImmediate(() => reject(new StoreTimeout())))
+      })
       answer.then(resolve, reject).finally(cancel)
     })
+  }
+
+  /** The connection, or the next one if the last was lost a moment ago. */
+  async function connection(): Promise<ValkeyClient> {
+    const patienceMs = lostAtMs + settings.timeoutMs - clock.nowMs()
+    if (!available && !closed && patienceMs > 0) {
+      await new Promise<void>((resolve) => {
+        const goOn = () => {
+          waiting.delete(goOn)
+          cancel()
+          resolve()
+        }
+        const cancel = clock.after(patienceMs, goOn)
+        waiting.add(goOn)
+      })
+    }
+    if (client === undefined || !available) throw new StoreUnavailable()
+    return client
   }
 
   return {
@@ -87,19 +116,21 @@ export function connectValkey(parts: {
       return available
     },
     async run(operation, command) {
-      const used = client
-      if (used === undefined || !available) throw new StoreUnavailable()
-      try {
-        return await within(command(used))
-      } catch (failure) {
-        lose(used, operation, failure)
-        throw new StoreUnavailable('', { cause: failure })
+      for (let attempt = 1; ; attempt += 1) {
+        const used = await connection()
+        try {
+          return await within(command(used))
+        } catch (failure) {
+          lose(used, operation, failure)
+          if (attempt === 2) throw new StoreUnavailable('', { cause: failure })
+        }
       }
     },
     close() {
       closed = true
       cancelRetry()
       if (client !== undefined) lose(client, 'close', undefined)
+      for (const goOn of waiting) goOn()
     },
   }
 }

@@ -1,3 +1,9 @@
+/** Takes a lock, or finds that it is ours already because the answer to the first try was lost. */
+export const acquireScript = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
+return 0`
+
 /** Frees a lock only if it is still ours: a late holder must not free the lock of the next one. */
 export const releaseScript = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end

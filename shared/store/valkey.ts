@@ -6,7 +6,7 @@ import type { Observe } from '../observe/events.ts'
 import { createEndedList, endedName, type EndedName } from './ended.ts'
 import { StoreUnavailable, type Store } from './store.ts'
 import { connectValkey, type ValkeyClient } from './valkey-connection.ts'
-import { countScript, endScript, readScript, releaseScript } from './valkey-scripts.ts'
+import { acquireScript, countScript, endScript, readScript, releaseScript } from './valkey-scripts.ts'
 
 const maxEnded = 200_000
 const maxUnsent = 10_000
@@ -17,7 +17,7 @@ const pageSize = 2000
  *
  * Waits for the first reading of the ended sessions, so that a restarted replica knows who has signed out, but not
  * longer than one attempt: the processes start while the store is down. Without it `acquire`, `get`, `put` and `count`
- * throw StoreUnavailable at once; `hasEnded` answers from what is known; `end` holds here at once and reaches the others
+ * throw StoreUnavailable; `hasEnded` answers from what is known; `end` holds here at once and reaches the others
  * when the store is back.
  */
 export async function openValkeyStore(parts: {
@@ -90,10 +90,10 @@ export async function openValkeyStore(parts: {
     async acquire(key, holdMs) {
       const name = `${keyPrefix}lock:${key}`
       const token = randomBytes(16).toString('base64url')
-      const taken = await connection.run('acquire', (client) =>
-        client.set(name, token, { condition: 'NX', expiration: { type: 'PX', value: holdMs } }),
+      const taken: unknown = await connection.run('acquire', (client) =>
+        client.eval(acquireScript, { keys: [name], arguments: [token, String(holdMs)] }),
       )
-      if (taken === null) return undefined
+      if (taken !== 1) return undefined
       return {
         async release() {
           try {

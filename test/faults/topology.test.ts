@@ -1,0 +1,109 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as pass } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Browser } from '../support/topology/browser.ts'
+import { createScenarios } from '../support/topology/scenarios.ts'
+import { startTopology, type Topology } from '../support/topology/topology.ts'
+
+/** TOKEN_HANDLER_LONG=1 runs three replicas of each, 200 browsers and five minutes per scenario. */
+const size =
+  process.env['TOKEN_HANDLER_LONG'] === '1'
+    ? { replicas: 3, browsers: 200, tabs: 3, paceMs: 1500, seconds: 300, storeSeconds: 60, accessTokenSeconds: 30 }
+    : { replicas: 2, browsers: 16, tabs: 3, paceMs: 250, seconds: 8, storeSeconds: 8, accessTokenSeconds: 5 }
+
+const scenarios = createScenarios(size)
+afterAll(() => process.stdout.write(`\n${scenarios.table()}\n`))
+
+describe('several replicas behind nginx with Valkey', () => {
+  let topology: Topology
+  let browsers: Browser[]
+  beforeAll(async () => {
+    topology = await startTopology({ ...size, store: 'valkey' })
+    browsers = await topology.signedIn(size.browsers)
+  }, 120_000)
+  afterAll(() => topology?.stop())
+
+  const calm = { lost: 0, signedOut: 0, serverErrors: 0, askedToWait: 0, doubled: 0, wrongUser: 0, extraTokenCalls: 0 }
+
+  it('mixed calls: one token call per expiry, nothing lost', async () => {
+    const row = await scenarios.run('mixed calls', topology, browsers, { lock: 'none' }, () =>
+      pass(size.seconds * 1000),
+    )
+    expect(row).toMatchObject(calm)
+    expect(row.tokenCalls).toBeGreaterThan(0)
+  })
+
+  it('rolling restart of every process (FI-07)', async () => {
+    const row = await scenarios.run('rolling restart', topology, browsers, { lock: 'none' }, async () => {
+      for (const replica of [...topology.agents, ...topology.proxies]) await replica.restart()
+    })
+    expect(row).toMatchObject(calm)
+  })
+
+  it('key rotation in stages: added, promoted, the old one removed (FI-08)', async () => {
+    const replicas = [...topology.agents, ...topology.proxies]
+    const ring = `${topology.folder}/agent-keys.json`
+    const ids = (): string[] => JSON.parse(topology.keys('list', ring, '--json')).map(({ id }: { id: string }) => id)
+    const reloaded = async (): Promise<number> =>
+      (await readFile(`${topology.folder}/audit.log`, 'utf8')).split('config.reloaded').length - 1
+    const distribute = async (...parameters: string[]): Promise<void> => {
+      const before = await reloaded()
+      topology.keys(...parameters)
+      for (const replica of replicas) replica.reload()
+      await expect.poll(reloaded, { timeout: 20_000 }).toBe(before + replicas.length)
+    }
+    const row = await scenarios.run('key rotation', topology, browsers, { lock: 'none' }, async () => {
+      const [old] = ids()
+      await distribute('rotate', ring)
+      const added = ids().find((id) => id !== old)
+      await distribute('promote', ring, String(added))
+      for (const agent of topology.agents)
+        expect(await agent.metric(`token_handler_key_info{key_id="${added}"}`)).toBe(1)
+      // Every cookie is sealed anew at the next refresh, so nothing needs the old key after that.
+      await pass((size.accessTokenSeconds + 3) * 1000)
+      await distribute('remove', ring, String(old))
+      await pass(3000)
+    })
+    expect(row).toMatchObject(calm)
+  })
+
+  it('the store stops and comes back: nobody is signed out', async () => {
+    const row = await scenarios.run('store stopped', topology, browsers, { lock: 'tabs' }, async () => {
+      await topology.valkey?.stop()
+      await pass(size.storeSeconds * 1000)
+      for (const { metric } of topology.agents) expect(await metric('token_handler_store_available')).toBe(0)
+      await topology.valkey?.start()
+      for (const { metric } of topology.agents)
+        await expect.poll(() => metric('token_handler_store_available'), { timeout: 10_000 }).toBe(1)
+    })
+    expect(row).toMatchObject({ ...calm, askedToWait: expect.any(Number) })
+  })
+
+  it('a signed-out session is refused by every proxy within a second', async () => {
+    const [browser] = await topology.signedIn(1)
+    if (browser === undefined) throw new Error('no browser')
+    const stolen = browser.copy()
+    expect((await stolen.fetch('GET', '/api/orders')).status).toBe(200)
+    await browser.signOut()
+    const statuses = () =>
+      Promise.all(
+        topology.proxies.map(async ({ port }) => (await stolen.fetch('GET', '/api/orders', undefined, port)).status),
+      )
+    await expect.poll(statuses, { timeout: 1000, interval: 20 }).toEqual(topology.proxies.map(() => 401))
+  })
+})
+
+describe('several replicas without a shared store', () => {
+  it('tabs that take turns are enough: nobody is signed out', async () => {
+    const topology = await startTopology({ ...size, store: 'memory' })
+    try {
+      const browsers = await topology.signedIn(size.browsers)
+      const row = await scenarios.run('no shared store', topology, browsers, { lock: 'tabs' }, () =>
+        pass(size.seconds * 1000),
+      )
+      expect(row).toMatchObject({ lost: 0, signedOut: 0, serverErrors: 0, doubled: 0, wrongUser: 0 })
+    } finally {
+      await topology.stop()
+    }
+  })
+})
