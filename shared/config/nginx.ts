@@ -84,6 +84,7 @@ const moduleErrors: readonly ErrorCode[] = [
 /** Failures that nginx finds itself, by the status it gives them. */
 const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
   [400, 'ambiguous_request'],
+  [405, 'method_not_allowed'],
   [413, 'payload_too_large'],
   [414, 'ambiguous_request'],
   [494, 'ambiguous_request'],
@@ -193,12 +194,14 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     'underscores_in_headers on;',
     'ignore_invalid_headers off;',
     'large_client_header_buffers 4 16k;',
+    ...earlyFailures.map((status) => `error_page ${status} ${failurePath(status)};`),
     ...realAddress(config),
     '',
     ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent'),
     ...groups.flatMap((group, index) => groupLocations(group, index, facts, config)),
     ...nginxFailures.flatMap(([status, code]) => [
-      `location @th_failed_${status} {`,
+      `location = ${failurePath(status)} {`,
+      '  internal;',
       '  set $th_cache_control "no-store";',
       ...answerFields.map((line) => `  ${line}`),
       `  content_by_lua_block { token_handler.fail("${code}") }`,
@@ -253,7 +256,9 @@ const answerFields = [
   'add_header X-Request-Id $request_id always;',
 ]
 
-const failurePages = nginxFailures.map(([status]) => `error_page ${status} @th_failed_${status};`)
+const failurePages = nginxFailures.map(([status]) => `error_page ${status} ${failurePath(status)};`)
+/** Found by nginx before it knows a location; named ones cannot be used then. */
+const earlyFailures = [400, 405, 414, 494, 501]
 
 function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOrigin }: Config): readonly string[] {
   const { setting, name, upstreamOrigin } = route
@@ -284,6 +289,8 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
     'proxy_buffering off;',
     'proxy_request_buffering off;',
     'proxy_redirect off;',
+    'proxy_buffer_size 32k;',
+    'proxy_buffers 4 32k;',
     `proxy_connect_timeout ${setting.connectTimeoutMs}ms;`,
     `proxy_send_timeout ${setting.idleTimeoutMs}ms;`,
     `proxy_read_timeout ${readTimeoutMs}ms;`,
@@ -348,6 +355,10 @@ function passedOn(location: string, upstream: string): readonly string[] {
     `  proxy_pass http://${upstream};`,
     '}',
   ]
+}
+
+function failurePath(status: number): string {
+  return `/token-handler-failed/${status}`
 }
 
 function setOf(words: readonly string[]): Readonly<Record<string, boolean>> {

@@ -19,7 +19,7 @@ import { type RawAnswer, rawRequest, sendRaw } from './raw-http.ts'
 export interface NginxWorld {
   readonly port: number
   readonly nginx: Nginx
-  /** The Cookie header of a browser that signed in just now. */
+  /** The Cookie header of a browser that signed in an hour ago. */
   cookies(change?: Partial<AccessContent>): string
   /** Sends one request; unless `lines` is given it comes from our own page with a session. */
   call(method: string, target: string, options?: CallOptions): Promise<RawAnswer>
@@ -66,12 +66,13 @@ export async function startNginxWorld(
     catalogue: createCatalogue(config),
     binding: { clientId: config.client.id, issuer: config.authorizationServer.issuer, publicOrigin },
     settings: config,
-    clock: systemClock,
+    // The agent wrote the cookies an hour ago, so that a test can let any of their limits be over.
+    clock: { ...systemClock, nowSeconds: () => fromNow(-3600) },
     random: systemRandomBytes,
   })
   const cookies = (change: Partial<AccessContent> = {}) => {
     const session = sessionCookies({
-      createdAt: fromNow(0),
+      createdAt: fromNow(-3600),
       absoluteExpiresAt: fromNow(28_800),
       idleExpiresAt: fromNow(3600),
       accessTokenExpiresAt: fromNow(300),

@@ -12,6 +12,7 @@ local session = require "token_handler.session"
 local target = require "token_handler.target"
 
 local get_method, http_version, now = ngx.req.get_method, ngx.req.http_version, ngx.time
+local sub = string.sub
 
 local M = {}
 
@@ -34,6 +35,10 @@ local function refuse(code, check, fields)
   local row = settings.errors[code]
   -- Only names from our own lists are logged, so nobody can write log lines of their own.
   ngx.log(row.level, "token handler: request refused, error_code=", code, " check=", check or "-")
+  if fields and fields.expect then
+    -- nginx would ask for a body that nobody is going to read (RFC 9110 §10.1.1).
+    ngx.req.clear_header("Expect")
+  end
   return answer.refuse(settings, code, fields and fields.origin)
 end
 
@@ -46,6 +51,16 @@ local function forwardable(others, allowed)
     end
   end
   return table.concat(kept, "; ")
+end
+
+--- True for a request that has been here before (RFC 9110 §7.6.3).
+local function runs_in_a_circle(via)
+  for entry in via:gmatch("[^,]+") do
+    if entry:match("^%s*%S+%s+(%S+)") == "token-handler" then
+      return true
+    end
+  end
+  return false
 end
 
 --- The target for the API: one prefix taken off, another put before, everything else byte for byte.
@@ -65,9 +80,17 @@ function M.access(id)
   if check then
     return refuse("ambiguous_request", check, fields)
   end
-  local var = ngx.var
+  if fields.via and runs_in_a_circle(fields.via) then
+    return refuse("ambiguous_request", "loop", fields)
+  end
+  local var, method = ngx.var, get_method()
+  local request_uri = var.request_uri
+  -- For `GET http://host/path` nginx keeps the path only; that the line says more must not go unnoticed.
+  if sub(var.request, #method + 2, #method + 1 + #request_uri) ~= request_uri then
+    return refuse("ambiguous_request", "target_form", fields)
+  end
   local path
-  path, check = target.parse(var.request_uri)
+  path, check = target.parse(request_uri)
   if not path then
     return refuse("ambiguous_request", check, fields)
   end
@@ -76,13 +99,14 @@ function M.access(id)
     return refuse("route_not_found", nil, fields)
   end
 
-  local group, method = settings.groups[id], get_method()
+  local group = settings.groups[id]
   if method == "OPTIONS" and fields.origin and fields["access-control-request-method"] then
     code = answer.preflight(settings, fields, group)
     return code and refuse(code, "preflight", fields)
   end
   local route = group.routes[method]
   if not route then
+    ngx.header["Allow"] = table.concat(group.methods, ", ")
     return refuse("method_not_allowed", "route", fields)
   end
   code, check = guard.check(method, fields, settings, route.headerless)
@@ -112,7 +136,7 @@ function M.access(id)
     var.th_cookie = forwardable(found.others, route.forward_cookies)
   end
   if route.rewrites then
-    var.th_target = rewritten(var.request_uri, path, route)
+    var.th_target = rewritten(request_uri, path, route)
   end
   if route.location then
     return ngx.exec(route.location)

@@ -4,10 +4,11 @@ local lower = string.lower
 
 local M = {}
 
+-- A scheme, a parameter, or the token68 of another scheme (RFC 9110 §11.6.1).
 local scheme_or_parameter = table.concat {
-  [=[\G[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*]=],
+  [=[[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*]=],
   [=[(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))]=],
-  [=[|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$))]=],
+  [=[|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$)|[A-Za-z0-9._~+/-]+=+(?=[\t ]*(?:,|$)))]=],
 }
 
 --- The parameters of the first Bearer or DPoP challenge that names an error, or an empty table.
@@ -17,7 +18,7 @@ local function bearer_challenge(header)
     return {}
   end
   while true do
-    local match = ngx.re.match(header, scheme_or_parameter, "jo", place)
+    local match = ngx.re.match(header, scheme_or_parameter, "ajo", place)
     if not match then
       return current or {}
     end
@@ -38,7 +39,7 @@ end
 local function words(text)
   local list = {}
   for word in (text or ""):gmatch("[^ ]+") do
-    if #word > 128 or word:find("[^\33\35-\91\93-\126]") then
+    if #word > 128 or word:find("[^\33\35-\91%]\94-\126]") then
       return nil
     end
     list[#list + 1] = word

@@ -20,8 +20,12 @@ local function is_ours(pair, prefixes)
   return false
 end
 
---- Cookies in our namespace by exact name, and the other pairs in their order; nil when a name of ours occurs twice.
+--- Cookies in our namespace by exact name, and the other pairs in their order; nil and an error code when a name of ours
+-- occurs twice or when there are control characters, which no browser sends.
 function M.parse(header, prefixes)
+  if find(header, "[%z\1-\8\10-\31\127]") then
+    return nil, "ambiguous_request"
+  end
   local ours, others = {}, {}
   local at, length = 1, #header
   while at <= length do
@@ -33,7 +37,7 @@ function M.parse(header, prefixes)
     if from <= to then
       local pair = sub(header, from, to)
       if not is_ours(pair, prefixes) then
-        if pair ~= "=" and not find(pair, "[^\t\32-\126\128-\255]") then
+        if pair ~= "=" then
           others[#others + 1] = pair
         end
       else
@@ -41,7 +45,7 @@ function M.parse(header, prefixes)
         if equals then
           local name = sub(pair, 1, equals - 1)
           if ours[name] then
-            return nil
+            return nil, "ambiguous_cookie"
           end
           ours[name] = sub(pair, equals + 1)
         end

@@ -6,6 +6,7 @@ local challenge = require "token_handler.challenge"
 local target = require "token_handler.target"
 
 local find, lower, sub = string.find, string.lower, string.sub
+local http_version = ngx.req.http_version
 
 local M = {}
 
@@ -62,7 +63,9 @@ function M.public_location(location, route)
     return nil
   end
   for origin in pairs(route.redirect_origins) do
-    if location == origin or sub(location, 1, #origin + 1) == origin .. "/" then
+    if location == origin then
+      return origin .. "/"
+    elseif sub(location, 1, #origin + 1) == origin .. "/" then
       return location
     end
   end
@@ -90,10 +93,29 @@ local function replace(settings, code, members, origin)
   ngx.ctx.token_handler_body = answer.prepare(settings, code, origin, members)
 end
 
+local checks_lengths = ngx.config.nginx_version >= 1023000
+
+--- False for an answer that two readers would cut differently (HX-3, HX-30): nginx passes what has no status line on as
+-- HTTP/0.9, with a head written by the API, and before 1.23 it takes several lengths.
+local function is_framed_once()
+  if http_version() < 1 then
+    return false
+  end
+  local length = not checks_lengths and ngx.var.upstream_http_content_length
+  if length and ngx.req.get_method() ~= "HEAD" then
+    return find(length, "^%d+$")
+      and not ngx.var.upstream_http_transfer_encoding
+      and tonumber(ngx.header.content_length) == tonumber(length)
+  end
+  return true
+end
+
 --- Header filter of a route: refusals of the API become ours, and fields by which it would speak for more are dropped.
 function M.filter_header(settings, route)
   if not ngx.var.upstream_status then
     return -- an answer of our own
+  elseif not is_framed_once() then
+    return ngx.exit(ngx.ERROR)
   end
   local fields = ngx.resp.get_headers(0, true)
   setmetatable(fields, nil)
@@ -118,6 +140,14 @@ function M.filter_header(settings, route)
     -- An API that echoes the token must not hand it to the browser (HX-24).
     if is_refused(plain) or token and #value >= #token and find(value, token, 1, true) then
       ngx.header[name] = nil
+    end
+  end
+  local connection = var.upstream_http_connection
+  if connection and connection ~= "keep-alive" and connection ~= "close" then
+    for option in connection:gmatch("[^,%s]+") do
+      if not framing[lower(option)] then
+        ngx.header[option] = nil
+      end
     end
   end
   if location then

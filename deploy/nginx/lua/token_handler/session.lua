@@ -10,6 +10,7 @@ local M = {}
 
 local FORMAT_VERSION = 1
 local HEAD_BYTES = 5 -- version and key id
+local SHORTEST = HEAD_BYTES + 24 + 16 -- and nonce and tag
 
 local function associated_data(key_id, settings)
   local parts = {
@@ -34,7 +35,7 @@ function M.create(settings, keys)
 
   local function open(value)
     local sealed = bytes.decode_base64url(value)
-    if not sealed or #sealed <= HEAD_BYTES then
+    if not sealed or #sealed < SHORTEST then
       return nil, "malformed"
     elseif sealed:byte(1) ~= FORMAT_VERSION then
       return nil, "unknown_version"
@@ -64,7 +65,7 @@ function M.create(settings, keys)
   local function read(header)
     local ours, others = cookie_header.parse(header, settings.own_prefixes)
     if not ours then
-      return nil, "ambiguous_cookie"
+      return nil, others
     end
     local value, state = cookie_header.join(settings.access_cookie, ours)
     if state == "absent" then

@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
+import { type ProxyWorld, siblingOrigin, startProxy } from '../support/proxy-world.ts'
+import type { RawAnswer } from '../support/raw-http.ts'
+import { type Upstream, answer, okBytes, startUpstream } from '../support/upstream.ts'
+
+let upstream: Upstream
+let proxy: ProxyWorld
+let nginx: NginxWorld
+
+const routes = (origin: string) => `
+    - path: /api/**
+      methods: [GET, HEAD, POST]
+      upstream: ${origin}
+      redirect_origins: [https://pay.example.com]
+    - path: /inner/**
+      upstream: ${origin}
+      strip_prefix: /inner
+      add_prefix: /v1
+`
+
+beforeAll(async () => {
+  upstream = await startUpstream()
+  proxy = await startProxy(routes(upstream.origin))
+  nginx = await startNginxWorld(routes(upstream.origin))
+})
+
+afterAll(async () => {
+  await proxy.close()
+  await nginx.close()
+  await upstream.close()
+})
+
+/** Fields in which the two may differ: who they are, and how the connection goes on. */
+const ownToEach = new Set(['server', 'date', 'connection', 'keep-alive', 'x-request-id', 'transfer-encoding'])
+
+function visible({ status, lines, body }: RawAnswer) {
+  const fields: Record<string, string> = {}
+  for (const line of lines) {
+    const name = line.slice(0, line.indexOf(':')).toLowerCase()
+    if (!ownToEach.has(name))
+      fields[name] = [fields[name], line.slice(name.length + 1).trim()].filter(Boolean).join(', ')
+  }
+  // An error of ours varies on nothing that matters, and has nothing to sandbox.
+  if ('token-handler-error' in fields) {
+    delete fields['vary']
+    delete fields['content-security-policy']
+  }
+  // The order of what an answer varies on says nothing.
+  const vary = [...new Set((fields['vary'] ?? '').toLowerCase().split(/, */))].sort().join(', ')
+  return { status, fields: { ...fields, vary }, body }
+}
+
+/** What a browser gets from each side for these bytes of the API. */
+async function both(bytes: string, path = '/api/a', more: readonly string[] = []) {
+  upstream.behave(answer(bytes))
+  return {
+    proxy: visible(await proxy.call('GET', path, { more })),
+    nginx: visible(await nginx.call('GET', path, { more })),
+  }
+}
+
+const headers: Readonly<Record<string, readonly string[]>> = {
+  plain: ['Content-Type: application/json', 'ETag: "a"', 'X-Total: 7'],
+  'H17 our cookie': ['Set-Cookie: __Host-Http-th-at=x', 'Set-Cookie: lang=de'],
+  'H17 control fields': ['X-Accel-Redirect: /etc', 'X-Sendfile: /etc/passwd', 'X-Accel-Expires: 9', 'X-Accel-Foo: a'],
+  'H17 hop by hop': ['Connection: X-Foo', 'X-Foo: 1', 'X-Bar: 2'],
+  'HX-23 speaking for the origin': [
+    'Clear-Site-Data: "*"',
+    'Service-Worker-Allowed: /',
+    'Strict-Transport-Security: max-age=0',
+    'Alt-Svc: clear',
+    'Access-Control-Allow-Origin: *',
+    'Access-Control-Allow-Credentials: true',
+    'Access-Control-Weird: *',
+    'Public-Key-Pins: x',
+    'Report-To: {}',
+    'NEL: {}',
+    'Refresh: 0;url=https://evil.test',
+    'SourceMap: /x',
+    'Content-Security-Policy: default-src *',
+    'Cross-Origin-Opener-Policy: unsafe-none',
+    'Cross-Origin-Resource-Policy: cross-origin',
+    'X-Frame-Options: ALLOWALL',
+    'Speculation-Rules: "/x"',
+    'Secure-Session-Registration: x',
+    'Token-Handler-Error: session_expired',
+    'X-Request-Id: forged',
+  ],
+  'HX-23 telling what it runs on': [
+    'Server: api',
+    'X-Powered-By: x',
+    'X-AspNet-Version: 1',
+    'X-Runtime: 1',
+    'Via: 1.1 api',
+  ],
+  'HX-31 public caching': [
+    'Cache-Control: public, max-age=60, s-maxage=99',
+    'Age: 7',
+    'Surrogate-Control: x',
+    'Expires: 0',
+  ],
+  'HX-31 private caching': ['Cache-Control: private, max-age=60, must-revalidate'],
+  'HX-31 no caching': ['Cache-Control: max-age=60, no-store', 'Pragma: no-cache'],
+  'HX-31 unknown directives': ['Cache-Control: only-if-cached, stale-while-revalidate=9'],
+  'F13 vary': ['Vary: Accept'],
+  'F13 vary twice': ['Vary: Accept, Origin'],
+  'K10 coding': ['Content-Encoding: br', 'Content-Language: de'],
+  'HX-25 page': ['Content-Type: text/html'],
+  'HX-33 challenge on success': ['WWW-Authenticate: Bearer realm="inner"'],
+  'Content-Location and Link': ['Content-Location: /inner', 'Link: </x>; rel=next'],
+}
+
+const locations = [
+  '/v1/a',
+  '/a',
+  '/api/b?c=d#e',
+  'https://pay.example.com/x?y',
+  'https://pay.example.com',
+  'https://evil.test/',
+  '//evil.test/x',
+  'https://pay.example.com.evil.test/',
+  'https://user@pay.example.com/',
+  'http://internal:9/x',
+  'javascript:alert(1)',
+
+  '\\\\evil.test',
+  '/v1',
+  '/v1x',
+  '',
+]
+
+const challenges = [
+  '',
+  'Bearer',
+  'Bearer error="invalid_token"',
+  'Bearer realm="x", error="insufficient_user_authentication", acr_values="gold silver", max_age="60"',
+  'Bearer error="insufficient_user_authentication", acr_values="a\\"b", max_age=6x, scope="a b"',
+  'Bearer error="insufficient_scope", scope="orders:write profile"',
+  'Basic realm="x", Bearer error="insufficient_scope", scope="a"',
+  'DPoP algs="ES256", error="insufficient_scope", scope="a", Basic realm="b"',
+  'Negotiate abc==, Bearer error=insufficient_scope',
+  'Bearer error="insufficient_scope", scope="<script>"',
+  `Bearer error="insufficient_scope", scope="${'a '.repeat(17)}"`,
+  `Bearer error="insufficient_scope", scope="${'a'.repeat(5000)}"`,
+]
+
+describe('nginx answers as the proxy does', () => {
+  it.each(Object.entries(headers))('%s', async (_, lines) => {
+    const { proxy: expected, nginx: got } = await both(okBytes('{"a":1}', lines))
+    expect(got).toEqual(expected)
+  })
+
+  it('F01 lets listed origins read', async () => {
+    for (const origin of [siblingOrigin, 'https://www.example.com']) {
+      const site = origin === siblingOrigin ? 'same-site' : 'same-origin'
+      for (const world of [proxy, nginx]) {
+        upstream.behave(answer(okBytes('{}')))
+        const cookie = `Cookie: ${world.cookies()}`
+        const lines = ['token-handler-version: 1', `Sec-Fetch-Site: ${site}`, `Origin: ${origin}`, cookie]
+        const answered = await world.call('GET', '/api/a', { lines })
+        expect(answered.header('access-control-allow-origin')).toBe(origin === siblingOrigin ? origin : undefined)
+      }
+    }
+  })
+
+  it.each(locations)('HX-12, K14 location %s', async (location) => {
+    for (const [status, path] of [
+      ['302 Found', '/inner/a'],
+      ['201 Created', '/inner/a'],
+      ['307 Temporary Redirect', '/api/a'],
+    ] as const) {
+      const { proxy: expected, nginx: got } = await both(okBytes('{}', [`Location: ${location}`], status), path)
+      expect({ sent: status, path, ...got }).toEqual({ sent: status, path, ...expected })
+    }
+  })
+
+  it('HX-12 location on the API itself', async () => {
+    for (const location of [`${upstream.origin}/v1/b`, `${upstream.origin}/other`, upstream.origin]) {
+      const { proxy: expected, nginx: got } = await both(
+        okBytes('', [`Location: ${location}`], '303 See Other'),
+        '/inner/a',
+      )
+      expect({ location, ...got }).toEqual({ location, ...expected })
+    }
+  })
+
+  it.each(challenges)('HX-33 challenge %s', async (challenge) => {
+    const lines = challenge === '' ? [] : [`WWW-Authenticate: ${challenge}`]
+    for (const status of ['401 Unauthorized', '403 Forbidden', '404 Not Found']) {
+      const { proxy: expected, nginx: got } = await both(okBytes('{"inner":true}', lines, status))
+      expect({ sent: status, ...got }).toEqual({ sent: status, ...expected })
+    }
+  })
+
+  it.each([
+    '204 No Content',
+    '304 Not Modified',
+    '400 Bad Request',
+    '418 Teapot',
+    '500 Oops',
+    '502 Bad Gateway',
+    '503 Busy',
+  ])('passes on status %s', async (status) => {
+    const bytes = /^(?:204|304)/.test(status) ? `HTTP/1.1 ${status}\r\n\r\n` : okBytes('{"inner":true}', [], status)
+    const { proxy: expected, nginx: got } = await both(bytes)
+    expect(got).toEqual(expected)
+  })
+
+  it('HX-24 keeps the token of an API that echoes it', async () => {
+    for (const world of [proxy, nginx]) {
+      upstream.behave((socket, seen) => {
+        const [authorization = ''] = seen.values('authorization')
+        socket.write(okBytes('{}', [`X-Echo: ${authorization}`, `X-Token: a${authorization.slice(7)}b`, 'X-Kept: 1']))
+      })
+      const answered = await world.call('GET', '/api/a')
+      expect(answered.lines.filter((line) => /^x-(?:echo|token)/i.test(line))).toEqual([])
+      expect(answered.header('x-kept')).toBe('1')
+    }
+  })
+
+  it('I13 cuts an answer that the API cut', async () => {
+    for (const world of [proxy, nginx]) {
+      upstream.behave((socket) => {
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12')
+        socket.end()
+      })
+      const answered = await world.call('GET', '/api/a')
+      expect(answered.body.length).toBeLessThan(10)
+    }
+  })
+
+  it.each([
+    'HTTP/1.1 200 OK\r\nA B: c\r\nContent-Length: 1\r\n\r\na',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab',
+    'HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\na',
+  ])('I12 lets nothing through of %j', async (bytes) => {
+    upstream.behave(answer(bytes))
+    expect((await proxy.call('GET', '/api/a')).status).toBe(502)
+    upstream.behave(answer(bytes))
+    expect(await nginx.call('GET', '/api/a')).not.toMatchObject({ status: 200 })
+  })
+
+  it('HX-3 passes nothing on that has no status line', async () => {
+    upstream.behave((socket) => {
+      socket.write('HTTP/1.1 200 OK'.slice(4) + '\r\nX: y\r\n\r\n')
+      socket.end()
+    })
+    const answered = await nginx.call('GET', '/api/a')
+    expect(answered).toMatchObject({ lines: [], body: '' })
+  })
+
+  it('HX-12 is stricter about paths that have two readings', async () => {
+    for (const location of ['/v1//evil', '/v1/../admin']) {
+      upstream.behave(answer(okBytes('', [`Location: ${location}`], '302 Found')))
+      expect((await nginx.call('GET', '/inner/a')).status).toBe(502)
+    }
+  })
+})
