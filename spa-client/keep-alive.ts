@@ -40,7 +40,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   let overdue = false
   /** From then on activity of the user prolongs the session at once. */
   let prolongFrom = Infinity
-  let warnedOf = -Infinity
+  let warning = { end: -Infinity, at: -Infinity, given: false }
   let timers: Stop[] = []
 
   const hasActivity = () => activeAt > reportedAt
@@ -93,13 +93,17 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
       }
       if (end === Infinity) return
       const prolongable = idleEndsAt < endsAt
-      const warnAt = end - Math.min(longestWarning, (end - now) / 4)
-      if (prolongable) prolongFrom = warnAt
-      later(warnAt, () => {
-        // The same end, heard of again with whole seconds, is no news.
-        if (Math.abs(end - warnedOf) > 2000) warn({ endsAt: end, prolongable })
-        warnedOf = end
-      })
+      // The same end, heard of again with whole seconds, is no news.
+      if (Math.abs(end - warning.end) > 2000) {
+        warning = { end, at: end - Math.min(longestWarning, (end - now) / 4), given: false }
+      }
+      if (prolongable) prolongFrom = warning.at
+      if (!warning.given) {
+        later(warning.at, () => {
+          warning.given = true
+          warn({ endsAt: end, prolongable })
+        })
+      }
       later(end + 1000, ask)
     },
   }

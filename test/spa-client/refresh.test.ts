@@ -200,6 +200,20 @@ describe('activity', () => {
     expect(tab.tokenHandler.session().idleEndsAt).toBeGreaterThan(profile.limits.idleEndsAt - 1000)
   })
 
+  it('does not press an agent that is away', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    profile.limits.idleEndsAt -= 800_000
+    await tab.tokenHandler.onPageLoad()
+    profile.answers['POST /oauth-agent/refresh'] = () => failure(500, 'server_error')
+    profile.sleep(90_000)
+    for (let key = 0; key < 5; key += 1) {
+      tab.touch()
+      await profile.settle()
+    }
+    expect(profile.calls(refreshPath)).toHaveLength(1)
+  })
+
   it('cannot prolong the absolute limit', async () => {
     const profile = createProfile()
     profile.limits.endsAt -= 7.5 * 3_600_000
@@ -211,6 +225,10 @@ describe('activity', () => {
     tab.tokenHandler.on('expiring', ({ prolongable }) => events.push(`expiring ${prolongable}`))
     tab.tokenHandler.on('signedOut', ({ cause }) => events.push(`signedOut ${cause}`))
     await profile.pass(29.5 * 60_000)
+    const before = profile.calls(refreshPath).length
+    tab.touch()
+    await profile.settle()
+    expect(profile.calls(refreshPath)).toHaveLength(before)
     profile.session.isLoggedIn = false
     await profile.pass(60_000)
     expect(events).toEqual(['expiring false', 'signedOut end'])
