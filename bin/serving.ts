@@ -30,6 +30,8 @@ export interface Serving {
   /** Reads keys and settings again, and opens the audit file again. */
   reload(): void
   /** Lets what is in flight finish, but not longer than the drain time of the settings. */
+  /** Ends connections with their next answer; new ones are still taken. */
+  retire(): void
   stop(): Promise<void>
 }
 
@@ -72,6 +74,7 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
       void keys.reload()
       settings.reload()
     },
+    retire: () => server.retire(),
     async stop() {
       settings.close()
       keys.close()

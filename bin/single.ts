@@ -36,6 +36,7 @@ export async function startSingle(options: ServingOptions): Promise<RunningProce
     async stop(signal) {
       observe.emit('process.stopping', { signal })
       health.stopping()
+      serving.retire()
       await pause(clock, config.operations.shutdownWaitSeconds)
       await serving.stop()
       await operations.stop(0)

@@ -50,6 +50,11 @@ export const defaultLimits: ServerLimits = {
 
 export interface RunningServer {
   readonly port: number
+  /**
+   * Ends connections with their next answer, while new ones are still taken: a gateway then holds none that could be
+   * closed in the moment in which it sends the next request, which would be lost if it may not be sent twice.
+   */
+  retire(): void
   /** Takes no new connections and lets requests in flight finish; what still runs after `drainMs` is cut. */
   stop(drainMs: number): Promise<void>
 }
@@ -70,6 +75,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   })
   const sockets = new Set<Socket>()
   const inFlight = new Set<ServerResponse>()
+  let retiring = false
   let stopping = false
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
@@ -84,7 +90,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       inFlight.delete(response)
       if (stopping) server.closeIdleConnections()
     })
-    if (stopping) response.shouldKeepAlive = false
+    if (retiring) response.shouldKeepAlive = false
     void settle(parts, request, response)
   }
   server.on('request', onRequest)
@@ -100,13 +106,19 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     })
   }
 
+  const retire = (): void => {
+    retiring = true
+    for (const response of inFlight) response.shouldKeepAlive = false
+  }
+
   await listening(server, parts.listen)
   return {
     port: portOf(server),
+    retire,
     async stop(drainMs) {
       stopping = true
+      retire()
       parts.handler.endStreams?.()
-      for (const response of inFlight) response.shouldKeepAlive = false
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       const cancel = parts.clock.after(drainMs, () => {
         for (const socket of sockets) socket.destroy()

@@ -142,6 +142,18 @@ describe('stopping', () => {
     expect(await connection.closed()).toMatch(/connection: close[^]*done$/i)
     await stopped
   })
+  it('retires first: connections end with their next answer, new ones are still taken', async () => {
+    const running = await start(answerOk)
+    const known = await open(running)
+    known.write(get)
+    await known.until((text) => text.endsWith('ok'))
+    running.retire()
+    known.write(get)
+    expect(await known.closed()).toMatch(/connection: close[^]*ok$/i)
+    const late = await open(running)
+    late.write(get)
+    expect(await late.closed()).toMatch(/connection: close[^]*ok$/i)
+  })
   it('closes idle connections at once, and refuses new ones', async () => {
     const running = await start(answerOk)
     const idle = await open(running)
