@@ -42,15 +42,18 @@ export function parseTarget(target: string): GatedTarget {
 
 function checkEscapes(path: string): void {
   if (structuralEscape.test(path)) throw ambiguous('path_escape')
-  const decoded = decoded1(path)
+  const decoded = decodedOnce(path)
   if (decoded === undefined) throw ambiguous('path_utf8')
-  // Readers that fold look-alikes (full-width "／", "．．") would find other segments than we do.
-  const folded = decoded.normalize('NFKC')
-  if (folded !== decoded && /[/\\;]/.test(folded.slice(1)) && segmentCount(folded) !== segmentCount(decoded)) {
+  // Readers that map look-alikes ("／", "．．", "⁄") to ASCII would find other segments than we do.
+  const folded = decoded.normalize('NFKC').replaceAll(slashLookAlike, '/')
+  if (folded !== decoded && (segmentCount(folded) !== segmentCount(decoded) || dotSegment.test(folded))) {
     throw ambiguous('path_fold')
   }
-  if (folded !== decoded && /(?:^|\/)\.{1,2}(?:\/|$)/.test(folded)) throw ambiguous('path_fold')
 }
+
+/** Characters that are no slash by NFKC, but by the best-fit tables of some systems. */
+const slashLookAlike = /[\u2044\u2215\u2216\u29f5\u29f8\u29f9]/g
+const dotSegment = /(?:^|\/)\.{1,2}(?:\/|$)/
 
 function segmentCount(path: string): number {
   return path.split(/[/\\;]/).length
@@ -58,14 +61,15 @@ function segmentCount(path: string): number {
 
 function checkQuery(query: string): void {
   if (!queryCharacters.test(query)) throw ambiguous('query_character')
-  // A token in the query would compete with the credential we attach (RFC 6750 §2).
-  if (/(?:^|[?&;])access_token(?:=|&|;|$)/i.test(query.includes('%') ? (decoded1(query) ?? query) : query)) {
-    throw ambiguous('query_token')
-  }
+  // A token in the query would compete with the credential we attach (RFC 6750 §2), however its name is escaped.
+  const readable = query.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  if (/[?&;]access_token(?:=|&|;|$)/i.test(readable)) throw ambiguous('query_token')
 }
 
 /** Percent-decoded once; undefined for bytes that are not UTF-8, overlong forms included. */
-function decoded1(text: string): string | undefined {
+function decodedOnce(text: string): string | undefined {
   try {
     return decodeURIComponent(text)
   } catch {

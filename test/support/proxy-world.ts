@@ -3,6 +3,7 @@ import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
 import { createCookieWriter } from '../../shared/cookies/write.ts'
+import { csrfToken } from '../../shared/crypto/csrf-token.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
@@ -12,7 +13,7 @@ import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { createProxy } from '../../oauth-proxy/proxy.ts'
-import { browserAfter, cookieHeader, noCookies, sessionCookies, testKeys } from './installation.ts'
+import { browserAfter, cookieHeader, noCookies, sessionCookies, sessionFacts, testKeys } from './installation.ts'
 import { createManualClock, type ManualClock } from './manual-clock.ts'
 import { type RawAnswer, rawRequest, sendRaw } from './raw-http.ts'
 
@@ -29,6 +30,8 @@ export interface ProxyWorld {
   readonly events: { name: EventName; fields: Readonly<Record<string, unknown>> }[]
   /** The Cookie header of a signed-in browser. */
   cookies(change?: Partial<AccessContent>): string
+  /** The CSRF token of a session; of the usual one if absent. */
+  csrfToken(sessionId?: string): string
   /** Sends one request; unless `lines` is given it comes from our own page with a session. */
   call(method: string, target: string, options?: CallOptions): Promise<RawAnswer>
   close(): Promise<void>
@@ -76,6 +79,7 @@ export async function startProxy(routes: string, settings = ''): Promise<ProxyWo
     clock,
     events,
     cookies,
+    csrfToken: (sessionId = sessionFacts().sessionId) => csrfToken(keys.current(), sessionId),
     call(method, target, options = {}) {
       const cookie = 'cookies' in options ? options.cookies : cookies()
       const lines = options.lines ?? [

@@ -96,6 +96,7 @@ describe('what is refused', () => {
     ['H09 a token in the query', '/a?access_token=junk'],
     ['H09 a token among others', '/a?b=1&access_token=junk'],
     ['H09 an escaped name', '/a?%61ccess_token=junk'],
+    ['H09 an escaped name behind a broken escape', '/a?x=%zz&%61ccess_token=junk'],
     ['H09 a token in upper case', '/a?Access_Token=junk'],
   ])('%s', (_, target) => {
     expect(check(target)).toBeDefined()
