@@ -17,17 +17,13 @@ export class CommandError extends Error {
   }
 }
 
-/** Says on standard error what went wrong and sets the exit code. */
-export function fail(error: unknown): void {
-  console.error(failureText(error))
-  process.exitCode = exitCodeOf(error)
-}
-
+/** The exit code that tells a supervisor whether starting again can help. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommandError) return error.exitCode
   return error instanceof ConfigError ? exitConfig : exitFailure
 }
 
+/** What went wrong, for a person. */
 export function failureText(error: unknown): string {
   if (error instanceof ConfigError) {
     const count = error.problems.length

@@ -4,10 +4,11 @@ import type { Config } from '../shared/config/schema.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
-import { CommandError, exitCodeOf, fail } from './failure.ts'
+import { CommandError, exitCodeOf, failureText } from './failure.ts'
 import { listening } from './listening.ts'
 import { type ServingOptions, startServing } from './serving.ts'
 import { type RunningProcess, pause } from './single.ts'
+import type { Terminal } from './terminal.ts'
 
 /** What a worker tells its primary. */
 type Told =
@@ -19,6 +20,7 @@ type Told =
 type Asked =
   | { readonly kind: 'measure' }
   | { readonly kind: 'reload' }
+  | { readonly kind: 'retire' }
   | { readonly kind: 'stop'; readonly signal: string }
 
 const restartMs = 1000
@@ -77,6 +79,7 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
     async stop(signal) {
       stopping = true
       health.stopping()
+      askAll({ kind: 'retire' })
       await pause(clock, config.operations.shutdownWaitSeconds)
       const ended = living().map(untilExit)
       askAll({ kind: 'stop', signal })
@@ -87,11 +90,11 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
 }
 
 /** Serves as one worker of several; ends when the primary says so or is gone. */
-export async function runWorker(options: ServingOptions): Promise<void> {
+export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
   // Ctrl-C reaches the whole process group; only the primary decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   const serving = await startServing(options).catch((error: unknown) => {
-    fail(error)
+    terminal.err(failureText(error))
     process.exit(exitCodeOf(error))
   })
   const stop = (signal: string): void => {
@@ -102,6 +105,7 @@ export async function runWorker(options: ServingOptions): Promise<void> {
   process.on('message', (asked: Asked) => {
     if (asked.kind === 'stop') stop(asked.signal)
     if (asked.kind === 'reload') serving.reload()
+    if (asked.kind === 'retire') serving.retire()
     if (asked.kind === 'measure')
       void serving.metrics.snapshot().then((snapshot) => tell({ kind: 'metrics', snapshot }))
   })

@@ -6,10 +6,11 @@ import { ConfigError, problemText } from '../../shared/config/problem.ts'
 import { exitConfig } from '../failure.ts'
 import { partChecks } from '../part-checks.ts'
 import { settingsText } from '../settings-text.ts'
+import type { Terminal } from '../terminal.ts'
 import { addConfigNginxCommand } from './config-nginx.ts'
 
 /** `config check | print | schema | example`. */
-export function addConfigCommands(program: Command): void {
+export function addConfigCommands(program: Command, terminal: Terminal): void {
   const config = program.command('config').description('Check and show settings.')
   const file = (): string | undefined => program.opts<{ config?: string }>().config
 
@@ -19,10 +20,10 @@ export function addConfigCommands(program: Command): void {
     .option('--json', 'for machines')
     .action(({ json = false }: { json?: boolean }) => {
       const problems = problemsOf(file())
-      if (problems.length > 0) process.exitCode = exitConfig
-      if (json) console.log(JSON.stringify({ ok: problems.length === 0, problems }, null, 2))
-      else if (problems.length === 0) console.log('The settings are good.')
-      else console.log(problems.map(problemText).join('\n'))
+      if (problems.length > 0) terminal.exitWith(exitConfig)
+      if (json) terminal.out(JSON.stringify({ ok: problems.length === 0, problems }, null, 2))
+      else if (problems.length === 0) terminal.out('The settings are good.')
+      else terminal.out(problems.map(problemText).join('\n'))
     })
 
   config
@@ -31,19 +32,19 @@ export function addConfigCommands(program: Command): void {
     .option('--json', 'for machines')
     .action(({ json = false }: { json?: boolean }) => {
       const settings = loadConfig(file(), partChecks)
-      console.log(json ? JSON.stringify(settings, null, 2) : settingsText(settings))
+      terminal.out(json ? JSON.stringify(settings, null, 2) : settingsText(settings))
     })
 
   config
     .command('schema')
     .description('Print the JSON Schema of the settings file, for editors.')
-    .action(() => console.log(JSON.stringify(jsonSchema(), null, 2)))
+    .action(() => terminal.out(JSON.stringify(jsonSchema(), null, 2)))
 
   config
     .command('example')
     .description('Print a settings file to start from.')
     .action(() => {
-      process.stdout.write(exampleText())
+      terminal.out(exampleText().trimEnd())
     })
 
   addConfigNginxCommand(config, file)

@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { CommandError } from '../failure.ts'
 import { followSignals } from '../signals.ts'
+import type { Terminal } from '../terminal.ts'
 
 /** `demo`: the whole pattern on this machine, with an embedded OpenID Provider. */
-export function addDemoCommand(program: Command): void {
+export function addDemoCommand(program: Command, { out }: Terminal): void {
   program
     .command('demo')
     .description('Run everything on this machine, with an example app and its own OpenID Provider.')
@@ -12,12 +13,10 @@ export function addDemoCommand(program: Command): void {
       const demo = await start(port)
       const { demoCode, demoPassword, demoUsers } = await import('../../spa-example/openid-provider.ts')
       const names = demoUsers.map(({ username }) => username).join(' or ')
-      console.log(
-        welcome({ ...demo, who: `${names}, password ${demoPassword}, code ${demoCode} where one is asked for` }),
-      )
+      out(welcome({ ...demo, who: `${names}, password ${demoPassword}, code ${demoCode} where one is asked for` }))
       followSignals({
         stop: async () => {
-          console.log('\nStopping.')
+          out('\nStopping.')
           await demo.close()
         },
         reload: () => undefined,

@@ -13,11 +13,12 @@ import {
 import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { CommandError } from '../failure.ts'
+import type { Terminal } from '../terminal.ts'
 
 const maker = { random: systemRandomBytes, clock: systemClock }
 
 /** `keys generate | rotate | promote | remove | derive | list`: edits of key ring files. */
-export function addKeyCommands(program: Command): void {
+export function addKeyCommands(program: Command, { out }: Terminal): void {
   const keys = program.command('keys').description('Make and change key rings.')
   const file = () => new Argument('<file>', 'key ring file')
 
@@ -30,7 +31,7 @@ export function addKeyCommands(program: Command): void {
         throw new CommandError(`${path} exists already. Use \`keys rotate\`, or choose another name.`)
       }
       save(path, generateKeyRing(maker))
-      console.log(`Wrote ${path}. Give it to the agent; give the proxy a ring made by \`keys derive\`.`)
+      out(`Wrote ${path}. Give it to the agent; give the proxy a ring made by \`keys derive\`.`)
     })
 
   keys
@@ -42,7 +43,7 @@ export function addKeyCommands(program: Command): void {
       const entries = rotateKeyRing(load(path), maker, now ? 'now' : 'stage')
       save(path, entries)
       const added = now ? entries[0] : entries.at(-1)
-      console.log(
+      out(
         now
           ? `Key ${added?.id} seals from now on.`
           : `Key ${added?.id} is staged. When every replica has read the file: keys promote ${path} ${added?.id}`,
@@ -56,9 +57,7 @@ export function addKeyCommands(program: Command): void {
     .argument('<id>', 'id of the key')
     .action((path: string, id: string) => {
       save(path, promoteKey(load(path), id))
-      console.log(
-        `Key ${id} seals from now on. Remove the old one when token_handler_cookies_opened_total stands still.`,
-      )
+      out(`Key ${id} seals from now on. Remove the old one when token_handler_cookies_opened_total stands still.`)
     })
 
   keys
@@ -68,7 +67,7 @@ export function addKeyCommands(program: Command): void {
     .argument('<id>', 'id of the key')
     .action((path: string, id: string) => {
       save(path, removeKey(load(path), id))
-      console.log(`Key ${id} is gone. Sessions sealed with it have to sign in again.`)
+      out(`Key ${id} is gone. Sessions sealed with it have to sign in again.`)
     })
 
   keys
@@ -78,9 +77,9 @@ export function addKeyCommands(program: Command): void {
     .argument('<output>', 'file to write, or - for standard output')
     .action((path: string, output: string) => {
       const derived = deriveKeyRing(load(path), proxyPurposes)
-      if (output === '-') process.stdout.write(formatKeyRingFile(derived))
+      if (output === '-') out(formatKeyRingFile(derived).trimEnd())
       else save(output, derived)
-      if (output !== '-') console.log(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
+      if (output !== '-') out(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
     })
 
   keys
@@ -90,8 +89,8 @@ export function addKeyCommands(program: Command): void {
     .option('--json', 'for machines')
     .action((path: string, { json = false }: { json?: boolean }) => {
       const listed = listKeys(load(path))
-      if (json) console.log(JSON.stringify(listed, null, 2))
-      else for (const key of listed) console.log(`${key.id}  ${key.createdAt}  ${key.role}  ${key.purposes.join(' ')}`)
+      if (json) out(JSON.stringify(listed, null, 2))
+      else for (const key of listed) out(`${key.id}  ${key.createdAt}  ${key.role}  ${key.purposes.join(' ')}`)
     })
 }
 

@@ -8,6 +8,7 @@ import type { Mode } from '../parts.ts'
 import { inspectorWarning } from '../runtime.ts'
 import { endOnUncaught, followSignals } from '../signals.ts'
 import { type RunningProcess, startSingle } from '../single.ts'
+import type { Terminal } from '../terminal.ts'
 import { runWorker, startPrimary } from '../workers.ts'
 
 const modes: Readonly<Record<Mode, string>> = {
@@ -17,24 +18,31 @@ const modes: Readonly<Record<Mode, string>> = {
 }
 
 /** `serve`, `agent`, `proxy`. */
-export function addRunCommands(program: Command): void {
+export function addRunCommands(program: Command, terminal: Terminal): void {
   for (const mode of ['serve', 'agent', 'proxy'] as const) {
     program
       .command(mode)
       .description(modes[mode])
       .option('-w, --workers <number>', 'processes that share the port, in place of operations.workers', parseWorkers)
-      .action(({ workers }: { workers?: number }) => run(mode, program.opts<{ config?: string }>().config, workers))
+      .action(({ workers }: { workers?: number }) =>
+        run(mode, program.opts<{ config?: string }>().config, workers, terminal),
+      )
   }
 }
 
-async function run(mode: Mode, file: string | undefined, workersOption: number | undefined): Promise<void> {
+async function run(
+  mode: Mode,
+  file: string | undefined,
+  workersOption: number | undefined,
+  terminal: Terminal,
+): Promise<void> {
   const source = settingsSource(file, partChecks)
-  const options = { mode, source, clock: systemClock, say: (text: string) => console.error(text) }
+  const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
-  if (cluster.isWorker) return runWorker(options)
+  if (cluster.isWorker) return runWorker(options, terminal)
 
   const warning = inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] })
-  if (warning !== undefined) console.error(warning)
+  if (warning !== undefined) terminal.err(warning)
   const config = source.parse(source.readText())
   await loadKeys(config.keys.file, mode)
   const workers = workersOption ?? config.operations.workers
@@ -42,7 +50,7 @@ async function run(mode: Mode, file: string | undefined, workersOption: number |
     workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
   followSignals(running)
   if (process.stderr.isTTY) {
-    console.error(
+    terminal.err(
       `${mode} for ${running.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,
     )
   }

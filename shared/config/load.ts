@@ -32,12 +32,16 @@ function parseYaml(text: string): { document: Document.Parsed; lineCounter: Line
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2' })
   if (document.errors.length > 0) {
+    // A broken line makes many errors; one each is what a person can use.
+    const byLine = new Map(document.errors.map((error) => [lineCounter.linePos(error.pos[0]).line, error]))
     throw new ConfigError(
-      document.errors.map((error) => ({
+      [...byLine].map(([line, error]) => ({
         path: '',
         problem: error.code === 'DUPLICATE_KEY' ? 'has the same key twice' : 'is not YAML that can be read',
-        remedy: 'Check indentation, quotes and colons at this line.',
-        line: lineCounter.linePos(error.pos[0]).line,
+        remedy: (text.split('\n')[line - 1] ?? '').includes('${')
+          ? 'Check this line. Inside { } a variable needs quotes: "${NAME}".'
+          : 'Check indentation, quotes and colons at this line.',
+        line,
       })),
     )
   }

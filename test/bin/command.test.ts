@@ -1,0 +1,153 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { exitCodeOf, failureText } from '../../bin/failure.ts'
+import { createProgram } from '../../bin/program.ts'
+
+let folder: string
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+  await run('keys', 'generate', at('keys.json'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const at = (name: string) => join(folder, name)
+
+interface Ended {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs a command in this process, as the executable does. */
+async function run(...args: string[]): Promise<Ended> {
+  const ended = { code: 0, out: '', err: '' }
+  const program = createProgram({
+    out: (text) => void (ended.out += `${text}\n`),
+    err: (text) => void (ended.err += `${text}\n`),
+    exitWith: (code) => void (ended.code = code),
+  })
+  await program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
+    ended.err += failureText(error)
+    ended.code = exitCodeOf(error)
+  })
+  return ended
+}
+
+/** Writes a settings file whose ports are free ones, or those given. */
+function settings(
+  name: string,
+  change: { port?: number; operations?: string; keys?: string; route?: string } = {},
+): string {
+  const { port = 0, operations = '', keys = 'keys.json', route = '/api/**' } = change
+  writeFileSync(
+    at(name),
+    `public_origin: http://localhost:3000
+insecure_allow_http: true
+authorization_server: { issuer: "http://127.0.0.1:9" }
+client: { id: app, authentication: client_secret_basic, secret: do-not-show-me }
+keys: { file: ${keys} }
+agent: { listen: { port: ${port} } }
+proxy: { listen: { port: ${port} }, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
+operations: { listen: { port: 0 }, shutdown_wait_seconds: 0, ${operations} }
+`,
+  )
+  return at(name)
+}
+
+describe('keys', () => {
+  it('are made, staged, promoted, derived and listed, and only their owner may read them', async () => {
+    await run('keys', 'generate', at('ring.json'))
+    expect(statSync(at('ring.json')).mode & 0o777).toBe(0o600)
+    const secrets = [...readFileSync(at('ring.json'), 'utf8').matchAll(/[0-9a-f]{64}/g)].map(String)
+    const staged = await run('keys', 'rotate', at('ring.json'))
+    const id = /Key ([0-9a-f]{8}) is staged/.exec(staged.out)?.[1] ?? ''
+    await run('keys', 'promote', at('ring.json'), id)
+    const listed = await run('keys', 'list', at('ring.json'), '--json')
+    expect(JSON.parse(listed.out)).toMatchObject([{ id, role: 'seals and opens' }, { role: 'opens only' }])
+    for (const secret of secrets) expect(listed.out + staged.out).not.toContain(secret)
+    const derived = await run('keys', 'derive', at('ring.json'), '-')
+    expect(derived.out).not.toContain('"refresh"')
+    expect(derived.out).not.toContain('master')
+  })
+  it('are not overwritten', async () => {
+    const again = await run('keys', 'generate', at('keys.json'))
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining('exists already')])
+  })
+})
+
+describe('config', () => {
+  it('check says that all is good', async () => {
+    expect(await run('--config', settings('good.yaml'), 'config', 'check')).toMatchObject({ code: 0, err: '' })
+  })
+  it('check tells problems of every part to machines, with exit code 78', async () => {
+    writeFileSync(
+      at('bad.yaml'),
+      readFileSync(settings('x.yaml'), 'utf8')
+        .replace('id: app', 'idd: app')
+        .replace('[{', '[{ path: /api/**, upstream: "https://a" }, {'),
+    )
+    const { code, out } = await run('--config', at('bad.yaml'), 'config', 'check', '--json')
+    expect(code).toBe(78)
+    expect(JSON.parse(out)).toMatchObject({
+      ok: false,
+      problems: [{ path: 'client.id' }, { path: 'client.idd' }, { path: 'proxy.routes[1].path' }],
+    })
+  })
+  it('print shows defaults and masks secrets', async () => {
+    const { out } = await run('--config', settings('good.yaml'), 'config', 'print')
+    expect(out).toContain('idle_seconds: 3600')
+    expect(out).toContain('secret: "[secret]"')
+    expect(out).not.toContain('do-not-show-me')
+  })
+})
+
+describe('start is refused with exit code 78', () => {
+  it.each([
+    ['without settings', [], 'no settings file was named'],
+    ['with a file that is not there', ['--config', 'none.yaml'], 'none.yaml cannot be read'],
+  ])('%s', async (_, args, words) => {
+    const { code, err } = await run(...args, 'serve')
+    expect([code, err]).toEqual([78, expect.stringContaining(words)])
+  })
+  it.each([
+    ['no key ring', undefined, 'keys.file: ', 'cannot be read'],
+    ['an empty key ring', '', 'keys.file', 'JSON'],
+    ['63 hex digits (A12)', ring('a1'.repeat(31) + 'b'), 'keys.file keys[0].master', '64 lower-case hex'],
+    ['all zero (A12)', ring('0'.repeat(64)), 'keys.file keys[0].master', ''],
+    ['a repeated byte (A12)', ring('ab'.repeat(32)), 'keys.file keys[0].master', ''],
+  ])('with %s, naming the place and not the value', async (_, text, place, words) => {
+    if (text !== undefined) writeFileSync(at('weak.json'), text)
+    const { code, err } = await run(
+      '--config',
+      settings('weak.yaml', { keys: text === undefined ? 'absent.json' : 'weak.json' }),
+      'serve',
+    )
+    expect(code).toBe(78)
+    expect(err).toContain(place)
+    expect(err).toContain(words)
+    expect(err).not.toMatch(/[0-9a-f]{32}/)
+  })
+  it('with a proxy ring for the agent (EN-9)', async () => {
+    await run('keys', 'derive', at('keys.json'), at('proxy-keys.json'))
+    const { code, err } = await run('--config', settings('derived.yaml', { keys: 'proxy-keys.json' }), 'agent')
+    expect([code, err]).toEqual([78, expect.stringContaining('has no keys for refresh')])
+  })
+})
+
+it('a port in use is said plainly, with the remedy', async () => {
+  const blocker = createServer()
+  await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
+  const address = blocker.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const { code, err } = await run('--config', settings('busy.yaml', { port }), 'proxy')
+  blocker.close()
+  expect(code).toBe(1)
+  expect(err.trim()).toBe(`Port ${port} on 127.0.0.1 is in use. Stop what uses it, or change proxy.listen.port.`)
+})
+
+function ring(master: string): string {
+  return JSON.stringify({ version: 1, keys: [{ id: '00000000', created_at: '2026-01-01T00:00:00Z', master }] })
+}

@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { testKeys } from '../support/installation.ts'
+import { openRaw } from '../support/raw-http.ts'
+
+const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+const patience = { timeout: 30_000 }
+
+let folder: string
+let child: ChildProcess | undefined
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+  writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
+})
+afterEach(() => {
+  child?.kill('SIGKILL')
+  rmSync(folder, { recursive: true })
+})
+
+function writeSettings(route: string): void {
+  writeFileSync(
+    join(folder, 'settings.yaml'),
+    `public_origin: http://localhost:3000
+insecure_allow_http: true
+authorization_server: { issuer: "http://127.0.0.1:9" }
+client: { id: app, authentication: client_secret_basic, secret: "\${SECRET}" }
+keys: { file: keys.json }
+proxy: { listen: { port: 0 }, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
+operations: { listen: { port: 0 }, shutdown_wait_seconds: 0 }
+`,
+  )
+}
+
+/** Starts the executable, and waits until `processes` of them listen. */
+async function start(processes: number, ...args: string[]) {
+  writeSettings('/api/**')
+  const started = spawn(process.execPath, [command, ...args], {
+    cwd: folder,
+    env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
+  })
+  child = started
+  let out = ''
+  let errors = ''
+  started.stdout.on('data', (chunk: Buffer) => void (out += chunk.toString()))
+  started.stderr.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  const ended = new Promise<number | null>((resolve) => started.once('exit', resolve))
+  const lines = () =>
+    out
+      .split('\n')
+      .slice(0, -1)
+      .map((line): Record<string, unknown> => JSON.parse(line))
+  const ports = () => lines().flatMap(({ event, port }) => (event === 'process.started' ? [Number(port)] : []))
+  await expect.poll(() => [ports().length, errors], patience).toEqual([processes, ''])
+  return { child: started, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
+}
+
+async function askSession(port: number): Promise<string> {
+  const connection = await openRaw(port)
+  connection.write(
+    'GET /oauth-agent/session HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\r\n',
+  )
+  return connection.closed()
+}
+
+it('a process serves, reloads on SIGHUP, keeps the old settings when the new are bad, and ends with 0', async () => {
+  const { child, ended, lines, ports, events, errors } = await start(1, 'serve')
+  const [port = 0] = ports()
+  expect(await askSession(port)).toContain('{"is_logged_in":false}')
+  writeSettings('bad')
+  child.kill('SIGHUP')
+  await expect.poll(events, patience).toContain('config.rejected')
+  expect(errors()).toContain('proxy.routes[0].path')
+  writeSettings('/other/**')
+  child.kill('SIGHUP')
+  await expect.poll(events, patience).toContain('config.reloaded')
+  expect(await askSession(port)).toContain('{"is_logged_in":false}')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(lines().at(-1)).toMatchObject({ event: 'process.stopping', signal: 'SIGTERM' })
+  expect(errors() + JSON.stringify(lines())).not.toContain('do-not-show-me')
+}, 60_000)
+
+it('workers share one port and end together', async () => {
+  const { child, ended, ports, events, errors } = await start(2, 'serve', '--workers', '2')
+  expect(new Set(ports()).size).toBe(1)
+  expect(await askSession(ports()[0] ?? 0)).toContain('{"is_logged_in":false}')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
+  expect(errors()).toBe('')
+}, 60_000)

@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest'
+import { replaceable } from '../../bin/replaceable.ts'
+import { createManualClock } from '../support/manual-clock.ts'
+
+function setup() {
+  const clock = createManualClock()
+  const told: string[] = []
+  const part = (name: string) => ({
+    name,
+    endStreams: () => void told.push(`${name} ends streams`),
+    close: async () => void told.push(`${name} closes`),
+  })
+  const slot = replaceable(part('old'), { clock, drainMs: 25_000 })
+  return { clock, told, part, slot }
+}
+
+it('puts the new one in place at once and lets the old one finish first', () => {
+  const { clock, told, part, slot } = setup()
+  slot.replace(part('new'))
+  expect(slot.current().name).toBe('new')
+  expect(told).toEqual([])
+  clock.pass(25)
+  expect(told).toEqual(['old ends streams'])
+  clock.pass(25)
+  expect(told).toEqual(['old ends streams', 'old closes'])
+})
+
+it('closes all that are left at the end, each once', async () => {
+  const { clock, told, part, slot } = setup()
+  slot.replace(part('new'))
+  await slot.close()
+  clock.pass(100)
+  expect(told.toSorted()).toEqual(['new closes', 'old closes'])
+})

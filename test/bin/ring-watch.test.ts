@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest'
+import { watchRing } from '../../bin/ring-watch.ts'
+import { createKeyRing } from '../../shared/crypto/key-ring.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import { testKeys } from '../support/installation.ts'
+import { createManualClock } from '../support/manual-clock.ts'
+
+const [one, two] = [testKeys('one'), testKeys('two')]
+
+function replicas() {
+  const clock = createManualClock()
+  const store = createMemoryStore({ clock })
+  const start = (entries: typeof one) => {
+    let ring = createKeyRing(entries)
+    const watch = watchRing({ keys: { current: () => ring }, store, clock })
+    return { ...watch, use: (next: typeof one) => void (ring = createKeyRing(next)) }
+  }
+  /** Lets time pass in the steps in which replicas look, each with its turn of the store. */
+  const pass = async (seconds: number) => {
+    for (let passed = 0; passed < seconds; passed += 5) {
+      clock.pass(5)
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve()
+    }
+  }
+  return { start, pass }
+}
+
+describe('replicas that share a store (FI-08)', () => {
+  it('with equal rings are ready', async () => {
+    const { start, pass } = replicas()
+    const both = [start(one), start(one)]
+    await pass(30)
+    expect(both.map(({ problem }) => problem())).toEqual([undefined, undefined])
+  })
+  it('are ready through a staged rotation', async () => {
+    const { start, pass } = replicas()
+    const both = [start(one), start(one)]
+    for (const entries of [
+      [...one, ...two],
+      [...two, ...one],
+    ]) {
+      for (const replica of both) {
+        replica.use(entries)
+        await pass(10)
+        expect(both.map(({ problem }) => problem())).toEqual([undefined, undefined])
+      }
+    }
+  })
+  it('that lack the key of another are not ready until they have it', async () => {
+    const { start, pass } = replicas()
+    const first = start([...two, ...one])
+    await pass(5)
+    const late = start(one)
+    await pass(30)
+    expect(first.problem()).toBeUndefined()
+    expect(late.problem()).toContain(two[0]?.id)
+    late.use([...one, ...two])
+    expect(late.problem()).toBeUndefined()
+  })
+  it('that lack the key of one that is gone are ready again', async () => {
+    const { start, pass } = replicas()
+    const first = start([...two, ...one])
+    await pass(5)
+    const late = start(one)
+    await pass(10)
+    first.close()
+    await pass(70)
+    expect(late.problem()).toBeUndefined()
+  })
+})
