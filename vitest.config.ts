@@ -8,6 +8,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,attacks,house}/**/*.test.ts'],
+          // No test waits for time; this bound is for machines that are busy with something else.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 600_000, fileParallelism: false } },
