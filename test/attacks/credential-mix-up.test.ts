@@ -1,0 +1,153 @@
+import type { Socket } from 'node:net'
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
+import type { Page } from '../support/page.ts'
+import { startUpstream, type Upstream } from '../support/upstream.ts'
+import { demoUsers, tokenExchangeGrant } from '../../spa-example/openid-provider.ts'
+
+/** Attack: reach an API with the token of another user, or with a token meant for another API. */
+
+const audiences = {
+  base: 'https://api.example.com',
+  orders: 'https://orders.example.com',
+  payments: 'https://payments.example.com',
+}
+const subjects = Object.fromEntries(demoUsers.map(({ username, claims }) => [username, claims.sub]))
+
+const empty = (socket: Socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+/** TOKEN_HANDLER_LONG=1 goes on for about a minute. */
+const rounds = process.env['TOKEN_HANDLER_LONG'] === '1' ? 2000 : 40
+
+let api: Upstream
+let world: ProviderWorld
+const pages: Record<string, Page> = {}
+
+beforeAll(async () => {
+  api = await startUpstream()
+  // An API that echoed what it got would hand the token to the page.
+  api.behave(empty)
+  world = await startProviderWorld({
+    metadata: { grant_types: ['authorization_code', 'refresh_token', 'client_credentials', tokenExchangeGrant] },
+    provider: {
+      resources: [
+        { identifier: audiences.base, scope: 'base' },
+        { identifier: audiences.orders, scope: 'orders' },
+        { identifier: audiences.payments, scope: 'payments' },
+      ],
+    },
+    settings: `
+proxy:
+  routes:
+    - { path: /api/orders/**, upstream: '${api.origin}', credential: { kind: exchange, resource: '${audiences.orders}' } }
+    - { path: /api/payments/**, upstream: '${api.origin}', credential: { kind: exchange, audience: '${audiences.payments}', scope: payments } }
+    - { path: /api/plain/**, upstream: '${api.origin}' }
+    - { path: /api/wrong/**, upstream: '${api.origin}', credential: { kind: exchange, audience: nobody-knows-it } }
+    - path: /api/catalogue
+      upstream: ${api.origin}
+      credential: { kind: none }
+      anonymous: client_credentials
+      anonymous_token: { resource: '${audiences.orders}', scope: orders }
+`,
+  })
+  for (const name of ['alice', 'bob']) {
+    const page = world.browser()
+    await page.signIn(name)
+    pages[name] = page
+  }
+})
+afterAll(async () => {
+  await world.close()
+  await api.close()
+})
+
+/** Whom the API took the call for, and for whom the token was meant. */
+function bearerOf(target: string) {
+  const seen = api.seen.filter((request) => request.target === target)
+  expect(seen).toHaveLength(1)
+  const [value, ...more] = seen[0]?.values('authorization') ?? []
+  expect(more).toEqual([])
+  const { sub, aud, client_id } = decodeJwt((value ?? '').replace('Bearer ', ''))
+  return { sub, aud, client: client_id }
+}
+
+describe('each API sees its own token', () => {
+  it.each([
+    ['orders', audiences.orders],
+    ['payments', audiences.payments],
+    ['plain', audiences.base],
+  ])('%s', async (name, audience) => {
+    const target = `/api/${name}/first`
+    expect((await pages['alice']?.call('GET', target))?.status).toBe(200)
+    expect(bearerOf(target)).toMatchObject({ sub: subjects['alice'], aud: audience })
+  })
+
+  it('a visitor brings the token of the application, a user of the same route none', async () => {
+    expect((await world.browser().call('GET', '/api/catalogue')).status).toBe(200)
+    expect(bearerOf('/api/catalogue')).toMatchObject({ aud: audiences.orders, client: 'spa' })
+    expect((await pages['alice']?.call('GET', '/api/catalogue?as=alice'))?.status).toBe(200)
+    expect(api.seen.at(-1)?.values('authorization')).toEqual([])
+  })
+
+  it('an API that the authorization server does not know gets nothing, and nobody is signed out', async () => {
+    const before = api.seen.length
+    const answer = await pages['alice']?.call('GET', '/api/wrong/x')
+    expect(answer?.status).toBe(502)
+    expect(answer?.json()['error_code']).toBe('token_exchange_failed')
+    expect(answer?.setCookies).toEqual([])
+    expect(api.seen.length).toBe(before)
+    expect((await pages['alice']?.call('GET', '/api/plain/after'))?.status).toBe(200)
+  })
+
+  it('a token is obtained once for many calls, and again when the API refuses it', async () => {
+    const asked = () => world.tap.grants(tokenExchangeGrant).length
+    const page = pages['bob']
+    const before = asked()
+    await Promise.all(Array.from({ length: 12 }, (_, at) => page?.call('GET', `/api/orders/many-${at}`)))
+    expect(asked()).toBe(before + 1)
+    api.behave((socket) => {
+      socket.write('HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n')
+    })
+    const refused = await page?.call('GET', '/api/orders/refused')
+    expect(refused?.json()['error_code']).toBe('upstream_unauthorized')
+    api.behave(empty)
+    await page?.call('GET', '/api/orders/again')
+    expect(asked()).toBe(before + 2)
+  })
+})
+
+describe('C05 two users, two APIs, exchange and refresh mixed at load', () => {
+  it("the subject of every bearer is the cookie's user, and its audience the API's", async () => {
+    api.behave(empty)
+    const expected = new Map<string, { sub: string | undefined; aud: string }>()
+    let number = 0
+    let refreshes = 0
+
+    async function work(user: string, worker: number): Promise<void> {
+      const page = pages[user]
+      for (let round = 0; round < rounds; round += 1) {
+        if (worker === 0 && round % 5 === 4) {
+          expect((await page?.call('POST', '/oauth-agent/refresh'))?.status).toBe(200)
+          refreshes += 1
+          continue
+        }
+        const name = round % 2 === worker % 2 ? 'orders' : 'payments'
+        const target = `/api/${name}/load-${(number += 1)}`
+        expected.set(target, { sub: subjects[user], aud: audiences[name] })
+        const answer = await page?.call('GET', target)
+        expect(answer?.status, answer?.text).toBe(200)
+      }
+    }
+    await Promise.all(['alice', 'bob'].flatMap((user) => [0, 1, 2, 3].map((worker) => work(user, worker))))
+
+    expect(refreshes).toBeGreaterThan(0)
+    const seen = api.seen.filter(({ target }) => expected.has(target))
+    expect(seen.length).toBe(expected.size)
+    for (const request of seen) {
+      const values = request.values('authorization')
+      expect(values).toHaveLength(1)
+      const { sub, aud } = decodeJwt((values[0] ?? '').replace('Bearer ', ''))
+      expect({ sub, aud }).toEqual(expected.get(request.target))
+    }
+  }, 180_000)
+})
