@@ -24,17 +24,17 @@ interface Parts {
 const pollEvery = 300
 
 /**
- * Signs in within a small window while the page with its unsaved work stays.
+ * Signs in within a small window while the page with its unsaved work stays; false when it was blocked or closed.
  *
  * The window opens before anything is awaited, because browsers allow it only shortly after a click. A sign-in page
  * with Cross-Origin-Opener-Policy makes its window look closed at once, so that is believed only when this page has
  * the focus again.
  */
 export function createPopupSignIn({ browser, agent, present, check, onTold }: Parts) {
-  return async (parameters: Readonly<Record<string, string>>): Promise<'done' | 'cancelled' | 'blocked'> => {
+  return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
     const before = present()
     const popup = browser.popup(popupName)
-    if (popup === undefined) return 'blocked'
+    if (popup === undefined) return false
     const outcome = new Promise<boolean>((resolve) => {
       const stopListening = onTold((signedIn) => finish(signedIn))
       const finish = (signedIn: boolean) => {
@@ -63,6 +63,6 @@ export function createPopupSignIn({ browser, agent, present, check, onTold }: Pa
     }
     const signedIn = await outcome
     popup.close()
-    return signedIn && present().isLoggedIn ? 'done' : 'cancelled'
+    return signedIn && present().isLoggedIn
   }
 }

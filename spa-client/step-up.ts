@@ -9,7 +9,7 @@ export interface StepUp {
   readonly parameters: Readonly<Record<string, string>>
   /**
    * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
-   * block the window: then it resolves to false and the app may ask again.
+   * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
    */
   inPopup(): Promise<boolean>
   /** Leaves the page for the sign-in; the call is given up. */
@@ -20,7 +20,7 @@ export interface StepUp {
 
 interface Parts {
   readonly emitter: Emitter
-  readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<'done' | 'cancelled' | 'blocked'>
+  readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
   readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<never>
 }
 
@@ -43,9 +43,9 @@ export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
   const ask = (code: string, parameters: Record<string, string>, alone: boolean) =>
     new Promise<boolean>((resolve) => {
       const inPopup = async () => {
-        const outcome = await signInPopup(parameters)
-        if (outcome !== 'blocked') resolve(outcome === 'done')
-        return outcome === 'done'
+        const done = await signInPopup(parameters)
+        if (done) resolve(true)
+        return done
       }
       const heard = emitter.emit('stepUpNeeded', {
         code,

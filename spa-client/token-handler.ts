@@ -37,7 +37,7 @@ export interface TokenHandler {
   session(): Session
   /** Asks the agent for the session. */
   check(): Promise<Session>
-  /** Starts a sign-in. Without a popup the page is left and the promise stays open. */
+  /** Starts a sign-in. Without a popup the page is left and the promise stays open; with one it tells the outcome. */
   signIn(options?: SignInOptions): Promise<boolean>
   /** Signs out, in every tab, and leaves for the sign-out page of the authorization server. */
   signOut(): Promise<void>
@@ -187,7 +187,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       return parameters === undefined ? check() : endSignIn(parameters)
     },
     async signIn({ popup = false, returnTo, parameters = {} } = {}) {
-      return popup ? (await signInPopup(parameters)) === 'done' : signInPage(parameters, returnTo)
+      return popup ? signInPopup(parameters) : signInPage(parameters, returnTo)
     },
     async signOut() {
       const { logout_url: url } = await agent.post('/logout')

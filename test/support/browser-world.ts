@@ -2,7 +2,7 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import { expect } from 'vitest'
 import { type Demo, type DemoOptions, startDemo } from '../../spa-example/demo.ts'
 import { demoCode, demoPassword } from '../../spa-example/openid-provider.ts'
-import { launchChromium } from './chromium.ts'
+import { type ChromiumOptions, launchChromium } from './chromium.ts'
 
 /** A JWT, or what looks like the beginning of one. */
 const tokenPattern = /eyJ[\w-]{8,}\.eyJ[\w-]{8,}/
@@ -20,18 +20,18 @@ export interface BrowserWorld {
 }
 
 interface WorldOptions extends DemoOptions {
-  readonly chromiumArgs?: readonly string[]
+  readonly chromium?: ChromiumOptions
 }
 
 /** Starts the demo on free ports, and Chromium. */
-export async function startBrowserWorld({ chromiumArgs, ...options }: WorldOptions = {}): Promise<BrowserWorld> {
+export async function startBrowserWorld({ chromium, ...options }: WorldOptions = {}): Promise<BrowserWorld> {
   const tokenCalls: { grantType: string | undefined; outcome: string }[] = []
   const provider: DemoOptions['provider'] = {
     ...options.provider,
     onEvent: (outcome, grantType) => tokenCalls.push({ grantType, outcome }),
   }
   const demo = await startDemo({ accessTokenSeconds: 300, ...options, port: 0, provider })
-  const browser = await launchChromium(chromiumArgs)
+  const browser = await launchChromium(chromium)
   const found: string[] = []
   const pending = new Set<Promise<void>>()
 
@@ -100,6 +100,19 @@ export async function signOut(page: Page): Promise<void> {
   await page.click('#sign-out')
   await page.click('button[name=logout]')
   await page.waitForSelector('#welcome-sign-in')
+}
+
+/** Starts a sign-in with parameters that the page offers no button for; ends with the answer of the page that follows. */
+export async function startSignIn(page: Page, parameters: Readonly<Record<string, string>>): Promise<void> {
+  await page.evaluate(async (fields) => {
+    const response = await fetch('/oauth-agent/login/start', {
+      method: 'POST',
+      headers: { 'token-handler-version': '1' },
+      body: new URLSearchParams(fields),
+    })
+    const { authorization_url: url } = (await response.json()) as { authorization_url: string }
+    location.assign(url)
+  }, parameters)
 }
 
 /** What a script of the page can find of cookies and storages; empty lists and texts where there is nothing. */

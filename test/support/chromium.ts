@@ -19,11 +19,21 @@ const quiet = [
   '--no-pings',
 ]
 
+export interface ChromiumOptions {
+  readonly args?: readonly string[]
+  /** Leaves the back/forward cache on, which the driver switches off. */
+  readonly backForwardCache?: boolean
+}
+
 /** Starts a real Chromium; a machine without one fails the suite, because a skipped suite shows nothing. */
-export async function launchChromium(args: readonly string[] = []): Promise<Browser> {
+export async function launchChromium({ args = [], backForwardCache = false }: ChromiumOptions = {}): Promise<Browser> {
   if (!existsSync(executable)) {
     throw new Error('The browser suite needs Chromium: apt-get install -y --no-install-recommends chromium')
   }
   const sandbox = getuid?.() === 0 ? ['--no-sandbox'] : []
-  return chromium.launch({ executablePath: executable, args: [...quiet, ...sandbox, ...args] })
+  return chromium.launch({
+    executablePath: executable,
+    args: [...quiet, ...sandbox, ...args],
+    ignoreDefaultArgs: backForwardCache ? ['--disable-back-forward-cache'] : [],
+  })
 }

@@ -9,8 +9,15 @@ export function askForStepUp(need: StepUp): void {
     dialog.close()
     dialog.remove()
   }
+  const problem = element('p', { class: 'bad', set: { role: 'alert' } })
   const popup = async () => {
-    if (await need.inPopup()) close()
+    problem.textContent = ''
+    try {
+      if (await need.inPopup()) return close()
+      problem.textContent = 'That was not finished. Try again, or leave it.'
+    } catch {
+      problem.textContent = 'The sign-in service cannot be reached at the moment.'
+    }
   }
   const decline = () => {
     need.decline()
@@ -23,6 +30,7 @@ export function askForStepUp(need: StepUp): void {
         ? 'Sign in again to go on. What you wrote stays here and is sent afterwards.'
         : 'This needs a second factor. What you wrote stays here and is sent afterwards.',
     }),
+    problem,
     element(
       'p',
       { class: 'actions' },
