@@ -1,3 +1,4 @@
+import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
@@ -64,6 +65,8 @@ function logoutUrl(metadata: Metadata | undefined, session: Session | undefined,
   if (url === undefined) return returnPage(parts.config)
   url.searchParams.set('client_id', parts.authorizationServer.client.client_id)
   url.searchParams.set('post_logout_redirect_uri', returnPage(parts.config))
+  // The page that started the sign-out knows this URL, and can tell its own return from a made-up one.
+  url.searchParams.set('state', oauth.generateRandomState())
   const withoutHint = url.href
   const idToken = session?.identity?.idToken
   if (idToken === undefined) return withoutHint

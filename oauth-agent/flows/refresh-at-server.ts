@@ -9,7 +9,6 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
-import type { Refreshed } from './refresh.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
@@ -20,9 +19,18 @@ export interface RefreshAtServerParts {
   readonly clock: Clock
 }
 
+/** The next generation of a session. */
+export interface Renewed {
+  readonly cookies: SessionCookies
+  /** True when the authorization server gave another refresh token. */
+  readonly rotated: boolean
+  /** The check that the new ID token failed; the claims then stay as they were. */
+  readonly idTokenRejected?: string
+}
+
 /** `refused` says that this refresh token is of no use any more; everything unclear is thrown. */
 export type RefreshOutcome =
-  | { readonly kind: 'refreshed'; readonly refreshed: Refreshed }
+  | { readonly kind: 'renewed'; readonly renewed: Renewed }
   | { readonly kind: 'refused'; readonly cause: Error }
 
 /**
@@ -47,7 +55,7 @@ export async function refreshAtServer(
       ),
     )
     const idToken = await readIdToken(parts, tokens, refresh)
-    return { kind: 'refreshed', refreshed: nextGeneration(parts, session, refresh, tokens, idToken) }
+    return { kind: 'renewed', renewed: nextGeneration(parts, session, refresh, tokens, idToken) }
   } catch (error) {
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') return { kind: 'refused', cause: error }
     throw providerFailure(error)
@@ -105,7 +113,7 @@ function nextGeneration(
   refresh: RefreshContent,
   tokens: TokenAnswer,
   idToken: ReadIdToken,
-): Refreshed {
+): Renewed {
   const now = clock.nowSeconds()
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
   const scope = tokens.scope ?? refresh.scope
@@ -140,7 +148,6 @@ function nextGeneration(
   }
   return {
     cookies,
-    joined: false,
     rotated: tokens.refreshToken !== undefined && tokens.refreshToken !== refresh.refreshToken,
     ...(idToken.rejected === undefined ? undefined : { idTokenRejected: idToken.rejected }),
   }

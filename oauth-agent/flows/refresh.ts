@@ -4,7 +4,7 @@ import type { Config } from '../../shared/config/schema.ts'
 import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
-import { refreshAtServer, type RefreshAtServerParts } from './refresh-at-server.ts'
+import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
 import { type Session, sessionKey } from './session-state.ts'
 
@@ -19,14 +19,9 @@ export interface RefreshParts extends RefreshAtServerParts {
   }
 }
 
-export interface Refreshed {
-  readonly cookies: SessionCookies
+export interface Refreshed extends Renewed {
   /** True when another request had already refreshed this token. */
   readonly joined: boolean
-  /** True when the authorization server gave another refresh token. */
-  readonly rotated: boolean
-  /** The check that the new ID token failed; the claims then stay as they were. */
-  readonly idTokenRejected?: string
 }
 
 export type Refresh = (session: Session, wish: { readonly activity: boolean }) => Promise<Refreshed>
@@ -103,8 +98,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
         if (lock === 'no lock' && !deniedBefore(ticket)) throw inProgress()
         throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
       }
-      await keepSuccessor(ticket, outcome.refreshed.cookies)
-      return outcome.refreshed
+      await keepSuccessor(ticket, outcome.renewed.cookies)
+      return { ...outcome.renewed, joined: false }
     } finally {
       if (lock !== 'no lock') await lock.release().catch(ignoreUnavailable)
     }

@@ -37,6 +37,8 @@ export interface ScriptedServer {
   count(endpoint: keyof Script): number
   /** The query with which the browser comes back from this authorization URL, as a signed-in `subject`. */
   authorize(authorizationUrl: string, subject?: string): URLSearchParams
+  /** The nonce of the latest authorization request. */
+  lastNonce(): string
   /** An ID token with these claims on top of good ones. */
   idToken(claims?: JWTPayload, change?: { key?: SigningKey; header?: Record<string, unknown> }): Promise<string>
   /** The answer a good server gives to this token request, with changes. */
@@ -105,6 +107,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       })
       return new URLSearchParams({ code, state: asked.get('state') ?? '', iss: issuer })
     },
+    lastNonce: () => [...codes.values()].at(-1)?.nonce ?? '',
     async idToken(claims = {}, { key, header = {} } = {}) {
       const signer = key ?? scripted.keys[0]
       if (signer === undefined) throw new Error('no key')
