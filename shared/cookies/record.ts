@@ -1,4 +1,5 @@
-import { type Field, RecordError, RecordReader, RecordWriter } from './fields.ts'
+import type { Field } from './fields.ts'
+import { RecordError, RecordReader, RecordWriter } from './record-bytes.ts'
 
 /** Writes and reads one kind of content; see FORMAT.md. */
 export interface RecordCodec<T> {

@@ -57,21 +57,13 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
       const pieces = split(values)
       const maxAge = cookies.access.absoluteExpiresAt - clock.nowSeconds()
       const kept = new Set(pieces.flatMap((each) => each.pieces.map(({ name }) => name)))
-      const surplus = sessionRows.flatMap((row) => [
-        ...namesPresent(row, present.ours).filter((name) => !kept.has(name)),
-        // A refresh cookie scoped to a path may be there without having been sent.
-        ...(kept.has(row.name) || present.ours.has(row.name) ? [] : [row.name]),
-      ])
       return [
         ...pieces.flatMap((each) => each.pieces.map((piece) => setCookie(each.row, piece, maxAge))),
-        ...surplus.map((name) => clearCookie(rowOf(name), name)),
+        ...clearAll(present, (name) => !kept.has(name)),
       ]
     },
 
-    clearSession: (present) =>
-      sessionRows.flatMap((row) =>
-        [...new Set([row.name, ...namesPresent(row, present.ours)])].map((name) => clearCookie(row, name)),
-      ),
+    clearSession: (present) => clearAll(present, () => true),
 
     setLogin(id, content, present) {
       const row = catalogue.login(id)
@@ -121,8 +113,12 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     return opened.kind === 'opened' ? opened.content.startedAt : 0
   }
 
-  function rowOf(name: string): CookieRow {
-    return sessionRows.find((row) => row.names.includes(name)) ?? access
+  /** First chunks always, since a cookie with a path of its own may be there without having been sent. */
+  function clearAll(present: RequestCookies, isOver: (name: string) => boolean): string[] {
+    return sessionRows.flatMap((row) => {
+      const names = new Set([row.name, ...namesPresent(row, present.ours)])
+      return [...names].filter(isOver).map((name) => clearCookie(row, name))
+    })
   }
 
   function clearLoginCookie(id: string): string {

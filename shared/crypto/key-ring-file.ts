@@ -43,15 +43,19 @@ export function parseKeyRingFile(text: string): KeyEntries {
   if (!Array.isArray(file.keys) || file.keys.length === 0) refuse('keys', 'must be a list of at least one key', 'json')
   const list: unknown[] = Array.isArray(file.keys) ? file.keys : []
   const entries = list.flatMap((item, index) => parseEntry(item, `keys[${index}]`) ?? [])
-  entries.forEach(({ id }, index) => {
-    if (entries.findIndex((other) => other.id === id) < index) refuse(`keys[${index}].id`, 'occurs twice', 'field')
-  })
+  if (entries.length === list.length) {
+    entries.forEach(({ id }, index) => {
+      if (entries.findIndex((other) => other.id === id) < index) refuse(`keys[${index}].id`, 'occurs twice', 'field')
+    })
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return entries
 
   function refuseUnknown(object: Members, known: readonly string[], path: string): void {
     for (const name of Object.keys(object)) {
-      if (!known.includes(name)) refuse(`${path}${JSON.stringify(name)}`, 'is not known here', 'field')
+      // A key pasted in the wrong place can be a name.
+      const shown = /^[a-z_]{1,20}$/.test(name) ? `"${name}"` : '(a name that is not shown)'
+      if (!known.includes(name)) refuse(`${path}${shown}`, 'is not known here', 'field')
     }
   }
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
+import { createSealer } from '../../shared/crypto/seal.ts'
 import {
   browserAfter,
   createInstallation,
   jwt,
-  loginContent,
   noCookies,
   seededRandom,
   sessionCookies,
@@ -26,52 +26,54 @@ const sealedBytes = (change: (copy: Buffer) => void) => {
   return copy.toString('base64url')
 }
 
+/** Every different outcome of opening these values. */
+const outcomes = (values: Iterable<string>) => new Set(Array.from(values, (text) => JSON.stringify(open(text))))
+const onlyUnreadable = new Set(['{"kind":"unreadable"}'])
+const positions = Array.from({ length: bytes.length }, (_, at) => at)
+
 describe('A04: every failure is the same failure', () => {
   it('for every bit of the value', () => {
-    for (let bit = 0; bit < bytes.length * 8; bit++) {
-      const forged = sealedBytes((copy) => copy.writeUInt8(copy.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3))
-      expect(open(forged)).toEqual({ kind: 'unreadable' })
-    }
+    const flipped = positions.flatMap((at) =>
+      [1, 2, 4, 8, 16, 32, 64, 128].map((bit) => sealedBytes((copy) => copy.writeUInt8(copy.readUInt8(at) ^ bit, at))),
+    )
+    expect(flipped).toHaveLength(bytes.length * 8)
+    expect(outcomes(flipped)).toEqual(onlyUnreadable)
   })
 
   it('for every character replaced by another one', () => {
-    for (let at = 0; at < value.length; at++) {
-      const forged = `${value.slice(0, at)}${value[at] === 'A' ? 'B' : 'A'}${value.slice(at + 1)}`
-      expect(open(forged)).toEqual({ kind: 'unreadable' })
-    }
+    const replaced = [...value].map(
+      (character, at) => `${value.slice(0, at)}${character === 'A' ? 'B' : 'A'}${value.slice(at + 1)}`,
+    )
+    expect(outcomes(replaced)).toEqual(onlyUnreadable)
   })
 
   it('for every beginning and every end of it', () => {
-    for (let at = 0; at < value.length; at++) {
-      expect(open(value.slice(0, at))).toEqual({ kind: 'unreadable' })
-      if (at > 0) expect(open(value.slice(at))).toEqual({ kind: 'unreadable' })
-    }
+    const cut = [...value].flatMap((_, at) => [value.slice(0, at), value.slice(at + 1)])
+    expect(outcomes(cut)).toEqual(onlyUnreadable)
   })
 
-  it('for bytes inserted, taken out and exchanged anywhere', () => {
-    for (let at = 0; at < bytes.length - 1; at++) {
-      const inserted = Buffer.concat([bytes.subarray(0, at), Buffer.from([0]), bytes.subarray(at)])
-      const removed = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)])
-      expect(open(inserted.toString('base64url'))).toEqual({ kind: 'unreadable' })
-      expect(open(removed.toString('base64url'))).toEqual({ kind: 'unreadable' })
-    }
+  it('for bytes inserted and taken out anywhere', () => {
+    const zero = Buffer.alloc(1)
+    const moved = positions.flatMap((at) => [
+      Buffer.concat([bytes.subarray(0, at), zero, bytes.subarray(at)]).toString('base64url'),
+      Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)]).toString('base64url'),
+    ])
+    expect(outcomes(moved)).toEqual(onlyUnreadable)
   })
 })
 
 describe('A05: values sealed with another key', () => {
-  it('open none in two thousand, and throw nothing', () => {
-    const other = createInstallation({
-      keys: fixedKeys(createKeyRing(testKeys('other'))),
-      random: seededRandom('other'),
-    })
-    const ownId = Buffer.from(createInstallation().keys.current().primaryKeyId, 'hex')
-    for (let count = 0; count < 2000; count++) {
-      const cookies = browserAfter(other.writer.setLogin('a'.repeat(22), loginContent(), noCookies))
-      const [forged = ''] = cookies.ours.values()
-      const copy = Buffer.from(forged, 'base64url')
+  it('open none in a thousand, and throw nothing', () => {
+    const { binding, keys, catalogue } = createInstallation()
+    const foreign = { keys: fixedKeys(createKeyRing(testKeys('other'))), binding, random: seededRandom('other') }
+    const seal = createSealer(foreign)(catalogue.access)
+    const ownId = Buffer.from(keys.current().primaryKeyId, 'hex')
+    const forged = Array.from({ length: 1000 }, () => {
+      const copy = Buffer.from(seal(Buffer.alloc(100)), 'base64url')
       ownId.copy(copy, 1)
-      expect(open(copy.toString('base64url'))).toEqual({ kind: 'unreadable' })
-    }
+      return copy.toString('base64url')
+    })
+    expect(outcomes(forged)).toEqual(onlyUnreadable)
   })
 })
 

@@ -12,7 +12,7 @@ describe('base64url', () => {
   it('accepts one spelling only, whatever character stands anywhere in it (RFC 4648 §3.5)', () => {
     const wide = ['\u0141', '\u2003', '\uff21', '\ud800']
     const characters = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).concat(wide)
-    for (const length of [0, 1, 2, 3, 4, 5, 6, 31, 32, 33, 34]) {
+    for (const length of [0, 1, 2, 3, 4, 5, 6, 34]) {
       const text = 'Q'.repeat(length)
       const spellings = characters.flatMap((character) =>
         Array.from({ length: length + 1 }, (_, at) => text.slice(0, at) + character + text.slice(at)),

@@ -104,6 +104,11 @@ describe('a key ring file', () => {
     expect(problemsOf(text)).toHaveLength(4)
   })
 
+  it('is not quoted when a key stands where a name should', () => {
+    const text = JSON.stringify({ ...good, [entry.master]: true })
+    expect(problemsOf(text).map((problem) => problem.path)).toEqual(['(a name that is not shown)'])
+  })
+
   it('is never quoted, even when it is not JSON', () => {
     const broken = formatKeyRingFile(one).slice(0, -4)
     expect(JSON.stringify(problemsOf(broken))).not.toContain(entry.master.slice(0, 8))
