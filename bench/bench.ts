@@ -1,0 +1,76 @@
+/** Measures this software beside its peers: `npm run bench -- --help`. */
+import { parseArgs } from 'node:util'
+import type { Effort, Idea, IdeaResult } from './ideas/idea.ts'
+import { proxies } from './ideas/proxies.ts'
+import { verdicts } from './reach.ts'
+import { describeMachine } from './report/machine.ts'
+import { tableText } from './report/table.ts'
+import { writeReport } from './report/write.ts'
+import { createWorld } from './world.ts'
+
+const ideas: readonly Idea[] = [proxies]
+
+const usage = `npm run bench -- [options]
+
+  --check        print every line of the targets with reach, measured value and verdict; fails if one is missed
+  --quick        short rounds, for a first look
+  --only <name>  one or more of: ${ideas.map(({ name }) => name).join(', ')}
+  --rounds <n>   rounds of the comparison of proxies
+  --write        also write bench/results.json, bench/chart.svg and the result in bench/README.md
+`
+
+const { values: options } = parseArgs({
+  options: {
+    check: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true, default: [] },
+    rounds: { type: 'string' },
+    write: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+
+if (options.help) {
+  console.log(usage)
+  process.exit(0)
+}
+
+const effort: Effort = {
+  quick: options.quick,
+  seconds: options.quick ? 1 : 3,
+  rounds: Number(options.rounds ?? (options.quick ? 3 : 7)),
+}
+const chosen = ideas.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
+if (chosen.length === 0) {
+  console.error(usage)
+  process.exit(64)
+}
+
+const machine = describeMachine()
+console.log(machine.join('\n'))
+const world = createWorld()
+const results: Record<string, IdeaResult> = {}
+let broken = false
+for (const idea of chosen) {
+  console.log(`\n${idea.name}`)
+  try {
+    const result = await idea.run({ world, effort, say: (text) => console.log(`  ${text}`) })
+    results[idea.name] = result
+    console.log(`\n${tableText(result)}`)
+  } catch (error) {
+    broken = true
+    console.error(`  failed: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+world.remove()
+
+const lines = verdicts(Object.assign({}, ...Object.values(results).map(({ facts }) => facts)) as Record<string, number>)
+if (options.check) {
+  for (const { what, reach, measured, verdict } of lines)
+    console.log(`${verdict.padEnd(12)} ${what}: ${measured} (reach ${reach})`)
+}
+if (options.write) writeReport({ machine, results, lines })
+const missed =
+  options.check &&
+  lines.some(({ verdict }) => verdict === 'missed' || (verdict === 'not measured' && options.only.length === 0))
+process.exitCode = broken || missed ? 1 : 0

@@ -1,0 +1,5 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { pinned } from '../machine/process.ts'
+import { type Idea, rounded } from './idea.ts'

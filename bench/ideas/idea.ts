@@ -1,0 +1,36 @@
+import type { World } from '../world.ts'
+
+/** How thoroughly to measure. */
+export interface Effort {
+  readonly rounds: number
+  /** Length of one sample of one peer. */
+  readonly seconds: number
+  readonly quick: boolean
+}
+
+export interface Bench {
+  readonly world: World
+  readonly effort: Effort
+  /** Tells what is going on. */
+  say(text: string): void
+}
+
+export interface IdeaResult {
+  readonly title: string
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly (string | number)[])[]
+  /** Numbers by name, for `reach.ts` and the JSON file. */
+  readonly facts: Readonly<Record<string, number>>
+  readonly notes?: readonly string[]
+}
+
+/** One thing to measure. */
+export interface Idea {
+  readonly name: string
+  run(bench: Bench): Promise<IdeaResult>
+}
+
+/** Three significant digits, which is more than such a measurement can mean. */
+export function rounded(value: number): number {
+  return Number(value.toPrecision(3))
+}

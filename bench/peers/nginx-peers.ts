@@ -1,0 +1,85 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { configurationFor } from '../../bin/commands/config-nginx.ts'
+import { listening, start } from '../machine/process.ts'
+import { host, ports, subfolder } from '../world.ts'
+import { startNginx } from './nginx.ts'
+import type { Peer } from './peer.ts'
+
+const upstreamBlock = `upstream api { server 127.0.0.1:${ports.upstream}; keepalive 64; keepalive_requests 100000000; }`
+const path = '/api/orders'
+
+/** The yardstick: forwards everything and decides nothing. */
+export const nginxPlain: Peer = {
+  name: 'nginx',
+  title: 'nginx proxy_pass, no decision',
+  async start(world) {
+    const port = ports.peer + 2
+    const started = startNginx(
+      world,
+      'nginx-plain',
+      'measured',
+      `${upstreamBlock}
+server {
+  listen 127.0.0.1:${port};
+  location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://api; }
+}`,
+    )
+    await listening(port, started)
+    return { processes: [started], target: { port, path, headers: world.browser() } }
+  },
+}
+
+/** nginx configured by `config nginx`. */
+export const nginxModule: Peer = {
+  name: 'nginx-module',
+  title: 'Token Handler: decision inside nginx',
+  own: true,
+  async start(world) {
+    const port = ports.peer + 3
+    const { http, server } = configurationFor(world.config)
+    const started = startNginx(
+      world,
+      'nginx-module',
+      'measured',
+      `${http}\nserver {\nlisten 127.0.0.1:${port};\nserver_name ${host};\n${server}\n}`,
+    )
+    await listening(port, started)
+    return { processes: [started], target: { port, path, headers: world.browser() } }
+  },
+}
+
+const recipe = fileURLToPath(new URL('../../deploy/nginx/forward-auth.conf', import.meta.url))
+const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+
+/** The shipped recipe with the ports of the bench. */
+export const nginxAuthRequest: Peer = {
+  name: 'nginx-auth-request',
+  title: 'Token Handler: nginx asking forward-auth',
+  own: true,
+  async start(world) {
+    const port = ports.peer + 4
+    const folder = subfolder(world, 'nginx-auth-request')
+    const secret = 'bench-secret-of-the-gateway-0123456789'
+    writeFileSync(join(folder, 'token-handler-secret.conf'), `set $th_secret "${secret}";\n`)
+    const settings = world.variant('forward-auth', (yaml) =>
+      yaml
+        .replace(`{ port: ${ports.proxy} }`, `{ port: ${ports.forwardAuth} }`)
+        .replace(`{ port: ${ports.operations} }`, '{ port: 0 }')
+        .replace('  routes:', `  forward_auth: { gateway: nginx, peers: [127.0.0.1], secret: ${secret} }\n  routes:`),
+    )
+    const decider = start(process.execPath, [command, '--config', settings, 'proxy'], { core: 'measured' })
+    await listening(ports.forwardAuth, decider)
+    const conf = readFileSync(recipe, 'utf8')
+      .replace('127.0.0.1:8082', `127.0.0.1:${ports.forwardAuth}`)
+      .replace('127.0.0.1:8081', `127.0.0.1:${ports.agent}`)
+      .replace('127.0.0.1:9000', `127.0.0.1:${ports.upstream}`)
+      .replace(/listen 8080;/, `listen 127.0.0.1:${port};`)
+      .replace('include token-handler-secret.conf;', `include ${folder}/token-handler-secret.conf;`)
+      .replaceAll('keepalive 32;', 'keepalive 64; keepalive_requests 100000000;')
+    const started = startNginx(world, 'nginx-auth-request', 'measured', conf)
+    await listening(port, started)
+    return { processes: [started, decider], target: { port, path, headers: world.browser() } }
+  },
+}

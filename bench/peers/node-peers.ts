@@ -1,0 +1,37 @@
+import { fileURLToPath } from 'node:url'
+import { listening, start } from '../machine/process.ts'
+import { type World, ports } from '../world.ts'
+import type { Peer, RunningPeer } from './peer.ts'
+
+const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+
+/** A script in servers/ that is given the settings file and a port. */
+async function script(world: World, name: string, port: number): Promise<RunningPeer> {
+  const path = fileURLToPath(new URL(`servers/${name}.ts`, import.meta.url))
+  const started = start(process.execPath, [path, world.configFile, String(port)], { core: 'measured' })
+  await listening(port, started)
+  return { processes: [started], target: { port, path: '/api/orders', headers: world.browser() } }
+}
+
+export const hello: Peer = {
+  name: 'hello',
+  title: 'bare node:http server, no proxying',
+  start: (world) => script(world, 'hello', ports.peer),
+}
+
+export const httpProxy: Peer = {
+  name: 'http-proxy',
+  title: 'http-proxy 1.18.1, keep-alive, same guard and cookie',
+  start: (world) => script(world, 'http-proxy', ports.peer + 1),
+}
+
+export const ourProxy: Peer = {
+  name: 'oauth-proxy',
+  title: 'Token Handler: OAuth proxy',
+  own: true,
+  async start(world) {
+    const started = start(process.execPath, [command, '--config', world.configFile, 'proxy'], { core: 'measured' })
+    await listening(ports.proxy, started)
+    return { processes: [started], target: { port: ports.proxy, path: '/api/orders', headers: world.browser() } }
+  },
+}

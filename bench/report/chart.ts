@@ -1,0 +1,5 @@
+import type { IdeaResult } from '../ideas/idea.ts'
+
+export function chart(_result: IdeaResult): string {
+  return ''
+}
