@@ -4,7 +4,7 @@ import { TokenHandlerError } from '../shared/errors.ts'
 import { createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { Store } from '../shared/store/store.ts'
 import type { RoutedRule } from './decide.ts'
-import { type Upstream, createUpstream } from './forward/upstream.ts'
+import { type ReadFile, type Upstream, createUpstream } from './forward/upstream.ts'
 
 /** A route with everything that lives as long as it does. */
 export interface ProxyRoute extends RoutedRule {
@@ -27,14 +27,14 @@ export interface Slots {
 export function createProxyRoute(
   setting: Route,
   publicOrigin: string,
-  { clock, store }: { clock: Pick<Clock, 'nowMs'>; store: Pick<Store, 'count'> },
+  { clock, store, readFile }: { clock: Pick<Clock, 'nowMs'>; store: Pick<Store, 'count'>; readFile: ReadFile },
 ): ProxyRoute {
   const { host, protocol } = new URL(publicOrigin)
   return {
     path: setting.path,
     methods: setting.methods,
     setting,
-    upstream: createUpstream(setting, { clock }),
+    upstream: createUpstream(setting, { clock, readFile }),
     slots: createSlots(setting.maxConcurrentRequests),
     limiter:
       setting.rateLimit === undefined

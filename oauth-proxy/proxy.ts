@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
@@ -15,6 +16,7 @@ import type { EdgeParts } from './edges/edge.ts'
 import { createForwardAuth } from './edges/forward-auth.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createUpgrade } from './edges/upgrade.ts'
+import type { ReadFile } from './forward/upstream.ts'
 import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
 import { createStreams } from './streams.ts'
@@ -26,6 +28,8 @@ export interface ProxyParts {
   readonly store: Store
   readonly clock: Clock
   readonly observe: Observe
+  /** Reads the certificate files that routes name; from disk if absent. */
+  readonly readFile?: ReadFile
 }
 
 export interface Proxy {
@@ -38,9 +42,12 @@ export interface Proxy {
 }
 
 /** The OAuth proxy: lets API calls through with the right credential, and never sets a cookie. */
-export function createProxy({ config, keys, authorizationServer, store, clock, observe }: ProxyParts): Proxy {
+export function createProxy(given: ProxyParts): Proxy {
+  const { config, keys, authorizationServer, store, clock, observe, readFile = readText } = given
   const catalogue = createCatalogue(config)
-  const routes = config.proxy.routes.map((setting) => createProxyRoute(setting, config.publicOrigin, { clock, store }))
+  const routes = config.proxy.routes.map((setting) =>
+    createProxyRoute(setting, config.publicOrigin, { clock, store, readFile }),
+  )
   const binding = {
     clientId: config.client.id,
     issuer: config.authorizationServer.issuer,
@@ -83,4 +90,8 @@ export function createProxy({ config, keys, authorizationServer, store, clock, o
       await Promise.all(routes.map(({ upstream }) => upstream.close()))
     },
   }
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8')
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { Pool } from 'undici'
 import type { Clock } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
@@ -37,9 +36,12 @@ export type UpstreamSetting = Pick<
   | 'clientPrivateKeyFile'
 >
 
+/** The text of a file; throws when it cannot be read. */
+export type ReadFile = (path: string) => string
+
 export interface UpstreamParts {
   readonly clock: Pick<Clock, 'nowMs'>
-  readonly readFile?: (path: string) => string
+  readonly readFile: ReadFile
 }
 
 /** Failures in a row after which a place is left out, and for how long; then one call after another tries it again. */
@@ -47,7 +49,7 @@ const failuresBeforePause = 3
 const pauseMs = 5000
 
 /** Connects the places of a route: their pools keep connections alive and are shared with no other route. */
-export function createUpstream(setting: UpstreamSetting, { clock, readFile = readText }: UpstreamParts): Upstream {
+export function createUpstream(setting: UpstreamSetting, { clock, readFile }: UpstreamParts): Upstream {
   const origins = typeof setting.upstream === 'string' ? [setting.upstream] : setting.upstream
   const tls: TlsMaterial = {
     ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
@@ -101,8 +103,4 @@ function createTarget(
       if (failures >= failuresBeforePause) pausedUntilMs = clock.nowMs() + pauseMs
     },
   }
-}
-
-function readText(path: string): string {
-  return readFileSync(path, 'utf8')
 }

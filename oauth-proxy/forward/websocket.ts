@@ -76,9 +76,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
       resolve(join(call, upstreamSocket))
     })
     library.ws(request, socket, call.head, {
-      target: target.origin,
-      ssl: target.tls,
-      changeOrigin: true,
+      target: { ...place(target.origin), ...target.tls },
       connectTimeout: call.connectTimeoutMs,
     })
     // Failures before the handshake are answered by us; the library would write what the API said, or hang up.
@@ -93,6 +91,12 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
       )
     })
   })
+}
+
+/** The target in the form that takes certificates beside it. */
+function place(origin: string): { protocol: string; host: string; hostname: string; port: number } {
+  const { protocol, host, hostname, port } = new URL(origin)
+  return { protocol, host, hostname, port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port) }
 }
 
 function handshakeAnswer(answer: IncomingMessage, requestId: string): IncomingMessage['headers'] {

@@ -46,17 +46,28 @@ export interface CallOptions {
   readonly cookies?: string | undefined
 }
 
+/** Text of the files that settings name. */
+export type Files = (path: string) => string | undefined
+
 /** Starts a proxy with these routes (YAML list items below `proxy.routes`) and other settings. */
-export async function startProxy(routes: string, settings = ''): Promise<ProxyWorld> {
+export async function startProxy(routes: string, settings = '', files?: Files): Promise<ProxyWorld> {
   const entries = testKeys()
-  const config = proxyConfig(routes, settings)
+  const config = proxyConfig(routes, settings, files)
   const clock = createManualClock()
   const events: ProxyWorld['events'] = []
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
   const keys = fixedKeys(createKeyRing(entries))
   const store = createMemoryStore({ clock })
   const authorizationServer = createAuthorizationServer({ config, clock, observe })
-  const proxy = createProxy({ config, keys, authorizationServer, store, clock, observe })
+  const proxy = createProxy({
+    config,
+    keys,
+    authorizationServer,
+    store,
+    clock,
+    observe,
+    readFile: (path) => files?.(path) ?? '',
+  })
   const server = await serve({ handler: proxy, listen: { host: '127.0.0.1', port: 0 }, clock, observe })
   const writer = createCookieWriter({
     keys,
@@ -101,9 +112,9 @@ export async function startProxy(routes: string, settings = ''): Promise<ProxyWo
 }
 
 /** The settings of such a proxy. */
-export function proxyConfig(routes: string, settings = ''): Config {
+export function proxyConfig(routes: string, settings = '', files: Files = () => undefined): Config {
   const keyRing = formatKeyRingFile(testKeys())
-  return parseConfig(settingsText(routes, settings), { env: {}, readFile: () => keyRing })
+  return parseConfig(settingsText(routes, settings), { env: {}, readFile: (path) => files(path) ?? keyRing })
 }
 
 export const hostLine = 'Host: www.example.com'

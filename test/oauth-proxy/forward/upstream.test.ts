@@ -1,0 +1,145 @@
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { createUpstream, type UpstreamSetting } from '../../../oauth-proxy/forward/upstream.ts'
+import { createCertificate } from '../../support/certificate.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
+import { startUpstream } from '../../support/upstream.ts'
+
+const setting: UpstreamSetting = {
+  upstream: ['http://127.0.0.1:7001', 'http://127.0.0.1:7002', 'http://127.0.0.1:7003'],
+  connectTimeoutMs: 1000,
+  responseTimeoutMs: 1000,
+  idleTimeoutMs: 1000,
+}
+
+describe('several targets', () => {
+  const clock = createManualClock()
+  const upstream = createUpstream(setting, { clock, readFile: () => '' })
+  const ports = (count: number) => Array.from({ length: count }, () => upstream.pick().origin.at(-1))
+  afterAll(() => upstream.close())
+
+  it('take turns', () => {
+    expect(ports(6).join('')).toMatch(/^(?:123123|231231|312312)$/)
+  })
+
+  it('one that cannot be reached three times in a row is left out for a while', () => {
+    const broken = upstream.pick()
+    for (let failure = 0; failure < 3; failure++) broken.report(false)
+    expect(ports(6)).not.toContain(broken.origin.at(-1))
+    clock.pass(5)
+    expect(ports(3)).toContain(broken.origin.at(-1))
+    broken.report(false)
+    expect(ports(6)).not.toContain(broken.origin.at(-1))
+    broken.report(true)
+    expect(ports(3)).toContain(broken.origin.at(-1))
+  })
+
+  it('failures that are not in a row do not count', () => {
+    const target = upstream.pick()
+    for (const answered of [false, false, true, false, false]) target.report(answered)
+    expect(ports(3)).toContain(target.origin.at(-1))
+    target.report(true)
+  })
+
+  it('when none is left all are tried', () => {
+    const targets = [upstream.pick(), upstream.pick(), upstream.pick()]
+    for (const target of targets) for (let failure = 0; failure < 3; failure++) target.report(false)
+    expect(new Set(ports(3)).size).toBe(3)
+  })
+})
+
+it('calls go on while one of two targets is down', async () => {
+  const [up, down] = [await startUpstream(), await startUpstream()]
+  await down.close()
+  const world = await startProxy(`
+    - { path: /api, upstream: ['${down.origin}', '${up.origin}'] }
+`)
+  const statuses: number[] = []
+  for (let call = 0; call < 20; call++) statuses.push((await world.call('GET', '/api')).status)
+  await world.close()
+  await up.close()
+  expect(statuses.filter((status) => status === 502)).toHaveLength(3)
+  expect(statuses.slice(-12)).toEqual(Array.from({ length: 12 }, () => 200))
+})
+
+describe('mutual TLS to an API', () => {
+  const authority = createCertificate({ name: 'test authority' })
+  const server = createCertificate({ name: 'api', issuer: authority, hosts: ['127.0.0.1'] })
+  const other = createCertificate({ name: 'other', issuer: authority, hosts: ['api.example.com'] })
+  const client = createCertificate({ name: 'token handler', issuer: authority })
+  const files: Record<string, string> = {
+    '/tls/authority.pem': authority.certificate,
+    '/tls/client.pem': client.certificate,
+    '/tls/client.key': client.privateKey,
+  }
+  const callers: (string | undefined)[] = []
+  const start = ({ certificate, privateKey }: typeof server) =>
+    createServer(
+      { cert: certificate, key: privateKey, ca: authority.certificate, requestCert: true, rejectUnauthorized: true },
+      ({ socket }, response) => {
+        if (socket instanceof TLSSocket) callers.push(socket.getPeerCertificate().subject.CN?.toString())
+        response.end('over TLS')
+      },
+    )
+  const api = start(server)
+  const impostor = start(other)
+  const sockets = new WebSocketServer({ server: api })
+  let world: ProxyWorld
+
+  beforeAll(async () => {
+    for (const each of [api, impostor]) await new Promise<void>((resolve) => each.listen(0, '127.0.0.1', resolve))
+    const origin = (each: typeof api) => `https://127.0.0.1:${(each.address() as AddressInfo).port}`
+    const ca = 'ca_file: /tls/authority.pem'
+    const pair = 'client_certificate_file: /tls/client.pem, client_private_key_file: /tls/client.key'
+    world = await startProxy(
+      `
+    - { path: /both, upstream: '${origin(api)}', ${ca}, ${pair} }
+    - { path: /ws, upstream: '${origin(api)}', ${ca}, ${pair}, websocket: true, headerless: [websocket] }
+    - { path: /no-certificate, upstream: '${origin(api)}', ${ca} }
+    - { path: /no-authority, upstream: '${origin(api)}', ${pair} }
+    - { path: /impostor, upstream: '${origin(impostor)}', ${ca}, ${pair} }
+`,
+      '',
+      (path) => files[path],
+    )
+  })
+
+  afterAll(async () => {
+    await world.close()
+    sockets.close()
+    for (const each of [api, impostor]) {
+      each.closeAllConnections()
+      await new Promise((resolve) => each.close(resolve))
+    }
+  })
+
+  it('both sides are known', async () => {
+    expect((await world.call('GET', '/both')).body).toContain('over TLS')
+    expect(callers).toEqual(['token handler'])
+  })
+
+  it('also for WebSockets', async () => {
+    const socket = new WebSocket(`ws://127.0.0.1:${world.port}/ws`, {
+      headers: { host: 'www.example.com', origin: publicOrigin, cookie: world.cookies() },
+    })
+    await new Promise((resolve, reject) => {
+      socket.on('open', resolve)
+      socket.on('error', reject)
+    })
+    socket.terminate()
+  })
+
+  it.each([
+    ['HX-13 an authority that nobody trusts', '/no-authority'],
+    ['HX-13 a certificate of another host', '/impostor'],
+    ['no certificate of ours', '/no-certificate'],
+  ])('%s', async (_, path) => {
+    const answered = await world.call('GET', path)
+    expect(answered.status).toBe(502)
+    expect(JSON.parse(answered.body).error_code).toMatch(/^upstream_/)
+  })
+})
