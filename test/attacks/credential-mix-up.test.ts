@@ -37,6 +37,7 @@ beforeAll(async () => {
       ],
     },
     settings: `
+agent: { rate_limits: { refresh: { requests: 100000 } } }
 proxy:
   routes:
     - { path: /api/orders/**, upstream: '${api.origin}', credential: { kind: exchange, resource: '${audiences.orders}' } }
