@@ -51,6 +51,8 @@ export interface WorldOptions {
   /** YAML of the client section beyond `id`. */
   readonly client?: string
   readonly replicas?: number
+  /** Keys of a replica of its own, counted from 0; all have the same if absent. */
+  readonly keysOf?: (replica: number) => KeySource
   /** One store for all replicas, as Valkey would be; otherwise each has a memory of its own. */
   readonly sharedStore?: boolean
   readonly port?: number
@@ -88,7 +90,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   for (let replica = 0; replica < (options.replicas ?? 1); replica++) {
     const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
     const authorizationServer = tappedServer(config, clock, observe, tap)
-    const parts = { config, keys, authorizationServer, store, clock, observe }
+    const parts = { config, keys: options.keysOf?.(replica) ?? keys, authorizationServer, store, clock, observe }
     const agent = createAgent(parts)
     const proxy = createProxy(parts)
     handlers.push((request, response) =>
