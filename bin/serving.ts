@@ -39,7 +39,7 @@ export interface Serving {
 export async function startServing({ mode, source, clock, say }: ServingOptions): Promise<Serving> {
   const text = source.readText()
   const config = source.parse(text)
-  const telemetry = createTelemetry(config, clock)
+  const telemetry = await createTelemetry(config, clock)
   const { observe, metrics } = telemetry
   const keys = await openKeys(config.keys.file, mode, { clock, observe })
   const store = await openStore({ config, clock, observe })
@@ -59,6 +59,7 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
       },
       clock,
       observe,
+      ...(telemetry.around === undefined ? undefined : { around: telemetry.around }),
     }),
   )
   observe.emit('process.started', { mode, key_id: keys.current().primaryKeyId, port: server.port })

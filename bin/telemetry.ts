@@ -1,15 +1,22 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
+import { requestIdOf } from '../shared/http/request-id.ts'
 import { createAudit } from '../shared/observe/audit.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { createLineWriter } from '../shared/observe/line-writer.ts'
 import { createLog } from '../shared/observe/log.ts'
 import { type Metrics, createMetrics } from '../shared/observe/metrics.ts'
 import { type Reading, createObserve } from '../shared/observe/observe.ts'
+import type { Trace } from '../shared/observe/trace.ts'
+import { version } from './version.ts'
 
 export interface Telemetry {
   readonly observe: Observe
   readonly metrics: Metrics
+  /** Runs the work of one request inside its trace; absent when nothing is traced. */
+  readonly around?: (request: IncomingMessage, run: () => void) => void
   /** Opens files again after a rotation. */
   reopen(): void
   /** Writes what is still waiting, but not longer than a second: nobody may be reading. */
@@ -19,7 +26,7 @@ export interface Telemetry {
 const standardOutput = 1
 
 /** The readings that the settings ask for. */
-export function createTelemetry(config: Config, clock: Clock): Telemetry {
+export async function createTelemetry(config: Config, clock: Clock): Promise<Telemetry> {
   const { logLevel, auditFile } = config.observability
   const metrics = createMetrics({ processMetrics: true })
   const logLines = createLineWriter({ target: standardOutput, onDrop: () => metrics.lineDropped('log') })
@@ -32,13 +39,30 @@ export function createTelemetry(config: Config, clock: Clock): Telemetry {
     metrics.read,
   ]
   if (auditLines !== undefined) readings.push(createAudit(auditLines.write))
+  const trace = await openTrace(config)
+  if (trace !== undefined) readings.push(trace.read)
   return {
     observe: createObserve({ clock, readings }),
     metrics,
+    ...(trace === undefined
+      ? undefined
+      : {
+          around: (request: IncomingMessage, run: () => void) =>
+            trace.around(requestIdOf(request), request.rawHeaders, run),
+        }),
     reopen: () => auditLines?.reopen(),
     async flush() {
-      const written = Promise.all([logLines.flush(), auditLines?.flush()])
+      const written = Promise.allSettled([logLines.flush(), auditLines?.flush(), trace?.close()])
       await Promise.race([written, new Promise<void>((resolve) => clock.after(1000, resolve))])
     },
   }
+}
+
+/** The tracing library is large, so it is loaded only where traces are wanted. */
+async function openTrace({ observability }: Config): Promise<Trace | undefined> {
+  const { otlpEndpoint, traceRatio } = observability
+  if (otlpEndpoint === undefined) return undefined
+  const { createTrace } = await import('../shared/observe/trace.ts')
+  const newSpanId = (): string => randomBytes(8).toString('hex')
+  return createTrace({ endpoint: otlpEndpoint, ratio: traceRatio, version, newSpanId })
 }

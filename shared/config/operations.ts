@@ -47,5 +47,12 @@ export const observabilitySettings = z.strictObject({
   }),
   audit_file: filePath.optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
   metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
-  otlp_endpoint: z.string().optional().meta({ description: 'OTLP/HTTP endpoint for traces; none if absent.' }),
+  otlp_endpoint: z
+    .string()
+    .optional()
+    .meta({
+      description: 'Whole URL of an OTLP/HTTP collector for traces; no traces if absent.',
+      examples: ['http://localhost:4318/v1/traces'],
+    }),
+  trace_ratio: z.number().min(0).max(1).default(1).meta({ description: 'Share of requests that are traced.' }),
 })

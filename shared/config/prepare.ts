@@ -103,7 +103,7 @@ function fillText(
   if (!complete) return undefined
   if (schema === undefined) return text
   const core = coreOf(schema)
-  if (text !== raw && core instanceof z.ZodNumber && /^\d{1,15}$/.test(text)) return Number(text)
+  if (text !== raw && core instanceof z.ZodNumber && /^\d{1,15}(?:\.\d{1,6})?$/.test(text)) return Number(text)
   if (text !== raw && core instanceof z.ZodBoolean && /^(?:true|false)$/.test(text)) return text === 'true'
   return metaOf(schema)['file'] === true ? resolvePath(text, run) : text
 }

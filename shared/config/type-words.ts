@@ -18,11 +18,12 @@ export function typeWords(schema: z.core.$ZodType): string {
   return core instanceof z.ZodString ? 'text' : 'section'
 }
 
-function numberWords({ minValue, maxValue }: z.ZodNumber): string {
+function numberWords({ minValue, maxValue, isInt }: z.ZodNumber): string {
+  const kind = isInt ? 'whole number' : 'number'
   const least = minValue === null || minValue === Number.MIN_SAFE_INTEGER ? undefined : minValue
   const most = maxValue === null || maxValue === Number.MAX_SAFE_INTEGER ? undefined : maxValue
-  if (least !== undefined && most !== undefined) return `whole number, ${least} to ${most}`
-  return most === undefined ? 'whole number' : `whole number, at most ${most}`
+  if (least !== undefined && most !== undefined) return `${kind}, ${least} to ${most}`
+  return most === undefined ? kind : `${kind}, at most ${most}`
 }
 
 /** The value a setting has when it is left out; undefined if there is none. */

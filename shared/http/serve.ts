@@ -24,8 +24,8 @@ export interface ServeParts {
   readonly limits?: Partial<ServerLimits>
   readonly clock: Pick<Clock, 'after'>
   readonly observe: Observe
-  /** Told of every request before its handler; may set the trace headers that go on to an API. */
-  readonly begin?: (request: IncomingMessage) => void
+  /** Runs the work of every request, and may set the trace headers that go on to an API. */
+  readonly around?: (request: IncomingMessage, run: () => void) => void
 }
 
 export interface ServerLimits {
@@ -82,8 +82,8 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     socket.once('close', () => sockets.delete(socket))
   })
 
+  const around = parts.around ?? ((_, run) => run())
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    parts.begin?.(request)
     response.setHeader('x-request-id', requestIdOf(request))
     inFlight.add(response)
     response.once('close', () => {
@@ -91,7 +91,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       if (stopping) server.closeIdleConnections()
     })
     if (retiring) response.shouldKeepAlive = false
-    void settle(parts, request, response)
+    around(request, () => void settle(parts, request, response))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -100,9 +100,8 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   const { upgrade } = parts.handler
   if (upgrade !== undefined) {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      parts.begin?.(request)
       socket.on('error', () => socket.destroy())
-      void settleUpgrade(parts, request, socket, head)
+      around(request, () => void settleUpgrade(parts, request, socket, head))
     })
   }
 
