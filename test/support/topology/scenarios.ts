@@ -1,4 +1,3 @@
-import type { Browser } from './browser.ts'
 import { startLoad } from './load.ts'
 import type { Topology } from './topology.ts'
 
@@ -37,17 +36,17 @@ const columns = [
 ] as const satisfies readonly (keyof Row)[]
 
 /** Runs scenarios under load and keeps what came of them. */
-export function createScenarios(size: { tabs: number; paceMs: number }) {
+export function createScenarios(size: { browsers: number; tabs: number; paceMs: number }) {
   const rows: Row[] = []
 
   return {
     async run(
       scenario: string,
       topology: Topology,
-      browsers: readonly Browser[],
       { lock }: { lock: 'none' | 'tabs' },
       happening: () => Promise<unknown>,
     ): Promise<Row> {
+      const browsers = await topology.signedIn(size.browsers)
       const before = await topology.provider.ledger()
       const started = performance.now()
       const load = startLoad({ browsers, tabs: size.tabs, paceMs: size.paceMs, lock })

@@ -174,7 +174,7 @@ function command(...parameters: string[]): string {
 /** The http block of the gateway of docker-compose.yml, without TLS and with the ports of this topology. */
 function gateway(port: number, agents: readonly Replica[], proxies: readonly Replica[]): string {
   const servers = (replicas: readonly Replica[]) =>
-    replicas.map((replica) => `server 127.0.0.1:${replica.port} max_fails=1 fail_timeout=2s;`).join('\n')
+    replicas.map((replica) => `server 127.0.0.1:${replica.port} max_fails=3 fail_timeout=2s;`).join('\n')
   return readFileSync('deploy/compose/nginx.conf', 'utf8')
     .replace(/^[^]*?\nhttp \{/, '')
     .replace(/\}\s*$/, '')
