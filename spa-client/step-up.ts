@@ -16,6 +16,8 @@ export interface StepUp {
   inPage(): Promise<never>
   /** Gives the call up: its answer is the refusal. */
   decline(): void
+  /** When it is decided, be it elsewhere: a sign-in in another tab settles it, too. True if the call is repeated. */
+  readonly settled: Promise<boolean>
 }
 
 interface Parts {
@@ -40,24 +42,32 @@ function parametersOf({ fields }: AgentError): Record<string, string> {
 export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
   const open = new Map<string, Promise<boolean>>()
 
-  const ask = (code: string, parameters: Record<string, string>, alone: boolean) =>
-    new Promise<boolean>((resolve) => {
-      const inPopup = async () => {
-        const done = await signInPopup(parameters)
-        if (done) resolve(true)
-        return done
-      }
-      const heard = emitter.emit('stepUpNeeded', {
-        code,
-        parameters,
-        inPopup,
-        inPage: () => signInPage(parameters),
-        decline: () => resolve(false),
-      })
-      if (heard) return
-      if (!alone) return resolve(false)
-      inPopup().then(resolve, () => resolve(false))
+  const ask = (code: string, parameters: Record<string, string>, alone: boolean): Promise<boolean> => {
+    let settle = (_repeat: boolean): void => undefined
+    const settled = new Promise<boolean>((resolve) => {
+      settle = resolve
     })
+    const stops = [
+      emitter.on('signedIn', () => settle(true)),
+      emitter.on('signedOut', ({ cause }) => cause === 'signOut' && settle(false)),
+    ]
+    const inPopup = async () => {
+      const done = await signInPopup(parameters)
+      if (done) settle(true)
+      return done
+    }
+    const heard = emitter.emit('stepUpNeeded', {
+      code,
+      parameters,
+      inPopup,
+      inPage: () => signInPage(parameters),
+      decline: () => settle(false),
+      settled,
+    })
+    if (!heard && alone) inPopup().then(settle, () => settle(false))
+    else if (!heard) settle(false)
+    return settled.finally(() => stops.forEach((stop) => stop()))
+  }
 
   return (error: AgentError, alone: boolean): Promise<boolean> => {
     const parameters = parametersOf(error)

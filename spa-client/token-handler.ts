@@ -1,12 +1,13 @@
 import { AgentError, createAgentCalls } from './agent.ts'
 import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
-import { createEmitter, type Emitter, type SignedOutCause } from './events.ts'
+import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupName, popupReturn } from './popup.ts'
 import { createRefresh } from './refresh.ts'
 import { callbackParameters } from './callback.ts'
-import { isOlder, isSameLogin, parseSession, type Session, signedOut } from './session.ts'
+import { parseSession, type Session, signedOut } from './session.ts'
+import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
 
 export { AgentError } from './agent.ts'
@@ -51,10 +52,6 @@ export interface TokenHandler {
   on: Emitter['on']
 }
 
-type Told =
-  | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
-  | { readonly kind: 'popup'; readonly signedIn: boolean }
-
 /**
  * The browser side of the Token Handler: many tabs, one session, no token in sight.
  *
@@ -65,66 +62,36 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const base = new URL(options.agent ?? '/oauth-agent', browser.href())
   const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? [])])
   const emitter = createEmitter()
-  const channel = browser.channel(`token-handler ${base.href}`)
-  const popupListeners = new Set<(signedIn: boolean) => void>()
-
-  let present = signedOut
-  let lastSignedOut = signedOut
-  const headers = (): Record<string, string> => ({
-    'token-handler-version': '1',
-    ...(present.csrfToken === undefined ? {} : { 'x-csrf-token': present.csrfToken }),
-  })
+  const name = `token-handler ${base.href}`
+  const shared = createSharedSession({ browser, name, emitter, onLearned: () => keepAlive.plan() })
+  const { present, adopt } = shared
+  const headers = (): Record<string, string> => {
+    const { csrfToken } = present()
+    return { 'token-handler-version': '1', ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }) }
+  }
   const agent = createAgentCalls(browser, base.href.replace(/\/$/, ''), headers)
 
-  /** Takes over a newer picture of the session; true if it was one. */
-  const take = (next: Session, cause: SignedOutCause): boolean => {
-    if (isOlder(next, present)) return false
-    const before = present
-    if (cause === 'signOut' && before.isLoggedIn) lastSignedOut = before
-    present = next
-    keepAlive.plan()
-    if (!isSameLogin(before, next)) {
-      if (next.isLoggedIn) emitter.emit('signedIn', next)
-      else emitter.emit('signedOut', { cause })
-    } else if ((next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
-    else return false
-    return true
-  }
-  const tell = (message: Told) => channel?.post(message)
-  const adopt = (next: Session, cause: SignedOutCause = 'end') => {
-    if (take(next, cause)) tell({ kind: 'session', session: present, cause })
-  }
   const check = async (): Promise<Session> => {
-    adopt(parseSession(await agent.get('/session'), browser.now(), present))
-    return present
+    adopt(parseSession(await agent.get('/session'), browser.now(), present()))
+    return present()
   }
 
   const sharedRefresh = createRefresh({
     browser,
     agent,
-    lockName: `token-handler ${base.href}`,
-    present: () => present,
+    lockName: name,
+    present,
     adopt,
     hasActivity: () => keepAlive.hasActivity(),
     activityReported: (at) => keepAlive.activityReported(at),
   })
-  const refresh = () => sharedRefresh(present)
+  const refresh = () => sharedRefresh(present())
   const keepAlive = createKeepAlive({
     browser,
-    present: () => present,
+    present,
     refresh,
     check,
     warn: (event) => emitter.emit('expiring', event),
-  })
-
-  channel?.listen((message) => {
-    const told = message as Told
-    if (told.kind === 'popup') return popupListeners.forEach((run) => run(told.signedIn))
-    // A refresh in another tab may be told of after the sign-out that overtook it.
-    if (told.session.isLoggedIn && isSameLogin(told.session, lastSignedOut)) return
-    const signedIn = told.session.isLoggedIn && !isSameLogin(told.session, present)
-    take(told.session, told.cause)
-    if (signedIn) popupListeners.forEach((run) => run(true))
   })
 
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
@@ -139,12 +106,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const signInPopup = createPopupSignIn({
     browser,
     agent,
-    present: () => present,
+    present,
     check,
-    onTold(run) {
-      popupListeners.add(run)
-      return () => popupListeners.delete(run)
-    },
+    onTold: shared.onSignInElsewhere,
   })
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
     const { pathname, search } = new URL(browser.href())
@@ -171,7 +135,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       throw error
     } finally {
       if (inPopup) {
-        tell({ kind: 'popup', signedIn: present.isLoggedIn })
+        shared.tellOpener(present().isLoggedIn)
         browser.closeWindow()
       }
     }
@@ -179,7 +143,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   return {
     on: emitter.on,
-    session: () => present,
+    session: present,
     check,
     refresh,
     async onPageLoad() {
@@ -195,14 +159,15 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       if (typeof url === 'string') browser.navigate(url)
     },
     async headers() {
-      if (present.isLoggedIn && (present.accessTokenExpiresAt ?? Infinity) <= browser.now()) await refresh()
+      const { isLoggedIn, accessTokenExpiresAt = Infinity } = present()
+      if (isLoggedIn && accessTokenExpiresAt <= browser.now()) await refresh()
       return headers()
     },
     fetch: createApiFetch({
       browser,
       origins,
       headers,
-      present: () => present,
+      present,
       refresh: sharedRefresh,
       check,
       stepUp: createStepUp({ emitter, signInPopup, signInPage }),

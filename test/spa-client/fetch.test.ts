@@ -286,6 +286,24 @@ describe('step-up', () => {
     expect(tab.popups).toHaveLength(0)
   })
 
+  it.each([
+    ['a sign-in', 'https://app.example/callback?code=c&state=s', 200],
+    ['a sign-out', 'https://app.example/', 401],
+  ])('is settled by %s in another tab', async (_name, href, status) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const other = profile.openTab({ href })
+    if (status === 401) await other.tokenHandler.onPageLoad()
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    profile.session.isLoggedIn = false
+    const response = tokenHandler.fetch('/api/orders')
+    await profile.settle()
+    expect(needs).toHaveLength(1)
+    await (status === 401 ? other.tokenHandler.signOut() : other.tokenHandler.onPageLoad())
+    expect(await needs[0]!.settled).toBe(status === 200)
+    expect((await response).status).toBe(status)
+  })
+
   it('opens no window by itself when the session ends', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     profile.session.isLoggedIn = false

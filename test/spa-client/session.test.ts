@@ -90,6 +90,35 @@ describe('many tabs', () => {
     expect(two.tokenHandler.session().isLoggedIn).toBe(false)
   })
 
+  it('hear the reason even when a refused call told the end before', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    const causes: string[] = []
+    two.tokenHandler.on('signedOut', ({ cause }) => causes.push(cause))
+    const logout = profile.answers['POST /oauth-agent/logout']!
+    profile.answers['POST /oauth-agent/logout'] = async (request) => {
+      const answer = await logout(request)
+      await two.tokenHandler.fetch('/api/orders')
+      return answer
+    }
+    await one.tokenHandler.signOut()
+    await profile.settle()
+    expect(causes).toEqual(['end', 'signOut'])
+  })
+
+  it('hear nothing of a sign-out while nobody was signed in', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    const causes: string[] = []
+    two.tokenHandler.on('signedOut', ({ cause }) => causes.push(cause))
+    await one.tokenHandler.signOut()
+    await profile.settle()
+    expect(causes).toEqual([])
+  })
+
   it('learn of another user', async () => {
     const profile = createProfile()
     const [one, two] = [profile.openTab(), profile.openTab()]

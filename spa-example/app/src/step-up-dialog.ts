@@ -13,15 +13,10 @@ export function askForStepUp(need: StepUp): void {
   const popup = async () => {
     problem.textContent = ''
     try {
-      if (await need.inPopup()) return close()
-      problem.textContent = 'That was not finished. Try again, or leave it.'
+      if (!(await need.inPopup())) problem.textContent = 'That was not finished. Try again, or leave it.'
     } catch {
       problem.textContent = 'The sign-in service cannot be reached at the moment.'
     }
-  }
-  const decline = () => {
-    need.decline()
-    close()
   }
   dialog.append(
     element('h2', { id: 'step-up-title', text: over ? 'Your session is over' : 'Confirm that it is you' }),
@@ -35,10 +30,11 @@ export function askForStepUp(need: StepUp): void {
       'p',
       { class: 'actions' },
       button(over ? 'Sign in again' : 'Confirm', popup, '', { id: 'step-up-popup', autofocus: true }),
-      button('Not now', decline, 'quiet', { id: 'step-up-decline' }),
+      button('Not now', need.decline, 'quiet', { id: 'step-up-decline' }),
     ),
   )
-  dialog.addEventListener('cancel', decline)
+  dialog.addEventListener('cancel', need.decline)
+  void need.settled.then(close)
   document.body.append(dialog)
   dialog.showModal()
 }

@@ -1,0 +1,81 @@
+import type { Browser } from './browser.ts'
+import type { Emitter, SignedOutCause } from './events.ts'
+import { isOlder, isSameLogin, type Session, signedOut } from './session.ts'
+
+type Told =
+  | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
+  | { readonly kind: 'popup'; readonly signedIn: boolean }
+
+export interface SharedSession {
+  /** The session as last heard of, by whichever tab. */
+  present(): Session
+  /** Takes over what this tab learned, and tells the other tabs. */
+  adopt(session: Session, cause?: SignedOutCause): void
+  /** Tells the page that opened this window how the sign-in in it ended. */
+  tellOpener(isSignedIn: boolean): void
+  /** Calls `run` when a sign-in in another tab or window ended; returns what stops that. */
+  onSignInElsewhere(run: (isSignedIn: boolean) => void): () => void
+}
+
+interface Parts {
+  readonly browser: Browser
+  readonly name: string
+  readonly emitter: Emitter
+  /** Called whenever something was learned, new or not. */
+  readonly onLearned: () => void
+}
+
+/** One picture of the session in all tabs of the browser, and an event for every change of it. */
+export function createSharedSession({ browser, name, emitter, onLearned }: Parts): SharedSession {
+  const channel = browser.channel(name)
+  const waiting = new Set<(isSignedIn: boolean) => void>()
+  const tell = (message: Told) => channel?.post(message)
+
+  let present = signedOut
+  /** The sign-in that ended last, and why as far as is known. */
+  let ended: Session | undefined
+  let endedBy: SignedOutCause = 'signOut'
+
+  /** Takes over a newer picture; true if it was one. */
+  const take = (next: Session, cause: SignedOutCause): boolean => {
+    if (isOlder(next, present)) return false
+    const before = present
+    present = next
+    onLearned()
+    if (next.isLoggedIn && !isSameLogin(before, next)) emitter.emit('signedIn', next)
+    else if (next.isLoggedIn && (next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
+    else if (next.isLoggedIn) return false
+    else {
+      // A tab whose call was refused before it was told why hears the reason, too.
+      if (!before.isLoggedIn && endedBy === cause) return false
+      if (!before.isLoggedIn && cause === 'end') return false
+      if (before.isLoggedIn) ended = before
+      endedBy = cause
+      emitter.emit('signedOut', { cause })
+    }
+    return true
+  }
+
+  channel?.listen((message) => {
+    const told = message as Told
+    if (told.kind === 'popup') return waiting.forEach((run) => run(told.signedIn))
+    const { session, cause } = told
+    // A refresh in another tab may be told of after the sign-out that overtook it.
+    if (session.isLoggedIn && ended !== undefined && isSameLogin(session, ended)) return
+    const isNew = session.isLoggedIn && !isSameLogin(session, present)
+    take(session, cause)
+    if (isNew) waiting.forEach((run) => run(true))
+  })
+
+  return {
+    present: () => present,
+    adopt(session, cause = 'end') {
+      if (take(session, cause)) tell({ kind: 'session', session: present, cause })
+    },
+    tellOpener: (signedIn) => tell({ kind: 'popup', signedIn }),
+    onSignInElsewhere(run) {
+      waiting.add(run)
+      return () => void waiting.delete(run)
+    },
+  }
+}
