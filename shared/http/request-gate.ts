@@ -83,6 +83,8 @@ export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): R
     throw new TokenHandlerError('method_not_allowed', { detail: { check: 'method' } })
   }
   if (!originForm.test(raw.target)) throw ambiguous('target_form')
+  // A request line without a version is HTTP/0.9, of which some servers read the lines that follow and others do not.
+  if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') throw ambiguous('version')
   const fields = parseFields(raw.rawHeaders)
   checkHost(fields.host, hosts)
   if (fields.connection !== undefined) checkConnection(fields.connection)
@@ -91,7 +93,7 @@ export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): R
 }
 
 function parseFields(rawHeaders: readonly string[]): HeaderFields {
-  const fields: Record<string, string> = Object.create(null)
+  const fields = Object.create(null) as Record<string, string>
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = lowerName(rawHeaders[index] ?? '')
     const value = rawHeaders[index + 1] ?? ''
