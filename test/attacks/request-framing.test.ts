@@ -76,6 +76,7 @@ describe('bytes that two readers cut differently', () => {
     ['HX-2 chunked with a tab', () => `${head('POST / HTTP/1.1', ['Transfer-Encoding:\x0bchunked'])}0\r\n\r\n`],
     ['HX-2 chunked on HTTP/1.0', () => `${head('POST / HTTP/1.0', ['Transfer-Encoding: chunked'])}0\r\n\r\n`],
     ['HX-1 two hosts', () => head('GET / HTTP/1.1', ['Host: www.example.com'])],
+    ['a request line without a version', () => head('GET /', [])],
     ['NUL in a value', () => head('GET / HTTP/1.1', ['X-A: b\0c'])],
     ['a byte above 0x7f in the target', () => head('GET /\xff HTTP/1.1', [])],
     ['an unknown version', () => head('GET / HTTP/3.7', [])],
