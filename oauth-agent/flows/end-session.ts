@@ -1,5 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
+import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
@@ -74,8 +75,8 @@ function logoutUrl(metadata: Metadata | undefined, session: Session | undefined,
   return url.href.length <= maxUrlLength ? url.href : withoutHint
 }
 
-function returnPage(config: Pick<Config, 'logout' | 'publicOrigin'>): string {
-  return `${config.publicOrigin}${config.logout.returnPath}`
+function returnPage(config: Pick<Config, 'logout' | 'pageOrigin' | 'publicOrigin'>): string {
+  return `${pageOriginOf(config)}${config.logout.returnPath}`
 }
 
 /** The value, or undefined when it fails or takes longer than `ms`. */

@@ -9,7 +9,7 @@ import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/p
 
 export interface IdTokenParts {
   readonly config: Pick<Config, 'authorizationServer'>
-  readonly authorizationServer: AuthorizationServer
+  readonly authorizationServer: Pick<AuthorizationServer, 'client' | 'verifyJwt'>
   readonly clock: Clock
 }
 

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
+import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
 import { providerFailure } from '../../shared/oauth/failure.ts'
@@ -10,7 +11,7 @@ import type { Parameters } from './parameters.ts'
 import { parseReturnTo } from './return-path.ts'
 
 export interface LoginAttemptParts {
-  readonly config: Pick<Config, 'login' | 'publicOrigin' | 'authorizationServer'>
+  readonly config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin' | 'authorizationServer'>
   readonly authorizationServer: AuthorizationServer
   readonly clock: Clock
 }
@@ -46,10 +47,10 @@ export async function startLogin(
     codeVerifier: oauth.generateRandomCodeVerifier(),
     issuer: config.authorizationServer.issuer,
     // From the settings alone: no header of a request can move it (RFC 9700 §4.1.3).
-    redirectUri: `${config.publicOrigin}${config.login.redirectPath}`,
+    redirectUri: `${pageOriginOf(config)}${config.login.redirectPath}`,
     startedAt: clock.nowSeconds(),
     scope: wish.scope,
-    ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, config.publicOrigin) }),
+    ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }),
     ...(wish.acrValues === undefined ? undefined : { acrValues: wish.acrValues }),
     ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
     ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),

@@ -3,6 +3,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
@@ -43,6 +44,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
   const { store, clock, config, successors } = parts
   const flights = new Map<string, Promise<Refreshed>>()
   const denied = new Set<string>()
+  // What the shared store could not take: the tabs that come to this process find it all the same.
+  const ownMemory = createMemoryStore({ clock, maxEntries: 10_000 })
 
   return async (session, { activity }) => {
     const { refresh } = session
@@ -107,7 +110,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
   /** Without the shared store each replica is on its own: one flight per process still holds. */
   async function acquire(ticket: string): Promise<Lock | 'no lock' | undefined> {
-    const holdMs = config.authorizationServer.timeoutMs + longestWaitMs
+    // Long enough for the token call and for the keys of a new ID token, each at its slowest.
+    const holdMs = 2 * config.authorizationServer.timeoutMs + longestWaitMs
     return store.acquire(`refresh:${ticket}`, holdMs).catch((error: unknown) => {
       ignoreUnavailable(error)
       return 'no lock' as const
@@ -125,13 +129,18 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   async function successorOf(ticket: string): Promise<Refreshed | undefined> {
-    const value = await store.get(`successor:${ticket}`).catch(ignoreUnavailable)
+    const key = `successor:${ticket}`
+    const value = (await ownMemory.get(key)) ?? (await store.get(key).catch(ignoreUnavailable))
     const cookies = value === undefined ? undefined : successors.open(ticket, value)
     return cookies === undefined ? undefined : { cookies, joined: true, rotated: false }
   }
 
   async function keepSuccessor(ticket: string, cookies: SessionCookies): Promise<void> {
-    await store.put(`successor:${ticket}`, successors.seal(ticket, cookies), successorSeconds).catch(ignoreUnavailable)
+    const [key, value] = [`successor:${ticket}`, successors.seal(ticket, cookies)]
+    await store.put(key, value, successorSeconds).catch((error: unknown) => {
+      ignoreUnavailable(error)
+      return ownMemory.put(key, value, successorSeconds)
+    })
   }
 
   /** The idle limit moves with the user, not with a timer in a forgotten tab. */

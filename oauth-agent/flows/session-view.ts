@@ -63,16 +63,18 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
       created_at: facts.createdAt,
       expires_in: remaining(facts.absoluteExpiresAt),
       idle_expires_in: remaining(facts.idleExpiresAt),
-      // Tokens that live shorter than the lead are refreshed at half their life, not at once and forever.
-      ...(refresh === undefined
-        ? undefined
-        : { refresh_in: accessSeconds > 2 * ahead ? accessSeconds - ahead : Math.floor(accessSeconds / 2) }),
+      ...(refresh === undefined ? undefined : { refresh_in: refreshIn(accessSeconds, ahead) }),
       ...(facts.authTime === undefined ? undefined : { auth_time: facts.authTime }),
       ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
       ...(amr === undefined ? undefined : { amr }),
       ...(csrfToken === undefined ? undefined : { csrf_token: csrfToken }),
     },
   }
+}
+
+/** Tokens that live hardly longer than the lead are refreshed at half their life, not at once and forever. */
+function refreshIn(accessSeconds: number, aheadSeconds: number): number {
+  return Math.max(1, accessSeconds > 2 * aheadSeconds ? accessSeconds - aheadSeconds : Math.floor(accessSeconds / 2))
 }
 
 /** The claims on the allow-list, and no others (OpenID Connect Core §5.4; M06). */

@@ -354,3 +354,43 @@ describe('step-up', () => {
     expect(code(await world.signIn(world.browser(), { max_age: '60' }))).toEqual([502, 'id_token_invalid'])
   })
 })
+
+describe('large tokens', () => {
+  const jwtOf = (length: number) => `${'A'.repeat(20)}.${'A'.repeat(length - 42)}.${'A'.repeat(20)}`
+
+  it('an access token of 6 KB is spread over several cookies', async () => {
+    const page = world.browser()
+    world.server.script.token = (form) => world.server.tokens(form, { access_token: jwtOf(6000) })
+    expect((await world.signIn(page)).status).toBe(200)
+    expect(page.jar.names('localhost')).toContain('__Host-Http-th-at.1')
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+    // A smaller token takes the surplus cookies away again.
+    world.server.script.token = (form) => world.server.tokens(form)
+    await page.call('POST', '/oauth-agent/refresh')
+    expect(page.jar.names('localhost')).not.toContain('__Host-Http-th-at.1')
+  })
+
+  it('one that cannot fit is token_too_large with the sizes, and a present session stays', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, { access_token: jwtOf(12_000) })
+    const answer = await world.signIn(page)
+    expect(code(answer)).toEqual([502, 'token_too_large'])
+    expect(answer.json()['sizes']).toMatchObject({ access: expect.any(Number), limit: 7168 })
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+})
+
+describe('the granted scope (C26)', () => {
+  it.each<[string, unknown, string[]]>([
+    ['as answered', 'openid orders', ['openid', 'orders']],
+    ['as asked for when the answer is silent', undefined, ['openid', 'profile']],
+    ['nothing when the answer says nothing is granted', '', []],
+  ])('is %s', async (_what, scope, granted) => {
+    const page = world.browser()
+    world.server.script.token = (form) => world.server.tokens(form, { scope })
+    await world.signIn(page)
+    const opened = world.open(page)
+    expect(opened.scope.split(' ').filter((token) => token !== '')).toEqual(granted)
+  })
+})

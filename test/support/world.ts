@@ -3,6 +3,10 @@ import { createAgent } from '../../oauth-agent/agent.ts'
 import { createProxy } from '../../oauth-proxy/proxy.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { parseCookieHeader } from '../../shared/cookies/header.ts'
+import { createCookieReader } from '../../shared/cookies/open.ts'
+import type { AccessContent } from '../../shared/cookies/session.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
 import { serve } from '../../shared/http/serve.ts'
@@ -38,7 +42,9 @@ export interface World {
   browser(): Page
   /** Another tab of the same browser. */
   tab(page: Page): Page
-  /** Names of the events told so far. */
+  /** Content of the access cookie, as the proxy sees it; throws when there is none. */
+  open(page: Page): AccessContent
+  /** Events of one name told so far. */
   told(name: EventName): ToldEvent[]
   /** Stops everything, and throws when something happened that never may; see `checkInvariants`. */
   close(): Promise<void>
@@ -55,9 +61,13 @@ export interface WorldOptions {
   readonly keysOf?: (replica: number) => KeySource
   /** One store for all replicas, as Valkey would be; otherwise each has a memory of its own. */
   readonly sharedStore?: boolean
+  /** Replaces the shared store. */
+  readonly store?: Store
   readonly port?: number
   /** Longest wait for the authorization server; 5000 if absent. */
   readonly timeoutMs?: number
+  /** 50 if absent. */
+  readonly maxConcurrentRequests?: number
 }
 
 export const clientId = 'spa'
@@ -85,7 +95,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     readFile: () => formatKeyRingFile(entries),
   })
 
-  const shared = createMemoryStore({ clock })
+  const shared = options.store ?? createMemoryStore({ clock })
   const closers: (() => Promise<void>)[] = []
   for (let replica = 0; replica < (options.replicas ?? 1); replica++) {
     const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
@@ -104,6 +114,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     )
   }
 
+  const catalogue = createCatalogue(config)
+  const binding = { clientId, issuer: options.issuer, publicOrigin }
+  const reader = createCookieReader({ keys, catalogue, binding, clock, observe })
   const exchanges: Exchange[] = []
   const pageParts = {
     publicOrigin,
@@ -121,6 +134,12 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     balance: () => turn++,
     browser: () => openPage({ ...pageParts, jar: createCookieJar(clock) }),
     tab: ({ jar }) => openPage({ ...pageParts, jar }),
+    open(page) {
+      const cookies = parseCookieHeader(page.jar.header('localhost', '/', 'same-site'), catalogue)
+      const opened = reader.access(cookies)
+      if (opened.kind !== 'opened') throw new Error(`the access cookie is ${opened.kind}`)
+      return opened.content
+    },
     told: (name) => events.filter((event) => event.name === name),
     async close() {
       await server.stop(0)
@@ -197,6 +216,7 @@ insecure_allow_http: true
 authorization_server:
   issuer: ${options.issuer}
   timeout_ms: ${options.timeoutMs ?? 5000}
+  max_concurrent_requests: ${options.maxConcurrentRequests ?? 50}
 client:
   id: ${clientId}
 ${options.client ?? `  authentication: client_secret_basic\n  secret: ${clientSecret}`}

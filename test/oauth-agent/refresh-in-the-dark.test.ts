@@ -1,0 +1,146 @@
+import { request } from 'node:http'
+import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../shared/clock.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import type { Page } from '../support/page.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+afterEach(() => world.close())
+
+const refresh = (page: Page) => page.call('POST', '/oauth-agent/refresh')
+
+/** A shared store that is away: every call to it fails, what each replica knows by itself stays. */
+function storeThatIsAway(): Store {
+  const memory = createMemoryStore({ clock: systemClock })
+  const away = () => Promise.reject(new StoreUnavailable())
+  return { ...memory, available: false, acquire: away, get: away, put: away, count: away, end: away }
+}
+
+describe('while the shared store is away', () => {
+  it('one process still asks once for 20 tabs', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway() })
+    const page = world.browser()
+    await world.signIn(page)
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => refresh(world.tab({ ...page, jar: page.jar.copy() }))),
+    )
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]))
+    expect(world.tap.grants('refresh_token')).toHaveLength(1)
+  })
+
+  it('the loser of a race between replicas keeps its cookies; only who comes back in vain is signed out (RT-4, D02)', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway(), replicas: 2 })
+    const page = world.browser()
+    await world.signIn(page)
+    const loser = world.tab({ ...page, jar: page.jar.copy() })
+    world.balance = () => 0
+    expect((await refresh(page)).status).toBe(200)
+    world.balance = () => 1
+    const lost = await refresh(loser)
+    expect([lost.status, lost.json()['error_code'], lost.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    // The browser has the winner's cookies by now; a browser that had not would be told on its second try.
+    const again = await refresh(loser)
+    expect([again.status, again.json()['error_code']]).toEqual([401, 'session_expired'])
+  })
+
+  it('signing in and out goes on', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway() })
+    const page = world.browser()
+    expect((await world.signIn(page)).status).toBe(200)
+    expect((await page.call('POST', '/oauth-agent/logout')).status).toBe(200)
+    expect(world.server.count('revocation')).toBe(2)
+  })
+})
+
+describe('answers that do not arrive', () => {
+  /** Sends a refresh and hangs up once the authorization server was asked. */
+  async function hangUp(page: Page): Promise<void> {
+    const before = world.server.count('token')
+    const { port } = new URL(world.publicOrigin)
+    const client = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/oauth-agent/refresh',
+      headers: {
+        host: `localhost:${port}`,
+        'token-handler-version': '1',
+        'sec-fetch-site': 'same-origin',
+        cookie: page.jar.header('localhost', '/', 'same-site') ?? '',
+      },
+    })
+    client.on('error', () => {})
+    client.end()
+    await expect.poll(() => world.server.count('token')).toBe(before + 1)
+    client.destroy()
+  }
+
+  it('a browser that hung up gets the new cookies when it asks again with its old ones (D09)', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    let go = () => {}
+    const waiting = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    world.server.script.token = async (form) => {
+      await waiting
+      return world.server.tokens(form)
+    }
+    await hangUp(page)
+    go()
+    const answer = await refresh(page)
+    expect([answer.status, world.tap.grants('refresh_token').length]).toEqual([200, 1])
+  })
+
+  it('when the rotated token was lost on the way, one 401 and a new sign-in, never a loop (FI-04)', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    const good = world.server.script.token
+    world.server.script.token = async (form, request) => {
+      await good(form, request)
+      return 'cut' as const
+    }
+    expect((await refresh(page)).json()['error_code']).toBe('token_response_lost')
+    world.server.script.token = good
+    const answer = await refresh(page)
+    expect([answer.status, answer.json()['error_code']]).toEqual([401, 'session_expired'])
+    expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    expect((await world.signIn(page)).status).toBe(200)
+  })
+
+  it('with a grace interval the same is no loss at all', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = () => 'cut'
+    await refresh(page)
+    world.server.script.token = (form) => world.server.tokens(form)
+    expect((await refresh(page)).status).toBe(200)
+  })
+
+  it('200 browsers that hang up leave nothing behind (D21, FI-24)', async () => {
+    world = await startScriptedWorld({ settings: 'agent: { rate_limits: { refresh: { requests: 9999 } } }' })
+    const page = world.browser()
+    await world.signIn(page)
+    const { port } = new URL(world.publicOrigin)
+    for (let i = 0; i < 200; i++) {
+      const client = request({
+        host: '127.0.0.1',
+        port,
+        method: 'POST',
+        path: '/oauth-agent/refresh',
+        headers: { host: `localhost:${port}` },
+      })
+      client.on('error', () => {})
+      if (i % 2 === 0) client.setHeader('content-length', '10')
+      client.write('a')
+      setImmediate(() => client.destroy())
+    }
+    expect((await refresh(page)).status).toBe(200)
+    expect(world.told('internal.failed')).toEqual([])
+  })
+})
