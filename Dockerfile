@@ -9,7 +9,7 @@ COPY . .
 RUN npm run build
 
 FROM build AS example
-RUN npx vite build spa-example --outDir /build/dist-spa --emptyOutDir
+RUN npx vite build spa-example/app --outDir /build/dist-spa --emptyOutDir
 USER 1000:1000
 ENV NODE_ENV=production
 CMD ["node", "deploy/compose/api.ts"]
