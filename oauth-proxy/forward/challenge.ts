@@ -13,14 +13,14 @@ const acrValue = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
 export function upstreamRefusal(status: number, fields: UpstreamFields): TokenHandlerError | undefined {
   if (status !== 401 && status !== 403) return undefined
   const challenge = bearerChallenge(one(fields['www-authenticate']))
-  switch (challenge?.get('error')) {
-    case 'insufficient_user_authentication':
-      return new TokenHandlerError('insufficient_user_authentication', { fields: stepUp(challenge), detail: fromApi })
-    case 'insufficient_scope':
-      return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge), detail: fromApi })
-    default:
-      return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
+  const error = challenge?.get('error')
+  if (challenge !== undefined && error === 'insufficient_user_authentication') {
+    return new TokenHandlerError('insufficient_user_authentication', { fields: stepUp(challenge), detail: fromApi })
   }
+  if (challenge !== undefined && error === 'insufficient_scope') {
+    return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge), detail: fromApi })
+  }
+  return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
 }
 
 const fromApi = { check: 'upstream' }

@@ -24,7 +24,7 @@ afterAll(async () => {
 async function nextCallerIsServed() {
   api.behave(echo)
   const next = await world.call('GET', '/api/next')
-  expect([next.status, JSON.parse(next.body).target]).toEqual([200, '/api/next'])
+  expect([next.status, next.json().target]).toEqual([200, '/api/next'])
 }
 
 describe('I12 an answer that is none', () => {
@@ -51,7 +51,7 @@ describe('I12 an answer that is none', () => {
     api.behave(answer(bytes))
     const answered = await world.call('POST', '/api/x', { body: 'a', more: ['Origin: https://www.example.com'] })
     expect(answered.status).toBe(502)
-    expect(JSON.parse(answered.body).error_code).toMatch(/^upstream_(?:invalid_response|reset)$/)
+    expect(answered.json().error_code).toMatch(/^upstream_(?:invalid_response|reset)$/)
     await nextCallerIsServed()
   })
 

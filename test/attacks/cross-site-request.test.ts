@@ -188,7 +188,7 @@ describe('F08 csrf.token: required', () => {
     ['a cookie value', () => tokens.cookies().slice(20, 63)],
   ])('%s does not', async (_, token) => {
     const answered = await call(token())
-    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([403, 'csrf_token_invalid'])
+    expect([answered.status, answered.json().error_code]).toEqual([403, 'csrf_token_invalid'])
     expect(api.seen).toHaveLength(0)
   })
 })

@@ -113,8 +113,8 @@ describe('G14 a name in the middle of the API’s path', () => {
 
 describe('G22 whatever a visitor asks for', () => {
   const piece = fc.constantFrom(
-    ...['public', 'admin', 'users', '.', '..', '%2e', '%252e', '%', '%zz', ';', '%3b', '\\', '%5c', '/', '//', '%2f'],
-    ...['%252f', '#', '?', '%23', '%3f', '@', ':', '%00', '%0d%0a', '%20', '%ef%bc%8f', '%c0%af', 'x', 'X', '~', '*'],
+    ...'public admin users . .. %2e %252e % %zz ; %3b \\ %5c / // %2f %252f # ? %23'.split(' '),
+    ...'%3f @ : %00 %0d%0a %20 %ef%bc%8f %c0%af x X ~ *'.split(' '),
   )
   const target = fc.array(piece, { minLength: 1, maxLength: 7 }).map((pieces) => `/${pieces.join('')}`)
 

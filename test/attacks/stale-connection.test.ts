@@ -50,7 +50,7 @@ describe.each(['fin', 'reset'] as const)('K01 the API closes a kept-alive connec
   it.each(['POST', 'PUT', 'DELETE'])('%s is never sent twice', async (method) => {
     hangUp(5, how)
     const answered = await world.call(method, '/api/x', { ...origin, ...(method === 'DELETE' ? {} : { body: 'once' }) })
-    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([502, 'upstream_reset'])
+    expect([answered.status, answered.json().error_code]).toEqual([502, 'upstream_reset'])
     expect(api.seen).toHaveLength(1)
   })
 
@@ -80,7 +80,7 @@ it('two hundred calls over connections that close at any moment: every one is an
       ...origin,
       ...(method === 'POST' ? { body: 'b' } : {}),
     })
-    if (answered.status === 200) expect(JSON.parse(answered.body).target).toBe(`/api/${index}`)
+    if (answered.status === 200) expect(answered.json().target).toBe(`/api/${index}`)
     else expect([method, answered.status]).toEqual(['POST', 502])
   }
   const posts = api.seen.filter(({ method }) => method === 'POST').map(({ target }) => target)

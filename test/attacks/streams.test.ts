@@ -89,7 +89,7 @@ describe('K16 a body beyond the limit', () => {
     const chunk = `${(100_000).toString(16)}\r\n${'a'.repeat(100_000)}\r\n`
     for (let index = 0; index < 11; index++) connection.write(chunk)
     const answered = parseAnswer(await connection.until((text) => text.endsWith('}')))
-    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([413, 'payload_too_large'])
+    expect([answered.status, answered.json().error_code]).toEqual([413, 'payload_too_large'])
     connection.write('0\r\n\r\n')
     connection.close()
     expect(api.seen).toHaveLength(0)
@@ -212,7 +212,6 @@ describe('K08 the pace of the slower side', () => {
     slow.socket.pause()
     slow.write(head('GET', '/api/large'))
     await api.until(() => api.seen.length === 1)
-    const { behave } = api
     // The flow has stopped when whole calls beside it come and go and nothing more was sent.
     for (let before = -1, calm = 0; calm < 3; before = sent) {
       await world.call('GET', '/open', { cookies: undefined })
@@ -230,7 +229,6 @@ describe('K08 the pace of the slower side', () => {
     slow.socket.resume()
     await done
     slow.close()
-    behave(echo)
   })
 })
 
@@ -277,7 +275,7 @@ describe('K18 an API that keeps us waiting', () => {
   it('no answer at all', async () => {
     api.behave(() => {})
     const answered = await world.call('GET', '/hasty/x')
-    expect([answered.status, JSON.parse(answered.body).error_code]).toEqual([504, 'upstream_response_timeout'])
+    expect([answered.status, answered.json().error_code]).toEqual([504, 'upstream_response_timeout'])
   })
 
   it('an answer that stops half way', async () => {
@@ -295,7 +293,7 @@ describe('load', () => {
     const first = world.call('GET', '/narrow')
     await api.until(() => waiting.length === 1)
     const second = await world.call('GET', '/narrow')
-    expect([second.status, JSON.parse(second.body), second.header('retry-after')]).toEqual([
+    expect([second.status, second.json(), second.header('retry-after')]).toEqual([
       503,
       { error_code: 'overloaded', detailed_error: 'The server is busy.', retry_after: 1 },
       '1',

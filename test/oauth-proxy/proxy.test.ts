@@ -40,7 +40,7 @@ describe('a call with a session', () => {
       more: ['Content-Type: application/json', 'Origin: https://www.example.com'],
     })
     expect(answer.status).toBe(200)
-    expect(JSON.parse(answer.body)).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
+    expect(answer.json()).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
   })
 
   it('answers HEAD without a body', async () => {
@@ -55,7 +55,7 @@ describe('a call without a session', () => {
     const before = api.seen.length
     const answer = await world.call('GET', '/api/orders', { cookies: undefined })
     expect(answer.status).toBe(401)
-    expect(JSON.parse(answer.body)).toEqual({ error_code: 'session_missing', detailed_error: 'Nobody is signed in.' })
+    expect(answer.json()).toEqual({ error_code: 'session_missing', detailed_error: 'Nobody is signed in.' })
     expect(answer.header('token-handler-error')).toBe('session_missing')
     expect(answer.header('content-type')).toBe('application/json')
     expect(api.seen.length).toBe(before)
@@ -79,13 +79,13 @@ describe('what ends a session', () => {
     world.clock.pass(seconds)
     const answer = await world.call('GET', '/api/orders', { cookies })
     world.clock.pass(before - world.clock.nowSeconds())
-    expect([answer.status, JSON.parse(answer.body).error_code]).toEqual([401, code])
+    expect([answer.status, answer.json().error_code]).toEqual([401, code])
   })
 
   it('sign-out on any replica', async () => {
     const sessionId = 'BBECAwQFBgcICQoLDA0ODw'
     await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
     const answer = await world.call('GET', '/api/orders', { cookies: world.cookies({ sessionId }) })
-    expect(JSON.parse(answer.body).error_code).toBe('session_expired')
+    expect(answer.json().error_code).toBe('session_expired')
   })
 })

@@ -5,8 +5,10 @@ export interface RawAnswer {
   readonly status: number
   /** Lines of the head without the status line. */
   readonly lines: readonly string[]
-  header(name: string): string | undefined
+  readonly header: (name: string) => string | undefined
   readonly body: string
+  /** The body read as a JSON object; throws if it is none. */
+  readonly json: () => Readonly<Record<string, unknown>>
 }
 
 /** A connection on which tests write bytes that no HTTP client would send. */
@@ -89,6 +91,7 @@ export function isComplete(text: string): boolean {
 
 export function parseAnswer(text: string): RawAnswer {
   const end = text.indexOf('\r\n\r\n')
+  const body = end === -1 ? '' : text.slice(end + 4)
   const [statusLine = '', ...lines] = (end === -1 ? text : text.slice(0, end)).split('\r\n')
   return {
     status: Number(/^HTTP\/1\.[01] (\d{3})/.exec(statusLine)?.[1] ?? 0),
@@ -98,17 +101,19 @@ export function parseAnswer(text: string): RawAnswer {
         .find((line) => line.toLowerCase().startsWith(`${name.toLowerCase()}:`))
         ?.slice(name.length + 1)
         .trim(),
-    body: end === -1 ? '' : text.slice(end + 4),
+    body,
+    json: () => parseObject(body),
   }
 }
 
+function parseObject(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text)
+  if (typeof value !== 'object' || value === null) throw new TypeError('the body is no JSON object')
+  return { ...value }
+}
+
 /** Bytes of a request: a target, header lines as they are, and a body with its length unless told otherwise. */
-export function rawRequest(
-  method: string,
-  target: string,
-  lines: readonly string[] = [],
-  body: string | undefined = undefined,
-): string {
+export function rawRequest(method: string, target: string, lines: readonly string[] = [], body?: string): string {
   const length = body === undefined ? [] : [`Content-Length: ${Buffer.byteLength(body, 'latin1')}`]
   return `${method} ${target} HTTP/1.1\r\n${[...lines, ...length].join('\r\n')}\r\n\r\n${body ?? ''}`
 }

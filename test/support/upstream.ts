@@ -9,7 +9,7 @@ export interface SeenRequest {
   /** Header lines in order, untouched. */
   readonly lines: readonly string[]
   /** All values of a field, by any spelling of its name. */
-  values(name: string): readonly string[]
+  readonly values: (name: string) => readonly string[]
   /** The bytes of the body without its framing, one character each. */
   readonly body: string
 }

@@ -98,7 +98,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     ['the path has two readings', { target: '/api/../admin', lines: ownPage }, 400, 'ambiguous_request'],
   ])('refuses when %s', async (_name, original, status, code) => {
     const answer = await ask(world, gateway, original)
-    const body = JSON.parse(answer.body)
+    const body = answer.json()
     expect(body.error_code).toBe(code)
     expect(answer.header('token-handler-error')).toBe(code)
     expect(answer.status).toBe(gateway === 'nginx' && status !== 401 ? 403 : status)
@@ -114,7 +114,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
       lines: [...page(world), 'Origin: https://www.example.com'],
     })
     expect(answer.status).toBe(401)
-    expect(JSON.parse(answer.body)).toMatchObject({
+    expect(answer.json()).toMatchObject({
       error_code: 'insufficient_user_authentication',
       acr_values: 'urn:example:mfa',
       max_age: 60,
@@ -127,7 +127,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
       lines: page(world, world.cookies({ accessTokenExpiresAt: world.clock.nowSeconds() })),
     })
     expect(answer.status).toBe(401)
-    expect(JSON.parse(answer.body).error_code).toBe('access_token_expired')
+    expect(answer.json().error_code).toBe('access_token_expired')
     expect(answer.lines.some((line) => /^set-cookie/i.test(line))).toBe(false)
   })
 
@@ -162,7 +162,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     it('may not be opened on other routes, even with our header', async () => {
       const lines = [...handshake(world.cookies()), 'token-handler-version: 1']
       const answer = await ask(world, gateway, { target: '/api/orders', lines })
-      expect(JSON.parse(answer.body).error_code).toBe('upgrade_not_allowed')
+      expect(answer.json().error_code).toBe('upgrade_not_allowed')
     })
   })
 
@@ -194,7 +194,7 @@ describe('who may ask', () => {
     })
     await world.close()
     expect(answer.status).toBe(403)
-    expect(JSON.parse(answer.body).error_code).toBe('untrusted_peer')
+    expect(answer.json().error_code).toBe('untrusted_peer')
   })
 
   it('only a gateway that shows the secret, once, where one is set', async () => {
@@ -225,7 +225,7 @@ describe('who may ask', () => {
       rawRequest('GET', `${verifyPath}-er`, ['Host: www.example.com', ...ownPage]),
     )
     await world.close()
-    expect(JSON.parse(answer.body).error_code).toBe('route_not_found')
-    expect(JSON.parse(neighbour.body).error_code).toBe('route_not_found')
+    expect(answer.json().error_code).toBe('route_not_found')
+    expect(neighbour.json().error_code).toBe('route_not_found')
   })
 })

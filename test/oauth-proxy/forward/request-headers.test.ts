@@ -139,7 +139,11 @@ it('HX-21 Via is added to what proxies before us said', () => {
 })
 
 it('whatever names arrive, ours are exactly ours', () => {
-  const name = fc.string({ unit: fc.constantFrom(...'abcdefgorstuvwxAUTHORIZN-0'), minLength: 1, maxLength: 16 })
+  const name = fc.string({
+    unit: fc.constantFrom(...'abcdefgorstuvwxAUTHORIZN-0'.split('')),
+    minLength: 1,
+    maxLength: 16,
+  })
   const managed = fc.constantFrom(...Object.keys(ours), 'cookie', 'x-forwarded-user', 'connection')
   fc.assert(
     fc.property(
@@ -150,7 +154,8 @@ it('whatever names arrive, ours are exactly ours', () => {
             .filter((each) => !/^(?:host|content-length|transfer-encoding|expect|connection)$/i.test(each))
             .flatMap((each) => [each, 'forged']),
         )
-        expect(headers).toMatchObject({ ...ours, via: expect.stringMatching(/1\.1 token-handler$/) })
+        expect(headers).toMatchObject({ ...ours, via: headers.via })
+        expect(headers.via).toMatch(/1\.1 token-handler$/)
         expect(headers.cookie).toBeUndefined()
       },
     ),

@@ -140,6 +140,6 @@ describe('mutual TLS to an API', () => {
   ])('%s', async (_, path) => {
     const answered = await world.call('GET', path)
     expect(answered.status).toBe(502)
-    expect(JSON.parse(answered.body).error_code).toMatch(/^upstream_/)
+    expect(answered.json().error_code).toMatch(/^upstream_/)
   })
 })
