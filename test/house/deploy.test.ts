@@ -7,7 +7,7 @@ import { filesBelow, read } from './source-files.ts'
 function readFile(path: string): string {
   if (path.endsWith('store-url')) return 'redis://token-handler:example@valkey:6379'
   if (path.endsWith('.pem')) return String(rootCertificates[0])
-  return 'a secret of forty characters, or very near'
+  return 'a-secret-of-forty-characters-or-very-near'
 }
 
 const settings = filesBelow(['deploy'], ['token-handler.yaml'])
