@@ -23,8 +23,11 @@ export interface DemoOptions {
   readonly refreshAheadSeconds?: number
   readonly idleSeconds?: number
   readonly absoluteSeconds?: number
-  /** Host under which browsers find agent and proxy when it is not that of the page, such as `api.app.localhost`. */
-  readonly pageHost?: string
+  /**
+   * Agent and proxy on a sibling host of the page: `api.app.localhost` beside `www.app.localhost`. Not every system
+   * resolves these names, Chromium does by itself.
+   */
+  readonly siblingHost?: boolean
   readonly pageCaching?: 'no-store' | 'no-cache'
   /** Further settings of the OpenID Provider. */
   readonly provider?: Partial<OpenIdProviderOptions>
@@ -75,7 +78,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       observe,
     })
     stops.push(() => app.stop(longestStop))
-    const appOrigin = `http://localhost:${app.port}`
+    const appOrigin = `http://${options.siblingHost ? 'www.app.localhost' : 'localhost'}:${app.port}`
+    const publicOrigin = options.siblingHost ? `http://api.app.localhost:${app.port}` : appOrigin
 
     const clientSecret = randomBytes(32).toString('base64url')
     const provider = await startOpenIdProvider({
@@ -102,7 +106,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     stops.push(() => api.close())
 
     const settings = demoSettings({
-      publicOrigin: appOrigin,
+      publicOrigin,
+      pageOrigin: appOrigin,
       issuer: provider.issuer,
       clientSecret,
       apiOrigin: `http://127.0.0.1:${api.port}`,
@@ -111,7 +116,6 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       absoluteSeconds: options.absoluteSeconds ?? 28_800,
       refreshAheadSeconds: options.refreshAheadSeconds ?? Math.min(20, Math.floor(accessTokenSeconds / 3)),
       mfaLevel,
-      corsOrigins: [],
     })
     const config = parseConfig(settings, { env: {}, readFile: () => '' })
     const keys = fixedKeys(createKeyRing(generateKeyRing({ random: randomBytes, clock })))
@@ -127,7 +131,8 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       assets: await building,
       pagePaths: ['/', config.login.redirectPath],
       redirectPath: config.login.redirectPath,
-      publicOrigin: appOrigin,
+      pageOrigin: appOrigin,
+      agent: options.siblingHost ? `${publicOrigin}${config.agent.path}` : config.agent.path,
       ...(options.pageCaching === undefined ? {} : { pageCaching: options.pageCaching }),
     })
     const agentPath = `${config.agent.path}/`

@@ -17,7 +17,16 @@ const ownParameters = new Set([
 ])
 
 /** Settings of sign-in and sign-out that only make sense together. */
-export function* loginChecks({ login, client, agent, logout }: Config): Iterable<CrossProblem> {
+export function* loginChecks(config: Config): Iterable<CrossProblem> {
+  const { login, client, agent, logout, cors, pageOrigin, publicOrigin } = config
+  if (pageOrigin !== undefined && pageOrigin !== publicOrigin && !cors.origins.includes(pageOrigin)) {
+    yield {
+      path: 'page_origin',
+      problem: 'may not call the agent, so nobody could finish a sign-in there',
+      remedy: 'List it under cors.origins, too.',
+      given: ['cors.origins'],
+    }
+  }
   if (!login.scope.split(' ').includes('openid')) {
     yield {
       path: 'login.scope',

@@ -14,6 +14,11 @@ export const schema = z.strictObject({
     description: 'The origin that browsers see: scheme, host and port, no path.',
     examples: ['https://www.example.com'],
   }),
+  page_origin: origin.optional().meta({
+    description:
+      'Origin of the pages of the SPA where agent and proxy are on a sibling host; also list it under cors.origins.',
+    examples: ['https://app.example.com'],
+  }),
   authorization_server: authorizationServerSettings.meta({
     description: 'The authorization server (OpenID Provider) at which users sign in.',
   }),

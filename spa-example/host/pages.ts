@@ -40,17 +40,26 @@ interface Parts {
   readonly pagePaths: readonly string[]
   /** The one of them to which the authorization server returns. */
   readonly redirectPath: string
-  readonly publicOrigin: string
-  /** Further origins that the page calls, for agent and proxy on a sibling host. */
-  readonly callOrigins?: readonly string[]
+  readonly pageOrigin: string
+  /** Address of the agent: a path, or a URL on a sibling host. */
+  readonly agent: string
   /** Cache-Control of the page; `no-cache` lets browsers keep it in their back/forward cache. */
   readonly pageCaching?: 'no-store' | 'no-cache'
 }
 
+/** The page, told where the agent is. */
+function pageFor(assets: ReadonlyMap<string, Asset>, agent: string): readonly (readonly [string, Asset])[] {
+  const page = assets.get('/index.html')
+  if (page === undefined) return []
+  return [['/index.html', { ...page, body: String(page.body).replace('content="/oauth-agent"', `content="${agent}"`) }]]
+}
+
 /** Serves the page and its assets with the headers they need; returns false for other paths. */
 export function createPages(parts: Parts) {
-  const { assets, pagePaths, redirectPath, publicOrigin, callOrigins = [], pageCaching = 'no-store' } = parts
-  const calls = [publicOrigin, ...callOrigins].flatMap((origin) => [origin, origin.replace(/^http/, 'ws')])
+  const { pagePaths, redirectPath, pageOrigin, agent, pageCaching = 'no-store' } = parts
+  const assets = new Map([...parts.assets, ...pageFor(parts.assets, agent)])
+  const apiOrigin = new URL(agent, pageOrigin).origin
+  const pageHost = new URL(pageOrigin).host
   const pageHeaders: Readonly<Record<string, string>> = {
     'cache-control': pageCaching,
     'content-security-policy': [
@@ -58,7 +67,7 @@ export function createPages(parts: Parts) {
       "script-src 'self'",
       "style-src 'self'",
       "img-src 'self'",
-      `connect-src ${calls.join(' ')}`,
+      `connect-src 'self' ${apiOrigin} ${apiOrigin.replace(/^http/, 'ws')}`,
       "base-uri 'none'",
       "form-action 'none'",
       "frame-ancestors 'none'",
@@ -72,6 +81,10 @@ export function createPages(parts: Parts) {
     if (request.method !== 'GET' && request.method !== 'HEAD') return false
     const path = (request.url ?? '').split('?')[0] ?? ''
     const isPage = pagePaths.includes(path)
+    if (isPage && request.headers.host !== pageHost) {
+      response.writeHead(307, { location: `${pageOrigin}/`, 'cache-control': 'no-store' }).end()
+      return true
+    }
     const asset = assets.get(isPage ? '/index.html' : path)
     if (asset === undefined) return false
     response.writeHead(200, {

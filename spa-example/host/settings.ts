@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 
 export interface DemoSettings {
   readonly publicOrigin: string
+  readonly pageOrigin: string
   readonly issuer: string
   readonly clientSecret: string
   readonly apiOrigin: string
@@ -10,7 +11,6 @@ export interface DemoSettings {
   readonly absoluteSeconds: number
   readonly refreshAheadSeconds: number
   readonly mfaLevel: string
-  readonly corsOrigins: readonly string[]
 }
 
 /** The settings file of the demo, as anyone would write it. */
@@ -18,6 +18,9 @@ export function demoSettings(settings: DemoSettings): string {
   const api = { upstream: settings.apiOrigin, strip_prefix: '/api' }
   return stringify({
     public_origin: settings.publicOrigin,
+    ...(settings.pageOrigin === settings.publicOrigin
+      ? {}
+      : { page_origin: settings.pageOrigin, cors: { origins: [settings.pageOrigin] } }),
     insecure_allow_http: true,
     authorization_server: { issuer: settings.issuer, timeout_ms: 3000 },
     client: { id: 'example-spa', authentication: 'client_secret_basic', secret: settings.clientSecret },
@@ -27,7 +30,6 @@ export function demoSettings(settings: DemoSettings): string {
       absolute_seconds: settings.absoluteSeconds,
       refresh_ahead_seconds: settings.refreshAheadSeconds,
     },
-    cors: { origins: settings.corsOrigins },
     keys: { file: 'held-in-memory' },
     proxy: {
       routes: [

@@ -31,6 +31,8 @@ export interface CallRecord {
 /** What the cards of the page share. */
 export interface App {
   readonly tokenHandler: TokenHandler
+  /** Origin of the proxy: that of the page, or a sibling host. */
+  readonly apiOrigin: string
   /** Calls an API and tells the panels; status 0 when there was no answer. */
   call(method: string, path: string, body?: unknown): Promise<Answer>
   /** For calls that are not made with fetch, such as a stream. */
@@ -63,8 +65,10 @@ export function explain({ status, body }: Answer): string {
   return sentences[code] ?? String(body['detailed_error'] ?? body['error'] ?? `The answer was ${status}.`)
 }
 
+type Parts = Pick<App, 'tokenHandler' | 'apiOrigin' | 'notice' | 'signal'>
+
 /** Creates what the cards share. */
-export function createApp(tokenHandler: TokenHandler, notice: App['notice'], signal: AbortSignal): App {
+export function createApp({ tokenHandler, apiOrigin, notice, signal }: Parts): App {
   const callListeners: ((record: CallRecord) => void)[] = []
   const receivedListeners: ((path: string, received: Received) => void)[] = []
   const tellReceived = (path: string, received: unknown) => {
@@ -74,7 +78,7 @@ export function createApp(tokenHandler: TokenHandler, notice: App['notice'], sig
     const json =
       body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
     try {
-      const response = await tokenHandler.fetch(path, { method, ...json, signal })
+      const response = await tokenHandler.fetch(apiOrigin + path, { method, ...json, signal })
       const parsed: unknown = await response.json().catch(() => ({}))
       return { status: response.status, body: typeof parsed === 'object' && parsed !== null ? { ...parsed } : {} }
     } catch {
@@ -83,6 +87,7 @@ export function createApp(tokenHandler: TokenHandler, notice: App['notice'], sig
   }
   return {
     tokenHandler,
+    apiOrigin,
     notice,
     signal,
     tellReceived,

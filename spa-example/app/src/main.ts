@@ -17,7 +17,9 @@ import { welcome } from './welcome.ts'
 const main = document.querySelector('main')!
 const header = document.querySelector('header')!
 const notice = createNotices(document.querySelector('#notices')!)
-const tokenHandler = createTokenHandler({ agent: '/oauth-agent' })
+const agent = document.querySelector<HTMLMetaElement>('meta[name=token-handler-agent]')!.content
+const apiOrigin = new URL(agent, location.href).origin
+const tokenHandler = createTokenHandler({ agent })
 
 /** What was on the page when signing in failed, by the code of the agent. */
 const sentences: Readonly<Record<string, string>> = {
@@ -48,7 +50,7 @@ let page = new AbortController()
 function show(session: Session): void {
   page.abort()
   page = new AbortController()
-  const app = createApp(tokenHandler, notice, page.signal)
+  const app = createApp({ tokenHandler, apiOrigin, notice, signal: page.signal })
   const signIn = (popup: boolean) => act(() => tokenHandler.signIn({ popup }))
   const signOut = () => act(() => tokenHandler.signOut())
   showHeader(header, session, { signIn: () => signIn(false), signOut })

@@ -53,6 +53,7 @@ describe('settings that are refused', () => {
     ['a foreign site as sibling', { cors: { origins: ['https://www.example.org'] } }, 'cors.origins[0]'],
     ['a sibling over http:', { cors: { origins: ['http://app.example.com'] } }, 'cors.origins[0]'],
     ['any origin', { cors: { origins: ['*'] } }, 'cors.origins[0]'],
+    ['pages that may not call the agent', { page_origin: 'https://app.example.com' }, 'page_origin'],
     ['idle longer than absolute', { session: { idle_seconds: 7200, absolute_seconds: 3600 } }, 'session.idle_seconds'],
     ['longer than browsers keep cookies', { session: { absolute_seconds: 40_000_000 } }, 'session.absolute_seconds'],
     ['aal2 over a day', { session: { profile: 'aal2', absolute_seconds: 86_401 } }, 'session.absolute_seconds'],

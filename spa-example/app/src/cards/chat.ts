@@ -9,13 +9,13 @@ interface Message {
 }
 
 /** A chat over WebSocket; the proxy checks origin and session before it connects. */
-export function chatCard({ tokenHandler, tellReceived, notice, signal }: App): HTMLElement {
+export function chatCard({ tokenHandler, apiOrigin, tellReceived, notice, signal }: App): HTMLElement {
   const list = element('ul', { class: 'rows chat', id: 'chat-list', set: { 'aria-live': 'polite' } })
   let socket: WebSocket | undefined
   const connect = async (): Promise<WebSocket> => {
     if (socket?.readyState === WebSocket.OPEN) return socket
     await tokenHandler.headers().catch(() => undefined)
-    const opened = new WebSocket(`${location.origin.replace('http', 'ws')}/api/chat`)
+    const opened = new WebSocket(`${apiOrigin.replace('http', 'ws')}/api/chat`)
     socket = opened
     opened.onmessage = ({ data }) => {
       const { joined, from, text, received } = JSON.parse(String(data)) as Message

@@ -2,7 +2,7 @@ import type { App } from '../app.ts'
 import { button, card, element } from '../dom.ts'
 
 /** Live prices over server-sent events, with the browser's own EventSource. */
-export function pricesCard({ tokenHandler, notice, signal }: App): HTMLElement {
+export function pricesCard({ tokenHandler, apiOrigin, notice, signal }: App): HTMLElement {
   const list = element('ul', { class: 'rows prices', id: 'price-list' })
   const rows = new Map<string, { readonly value: HTMLElement; last: number }>()
   let source: EventSource | undefined
@@ -24,7 +24,7 @@ export function pricesCard({ tokenHandler, notice, signal }: App): HTMLElement {
   const open = async () => {
     // An EventSource cannot say why it was refused, so the token is made fresh before.
     await tokenHandler.headers().catch(() => undefined)
-    source = new EventSource('/api/prices')
+    source = new EventSource(`${apiOrigin}/api/prices`, { withCredentials: true })
     toggle.textContent = 'Stop'
     source.onmessage = ({ data }) => {
       const { name, price } = JSON.parse(String(data)) as { name: string; price: number }

@@ -2,10 +2,17 @@ import { type App, explain } from '../app.ts'
 import { card, element, field } from '../dom.ts'
 
 /** Sends with XMLHttpRequest, because fetch tells no progress. */
-function send(file: Blob, headers: Record<string, string>, progress: (part: number) => void, signal: AbortSignal) {
+function send(
+  url: string,
+  file: Blob,
+  headers: Record<string, string>,
+  progress: (part: number) => void,
+  signal: AbortSignal,
+) {
   return new Promise<{ status: number; body: Record<string, unknown> }>((resolve) => {
     const request = new XMLHttpRequest()
-    request.open('POST', '/api/uploads')
+    request.open('POST', url)
+    request.withCredentials = true
     request.setRequestHeader('content-type', 'application/octet-stream')
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
     request.responseType = 'json'
@@ -19,7 +26,7 @@ function send(file: Blob, headers: Record<string, string>, progress: (part: numb
 }
 
 /** An upload that streams through the proxy, with its progress. */
-export function uploadCard({ tokenHandler, tellReceived, notice, signal }: App): HTMLElement {
+export function uploadCard({ tokenHandler, apiOrigin, tellReceived, notice, signal }: App): HTMLElement {
   const bar = element('progress', { set: { max: 1, value: 0, 'aria-label': 'Upload' } })
   const result = element('p', { class: 'result', id: 'upload-result' })
   const form = element(
@@ -34,7 +41,7 @@ export function uploadCard({ tokenHandler, tellReceived, notice, signal }: App):
     if (!(file instanceof File)) return
     bar.value = 0
     const headers = await tokenHandler.headers().catch(() => ({}))
-    const answer = await send(file, headers, (part) => (bar.value = part), signal)
+    const answer = await send(`${apiOrigin}/api/uploads`, file, headers, (part) => (bar.value = part), signal)
     if (answer.status !== 201) return notice(explain(answer), 'bad')
     tellReceived('/api/uploads', answer.body['received'])
     result.textContent = `${String(answer.body['bytes'])} bytes arrived, SHA-256 ${String(answer.body['sha256']).slice(0, 12)}….`
