@@ -68,28 +68,3 @@ export function createRateLimiter(parts: {
     },
   }
 }
-
-/**
- * Counts one request of `who` against a limit, on all replicas that share the store.
- *
- * Throws `too_many_requests` with `retry_after` beyond the limit. While the shared store is down nobody is limited: an
- * outage of the counters must not become one of the service.
- */
-export async function checkRateLimit(
-  store: Pick<Store, 'count'>,
-  name: string,
-  who: string,
-  limit: RateLimit,
-): Promise<void> {
-  const key = `rate:${name}:${hash('sha256', who, 'base64url')}`
-  const count = await store.count(key, limit.windowSeconds).catch((error: unknown) => {
-    if (error instanceof StoreUnavailable) return 0
-    throw error
-  })
-  if (count > limit.requests) {
-    throw new TokenHandlerError('too_many_requests', {
-      fields: { retry_after: limit.windowSeconds },
-      detail: { check: name },
-    })
-  }
-}
