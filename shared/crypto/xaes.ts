@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 
-export const xaesKeyBytes = 32
+const xaesKeyBytes = 32
 export const xaesNonceBytes = 24
 export const xaesTagBytes = 16
 
