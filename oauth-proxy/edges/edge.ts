@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
+import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, ForwardDecision } from '../decide.ts'
@@ -40,7 +41,7 @@ export function ownRequestFields(
 
 /** The trace of the caller, if it is well formed (W3C Trace Context §3.2); tracestate means nothing without it. */
 function traceContext({ traceparent, tracestate }: HeaderFields): Pick<OwnRequestFields, 'traceparent' | 'tracestate'> {
-  const wellFormed =
-    traceparent !== undefined && /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent)
-  return wellFormed ? { traceparent, tracestate } : { traceparent: undefined, tracestate: undefined }
+  return parseTraceParent(traceparent) === undefined
+    ? { traceparent: undefined, tracestate: undefined }
+    : { traceparent, tracestate }
 }

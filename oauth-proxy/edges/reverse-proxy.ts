@@ -68,8 +68,10 @@ async function answer(
   const release = slots.take()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
-    const { status, outcome, retried } = await callApi(request, response, requestId, decision, parts)
-    parts.observe.emit('upstream.called', { request_id: requestId, route: path, status, outcome, retried })
+    const startedMs = parts.clock.nowMs()
+    const outcome = await callApi(request, response, requestId, decision, parts)
+    const durationMs = parts.clock.nowMs() - startedMs
+    parts.observe.emit('upstream.called', { request_id: requestId, route: path, ...outcome, duration_ms: durationMs })
   } finally {
     release()
   }
@@ -150,6 +152,8 @@ function refuse(
     response.destroy()
     return
   }
+  // What a refused answer of the API had already set must not describe ours.
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
   // A client that was not told to continue may leave its body out, and what it sends next would be read as that body.
   if (trail.head?.expectsContinue === true) response.shouldKeepAlive = false
   const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)

@@ -1,3 +1,4 @@
+import { TokenHandlerError } from '../../shared/errors.ts'
 import { mergeVary } from '../../shared/http/cors.ts'
 import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
 
@@ -51,6 +52,17 @@ export const refusedNames: ReadonlySet<string> = new Set([
 const refusedPrefixes =
   /^(?:access-control-|activate-storage-|proxy-|sec-|secure-session-|speculation-|supports-loading-|surrogate-|token-handler-|x-accel-|x-aspnet|x-lighttpd-|x-reproxy-|x-ua-compatible)/
 
+/** Fields of which readers take the first or the last when there are two, and so disagree on what the content is. */
+const soleFields: ReadonlySet<string> = new Set([
+  'content-disposition',
+  'content-length',
+  'content-range',
+  'content-type',
+  'etag',
+  'last-modified',
+  'retry-after',
+])
+
 const decided = new Map<string, boolean>()
 const rememberedNames = 512
 
@@ -80,6 +92,7 @@ export interface ResponsePolicy {
  *
  * API content is data, never a page of the SPA's origin: HTML is sandboxed, types are not guessed (HX-25), and no shared
  * cache may keep an answer whose request carried no Authorization that such a cache would respect (RFC 9111 §3.5).
+ * Throws `upstream_invalid_response` for an answer that can be read in two ways.
  */
 export function browserResponseHeaders(fields: UpstreamFields, policy: ResponsePolicy): ResponseHeaders {
   const headers: ResponseHeaders = {}
@@ -87,6 +100,9 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
   for (const name in fields) {
     const value = fields[name]
     if (value === undefined || dropped.has(name) || !isPassed(name)) continue
+    if (Array.isArray(value) && soleFields.has(name)) {
+      throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'repeated_header' } })
+    }
     if (holdsCredential(value, policy.credentialValue)) continue
     headers[name] = value
   }

@@ -46,11 +46,18 @@ describe('I12 an answer that is none', () => {
     ['status 999', 'HTTP/1.1 999 Beyond\r\nContent-Length: 0\r\n\r\n'],
     ['101 unasked', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n'],
     ['100 unasked', 'HTTP/1.1 100 Continue\r\n\r\n'],
+    [
+      'a control character in a value',
+      'HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nX-A: b\x01c\r\nContent-Length: 0\r\n\r\n',
+    ],
+    ['two types', 'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Type: image/png\r\nContent-Length: 0\r\n\r\n'],
     ['a head without end', `HTTP/1.1 200 OK\r\nX-A: ${'a'.repeat(70_000)}\r\n\r\n`],
   ])('%s is answered for by us', async (_, bytes) => {
     api.behave(answer(bytes))
     const answered = await world.call('POST', '/api/x', { body: 'a', more: ['Origin: https://www.example.com'] })
     expect(answered.status).toBe(502)
+    expect(answered.header('content-type')).toBe('application/json')
+    expect(answered.header('content-encoding')).toBeUndefined()
     expect(answered.json().error_code).toMatch(/^upstream_(?:invalid_response|reset)$/)
     await nextCallerIsServed()
   })
@@ -143,6 +150,13 @@ it('HX-16 trailers stay behind', async () => {
   const answered = await world.call('GET', '/api/x')
   expect(answered.header('trailer')).toBeUndefined()
   expect(answered.body).toBe('2\r\nok\r\n0\r\n\r\n')
+})
+
+it('a part of a resource passes as a part', async () => {
+  api.behave(answer(okBytes('cd', ['Content-Range: bytes 2-3/10', 'Accept-Ranges: bytes'], '206 Partial Content')))
+  const answered = await world.call('GET', '/api/x', { more: ['Range: bytes=2-3'] })
+  expect(api.seen.at(-1)?.values('range')).toEqual(['bytes=2-3'])
+  expect([answered.status, answered.header('content-range'), answered.body]).toEqual([206, 'bytes 2-3/10', 'cd'])
 })
 
 it('K10 compressed bytes pass as they are', async () => {

@@ -43,6 +43,16 @@ describe('a call with a session', () => {
     expect(answer.json()).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
   })
 
+  const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  it.each([
+    ['a trace goes on', [`traceparent: ${trace}`, 'tracestate: a=1'], [[trace], ['a=1']]],
+    ['a malformed one does not', ['traceparent: 00-x-y-01', 'tracestate: a=1'], [[], []]],
+    ['a state without a trace does not', ['tracestate: a=1'], [[], []]],
+  ])('%s', async (_, more, expected) => {
+    await world.call('GET', '/api/orders', { more })
+    expect([api.seen.at(-1)?.values('traceparent'), api.seen.at(-1)?.values('tracestate')]).toEqual(expected)
+  })
+
   it('answers HEAD without a body', async () => {
     const answer = await world.call('HEAD', '/api/orders')
     expect(answer).toMatchObject({ status: 200, body: '' })

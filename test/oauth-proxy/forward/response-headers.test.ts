@@ -73,6 +73,12 @@ it.each(['x-content-type-options', 'content-security-policy', 'cross-origin-reso
   },
 )
 
+it.each(['content-type', 'content-length', 'content-disposition', 'etag'])('two %s fields are no answer', (name) => {
+  expect(() => browserResponseHeaders({ [name]: ['a', 'b'] }, policy)).toThrow(
+    expect.objectContaining({ code: 'upstream_invalid_response' }),
+  )
+})
+
 it('H17 fields that Connection names stay behind', () => {
   expect(browserResponseHeaders({ connection: 'close, X-Foo', 'x-foo': 'a', 'x-bar': 'b' }, policy)).toEqual({
     ...always,
