@@ -1,21 +1,30 @@
 /** Measures this software beside its peers: `npm run bench -- --help`. */
 import { parseArgs } from 'node:util'
+import { readBeside } from './beside.ts'
+import { agent } from './ideas/agent.ts'
+import { bodies } from './ideas/bodies.ts'
+import { coldStart } from './ideas/cold-start.ts'
+import { cookie } from './ideas/cookie.ts'
 import type { Effort, Idea, IdeaResult } from './ideas/idea.ts'
 import { proxies } from './ideas/proxies.ts'
+import { sessions } from './ideas/sessions.ts'
+import { streams } from './ideas/streams.ts'
+import { workers } from './ideas/workers.ts'
 import { verdicts } from './reach.ts'
 import { describeMachine } from './report/machine.ts'
 import { tableText } from './report/table.ts'
 import { writeReport } from './report/write.ts'
 import { createWorld } from './world.ts'
 
-const ideas: readonly Idea[] = [proxies]
+const ideas: readonly Idea[] = [proxies, cookie, agent, bodies, streams, coldStart, sessions, workers]
 
 const usage = `npm run bench -- [options]
 
   --check        print every line of the targets with reach, measured value and verdict; fails if one is missed
   --quick        short rounds, for a first look
   --only <name>  one or more of: ${ideas.map(({ name }) => name).join(', ')}
-  --rounds <n>   rounds of the comparison of proxies
+  --rounds <n>   rounds of each comparison
+  --beside <f>   JSON file of servers started by hand that take part, see bench/README.md
   --write        also write bench/results.json, bench/chart.svg and the result in bench/README.md
 `
 
@@ -25,6 +34,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true, default: [] },
     rounds: { type: 'string' },
+    beside: { type: 'string' },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -46,6 +56,7 @@ if (chosen.length === 0) {
   process.exit(64)
 }
 
+const beside = readBeside(options.beside)
 const machine = describeMachine()
 console.log(machine.join('\n'))
 const world = createWorld()
@@ -54,7 +65,7 @@ let broken = false
 for (const idea of chosen) {
   console.log(`\n${idea.name}`)
   try {
-    const result = await idea.run({ world, effort, say: (text) => console.log(`  ${text}`) })
+    const result = await idea.run({ world, effort, beside, say: (text) => console.log(`  ${text}`) })
     results[idea.name] = result
     console.log(`\n${tableText(result)}`)
   } catch (error) {

@@ -11,8 +11,8 @@ import { formatKeyRingFile } from '../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys } from '../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../shared/crypto/random.ts'
 
-export const publicOrigin = 'https://www.example.com'
-export const host = 'www.example.com'
+const usualOrigin = 'https://www.example.com'
+export const host = new URL(usualOrigin).host
 
 /** Ports of all processes of a run; fixed, so that configurations can be read while it goes on. */
 export const ports = {
@@ -45,12 +45,19 @@ export function newAccessToken(): string {
   return `${segment(47)}.${segment(592)}.${segment(256)}`
 }
 
-export function createWorld(): World {
+export function createWorld({
+  publicOrigin = usualOrigin,
+  issuer = 'https://login.example.com',
+}: {
+  readonly publicOrigin?: string
+  readonly issuer?: string
+} = {}): World {
+  const page = pageOf(publicOrigin)
   const folder = mkdtempSync(join(tmpdir(), 'token-handler-bench-'))
   const entries = generateKeyRing({ random: systemRandomBytes, clock: systemClock })
   const keyFile = join(folder, 'keys.json')
   writeFileSync(keyFile, formatKeyRingFile(entries), { mode: 0o600 })
-  const yaml = settings(keyFile)
+  const yaml = settings(keyFile, publicOrigin, issuer)
   const configFile = join(folder, 'token-handler.yaml')
   writeFileSync(configFile, yaml)
   const config = parseConfig(yaml, { env: {}, readFile: () => formatKeyRingFile(entries) })
@@ -104,24 +111,27 @@ export function subfolder(world: World, name: string): string {
   return path
 }
 
-const page = [
-  `Host: ${host}`,
-  'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
-  'Accept: application/json',
-  'Accept-Encoding: gzip, deflate, br, zstd',
-  'Accept-Language: en-GB,en;q=0.9',
-  `Referer: ${publicOrigin}/orders`,
-  'Sec-Fetch-Site: same-origin',
-  'Sec-Fetch-Mode: cors',
-  'Sec-Fetch-Dest: empty',
-  'token-handler-version: 1',
-]
+function pageOf(publicOrigin: string): readonly string[] {
+  return [
+    `Host: ${new URL(publicOrigin).host}`,
+    'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36',
+    'Accept: application/json',
+    'Accept-Encoding: gzip, deflate, br, zstd',
+    'Accept-Language: en-GB,en;q=0.9',
+    `Referer: ${publicOrigin}/orders`,
+    'Sec-Fetch-Site: same-origin',
+    'Sec-Fetch-Mode: cors',
+    'Sec-Fetch-Dest: empty',
+    'token-handler-version: 1',
+  ]
+}
 
-function settings(keyFile: string): string {
+function settings(keyFile: string, publicOrigin: string, issuer: string): string {
   return `
 public_origin: ${publicOrigin}
+${publicOrigin.startsWith('http:') ? 'insecure_allow_http: true' : ''}
 authorization_server:
-  issuer: https://login.example.com
+  issuer: ${issuer}
 client:
   id: spa
   authentication: client_secret_basic
@@ -130,6 +140,9 @@ keys:
   file: ${keyFile}
 agent:
   listen: { port: ${ports.agent} }
+  rate_limits:
+    session: { requests: 1000000000 }
+    refresh: { requests: 1000000000 }
 operations:
   listen: { port: ${ports.operations} }
 proxy:

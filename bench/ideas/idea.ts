@@ -1,3 +1,4 @@
+import type { Beside } from '../beside.ts'
 import type { World } from '../world.ts'
 
 /** How thoroughly to measure. */
@@ -11,6 +12,7 @@ export interface Effort {
 export interface Bench {
   readonly world: World
   readonly effort: Effort
+  readonly beside: readonly Beside[]
   /** Tells what is going on. */
   say(text: string): void
 }
@@ -22,6 +24,16 @@ export interface IdeaResult {
   /** Numbers by name, for `reach.ts` and the JSON file. */
   readonly facts: Readonly<Record<string, number>>
   readonly notes?: readonly string[]
+  /** For the chart. */
+  readonly bars?: readonly Contender[]
+}
+
+/** One side of the comparison that is drawn. */
+export interface Contender {
+  readonly title: string
+  readonly own: boolean
+  readonly cpuMicroseconds: number
+  readonly p99Ms: number
 }
 
 /** One thing to measure. */

@@ -1,40 +1,23 @@
-import { median } from '../machine/median.ts'
-import { cpuSeconds } from '../machine/process.ts'
+import { type Contest, type Contestant, contest } from '../machine/contest.ts'
 import { type SteadyResult, steady } from '../machine/steady-load.ts'
-import { saturate } from '../machine/wrk.ts'
 import { apache } from '../peers/apache.ts'
 import { caddy, haproxy } from '../peers/gateways.ts'
 import { nginxAuthRequest, nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
 import { hello, httpProxy, ourProxy } from '../peers/node-peers.ts'
+import { oauth2Proxy } from '../peers/oauth2-proxy.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { type Bench, type Idea, type IdeaResult, rounded } from './idea.ts'
 
-const peers: readonly Peer[] = [
-  hello,
-  httpProxy,
-  ourProxy,
-  nginxPlain,
-  nginxAuthRequest,
-  nginxModule,
-  apache,
-  haproxy,
-  caddy,
-]
+/** Those without which the targets cannot be judged. */
+const needed: readonly Peer[] = [hello, httpProxy, ourProxy, nginxPlain, nginxAuthRequest, nginxModule]
+const others: readonly Peer[] = [apache, oauth2Proxy, haproxy, caddy]
 
 /** A rate that every peer can bear, so that latencies are compared and not queues. */
 const steadyRate = 1000
 
-interface Sample {
-  readonly requestsPerSecond: number
-  readonly cpuPer100k: number
-}
-
-interface Contender {
-  readonly peer: Peer
-  readonly running: RunningPeer
-  readonly samples: Sample[]
-  steady: SteadyResult | undefined
+interface Entry extends Contestant {
+  readonly title: string
 }
 
 /** Everything that could stand before the API, in turn, at full load and at a steady rate. */
@@ -42,108 +25,87 @@ export const proxies: Idea = {
   name: 'proxies',
   async run(bench) {
     const upstream = await startUpstream(bench.world)
-    const { contenders, notes } = await startAll(bench)
+    const { running, notes } = await startAll(bench)
     try {
-      await measure(contenders, bench)
-      return report(contenders, notes)
+      const entries = [...running].map(([peer, { processes, target }]) => ({
+        name: peer.name,
+        title: peer.title,
+        pids: processes.map(({ pid }) => pid),
+        target,
+      }))
+      const beside = bench.beside
+        .filter(({ idea }) => idea === 'proxies')
+        .map(({ name, title, pid, target }) => ({ name, title, pids: [pid], target }))
+      return await measure([...entries, ...beside], notes, bench)
     } finally {
-      await Promise.all(contenders.flatMap(({ running }) => running.processes.map((each) => each.stop())))
+      await Promise.all([...running.values()].flatMap(({ processes }) => processes.map((each) => each.stop())))
       await upstream.stop()
     }
   },
 }
 
-async function startAll(bench: Bench): Promise<{ contenders: Contender[]; notes: string[] }> {
-  const contenders: Contender[] = []
+async function startAll({ world, say }: Bench): Promise<{ running: Map<Peer, RunningPeer>; notes: string[] }> {
+  const running = new Map<Peer, RunningPeer>()
   const notes: string[] = []
-  for (const peer of peers) {
+  for (const peer of needed) running.set(peer, await peer.start(world))
+  for (const peer of others) {
     try {
-      contenders.push({ peer, running: await peer.start(bench.world), samples: [], steady: undefined })
+      running.set(peer, await peer.start(world))
     } catch (error) {
-      if (peer.own === true || peer === nginxPlain || peer === httpProxy || peer === hello) throw error
       const [reason = ''] = error instanceof Error ? error.message.split('\n') : []
-      notes.push(`${peer.title}: left out, ${reason}`)
+      notes.push(`Left out: ${peer.title} (${reason}).`)
+      say(notes.at(-1) ?? '')
     }
   }
-  return { contenders, notes }
+  return { running, notes }
 }
 
-async function measure(contenders: readonly Contender[], { effort, say }: Bench): Promise<void> {
-  for (const { running, peer } of contenders) {
-    const { errors } = await warmUp(running)
-    if (errors > 0) throw new Error(`${peer.title} refuses what it is sent:\n${running.processes[0]?.output()}`)
+async function measure(entries: readonly Entry[], notes: readonly string[], bench: Bench): Promise<IdeaResult> {
+  const { rounds, seconds, quick } = bench.effort
+  const result = await contest(entries, { rounds, seconds, say: bench.say })
+  const latencies = new Map<string, SteadyResult>()
+  for (const { name, target } of entries) {
+    const latency = await steady(target, steadyRate, quick ? 2 : 5)
+    latencies.set(name, latency)
+    bench.say(`at ${steadyRate}/s ${name}: p50 ${latency.p50Ms.toFixed(2)} ms, p99 ${latency.p99Ms.toFixed(2)} ms`)
   }
-  for (let round = 0; round < effort.rounds; round++) {
-    // Each round begins elsewhere, so that nobody always follows the same neighbour.
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const contender = contenders[(turn + round) % contenders.length]
-      if (contender === undefined) continue
-      const sample = await sampleOf(contender.running, effort.seconds)
-      contender.samples.push(sample)
-      say(
-        `round ${round + 1}/${effort.rounds} ${contender.peer.name}: ${Math.round(sample.requestsPerSecond)} requests/s`,
-      )
-    }
-  }
-  for (const contender of contenders) {
-    contender.steady = await steady(contender.running.target, steadyRate, effort.quick ? 2 : 5)
-    say(`at ${steadyRate}/s ${contender.peer.name}: p50 ${contender.steady.p50Ms.toFixed(2)} ms`)
-  }
+  return report(entries, result, latencies, [`p50 and p99 at ${steadyRate} requests/s.`, ...notes])
 }
 
-/** Until code is compiled and connections are open; counted in requests, so that a busy machine does not cut it short. */
-async function warmUp({ target }: RunningPeer): Promise<{ errors: number }> {
-  let requests = 0
-  for (let second = 0; second < 20 && requests < 10_000; second++) {
-    const result = await saturate(target, 1)
-    if (result.errors > 0) return result
-    requests += result.requests
-  }
-  return { errors: 0 }
-}
-
-async function sampleOf({ processes, target }: RunningPeer, seconds: number): Promise<Sample> {
-  const cpu = () => processes.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0)
-  const before = cpu()
-  const { requests, seconds: took, errors } = await saturate(target, seconds)
-  if (errors > 0) throw new Error(`${errors} errors on port ${target.port}`)
-  return { requestsPerSecond: requests / took, cpuPer100k: ((cpu() - before) / requests) * 100_000 }
-}
-
-function report(contenders: readonly Contender[], notes: readonly string[]): IdeaResult {
+function report(
+  entries: readonly Entry[],
+  { figure, ratio }: Contest,
+  latencies: ReadonlyMap<string, SteadyResult>,
+  notes: readonly string[],
+): IdeaResult {
   const facts: Record<string, number> = {}
-  /** Median of the ratios within each round, so that a slow minute of the machine is slow for both. */
-  const ratio = (contender: Contender, reference: string, of: keyof Sample): number => {
-    const other = contenders.find(({ peer }) => peer.name === reference)
-    return median(contender.samples.map((sample, round) => sample[of] / (other?.samples[round]?.[of] ?? Number.NaN)))
-  }
-  const rows = contenders.map((contender) => {
-    const { name, title } = contender.peer
-    facts[`${name}.requests_per_second`] = median(contender.samples.map((sample) => sample.requestsPerSecond))
-    facts[`${name}.cpu_per_100k`] = median(contender.samples.map((sample) => sample.cpuPer100k))
-    facts[`${name}.p50_ms`] = contender.steady?.p50Ms ?? Number.NaN
-    facts[`${name}.p99_ms`] = contender.steady?.p99Ms ?? Number.NaN
-    facts[`${name}.throughput_of_nginx`] = ratio(contender, 'nginx', 'requestsPerSecond')
-    facts[`${name}.cpu_of_nginx`] = ratio(contender, 'nginx', 'cpuPer100k')
-    facts[`${name}.cpu_of_hello`] = ratio(contender, 'hello', 'cpuPer100k')
-    facts[`${name}.cpu_of_http_proxy`] = ratio(contender, 'http-proxy', 'cpuPer100k')
-    const columns = [
-      'requests_per_second',
-      'throughput_of_nginx',
-      'cpu_per_100k',
-      'cpu_of_hello',
-      'cpu_of_http_proxy',
-      'p50_ms',
-      'p99_ms',
-    ]
-    return [title, ...columns.map((column) => rounded(facts[`${name}.${column}`] ?? Number.NaN))]
+  const rows = entries.map(({ name, title }) => {
+    const latency = latencies.get(name)
+    const figures = {
+      requests_per_second: figure(name, 'requestsPerSecond'),
+      throughput_of_nginx: ratio(name, 'nginx', 'requestsPerSecond'),
+      cpu_per_100k: figure(name, 'cpuPer100k'),
+      cpu_of_hello: ratio(name, 'hello', 'cpuPer100k'),
+      cpu_of_http_proxy: ratio(name, 'http-proxy', 'cpuPer100k'),
+      p50_ms: latency?.p50Ms ?? Number.NaN,
+      p99_ms: latency?.p99Ms ?? Number.NaN,
+    }
+    for (const [column, value] of Object.entries(figures)) facts[`${name}.${column}`] = value
+    return [title, ...Object.values(figures).map(rounded)]
   })
-  rows.sort((a, b) => Number(a[3]) - Number(b[3]))
+  const bars = entries.map(({ name, title }) => ({
+    title: title.replace('Token Handler: ', ''),
+    own: title.startsWith('Token Handler'),
+    cpuMicroseconds: (facts[`${name}.cpu_per_100k`] ?? 0) * 10,
+    p99Ms: latencies.get(name)?.p99Ms ?? 0,
+  }))
+  facts['nginx-module.of_curity_lua'] = ratio('nginx-module', 'curity-lua', 'requestsPerSecond')
   return {
     title: 'Before an API: one core, 64 connections, 1 KB answers, 1.2 KB access token',
     columns: ['', 'requests/s', 'of nginx', 'CPU s/100k', 'of hello', 'of http-proxy', 'p50 ms', 'p99 ms'],
-    rows,
+    rows: rows.sort((a, b) => Number(a[3]) - Number(b[3])),
     facts,
-    notes: [`p50 and p99 at ${steadyRate} requests/s.`, ...notes],
+    notes,
+    bars,
   }
 }

@@ -8,6 +8,10 @@ export interface LoadTarget {
   readonly path: string
   /** Complete header lines such as `Cookie: a=b`. */
   readonly headers: readonly string[]
+  /** Connections kept busy; 64 if absent. */
+  readonly connections?: number
+  /** Lua script for wrk that makes the requests. */
+  readonly script?: string
 }
 
 export interface LoadResult {
@@ -19,13 +23,16 @@ export interface LoadResult {
 
 const run = promisify(execFile)
 
-/** Keeps 64 connections busy for `seconds` from the load core. Throws Error when wrk is not installed. */
+/** Keeps the connections busy for `seconds` from the load core. Throws Error when wrk is not installed. */
 export async function saturate(target: LoadTarget, seconds: number): Promise<LoadResult> {
   const wrk = pathOfTool('wrk')
   if (wrk === undefined) throw missingTool('wrk')
   const headers = target.headers.flatMap((line) => ['-H', line])
   const url = `http://127.0.0.1:${target.port}${target.path}`
-  const [command = wrk, ...args] = pinned('load', [wrk, '-t1', '-c64', `-d${seconds}s`, ...headers, url])
+  const connections = `-c${target.connections ?? 64}`
+  const script = target.script === undefined ? [] : ['-s', target.script]
+  const timing = ['--timeout', '30s', `-d${seconds}s`]
+  const [command = wrk, ...args] = pinned('load', [wrk, '-t1', connections, ...timing, ...script, ...headers, url])
   const { stdout } = await run(command, args)
   return parseWrk(stdout)
 }
