@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createAgent } from '../../oauth-agent/agent.ts'
 import { createProxy } from '../../oauth-proxy/proxy.ts'
@@ -92,7 +93,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const keys = fixedKeys(createKeyRing(entries))
   const config = parseConfig(settingsText(publicOrigin, options), {
     env: {},
-    readFile: () => formatKeyRingFile(entries),
+    readFile: (path) => (path.endsWith('keys.json') ? formatKeyRingFile(entries) : readFileSync(path, 'utf8')),
   })
 
   const shared = options.store ?? createMemoryStore({ clock })

@@ -1,0 +1,170 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+afterEach(() => world.close())
+
+const port = () => Number(new URL(world.publicOrigin).port)
+const ours = () => [`Host: localhost:${port()}`, 'token-handler-version: 1', 'Sec-Fetch-Site: same-origin']
+
+describe('a SPA on a listed sibling origin', () => {
+  const sibling = 'http://localhost:1'
+  const settings = `cors: { origins: ["${sibling}"] }`
+
+  it('may call every endpoint, and gets permission on failures too (F01, FM-5)', async () => {
+    world = await startScriptedWorld({ settings })
+    const page = world.browser()
+    const from = { origin: sibling, 'sec-fetch-site': 'same-site' }
+    const preflight = await page.call('OPTIONS', '/oauth-agent/refresh', {
+      headers: { ...from, 'access-control-request-method': 'POST', 'token-handler-version': '' },
+    })
+    expect([preflight.status, preflight.text]).toEqual([204, ''])
+    expect(preflight.headers).toMatchObject({
+      'access-control-allow-origin': sibling,
+      'access-control-allow-credentials': 'true',
+      'access-control-allow-methods': 'POST',
+      vary: 'Origin',
+      'cache-control': 'no-store',
+    })
+    for (const [method, path] of [
+      ['GET', '/session'],
+      ['POST', '/refresh'],
+      ['GET', '/nothing'],
+      ['PUT', '/session'],
+    ] as const) {
+      const answer = await page.call(method, `/oauth-agent${path}`, { headers: from })
+      expect(answer.headers['access-control-allow-origin']).toBe(sibling)
+    }
+  })
+
+  it.each([
+    'https://evil.example',
+    'null',
+    'http://localhost',
+    'http://localhost:11',
+    'http://localhost:1/',
+    'HTTP://LOCALHOST:1',
+    'https://localhost:1',
+    'http://localhost:1.evil.example',
+  ])('the origin %s gets nothing', async (origin) => {
+    world = await startScriptedWorld({ settings })
+    const answer = await world
+      .browser()
+      .call('GET', '/oauth-agent/session', { headers: { origin, 'sec-fetch-site': 'same-site' } })
+    expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([403, undefined])
+    expect(answer.headers.vary).toBe('Origin')
+  })
+})
+
+describe('the CSRF token, where it is demanded', () => {
+  const settings = 'csrf: { token: required }'
+  const post = ['/refresh', '/logout', '/login/start']
+
+  it('is told in the session, and every POST of a signed-in browser needs it (F08)', async () => {
+    world = await startScriptedWorld({ settings })
+    const page = world.browser()
+    const other = world.browser()
+    const tokenOf = (view: Record<string, unknown>) => String((view['session'] as { csrf_token: string }).csrf_token)
+    const token = tokenOf((await world.signIn(page)).json())
+    const foreign = tokenOf((await world.signIn(other, {}, 'bob')).json())
+    expect(token).toMatch(/^[A-Za-z0-9_-]{43}$/)
+    expect(tokenOf((await page.call('GET', '/oauth-agent/session')).json())).toBe(token)
+    for (const path of post) {
+      for (const wrong of ['', 'x', foreign, `${token}=`, token.toLowerCase()]) {
+        const answer = await page.call('POST', `/oauth-agent${path}`, { headers: { 'x-csrf-token': wrong } })
+        expect([path, answer.status, answer.json()['error_code']]).toEqual([path, 403, 'csrf_token_invalid'])
+        expect(answer.setCookies).toEqual([])
+      }
+    }
+    const headers = { 'x-csrf-token': token }
+    expect((await page.call('POST', '/oauth-agent/refresh', { headers })).status).toBe(200)
+    expect((await page.call('POST', '/oauth-agent/logout', { headers })).status).toBe(200)
+  })
+
+  it('belongs to one sign-in: a planted one does not survive the next (C16)', async () => {
+    world = await startScriptedWorld({ settings })
+    const page = world.browser()
+    const first = ((await world.signIn(page)).json()['session'] as { csrf_token: string }).csrf_token
+    const headers = { 'x-csrf-token': first }
+    const start = await page.call('POST', '/oauth-agent/login/start', { headers })
+    const query = world.server.authorize(String(start.json()['authorization_url']))
+    await page.call('POST', '/oauth-agent/login/end', { form: query })
+    expect((await page.call('POST', '/oauth-agent/refresh', { headers })).status).toBe(403)
+  })
+})
+
+describe('limits', () => {
+  it('sign-ins by address, refreshes by session, with the time to wait', async () => {
+    world = await startScriptedWorld({
+      settings: 'agent: { rate_limits: { login: { requests: 3 }, refresh: { requests: 2 } } }',
+    })
+    const page = world.browser()
+    const other = world.browser()
+    await world.signIn(page)
+    const start = () => other.call('POST', '/oauth-agent/login/start')
+    expect((await start()).status).toBe(200)
+    const refused = await start()
+    expect([refused.status, refused.json()['error_code']]).toEqual([429, 'too_many_requests'])
+    expect(refused.headers['retry-after']).toBe(String(refused.json()['retry_after']))
+    const refresh = () => page.call('POST', '/oauth-agent/refresh')
+    const statuses = [(await refresh()).status, (await refresh()).status, (await refresh()).status]
+    expect(statuses).toEqual([200, 200, 429])
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+})
+
+describe('bytes on the wire', () => {
+  it('asks for a body only after everything else was found in order', async () => {
+    world = await startScriptedWorld()
+    const lines = [...ours(), 'Content-Type: application/x-www-form-urlencoded', 'Expect: 100-continue']
+    const connection = await openRaw(port())
+    connection.write(
+      `POST /oauth-agent/login/start HTTP/1.1\r\n${[...lines, 'Content-Length: 12'].join('\r\n')}\r\n\r\n`,
+    )
+    expect(await connection.until((text) => text.includes('\r\n\r\n'))).toMatch(/^HTTP\/1\.1 100 Continue\r\n/)
+    connection.write('prompt=login')
+    expect(await connection.until((text) => text.includes('authorization_url'))).toContain('HTTP/1.1 200 OK')
+    connection.close()
+
+    const foreign = [
+      ...lines.filter((line) => !line.startsWith('Sec-')),
+      'Sec-Fetch-Site: cross-site',
+      'Content-Length: 12',
+    ]
+    const refused = await sendRaw(port(), `POST /oauth-agent/login/start HTTP/1.1\r\n${foreign.join('\r\n')}\r\n\r\n`)
+    expect(refused.status).toBe(403)
+  })
+
+  it.each<[string, string[], number]>([
+    ['two Cookie lines', ['Cookie: a=b', 'Cookie: c=d'], 400],
+    ['two versions', ['token-handler-version: 1'], 400],
+    ['two content types', ['Content-Type: application/json', 'Content-Type: text/plain'], 400],
+    ['one of our cookies twice', ['Cookie: __Host-Http-th-at=a; __Host-Http-th-at=b'], 400],
+    ['a look-alike cookie', ['Cookie: __host-http-th-at=a; "__Host-Http-th-at"=b'], 200],
+    ['compression of the body', ['Content-Type: application/json', 'Content-Encoding: gzip'], 415],
+  ])('%s gets %i', async (_what, lines, status) => {
+    world = await startScriptedWorld()
+    const withBody = lines.some((line) => line.startsWith('Content-'))
+    const request = rawRequest(
+      withBody ? 'POST' : 'GET',
+      `/oauth-agent/${withBody ? 'refresh' : 'session'}`,
+      [...ours(), ...lines],
+      withBody ? '{}' : undefined,
+    )
+    const answer = await sendRaw(port(), request)
+    expect(answer.status).toBe(status)
+    expect(answer.header('content-type')).toBe('application/json')
+    expect(answer.header('cache-control')).toBe('no-store')
+  })
+
+  it.each(['evil.test', 'localhost', 'localhost:1', 'localhost.', ''])(
+    'the host %j is not served (F14, E08, E09)',
+    async (host) => {
+      world = await startScriptedWorld()
+      const lines = [`Host: ${host}`, 'token-handler-version: 1', 'Sec-Fetch-Site: same-origin']
+      const answer = await sendRaw(port(), rawRequest('GET', '/oauth-agent/session', lines))
+      expect([answer.status, JSON.parse(answer.body).error_code]).toEqual([421, 'host_not_allowed'])
+    },
+  )
+})
