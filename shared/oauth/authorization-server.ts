@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs'
 import type { JWTVerifyOptions, JWTVerifyResult } from 'jose'
-import * as oauth from 'oauth4webapi'
+import type * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import type { Observe } from '../observe/events.ts'
+import { type CallThroughTransport, createCallOptions } from './call-options.ts'
 import { createClientIdentity } from './client-authentication.ts'
 import { createKeySet } from './key-set.ts'
 import { createMetadataSource, type Metadata } from './metadata.ts'
@@ -25,17 +26,6 @@ export interface AuthorizationServer {
   close(): Promise<void>
 }
 
-export interface CallThroughTransport {
-  readonly [oauth.customFetch]: (url: string, options: FetchOptions) => Promise<Response>
-  readonly [oauth.allowInsecureRequests]: boolean
-}
-
-interface FetchOptions {
-  readonly method: string
-  readonly headers: Record<string, string>
-  readonly body?: unknown
-}
-
 /** Creates the authorization server of the settings; nothing is fetched yet. Throws when a key file cannot be read. */
 export function createAuthorizationServer(parts: {
   config: AuthorizationServerSettings
@@ -51,18 +41,7 @@ export function createAuthorizationServer(parts: {
     settings.caFile === undefined ? identity.tls : { ...identity.tls, ca: readFileSync(settings.caFile, 'utf8') }
   const transport = parts.transport ?? createTransport({ config, clock, observe, tls })
 
-  const callOptions = (endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport => ({
-    [oauth.customFetch]: (url, { method, headers, body }) =>
-      transport.call(endpoint, url, {
-        method,
-        headers,
-        body: body instanceof URLSearchParams ? body.toString() : undefined,
-        timeoutMs,
-      }),
-    // Settings refuse http: unless the public origin is localhost.
-    [oauth.allowInsecureRequests]: config.insecureAllowHttp,
-  })
-
+  const callOptions = createCallOptions(transport, config.insecureAllowHttp)
   const metadata = createMetadataSource({
     issuer: settings.issuer,
     maxAgeSeconds: settings.metadataMaxAgeSeconds,

@@ -1,7 +1,7 @@
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
-import type { CallThroughTransport } from './authorization-server.ts'
+import type { CallThroughTransport } from './call-options.ts'
 import { asProviderError } from './failure.ts'
 import { ProviderAnswerInvalid } from './provider-error.ts'
 
