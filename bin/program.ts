@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addConfigCommands } from './commands/config.ts'
 import { addDemoCommand } from './commands/demo.ts'
+import { addDoctorCommand } from './commands/doctor.ts'
 import { addKeyCommands } from './commands/keys.ts'
 import { addRunCommands } from './commands/run.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,5 +18,6 @@ export function createProgram(terminal: Terminal): Command {
   addRunCommands(program, terminal)
   addKeyCommands(program, terminal)
   addConfigCommands(program, terminal)
+  addDoctorCommand(program, terminal)
   return program
 }

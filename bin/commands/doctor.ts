@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { systemClock } from '../../shared/clock.ts'
+import { loadConfig } from '../../shared/config/load.ts'
+import { CommandError, exitFailure } from '../failure.ts'
+import { partChecks } from '../part-checks.ts'
+import type { Terminal } from '../terminal.ts'
+
+/** `doctor`: looks at the deployment as it is. */
+export function addDoctorCommand(program: Command, { out, exitWith }: Terminal): void {
+  program
+    .command('doctor')
+    .description('Look at everything the settings name, live, and say what is wrong and what to do.')
+    .option('--json', 'for machines')
+    .option(
+      '--refresh-token-file <file>',
+      'refresh token of a test user, to learn about rotation; its session may end by this',
+    )
+    .action(async ({ json = false, refreshTokenFile }: { json?: boolean; refreshTokenFile?: string }) => {
+      const config = loadConfig(program.opts<{ config?: string }>().config, partChecks)
+      const [{ examine }, { findingsText }] = await Promise.all([
+        import('../doctor/doctor.ts'),
+        import('../doctor/finding.ts'),
+      ])
+      const findings = await examine({
+        config,
+        clock: systemClock,
+        fetch,
+        ...(refreshTokenFile === undefined ? undefined : { refreshToken: readToken(refreshTokenFile) }),
+      })
+      out(json ? JSON.stringify(findings, null, 2) : findingsText(findings))
+      if (findings.some(({ level }) => level === 'error')) exitWith(exitFailure)
+    })
+}
+
+function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch {
+    throw new CommandError(`${file} cannot be read.`)
+  }
+}

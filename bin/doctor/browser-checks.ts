@@ -1,0 +1,80 @@
+import { isIP } from 'node:net'
+import { isLocalOrigin } from '../../shared/config/local.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { error, type Finding, ok, skipped, warning } from './finding.ts'
+
+interface GatewayLimit {
+  readonly gateway: string
+  readonly bytes: number
+  /** Whether the limit is that of one line or of the whole header. */
+  readonly of: 'line' | 'header'
+}
+
+/** What common gateways take unless told otherwise. */
+const gatewayLimits: readonly GatewayLimit[] = [
+  { gateway: 'nginx (large_client_header_buffers)', bytes: 8192, of: 'line' },
+  { gateway: 'Apache (LimitRequestFieldSize)', bytes: 8190, of: 'line' },
+  { gateway: 'HAProxy (tune.bufsize)', bytes: 15_360, of: 'header' },
+  { gateway: 'AWS ALB', bytes: 16_384, of: 'line' },
+  { gateway: 'Node.js and this software', bytes: 16_384, of: 'header' },
+]
+/** Room for cookies of the app itself on the same line, and for the other lines. */
+const besides = { line: 512, header: 2048 }
+
+/** What browsers and the gateways before us do with the cookies. */
+export async function* browserChecks(config: Config, ask: typeof fetch): AsyncIterable<Finding> {
+  const { publicOrigin, cookies } = config
+  const { hostname } = new URL(publicOrigin)
+  if (isLocalOrigin(publicOrigin)) {
+    yield ok('cookies.prefix', 'localhost: browsers keep Secure cookies with their prefixes')
+  } else if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) {
+    yield warning(
+      'cookies.prefix',
+      'the public origin is an address, not a name',
+      'Give it a name: sites are told apart by domain.',
+    )
+  } else {
+    yield ok(
+      'cookies.prefix',
+      `${createCatalogue(config).access.name} belongs to ${hostname} alone; no other host can set it`,
+    )
+  }
+
+  const tooSmall = gatewayLimits.filter((limit) => limit.bytes < cookies.maxTotalBytes + besides[limit.of])
+  yield tooSmall.length === 0
+    ? ok('cookies.header_budget', `${cookies.maxTotalBytes} bytes of cookies fit through common gateways`)
+    : warning(
+        'cookies.header_budget',
+        `${cookies.maxTotalBytes} bytes of cookies are too long for ${tooSmall.map(({ gateway }) => gateway).join(', ')}`,
+        'Raise the limit of your gateway, or lower cookies.max_total_bytes.',
+      )
+  yield await roundTrip(config, ask)
+}
+
+/** Sends the largest Cookie header that we could ever make through everything that stands before the agent. */
+async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof fetch): Promise<Finding> {
+  const check = 'cookies.round_trip'
+  const padding = 'x'.repeat(cookies.maxTotalBytes)
+  try {
+    const answer = await ask(`${publicOrigin}${agent.path}/session`, {
+      headers: { 'token-handler-version': '1', cookie: `padding=${padding}` },
+      redirect: 'manual',
+      signal: AbortSignal.timeout(5000),
+    })
+    await answer.arrayBuffer()
+    if (answer.status === 200 && answer.headers.get('content-type') === 'application/json') {
+      return ok(check, `${publicOrigin} reaches the agent, with ${cookies.maxTotalBytes} bytes of cookies`)
+    }
+    if (answer.headers.get('token-handler-error') === 'host_not_allowed') {
+      return error(check, 'the gateway changes the Host header', 'Let it pass the Host that browsers send.')
+    }
+    return error(
+      check,
+      `${publicOrigin} answered ${answer.status} to a session request with ${cookies.maxTotalBytes} bytes of cookies`,
+      'Check that the gateway routes agent.path here, and how long a header it takes.',
+    )
+  } catch {
+    return skipped(check, `${publicOrigin} cannot be reached from here`)
+  }
+}

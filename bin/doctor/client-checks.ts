@@ -1,0 +1,93 @@
+import { randomBytes } from 'node:crypto'
+import type { Config } from '../../shared/config/schema.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { presentRefreshToken } from '../../shared/oauth/probe.ts'
+import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { error, type Finding, ok, skipped, warning } from './finding.ts'
+
+/**
+ * Whether the authorization server accepts this client.
+ *
+ * A refresh token that cannot exist is presented: a server that answers `invalid_grant` has accepted the client first
+ * (RFC 6749 §5.2).
+ */
+export async function clientChecks(config: Config, server: AuthorizationServer): Promise<Finding> {
+  const check = 'client.accepted'
+  try {
+    await presentRefreshToken(server, config.session, randomBytes(32).toString('base64url'))
+    return error(check, 'a refresh token made up just now was accepted', 'Do not use this authorization server.')
+  } catch (failure) {
+    if (failure instanceof ProviderUnavailable) {
+      return error(check, `the token endpoint cannot be reached (${failure.reason})`, 'Check network and certificates.')
+    }
+    if (!(failure instanceof ProviderRefused)) {
+      return warning(check, 'the token endpoint gave an answer that cannot be read', 'Look at what stands before it.')
+    }
+    switch (failure.error) {
+      case 'invalid_grant':
+        return ok(check, 'the client and its credentials are accepted')
+      case 'invalid_client':
+        return error(
+          check,
+          'the client or its credentials are refused (invalid_client)',
+          'Compare client.id, client.authentication and the secret or key with the registration.',
+        )
+      case 'unauthorized_client':
+      case 'unsupported_grant_type':
+        return error(
+          check,
+          `the client may not use refresh tokens (${failure.error})`,
+          'Allow the grants authorization_code and refresh_token for this client.',
+        )
+      default:
+        return warning(
+          check,
+          `the token endpoint answered ${failure.error}`,
+          'Look at its log; invalid_grant was expected.',
+        )
+    }
+  }
+}
+
+/**
+ * Whether refresh tokens rotate, and whether the old one works for a while longer.
+ *
+ * No metadata tells; only using a real refresh token does, and it may end the session that the token belongs to.
+ */
+export async function* rotationChecks(
+  config: Config,
+  server: AuthorizationServer,
+  refreshToken: string | undefined,
+): AsyncIterable<Finding> {
+  const check = 'provider.rotation'
+  if (refreshToken === undefined) {
+    yield skipped(check, 'not tried; --refresh-token-file with a token of a test user shows rotation and grace')
+    return
+  }
+  const first = await presentRefreshToken(server, config.session, refreshToken).catch((failure: unknown) => failure)
+  if (first instanceof Error || !isAnswer(first)) {
+    yield error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
+    return
+  }
+  if (first.refreshToken === undefined || first.refreshToken === refreshToken) {
+    yield ok(check, 'refresh tokens stay the same; nothing can be lost by using one twice')
+    return
+  }
+  const second = await presentRefreshToken(server, config.session, refreshToken).catch((failure: unknown) => failure)
+  if (isAnswer(second)) {
+    yield ok(check, 'refresh tokens rotate, and the old one works for a moment longer')
+    return
+  }
+  const single = config.store.kind === 'memory'
+  yield single
+    ? warning(
+        check,
+        'refresh tokens rotate without grace: one used twice ends the session',
+        'Run a single process, or set store.kind: valkey; or give the authorization server a grace period.',
+      )
+    : ok(check, 'refresh tokens rotate without grace; the shared store makes sure that each is used once')
+}
+
+function isAnswer(value: unknown): value is { readonly refreshToken?: string } {
+  return typeof value === 'object' && value !== null && 'accessToken' in value
+}

@@ -1,0 +1,75 @@
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { Observe } from '../../shared/observe/events.ts'
+import { openStore } from '../parts.ts'
+import { browserChecks } from './browser-checks.ts'
+import { clientChecks, rotationChecks } from './client-checks.ts'
+import { error, type Finding, ok, ranked, warning } from './finding.ts'
+import { exposureChecks, keyChecks, storeChecks, upstreamChecks } from './place-checks.ts'
+import { keySetCheck, providerChecks } from './provider-checks.ts'
+
+export interface DoctorParts {
+  readonly config: Config
+  readonly clock: Clock
+  /** A refresh token of a test user; presenting it may end that session. */
+  readonly refreshToken?: string
+  /** Reaches the public origin. */
+  readonly fetch: typeof fetch
+}
+
+/** Looks at everything the settings name, as it is at this moment; the worst findings come first. */
+export async function examine({ config, clock, refreshToken, fetch: ask }: DoctorParts): Promise<Finding[]> {
+  let skewSeconds = 0
+  const observe: Observe = {
+    emit(_, fields) {
+      const skew: unknown = 'skew_seconds' in fields ? fields.skew_seconds : undefined
+      if (typeof skew === 'number') skewSeconds = skew
+    },
+  }
+  const server = createAuthorizationServer({ config, clock, observe })
+  const store = await openStore({ config, clock, observe })
+  const findings: Finding[] = []
+
+  async function collect(check: string, source: () => Iterable<Finding> | AsyncIterable<Finding>): Promise<void> {
+    try {
+      for await (const finding of source()) findings.push(finding)
+    } catch (failure) {
+      const name = failure instanceof Error ? failure.name : 'unknown'
+      findings.push(error(check, `could not be looked at (${name})`, 'Fix the errors above first, then look again.'))
+    }
+  }
+
+  try {
+    await collect('provider', () => providerChecks(config, server))
+    if (!findings.some(({ level, check }) => level === 'error' && /^provider\.(?:discovery|issuer)$/.test(check))) {
+      await collect('client', async function* () {
+        yield await clientChecks(config, server)
+      })
+      await collect('provider.jwks', async function* () {
+        yield await keySetCheck(server)
+      })
+      await collect('provider.rotation', () => rotationChecks(config, server, refreshToken))
+      findings.push(skewFinding(skewSeconds, config))
+    }
+    await collect('cookies', () => browserChecks(config, ask))
+    await collect('upstream', () => upstreamChecks(config))
+    await collect('store', () => storeChecks(config, store, clock))
+    await collect('keys', () => keyChecks(config, clock))
+    await collect('operations', () => exposureChecks(config))
+  } finally {
+    await Promise.all([server.close(), store.close()])
+  }
+  return ranked(findings)
+}
+
+function skewFinding(seconds: number, { authorizationServer }: Config): Finding {
+  if (seconds === 0) {
+    return ok('provider.clock', `its clock and ours agree within ${authorizationServer.clockToleranceSeconds} seconds`)
+  }
+  return warning(
+    'provider.clock',
+    `its clock is ${Math.abs(seconds)} seconds ${seconds > 0 ? 'ahead of' : 'behind'} ours`,
+    'Synchronise the clock of this machine (NTP); ID tokens may be refused as too early or too old.',
+  )
+}

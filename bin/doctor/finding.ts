@@ -1,0 +1,44 @@
+/** One thing that the doctor looked at. */
+export interface Finding {
+  readonly level: 'error' | 'warning' | 'ok' | 'skipped'
+  /** What was looked at: `provider.issuer`. */
+  readonly check: string
+  /** What was found; never a secret. */
+  readonly found: string
+  /** What to do about it. */
+  readonly remedy?: string
+}
+
+export const ok = (check: string, found: string): Finding => ({ level: 'ok', check, found })
+export const skipped = (check: string, found: string): Finding => ({ level: 'skipped', check, found })
+export const warning = (check: string, found: string, remedy: string): Finding => ({
+  level: 'warning',
+  check,
+  found,
+  remedy,
+})
+export const error = (check: string, found: string, remedy: string): Finding => ({
+  level: 'error',
+  check,
+  found,
+  remedy,
+})
+
+const order = ['error', 'warning', 'skipped', 'ok'] as const
+
+/** The worst first; otherwise in the order in which they were found. */
+export function ranked(findings: readonly Finding[]): Finding[] {
+  return findings.toSorted((one, two) => order.indexOf(one.level) - order.indexOf(two.level))
+}
+
+const marks = { error: '✗', warning: '!', skipped: '-', ok: '✓' } as const
+
+/** Findings as lines for a person. */
+export function findingsText(findings: readonly Finding[]): string {
+  const lines = findings.map(({ level, check, found, remedy }) => {
+    const text = `${marks[level]} ${check}: ${found}`
+    return remedy === undefined ? text : `${text}\n    ${remedy}`
+  })
+  const count = (level: Finding['level']): number => findings.filter((finding) => finding.level === level).length
+  return [...lines, '', `${count('error')} errors, ${count('warning')} warnings, ${count('ok')} good.`].join('\n')
+}

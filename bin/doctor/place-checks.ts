@@ -1,0 +1,138 @@
+import { connect } from 'node:net'
+import { readFileSync, statSync } from 'node:fs'
+import { connect as connectTls } from 'node:tls'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config, Route } from '../../shared/config/schema.ts'
+import { listKeys } from '../../shared/crypto/key-ring-edit.ts'
+import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import type { Store } from '../../shared/store/store.ts'
+import { StoreUnavailable } from '../../shared/store/store.ts'
+import { error, type Finding, ok, warning } from './finding.ts'
+
+/** Whether every API can be connected to, with the certificates that the proxy would demand. */
+export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
+  const seen = new Set<string>()
+  for (const route of proxy.routes) {
+    for (const upstream of typeof route.upstream === 'string' ? [route.upstream] : route.upstream) {
+      if (seen.has(upstream)) continue
+      seen.add(upstream)
+      const failure = await reach(new URL(upstream), route)
+      yield failure === undefined
+        ? ok('upstream', `${upstream} accepts connections`)
+        : error(
+            'upstream',
+            `${upstream} cannot be used (${failure})`,
+            `Check the upstream and ca_file of ${route.path}.`,
+          )
+    }
+  }
+}
+
+/** The code of what went wrong, or undefined. */
+function reach(url: URL, route: Route): Promise<string | undefined> {
+  const secure = url.protocol === 'https:'
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const port = Number(url.port) || (secure ? 443 : 80)
+  return new Promise((resolve) => {
+    const socket = secure
+      ? connectTls({
+          host,
+          port,
+          servername: host,
+          ...(route.caFile === undefined ? {} : { ca: readFileSync(route.caFile) }),
+        })
+      : connect({ host, port })
+    const end = (result: string | undefined): void => {
+      socket.destroy()
+      resolve(result)
+    }
+    socket.setTimeout(route.connectTimeoutMs, () => end('timeout'))
+    socket.once(secure ? 'secureConnect' : 'connect', () => end(undefined))
+    socket.once('error', (failure) => end('code' in failure ? String(failure.code) : 'error'))
+  })
+}
+
+/** Whether the store takes and gives, and is the right one for as many processes as there are. */
+export async function* storeChecks(config: Config, store: Store, clock: Clock): AsyncIterable<Finding> {
+  if (config.store.kind === 'memory') {
+    yield config.operations.workers > 1
+      ? warning(
+          'store',
+          'several workers without a shared store: each refreshes and remembers sign-outs for itself',
+          'Set store.kind: valkey.',
+        )
+      : ok('store', 'memory, right for a single process')
+    return
+  }
+  const startedMs = clock.nowMs()
+  try {
+    await store.put('doctor', 'ok', 10)
+    const found = await store.get('doctor')
+    yield found === 'ok'
+      ? ok('store', `takes and gives within ${clock.nowMs() - startedMs} ms`)
+      : error('store', 'does not give back what it took', 'Is it a cluster without a hash tag, or a read-only replica?')
+  } catch (failure) {
+    if (!(failure instanceof StoreUnavailable)) throw failure
+    yield error('store', 'cannot be reached', 'Check store.url, the network, user, password and store.ca_file.')
+  }
+  if (config.store.url.reveal().startsWith('redis:')) {
+    yield warning(
+      'store.url',
+      'the connection to the store is not encrypted',
+      'Use rediss:// unless the network protects it.',
+    )
+  }
+}
+
+const oldDays = 90
+
+/** The key ring file: who may read it, how old its keys are. */
+export function* keyChecks({ keys }: Config, clock: Clock): Iterable<Finding> {
+  const mode = statSync(keys.file).mode
+  yield (mode & 0o077) === 0
+    ? ok('keys.file', 'only its owner may read it')
+    : warning('keys.file', `others may read it (mode ${(mode & 0o777).toString(8)})`, `chmod 600 ${keys.file}`)
+  const listed = listKeys(parseKeyRingFile(readFileSync(keys.file, 'utf8')))
+  const [primary] = listed
+  if (primary === undefined) return
+  const days = Math.floor((clock.nowMs() - Date.parse(primary.createdAt)) / 86_400_000)
+  yield days > oldDays
+    ? warning(
+        'keys.age',
+        `key ${primary.id} has sealed for ${days} days`,
+        'Rotate: docs/operations.md, "Rotating keys".',
+      )
+    : ok('keys.age', `key ${primary.id}, ${days} days old; ${listed.length} in the ring`)
+}
+
+/** Whom we believe, and who can see what only operators should. */
+export function* exposureChecks({ operations, agent, proxy }: Config): Iterable<Finding> {
+  for (const range of operations.trustedProxies) {
+    const [, bits] = range.split('/')
+    const width = range.includes(':') ? 128 : 32
+    if (bits !== undefined && Number(bits) < width / 4) {
+      yield warning(
+        'operations.trusted_proxies',
+        `${range} believes very many addresses`,
+        'List the gateways themselves.',
+      )
+    }
+  }
+  const open = [agent.listen.host, proxy.listen.host].some((host) => host === '0.0.0.0' || host === '::')
+  if (open && operations.trustedProxies.length === 0) {
+    yield warning(
+      'operations.trusted_proxies',
+      'is empty: behind a gateway all requests seem to come from it, and share its rate limit',
+      'List the addresses of the gateway, if there is one.',
+    )
+  } else {
+    yield ok('operations.trusted_proxies', operations.trustedProxies.join(', ') || 'none')
+  }
+  yield operations.listen.host === '0.0.0.0' || operations.listen.host === '::'
+    ? warning(
+        'operations.listen',
+        'metrics are open to every network of this machine',
+        'Keep the port off the internet.',
+      )
+    : ok('operations.listen', `${operations.listen.host} only`)
+}

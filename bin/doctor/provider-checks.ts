@@ -1,0 +1,210 @@
+import type { Config } from '../../shared/config/schema.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { Metadata } from '../../shared/oauth/metadata.ts'
+import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { error, type Finding, ok, skipped, warning } from './finding.ts'
+
+/** What the authorization server says of itself, against what the settings ask of it. */
+export async function* providerChecks(config: Config, server: AuthorizationServer): AsyncIterable<Finding> {
+  let metadata: Metadata
+  try {
+    metadata = await server.metadata()
+  } catch (failure) {
+    yield discoveryFailure(config, failure)
+    return
+  }
+  yield ok('provider.discovery', `${metadata.issuer} is reached and names itself exactly so`)
+  yield* abilityChecks(config, metadata)
+  yield* endpointChecks(config, metadata)
+}
+
+function discoveryFailure({ authorizationServer: { issuer } }: Config, failure: unknown): Finding {
+  if (failure instanceof ProviderUnavailable) {
+    return error(
+      'provider.discovery',
+      `${issuer} cannot be reached (${failure.reason})`,
+      'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
+    )
+  }
+  if (failure instanceof ProviderAnswerInvalid && failure.check === 'issuer') {
+    return error(
+      'provider.issuer',
+      'the metadata document names another issuer',
+      'Copy the value of "issuer" from the document, with or without its last slash, to authorization_server.issuer.',
+    )
+  }
+  const check = failure instanceof ProviderAnswerInvalid ? failure.check : 'unknown'
+  return error(
+    'provider.discovery',
+    `the metadata document cannot be used (${check})`,
+    'Open <issuer>/.well-known/openid-configuration and look at this member.',
+  )
+}
+
+/** Members that the code needs or may use, each with what follows when the server lacks it. */
+function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
+  const { login, client, cookies, logout } = config
+  yield listed(metadata.code_challenge_methods_supported, 'S256')
+    ? ok('provider.pkce', 'PKCE with S256 is supported')
+    : warning(
+        'provider.pkce',
+        'the metadata does not say that PKCE is supported',
+        'Switch PKCE on at the authorization server.',
+      )
+
+  const methods = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic']
+  yield methods.includes(client.authentication)
+    ? ok('provider.client_authentication', `${client.authentication} is supported`)
+    : error(
+        'provider.client_authentication',
+        `${client.authentication} is not among ${methods.join(', ')}`,
+        'Change client.authentication to one of these.',
+      )
+  if (client.authentication.startsWith('client_secret')) {
+    yield warning(
+      'client.authentication',
+      'a client secret can be copied wherever it is sent or stored',
+      'Prefer private_key_jwt where the authorization server supports it.',
+    )
+  }
+
+  const algorithms = metadata['id_token_signing_alg_values_supported']
+  const shared = Array.isArray(algorithms)
+    ? config.authorizationServer.idTokenAlgorithms.filter((algorithm) => algorithms.includes(algorithm))
+    : []
+  yield shared.length > 0
+    ? ok('provider.id_token_algorithms', `ID tokens may be signed with ${shared.join(', ')}`)
+    : error(
+        'provider.id_token_algorithms',
+        'no signature algorithm is accepted by both sides',
+        'Widen authorization_server.id_token_algorithms.',
+      )
+
+  yield metadata.authorization_response_iss_parameter_supported === true
+    ? ok('provider.iss', 'responses carry iss (RFC 9207)')
+    : config.authorizationServer.requireIssuerInResponse === 'always'
+      ? error(
+          'provider.iss',
+          'responses carry no iss',
+          'Set authorization_server.require_issuer_in_response: metadata.',
+        )
+      : skipped('provider.iss', 'responses carry no iss (RFC 9207); with a single authorization server nothing is lost')
+
+  const grants = metadata.grant_types_supported ?? ['authorization_code', 'implicit']
+  yield grants.includes('refresh_token')
+    ? ok('provider.refresh_token', 'refresh tokens are supported')
+    : warning(
+        'provider.refresh_token',
+        'the metadata does not list refresh_token',
+        'Without it, sessions end with the access token.',
+      )
+  for (const kind of new Set(config.proxy.routes.map(({ credential }) => credential.kind))) {
+    const grant = {
+      exchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      client_credentials: 'client_credentials',
+    }[kind === 'exchange' || kind === 'client_credentials' ? kind : 'exchange']
+    if ((kind === 'exchange' || kind === 'client_credentials') && !grants.includes(grant)) {
+      yield warning(
+        'provider.grants',
+        `the metadata does not list ${grant}, which a route uses`,
+        'Allow it for this client.',
+      )
+    }
+  }
+
+  const scopes = metadata.scopes_supported
+  const unknown = scopes === undefined ? [] : login.scope.split(' ').filter((scope) => !scopes.includes(scope))
+  yield unknown.length === 0
+    ? ok('provider.scope', 'every scope of login.scope is known')
+    : warning(
+        'provider.scope',
+        `${unknown.join(', ')} is not listed`,
+        'Some servers list only part; check the spelling.',
+      )
+  if (!login.scope.split(' ').includes('offline_access') && scopes?.includes('offline_access') === true) {
+    yield warning(
+      'provider.offline_access',
+      'login.scope does not ask for offline_access, which some servers demand for refresh tokens',
+      'Add it if GET /session says that there is no refresh token.',
+    )
+  }
+
+  if (login.pushedAuthorizationRequests === 'always' && metadata.pushed_authorization_request_endpoint === undefined) {
+    yield error(
+      'provider.par',
+      'there is no endpoint for pushed requests',
+      'Set login.pushed_authorization_requests: auto.',
+    )
+  }
+  if (login.pushedAuthorizationRequests === 'never' && metadata.require_pushed_authorization_requests === true) {
+    yield error('provider.par', 'pushed requests are required', 'Set login.pushed_authorization_requests: auto.')
+  }
+  if (login.responseMode === 'jwt' && !listed(metadata.response_modes_supported, 'jwt')) {
+    yield error('provider.jarm', 'signed responses (JARM) are not listed', 'Set login.response_mode: query.')
+  }
+  if (metadata.revocation_endpoint === undefined && logout.revoke) {
+    yield warning(
+      'provider.revocation',
+      'tokens cannot be revoked at sign-out',
+      'Nothing to do here; keep tokens short-lived.',
+    )
+  }
+  yield metadata.end_session_endpoint === undefined
+    ? warning('provider.end_session', 'there is no sign-out at the authorization server', 'Users stay signed in there.')
+    : ok(
+        'provider.end_session',
+        `sign-out there ${cookies.idTokenHint ? 'without a question' : 'may ask the user; cookies.id_token_hint avoids that'}`,
+      )
+  if (logout.backchannel && metadata.backchannel_logout_supported !== true) {
+    yield error('provider.backchannel_logout', 'back-channel logout is not supported', 'Set logout.backchannel: false.')
+  }
+}
+
+function* endpointChecks(config: Config, metadata: Metadata): Iterable<Finding> {
+  const names = [
+    'userinfo_endpoint',
+    'revocation_endpoint',
+    'end_session_endpoint',
+    'pushed_authorization_request_endpoint',
+  ] as const
+  for (const name of names) {
+    const value: unknown = metadata[name]
+    if (value === undefined || config.insecureAllowHttp) continue
+    if (typeof value === 'string' && value.startsWith('https:')) continue
+    yield error(
+      `provider.${name}`,
+      'is not an https: URL',
+      'The authorization server has to be configured with its public URL.',
+    )
+  }
+}
+
+/** A token that names a key which cannot exist makes the key set be fetched and searched. */
+const strangeToken = ['{"alg":"ES256","kid":"doctor"}', '{}', '']
+  .map((part) => Buffer.from(part).toString('base64url'))
+  .join('.')
+
+/** Whether the keys that sign ID tokens can be had. */
+export async function keySetCheck(server: AuthorizationServer): Promise<Finding> {
+  const check = 'provider.keys'
+  try {
+    await server.verifyJwt(strangeToken, { algorithms: ['ES256'] })
+    return error(check, 'a token without a signature was accepted', 'Do not use this authorization server.')
+  } catch (failure) {
+    if (failure instanceof ProviderUnavailable) {
+      return error(
+        check,
+        `the key set cannot be reached (${failure.reason})`,
+        'Check jwks_uri of the metadata document.',
+      )
+    }
+    if (failure instanceof ProviderAnswerInvalid) {
+      return error(check, `the key set cannot be used (${failure.check})`, 'Open jwks_uri of the metadata document.')
+    }
+    return ok(check, 'the key set is reached and can be read')
+  }
+}
+
+function listed(values: unknown, wanted: string): boolean {
+  return Array.isArray(values) && values.includes(wanted)
+}

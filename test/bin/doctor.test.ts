@@ -1,0 +1,212 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { examine } from '../../bin/doctor/doctor.ts'
+import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
+import { type Clock, systemClock } from '../../shared/clock.ts'
+import { generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
+import { parse, settingsFile } from '../shared/config/settings.ts'
+
+const secret = 'a-secret-of-forty-characters-or-very-near'
+let provider: OpenIdProvider
+let folder: string
+let api: ReturnType<typeof createServer>
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'doctor-'))
+  const ring = generateKeyRing({ random: systemRandomBytes, clock: systemClock })
+  writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(ring), { mode: 0o600 })
+  api = createServer()
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  provider = await startOpenIdProvider({
+    clients: [
+      {
+        client_id: 'app',
+        client_secret: secret,
+        redirect_uris: ['http://localhost:3000/callback'],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+      },
+    ],
+  })
+}, 60_000)
+afterAll(async () => {
+  await provider.close()
+  api.close()
+  rmSync(folder, { recursive: true })
+})
+
+const answer = (status: number, headers: Record<string, string>): typeof fetch => {
+  return () => Promise.resolve(new Response('{}', { status, headers }))
+}
+const goodAnswer = answer(200, { 'content-type': 'application/json' })
+
+interface Change {
+  readonly settings?: Record<string, unknown>
+  readonly clock?: Clock
+  readonly fetch?: typeof fetch
+}
+
+async function look({ settings = {}, clock = systemClock, fetch = goodAnswer }: Change = {}): Promise<Finding[]> {
+  const text = settingsFile({
+    public_origin: 'http://localhost:3000',
+    insecure_allow_http: true,
+    authorization_server: { issuer: provider.issuer },
+    client: { secret },
+    keys: { file: join(folder, 'keys.json') },
+    proxy: { routes: [{ path: '/api/**', upstream: `http://127.0.0.1:${(api.address() as AddressInfo).port}` }] },
+    ...settings,
+  })
+  return examine({ config: parse(text), clock, fetch })
+}
+
+const levelOf = (findings: readonly Finding[], check: string) =>
+  findings.find((finding) => finding.check === check)?.level
+
+describe('doctor', () => {
+  it('finds nothing wrong where nothing is', async () => {
+    const findings = await look()
+    expect(findings.filter(({ level }) => level === 'error')).toEqual([])
+    for (const check of ['discovery', 'pkce', 'client_authentication', 'id_token_algorithms', 'iss', 'keys', 'clock']) {
+      expect(levelOf(findings, `provider.${check}`), check).toBe('ok')
+    }
+    for (const check of [
+      'client.accepted',
+      'cookies.header_budget',
+      'cookies.round_trip',
+      'upstream',
+      'store',
+      'keys.file',
+      'keys.age',
+    ]) {
+      expect(levelOf(findings, check), check).toBe('ok')
+    }
+    expect(levelOf(findings, 'provider.rotation')).toBe('skipped')
+  })
+
+  it.each<[string, Change, string, Finding['level'], string]>([
+    ['a wrong secret', { settings: { client: { secret: 'wrong' } } }, 'client.accepted', 'error', 'invalid_client'],
+    [
+      'an unknown client',
+      { settings: { client: { id: 'nobody', secret } } },
+      'client.accepted',
+      'error',
+      'invalid_client',
+    ],
+    [
+      'an authorization server that is not there',
+      { settings: { authorization_server: { issuer: 'http://127.0.0.1:9' } } },
+      'provider.discovery',
+      'error',
+      'connect_failed',
+    ],
+    [
+      'no common algorithm',
+      { settings: { authorization_server: { issuer: '', id_token_algorithms: ['ES512'] } } },
+      'provider.id_token_algorithms',
+      'error',
+      'both sides',
+    ],
+    ['an unknown scope', { settings: { login: { scope: 'openid profil' } } }, 'provider.scope', 'warning', 'profil'],
+    [
+      'an API that is not there',
+      { settings: { proxy: { routes: [{ path: '/a', upstream: 'http://127.0.0.1:9' }] } } },
+      'upstream',
+      'error',
+      'ECONNREFUSED',
+    ],
+    [
+      'cookies too large for gateways',
+      { settings: { cookies: { max_total_bytes: 10_000 } } },
+      'cookies.header_budget',
+      'warning',
+      'nginx',
+    ],
+    ['several workers without a store', { settings: { operations: { workers: 4 } } }, 'store', 'warning', 'workers'],
+    [
+      'everybody sees metrics',
+      { settings: { operations: { listen: { host: '0.0.0.0' } } } },
+      'operations.listen',
+      'warning',
+      'metrics',
+    ],
+    [
+      'very many believed addresses',
+      { settings: { operations: { trusted_proxies: ['10.0.0.0/7'] } } },
+      'operations.trusted_proxies',
+      'warning',
+      '10.0.0.0/7',
+    ],
+    ['a gateway that limits headers', { fetch: answer(431, {}) }, 'cookies.round_trip', 'error', '431'],
+    [
+      'a gateway that changes Host',
+      { fetch: answer(421, { 'token-handler-error': 'host_not_allowed' }) },
+      'cookies.round_trip',
+      'error',
+      'Host',
+    ],
+    [
+      'a public origin out of reach',
+      { fetch: () => Promise.reject(new TypeError('failed')) },
+      'cookies.round_trip',
+      'skipped',
+      'cannot be reached',
+    ],
+    ['a clock that is behind', { clock: shifted(-600) }, 'provider.clock', 'warning', 'ahead'],
+    ['an old key', { clock: shifted(100 * 86_400) }, 'keys.age', 'warning', '100 days'],
+  ])('tells of %s', async (_, change, check, level, words) => {
+    const settings = { ...change.settings }
+    const server = settings['authorization_server']
+    if (typeof server === 'object' && server !== null && 'issuer' in server && server.issuer === '') {
+      settings['authorization_server'] = { ...server, issuer: provider.issuer }
+    }
+    const findings = await look({ ...change, settings })
+    const finding = findings.find((each) => each.check === check)
+    expect(finding).toMatchObject({ level, found: expect.stringContaining(words) })
+    if (level === 'error' || level === 'warning') expect(finding?.remedy?.length).toBeGreaterThan(8)
+    expect(JSON.stringify(findings)).not.toContain(secret)
+  })
+
+  it('tells of an issuer that is spelled differently', async () => {
+    const findings = await look({ settings: { authorization_server: { issuer: `${provider.issuer}/` } } })
+    expect(findings[0]).toMatchObject({ level: 'error', check: 'provider.issuer' })
+  })
+
+  it('tells of a key file that others may read', async () => {
+    chmodSync(join(folder, 'keys.json'), 0o644)
+    const findings = await look()
+    chmodSync(join(folder, 'keys.json'), 0o600)
+    expect(findings.find(({ check }) => check === 'keys.file')).toMatchObject({
+      level: 'warning',
+      found: expect.stringContaining('644'),
+    })
+  })
+
+  it('puts the worst first', async () => {
+    const levels = (await look({ settings: { client: { secret: 'wrong' } } })).map(({ level }) => level)
+    const order = ['error', 'warning', 'skipped', 'ok']
+    expect(levels).toEqual(levels.toSorted((one, two) => order.indexOf(one) - order.indexOf(two)))
+    expect(levels[0]).toBe('error')
+  })
+})
+
+it('findings are lines with a mark and a remedy', () => {
+  const findings: Finding[] = [
+    { level: 'error', check: 'a.b', found: 'is wrong', remedy: 'Mend it.' },
+    { level: 'ok', check: 'c', found: 'is good' },
+  ]
+  expect(findingsText(findings)).toBe('✗ a.b: is wrong\n    Mend it.\n✓ c: is good\n\n1 errors, 0 warnings, 1 good.')
+})
+
+function shifted(seconds: number): Clock {
+  return {
+    ...systemClock,
+    nowMs: () => systemClock.nowMs() + seconds * 1000,
+    nowSeconds: () => systemClock.nowSeconds() + seconds,
+  }
+}
