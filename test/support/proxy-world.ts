@@ -12,7 +12,7 @@ import { createAuthorizationServer } from '../../shared/oauth/authorization-serv
 import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
-import { createProxy } from '../../oauth-proxy/proxy.ts'
+import { createProxy, type Proxy } from '../../oauth-proxy/proxy.ts'
 import { browserAfter, cookieHeader, noCookies, sessionCookies, sessionFacts, testKeys } from './installation.ts'
 import { createManualClock, type ManualClock } from './manual-clock.ts'
 import { type RawAnswer, rawRequest, sendRaw } from './raw-http.ts'
@@ -23,6 +23,7 @@ export const siblingOrigin = 'https://shop.example.com'
 /** A proxy that listens, with everything a test may want to turn. */
 export interface ProxyWorld {
   readonly port: number
+  readonly proxy: Proxy
   readonly config: Config
   readonly keys: KeySource
   readonly store: Store
@@ -84,6 +85,7 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
   }
   return {
     port: server.port,
+    proxy,
     config,
     keys,
     store,

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
@@ -192,6 +194,32 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
     expect(await closed).toEqual([4401, 'session_over'])
   })
 
+  it('a message that the API has begun is finished before the close frame', async () => {
+    const half: { socket?: Duplex } = {}
+    silent.behave((socket, { values }) => {
+      half.socket = socket
+      const accept = createHash('sha1').update(
+        `${values('sec-websocket-key').join()}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
+      )
+      const handshake = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept.digest('base64')}\r\n\r\n`
+      // In one write, so that the message has begun whenever the handshake is over.
+      socket.write(Buffer.concat([Buffer.from(handshake), Buffer.from([0x81, 10]), Buffer.from('hello')]))
+    })
+    const sessionId = 'FFECAwQFBgcICQoLDA0ODw'
+    const { socket } = await open({
+      path: '/raw',
+      cookie: world.cookies({ sessionId, accessTokenExpiresAt: 1_900_000_000 }),
+    })
+    const heard: string[] = []
+    socket.on('message', (data: Buffer) => heard.push(data.toString()))
+    const closed = closing(socket)
+    await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
+    world.clock.pass(5)
+    half.socket?.write('worldand more that is cut off')
+    expect(await closed).toEqual([4401, 'session_over'])
+    expect(heard).toEqual(['helloworld'])
+  })
+
   it('ends at the API when the browser goes', async () => {
     const { socket } = await open({ cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
     const [server] = sockets.clients
@@ -199,4 +227,11 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
     socket.terminate()
     await gone
   })
+})
+
+it('closes with 1001 when the process stops', async () => {
+  const { socket } = await open({ cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
+  const closed = closing(socket)
+  world.proxy.endStreams()
+  expect(await closed).toEqual([1001, 'stopping'])
 })
