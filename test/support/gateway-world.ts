@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type IncomingMessage, request as httpRequest } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
 import { type FailingFront, startFailingFront } from './failing-front.ts'
 import { type GatewayRecipe, type RunningGateway, startGateway } from './gateway.ts'
 import { type GatewayApi, startGatewayApi } from './gateway-api.ts'
@@ -67,7 +68,7 @@ export async function startGatewayWorld(recipe: GatewayRecipe): Promise<GatewayW
     secret,
   })
   const host = 'www.example.com'
-  return {
+  const world: GatewayWorld = {
     gateway,
     proxy,
     api,
@@ -104,6 +105,18 @@ export async function startGatewayWorld(recipe: GatewayRecipe): Promise<GatewayW
       await agent.close()
     },
   }
+  await untilItAsks(world)
+  return world
+}
+
+/** Some gateways listen before they have read their routes. */
+async function untilItAsks(world: GatewayWorld): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt += 1) {
+    if ((await world.call('GET', '/api/orders', { cookies: undefined })).status === 401) return
+    await pause(20)
+  }
+  await world.close()
+  throw new Error(`the gateway never asked:\n${world.gateway.log()}`)
 }
 
 export function sha256(text: string): string {
