@@ -47,7 +47,7 @@ export function createCookieJar(clock: Clock, kept: readonly Kept[] = []): Cooki
     },
     header(host, path, journey) {
       const sent = alive(host)
-        .filter((c) => c.path === '/' || path === c.path || path.startsWith(`${c.path}/`))
+        .filter((c) => c.path === '/' || path === c.path || path.startsWith(c.path.replace(/\/?$/, '/')))
         .filter((c) => journey === 'same-site' || c.sameSite !== 'strict')
       return sent.length === 0 ? undefined : sent.map((c) => `${c.name}=${c.value}`).join('; ')
     },
