@@ -306,7 +306,7 @@ describe.each(driven)('behind $gateway', (recipe) => {
         expect(answer.body).not.toContain('bytes')
       },
     )
-    it('silent: nobody passes before an answer came', async () => {
+    it('silent: nobody passes before an answer came', { timeout: 20_000 }, async () => {
       await world.front.become('silent')
       await withoutApi(async () => {
         const connection = await openRaw(world.gateway.port)
