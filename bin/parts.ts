@@ -24,7 +24,7 @@ export interface SharedParts {
 /** Agent, proxy or both behind one door. */
 export interface Door extends HttpHandler {
   /** Takes the routes of `config` from now on; calls that run finish under the old ones. */
-  replaceRoutes(config: Config): void
+  readonly replaceRoutes: (config: Config) => void
   close(): Promise<void>
 }
 

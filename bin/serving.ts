@@ -28,7 +28,7 @@ export interface Serving {
   readonly metrics: Metrics
   readonly checks: Readonly<Record<string, ReadinessCheck>>
   /** Reads keys and settings again, and opens the audit file again. */
-  reload(): void
+  readonly reload: () => void
   /** Lets what is in flight finish, but not longer than the drain time of the settings. */
   /** Ends connections with their next answer; new ones are still taken. */
   retire(): void

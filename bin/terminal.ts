@@ -1,10 +1,10 @@
 /** Where a command speaks, handed in so that tests can listen. */
 export interface Terminal {
   /** What was asked for. */
-  out(text: string): void
+  readonly out: (text: string) => void
   /** What went wrong, and remarks that are no part of the answer. */
-  err(text: string): void
-  exitWith(code: number): void
+  readonly err: (text: string) => void
+  readonly exitWith: (code: number) => void
 }
 
 /** The terminal of this process. */

@@ -48,7 +48,7 @@ function reach(url: URL, route: Route): Promise<string | undefined> {
     }
     socket.setTimeout(route.connectTimeoutMs, () => end('timeout'))
     socket.once(secure ? 'secureConnect' : 'connect', () => end(undefined))
-    socket.once('error', (failure) => end('code' in failure ? String(failure.code) : 'error'))
+    socket.once('error', (failure: Error) => end('code' in failure ? String(failure.code) : 'error'))
   })
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { stringify } from 'yaml'
 import { schema } from './schema.ts'
 import { defaultOf, exampleOf, isRequired } from './type-words.ts'
-import { coreOf, isSecret, metaOf } from './walk.ts'
+import { coreOf, fieldsOf, isSecret, metaOf } from './walk.ts'
 
 interface Line {
   readonly depth: number
@@ -30,7 +30,7 @@ function render({ depth, text, commentAt }: Line): string {
 }
 
 function objectLines(object: z.ZodObject, path: readonly string[]): Line[] {
-  return Object.entries(object.shape).flatMap(([name, field]) => {
+  return Object.entries(fieldsOf(object)).flatMap(([name, field]) => {
     const lines = settingLines(field, [...path, name])
     const described = wrap(descriptionOf(field), 110 - 2 * path.length)
     return [...described.map((text): Line => ({ depth: path.length, text, commentAt: path.length })), ...lines]
@@ -90,7 +90,7 @@ function descriptionOf(field: z.core.$ZodType): string {
 function branchNames(union: z.ZodDiscriminatedUnion): string {
   const key = union.def.discriminator
   const names = union.options.flatMap((option) => {
-    const literal = option instanceof z.ZodObject ? coreOf(option.shape[key] ?? z.never()) : undefined
+    const literal = option instanceof z.ZodObject ? coreOf(fieldsOf(option)[key] ?? z.never()) : undefined
     return literal instanceof z.ZodLiteral ? [...literal.values].map(String) : []
   })
   return `${key} is one of: ${names.join(', ')}; this is ${names[0]}.`

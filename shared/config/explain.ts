@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type PathPart, type Problem, pathText } from './problem.ts'
 import { nearest } from './suggest.ts'
 import { exampleOf } from './type-words.ts'
-import { coreOf, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
+import { coreOf, fieldsOf, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
 
 /**
  * Says in plain words what the schema found.
@@ -44,7 +44,7 @@ function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart
 
 /** Paths at which a setting of this name exists, for keys that were written at the wrong level. */
 function placesOf(schema: z.ZodObject, key: string): string[] {
-  return Object.entries(schema.shape).flatMap(([name, field]) => {
+  return Object.entries(fieldsOf(schema)).flatMap(([name, field]) => {
     const core = coreOf(field)
     return core instanceof z.ZodObject && key in core.shape ? [`${name}.${key}`] : []
   })
@@ -53,19 +53,16 @@ function placesOf(schema: z.ZodObject, key: string): string[] {
 function expectation(issue: z.core.$ZodIssue): string {
   const choices = choicesOf(issue)
   if (choices.length > 0) return `must be ${choices.length > 1 ? 'one of ' : ''}${list(choices)}`
-  switch (issue.code) {
-    case 'invalid_type':
-      return `must be ${typeWords[issue.expected] ?? issue.expected}`
-    case 'invalid_union':
-      return unionExpectation(issue.errors.flat())
-    case 'too_small':
-      if (issue.origin !== 'number') return 'must not be empty'
-      return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`
-    case 'too_big':
-      return issue.origin === 'number' ? `must be at most ${issue.maximum}` : `is longer than ${issue.maximum}`
-    default:
-      return issue.message
+  if (issue.code === 'invalid_type') return `must be ${typeWords[issue.expected] ?? issue.expected}`
+  if (issue.code === 'invalid_union') return unionExpectation(issue.errors.flat())
+  if (issue.code === 'too_small') {
+    if (issue.origin !== 'number') return 'must not be empty'
+    return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`
   }
+  if (issue.code === 'too_big') {
+    return issue.origin === 'number' ? `must be at most ${issue.maximum}` : `is longer than ${issue.maximum}`
+  }
+  return issue.message
 }
 
 const typeWords: Readonly<Record<string, string>> = {
@@ -112,7 +109,7 @@ function about(setting: z.core.$ZodType | undefined): string {
   if (setting === undefined) return ''
   const { description } = metaOf(setting)
   const example = exampleOf(setting)
-  return [description, example === undefined ? undefined : `Example: ${String(example)}`]
+  return [description, typeof example === 'string' ? `Example: ${example}` : undefined]
     .flatMap((part) => (part === undefined ? [] : ` ${part}`))
     .join('')
 }

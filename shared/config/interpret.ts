@@ -71,7 +71,7 @@ function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown):
     // An item that is wrong in itself takes its list with it: a gap would be wrong too.
     return rest.length === 0
       ? undefined
-      : tree.map((item, index) => (index === head ? replaceAt(item, rest, value) : item))
+      : tree.map((item: unknown, index): unknown => (index === head ? replaceAt(item, rest, value) : item))
   }
   const { [String(head)]: child, ...others } = isRecord(tree) ? tree : {}
   const replaced = replaceAt(child, rest, value)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { schema } from './schema.ts'
-import { isSecret } from './walk.ts'
+import { fieldsOf, isSecret } from './walk.ts'
 
 type Json = z.core.JSONSchema.BaseSchema
 
@@ -19,7 +19,7 @@ export function jsonSchema(): Json {
 
 /** `secret` may also be given as `secret_file`. */
 function addSecretFiles(object: z.ZodObject, json: Json): void {
-  for (const [name, field] of Object.entries(object.shape)) {
+  for (const [name, field] of Object.entries(fieldsOf(object))) {
     if (!isSecret(field)) continue
     json.properties = {
       ...json.properties,
@@ -43,7 +43,7 @@ function isNarrow(json: Json): boolean {
 }
 
 function allowVariable(json: Json): void {
-  const { description, default: standard, examples, ...rest } = json
-  for (const key of Object.keys(rest)) delete json[key]
-  json.anyOf = [rest, { type: 'string', pattern: '\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}' }]
+  const shape = Object.entries(json).filter(([key]) => !['description', 'default', 'examples'].includes(key))
+  for (const [key] of shape) delete json[key]
+  json.anyOf = [Object.fromEntries(shape), { type: 'string', pattern: '\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}' }]
 }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { type PathPart, type Problem, pathText } from './problem.ts'
-import { coreOf, isRecord, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
+import { coreOf, fieldsOf, isRecord, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
 export interface Sources {
@@ -43,13 +43,14 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
   if (raw === null && schema !== undefined && coreOf(schema) instanceof z.ZodObject) return undefined
   if (!isRecord(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
+  const fields = object === undefined ? {} : fieldsOf(object)
   const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {
     const secretName = key.replace(/_file$/, '')
-    const field = object?.shape[secretName]
-    if (object !== undefined && !(key in object.shape) && field !== undefined && isSecret(field)) {
+    const field = fields[secretName]
+    if (!(key in fields) && field !== undefined && isSecret(field)) {
       return [secretName, readSecret(raw, key, secretName, path, run)]
     }
-    return [key, fill(object?.shape[key], entry, [...path, key], run)]
+    return [key, fill(fields[key], entry, [...path, key], run)]
   })
   return Object.fromEntries(entries)
 }

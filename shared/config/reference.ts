@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { schema } from './schema.ts'
 import { defaultOf, isRequired, typeWords } from './type-words.ts'
-import { coreOf, isSecret, metaOf } from './walk.ts'
+import { coreOf, fieldsOf, isSecret, metaOf } from './walk.ts'
 import { table } from './markdown.ts'
 
 /** The reference page of the settings. */
@@ -46,7 +46,7 @@ function sectionText(path: string, field: z.core.$ZodType, section: Section): st
   const key = section.def.discriminator
   const branches = section.options.flatMap((option) => {
     if (!(option instanceof z.ZodObject)) return []
-    const { [key]: literal, ...others } = option.shape
+    const { [key]: literal, ...others } = fieldsOf(option)
     const name = literal === undefined ? '' : typeWords(literal)
     const about = literal === undefined ? '' : (metaOf(literal).description ?? '')
     const fields = Object.keys(others).length === 0 ? '' : `\n\n${rows('', others)}`
@@ -68,7 +68,7 @@ function nested(path: string, shape: Readonly<Record<string, z.core.$ZodType>>):
 function isSmall(section: Section): boolean {
   return (
     section instanceof z.ZodObject &&
-    Object.values(section.shape).every((field) => sectionOf(field) === undefined) &&
+    Object.values(fieldsOf(section)).every((field) => sectionOf(field) === undefined) &&
     Object.keys(section.shape).length <= 4
   )
 }
@@ -100,5 +100,5 @@ function defaultText(field: z.core.$ZodType, section: Section | undefined): stri
   if (value === undefined || section !== undefined) return ''
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.map((item) => `\`${String(item)}\``).join(', ')
   if (typeof value === 'object') return 'none'
-  return value === '' ? 'empty' : `\`${String(value)}\``
+  return value === '' ? 'empty' : `\`${JSON.stringify(value).replace(/^"|"$/g, '')}\``
 }

@@ -33,8 +33,13 @@ export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject 
     .map((option) => coreOf(option))
     .find(
       (option): option is z.ZodObject =>
-        option instanceof z.ZodObject && accepts(option.shape[core.def.discriminator], chosen),
+        option instanceof z.ZodObject && accepts(fieldsOf(option)[core.def.discriminator], chosen),
     )
+}
+
+/** The settings of a section by name. */
+export function fieldsOf(object: z.ZodObject): Readonly<Record<string, z.core.$ZodType>> {
+  return object.shape
 }
 
 function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
@@ -59,7 +64,8 @@ export function schemaAt(
 ): z.core.$ZodType | undefined {
   const [head, ...rest] = path
   if (head === undefined) return schema
-  const child = typeof head === 'number' ? itemSchema(schema) : objectFor(schema, value)?.shape[String(head)]
+  const object = objectFor(schema, value)
+  const child = typeof head === 'number' ? itemSchema(schema) : object && fieldsOf(object)[String(head)]
   return child === undefined ? undefined : schemaAt(child, childOf(value, head), rest)
 }
 
@@ -81,7 +87,7 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
   if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => {
-      const field = object.shape[key]
+      const field = fieldsOf(object)[key]
       return [camelKey(key), field === undefined ? entry : toCamelCase(field, entry)]
     }),
   )
@@ -98,7 +104,7 @@ export function toSnakeCase(schema: z.core.$ZodType, value: unknown): unknown {
   const object = objectFor(schema, value)
   if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
   return Object.fromEntries(
-    Object.entries(object.shape).flatMap(([key, field]) => {
+    Object.entries(fieldsOf(object)).flatMap(([key, field]) => {
       const entry = value[camelKey(key)]
       return entry === undefined ? [] : [[key, toSnakeCase(field, entry)]]
     }),

@@ -97,8 +97,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
   server.on('clientError', (error: Error, socket: Duplex) => refuse(error, socket))
-  const { upgrade } = parts.handler
-  if (upgrade !== undefined) {
+  if (parts.handler.upgrade !== undefined) {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy())
       around(request, () => void settleUpgrade(parts, request, socket, head))

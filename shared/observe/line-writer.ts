@@ -10,7 +10,7 @@ export interface LineWriterOptions {
 }
 
 export interface LineWriter {
-  write(line: string): void
+  readonly write: (line: string) => void
   /** Opens the file again under its name, after a log rotation moved it away. */
   reopen(): void
   /** Resolves when everything is written or failed. */

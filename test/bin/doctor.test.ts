@@ -167,7 +167,7 @@ describe('doctor', () => {
     }
     const findings = await look({ ...change, settings })
     const finding = findings.find((each) => each.check === check)
-    expect(finding).toMatchObject({ level, found: expect.stringContaining(words) })
+    expect(finding).toMatchObject({ level, found: expect.stringContaining(words) as string })
     if (level === 'error' || level === 'warning') expect(finding?.remedy?.length).toBeGreaterThan(8)
     expect(JSON.stringify(findings)).not.toContain(secret)
   })
@@ -183,7 +183,7 @@ describe('doctor', () => {
     chmodSync(join(folder, 'keys.json'), 0o600)
     expect(findings.find(({ check }) => check === 'keys.file')).toMatchObject({
       level: 'warning',
-      found: expect.stringContaining('644'),
+      found: expect.stringContaining('644') as string,
     })
   })
 

@@ -53,7 +53,7 @@ async function start(processes: number, ...args: string[]) {
     out
       .split('\n')
       .slice(0, -1)
-      .map((line): Record<string, unknown> => JSON.parse(line))
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
   const ports = () => lines().flatMap(({ event, port }) => (event === 'process.started' ? [Number(port)] : []))
   await expect.poll(() => [ports().length, errors], patience).toEqual([processes, ''])
   return { child: started, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }

@@ -42,7 +42,9 @@ async function findingOf(answers: { status: number; body: object }[], store?: ob
       close: () => Promise.resolve(),
     },
   })
-  return Array.fromAsync(rotationChecks(config, server, 'first'))
+  const findings: Finding[] = []
+  for await (const finding of rotationChecks(config, server, 'first')) findings.push(finding)
+  return findings
 }
 
 it.each<[string, { status: number; body: object }[], Finding['level'], string]>([
@@ -52,7 +54,7 @@ it.each<[string, { status: number; body: object }[], Finding['level'], string]>(
   ['without grace', [tokens('second'), refused], 'warning', 'without grace'],
   ['with a token that is not accepted', [refused], 'error', 'not accepted'],
 ])('rotation: %s', async (_, answers, level, words) => {
-  expect(await findingOf(answers)).toMatchObject([{ level, found: expect.stringContaining(words) }])
+  expect(await findingOf(answers)).toMatchObject([{ level, found: expect.stringContaining(words) as string }])
 })
 
 it('rotation without grace is no worry with a shared store', async () => {
