@@ -6,6 +6,7 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
+import { endSocket } from '../forward/end-socket.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import { openWebSocket } from '../forward/websocket.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
@@ -150,12 +151,9 @@ function refuse(
   }
   const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
   const lines = Object.entries({ ...headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' })
-  socket.end(
-    [
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-      ...lines.map(([name, value]) => `${name}: ${value}`),
-      '',
-      body,
-    ].join('\r\n'),
-  )
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    ...lines.map(([name, value]) => `${name}: ${value}`),
+  ]
+  endSocket(socket, [...head, '', body].join('\r\n'), parts.clock)
 }

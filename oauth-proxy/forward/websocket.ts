@@ -5,6 +5,7 @@ import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { upstreamFailure } from './failure.ts'
+import { endSocket } from './end-socket.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
 import type { Target } from './upstream.ts'
 
@@ -112,7 +113,7 @@ function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: S
   const boundary = createFrameBoundary()
   let closing = false
   const finish = (code: number, reason: string) => {
-    socket.end(closeFrame(code, reason))
+    endSocket(socket, closeFrame(code, reason), clock)
     upstreamSocket.destroy()
   }
   upstreamSocket.on('data', (chunk: Buffer) => {

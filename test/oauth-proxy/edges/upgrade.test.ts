@@ -229,6 +229,32 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
   })
 })
 
+describe('a client that never closes its side', () => {
+  it.each([
+    ['after a refusal', ['Origin: https://evil.example'], /^HTTP\/1\.1 403 /],
+    ['after a close frame', [`Origin: ${publicOrigin}`], /^HTTP\/1\.1 101 /],
+  ])('%s is let go', async (_, more, opening) => {
+    const connection = await openRaw(world.port)
+    const key = [
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+      'Sec-WebSocket-Version: 13',
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    ]
+    const cookie = `Cookie: ${world.cookies({ accessTokenExpiresAt: world.clock.nowSeconds() + 5 })}`
+    connection.write(rawRequest('GET', '/ws/x', ['Host: www.example.com', cookie, ...key, ...more]))
+    expect(await connection.until((text) => text.includes('\r\n\r\n'))).toMatch(opening)
+    world.clock.pass(6)
+    await connection.closed()
+    world.clock.pass(3)
+    // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
+    const gone = new Promise((resolve) => connection.socket.on('close', resolve))
+    const poke = () => connection.socket.write('x', () => setImmediate(poke))
+    poke()
+    await gone
+  })
+})
+
 it('closes with 1001 when the process stops', async () => {
   const { socket } = await open({ cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
   const closed = closing(socket)
