@@ -8,6 +8,8 @@ interface Parts {
   readonly origins: ReadonlySet<string>
   readonly headers: () => Record<string, string>
   readonly present: () => Session
+  /** Subject of who is signed in, or was until the session came to its end. */
+  readonly user: () => unknown
   readonly refresh: (seen: Session) => Promise<Session>
   readonly check: () => Promise<Session>
   /** Asks for a stronger or fresh sign-in; true if the call may be repeated. */
@@ -65,7 +67,7 @@ export function createApiFetch(parts: Parts) {
     }
 
     let seen = present()
-    const user = seen.claims['sub']
+    const user = parts.user()
     const ending = (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired
     if (seen.isLoggedIn && seen.refreshAt !== undefined && ending) {
       await refreshed(seen)
@@ -90,7 +92,7 @@ export function createApiFetch(parts: Parts) {
     const alive = over && present().isLoggedIn
     const again = alive || (await abortable(parts.stepUp(await readError(response), !over), signal))
     // Somebody else at the keyboard must not send what the first user wrote.
-    if (!again || (user !== undefined && present().claims['sub'] !== user)) return response
+    if (!again || (user !== undefined && parts.user() !== user)) return response
     return attempt()
   }
 }

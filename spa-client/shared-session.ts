@@ -9,6 +9,8 @@ type Told =
 export interface SharedSession {
   /** The session as last heard of, by whichever tab. */
   present(): Session
+  /** Subject of who is signed in, or was until the session came to its end without a sign-out. */
+  user(): unknown
   /** Takes over what this tab learned, and tells the other tabs. */
   adopt(session: Session, cause?: SignedOutCause): void
   /** Tells the page that opened this window how the sign-in in it ended. */
@@ -69,6 +71,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
 
   return {
     present: () => present,
+    user: () => (present.isLoggedIn || endedBy === 'signOut' ? present : ended)?.claims['sub'],
     adopt(session, cause = 'end') {
       if (take(session, cause)) tell({ kind: 'session', session: present, cause })
     },

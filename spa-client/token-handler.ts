@@ -168,6 +168,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       origins,
       headers,
       present,
+      user: shared.user,
       refresh: sharedRefresh,
       check,
       stepUp: createStepUp({ emitter, signInPopup, signInPage }),

@@ -304,6 +304,21 @@ describe('step-up', () => {
     expect((await response).status).toBe(status)
   })
 
+  it('is offered for a call made after the end, but not after a sign-out', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    profile.session.isLoggedIn = false
+    await tokenHandler.check()
+    const late = tokenHandler.fetch('/api/orders')
+    await profile.settle()
+    expect(needs).toHaveLength(1)
+    await tokenHandler.signOut()
+    expect((await late).status).toBe(401)
+    expect((await tokenHandler.fetch('/api/orders')).status).toBe(401)
+    expect(needs).toHaveLength(1)
+  })
+
   it('opens no window by itself when the session ends', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     profile.session.isLoggedIn = false
