@@ -12,7 +12,7 @@ import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
 import { gatewayDialects, parseQuestion } from './gateway-dialects.ts'
-import { identityHeaders } from './identity-headers.ts'
+import { identityHeaders } from '../identity-headers.ts'
 import { tellRefusal } from './refusal.ts'
 
 export type ForwardAuthSettings = Config['proxy']['forwardAuth']

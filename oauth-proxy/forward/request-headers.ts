@@ -1,6 +1,7 @@
 import type { RequestHead } from '../../shared/http/request-gate.ts'
 import type { Credential } from '../credentials/credential.ts'
 import { viaValue } from '../gate/via.ts'
+import { identityHeaderNames } from '../identity-headers.ts'
 import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
 
 /** Set by us or meant for us: never taken from a client, in any spelling. */
@@ -36,6 +37,7 @@ export const managedNames: ReadonlySet<string> = new Set([
   'x-request-id',
   'x-rewrite-url',
   'x-user',
+  ...identityHeaderNames,
 ])
 
 /** Families of names that gateways and APIs believe because they think a gateway wrote them. */

@@ -6,7 +6,12 @@ import { patternSegments } from './route-table.ts'
 export function routeProblems(routes: readonly Route[]): Problem[] {
   return routes.flatMap((route, index) => {
     const path = `proxy.routes[${index}]`
-    return [...conflicts(routes, index, path), ...rewriteProblems(route, path), ...upstreamProblems(route, path)]
+    return [
+      ...conflicts(routes, index, path),
+      ...rewriteProblems(route, path),
+      ...upstreamProblems(route, path),
+      ...credentialProblems(route, path),
+    ]
   })
 }
 
@@ -62,4 +67,33 @@ function upstreamProblems(route: Route, path: string): Problem[] {
     }
   }
   return problems
+}
+
+/** Headers that carry the connection, the session or somebody's identity; a key in one of them would break or forge it. */
+const notForKeys =
+  /^(?:connection|content-.*|cookie|expect|forwarded|host|keep-alive|origin|proxy-.*|sec-.*|set-cookie|te|token-handler-.*|trailer|transfer-encoding|upgrade|via|x-auth-(?:subject|scope|acr|time)|x-csrf-token|x-forwarded-.*|x-original-.*|x-request-id)$/i
+
+function credentialProblems({ credential }: Route, path: string): Problem[] {
+  if (credential.kind === 'api_key' && notForKeys.test(credential.header)) {
+    return [
+      {
+        path: `${path}.credential.header`,
+        problem: 'is a header that this software manages itself',
+        remedy: 'Name the header that the API documents for its key.',
+      },
+    ]
+  }
+  if (
+    credential.kind === 'exchange' &&
+    [credential.audience, credential.resource, credential.scope].every((target) => target === undefined)
+  ) {
+    return [
+      {
+        path: `${path}.credential`,
+        problem: 'does not say for which API the token is exchanged',
+        remedy: 'Give audience, resource or scope, whichever the authorization server understands.',
+      },
+    ]
+  }
+  return []
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import { identityHeaderNames } from '../../oauth-proxy/edges/identity-headers.ts'
+import { identityHeaderNames } from '../../oauth-proxy/identity-headers.ts'
 import { programPath } from '../support/gateway.ts'
 import { otherRecipes, packagedRecipes } from '../support/gateway-recipes.ts'
 import { type GatewayWorld, sha256, startGatewayWorld } from '../support/gateway-world.ts'

@@ -42,3 +42,26 @@ it.each([
 ])('upstream %s', (upstream, expected) => {
   expect(problems({ upstream })).toEqual(expected)
 })
+
+describe('credentials', () => {
+  it.each([
+    'Cookie',
+    'Host',
+    'Connection',
+    'X-Forwarded-For',
+    'X-Auth-Subject',
+    'Transfer-Encoding',
+    'token-handler-version',
+  ])('a key in %s', (header) => {
+    expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([
+      'proxy.routes[0].credential.header',
+    ])
+  })
+  it.each(['X-Api-Key', 'Authorization', 'Ocp-Apim-Subscription-Key'])('a key in %s is fine', (header) => {
+    expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([])
+  })
+  it('an exchange for nobody', () => {
+    expect(problems({ credential: { kind: 'exchange' } })).toEqual(['proxy.routes[0].credential'])
+    expect(problems({ credential: { kind: 'exchange', audience: 'orders' } })).toEqual([])
+  })
+})

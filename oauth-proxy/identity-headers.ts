@@ -1,5 +1,5 @@
-import type { AccessContent } from '../../shared/cookies/session.ts'
-import { TokenHandlerError } from '../../shared/errors.ts'
+import type { AccessContent } from '../shared/cookies/session.ts'
+import { TokenHandlerError } from '../shared/errors.ts'
 
 /** What a gateway may tell the API about the user, in the order of the reference. */
 export const identityHeaderNames = ['x-auth-subject', 'x-auth-scope', 'x-auth-acr', 'x-auth-time'] as const
