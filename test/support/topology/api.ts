@@ -14,17 +14,15 @@ const orders: string[] = []
 let calls = 0
 let wrong = 0
 
-/** Tells whom the token names; that it is genuine is shown elsewhere. */
-function subjectOf(authorization: string | undefined): string | undefined {
+/** What the token says; that it is genuine is shown elsewhere. */
+function claimsOf(authorization: string | undefined): { sub?: string; aud?: unknown; azp?: string } {
   const payload = authorization?.split('.')[1]
-  if (payload === undefined) return undefined
-  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { sub?: string }
-  return claims.sub
+  return payload === undefined ? {} : JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
 }
 
 const server = createServer((request, response) => {
   calls += 1
-  const subject = subjectOf(request.headers.authorization)
+  const { sub: subject, aud: audience, azp: party } = claimsOf(request.headers.authorization)
   if (subject === undefined || request.headers.cookie !== undefined) wrong += 1
   let body = ''
   request.setEncoding('utf8').on('data', (text: string) => {
@@ -33,7 +31,7 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     if (request.method === 'POST') orders.push(body)
     response.setHeader('content-type', 'application/json')
-    response.end(JSON.stringify({ subject }))
+    response.end(JSON.stringify({ subject, audience, party }))
   })
 })
 server.keepAliveTimeout = 90_000

@@ -1,6 +1,5 @@
 import { Agent, request as send } from 'node:http'
 import { systemClock } from '../../../shared/clock.ts'
-import { demoPassword, type DemoUser } from '../../../spa-example/provider/users.ts'
 import { type CookieJar, createCookieJar } from '../cookie-jar.ts'
 
 export interface Answer {
@@ -9,14 +8,22 @@ export interface Answer {
   readonly text: string
 }
 
+/** Who sits in front of it. */
+export interface Person {
+  /** Subject at the provider, as APIs see it. */
+  readonly subject: string
+  readonly username: string
+  readonly password: string
+}
+
 /** One browser: a jar that all of its tabs share, and what it has seen. */
 export interface Browser {
   /** Subject of the user, as the API sees it. */
   readonly user: string
   readonly host: string
   readonly jar: CookieJar
-  /** Signs in at the provider's own page. */
-  signIn(): Promise<void>
+  /** Signs in at the provider's own page, with these authorization parameters. */
+  signIn(parameters?: Readonly<Record<string, string>>): Promise<void>
   /** One request of the SPA, with the headers a browser and the client library send; `port` goes past the gateway. */
   fetch(method: string, path: string, body?: string, port?: number): Promise<Answer>
   /** The same cookies in other hands. */
@@ -27,7 +34,7 @@ export interface Browser {
 const agent = new Agent({ keepAlive: true, maxSockets: 128 })
 
 /** Creates a browser for the application at `origin`. */
-export function createBrowser(origin: string, person: DemoUser, jar = createCookieJar(systemClock)): Browser {
+export function createBrowser(origin: string, person: Person, jar = createCookieJar(systemClock)): Browser {
   const ours: Record<string, string> = {
     'token-handler-version': '1',
     'sec-fetch-site': 'same-origin',
@@ -43,15 +50,16 @@ export function createBrowser(origin: string, person: DemoUser, jar = createCook
   }
 
   return {
-    user: person.claims.sub,
+    user: person.subject,
     host: new URL(origin).host,
     jar,
     fetch: (method, path, body, port) => fetchOurs(method, path, body, 'text/plain', port),
     copy: () => createBrowser(origin, person, jar.copy()),
-    async signIn() {
-      const started = await fetchOurs('POST', '/oauth-agent/login/start', '')
+    async signIn(parameters = {}) {
+      const started = await fetchOurs('POST', '/oauth-agent/login/start', new URLSearchParams(parameters).toString())
+      if (started.status !== 200) throw new Error(`sign-in began with ${started.status} ${started.text}`)
       const { authorization_url: url } = JSON.parse(started.text) as { authorization_url: string }
-      const back = await passProvider(jar, new URL(url), person.username, origin)
+      const back = await passProvider(jar, new URL(url), person, origin)
       const ended = await fetchOurs('POST', '/oauth-agent/login/end', back.searchParams.toString())
       if (ended.status !== 200) throw new Error(`sign-in ended with ${ended.status} ${ended.text}`)
     },
@@ -63,15 +71,17 @@ export function createBrowser(origin: string, person: DemoUser, jar = createCook
 }
 
 /** Follows the provider's redirects, fills in its form, and answers the address to which it returns. */
-async function passProvider(jar: CookieJar, start: URL, username: string, origin: string): Promise<URL> {
+async function passProvider(jar: CookieJar, start: URL, { username, password }: Person, origin: string): Promise<URL> {
   let url = start
   for (let step = 0; step < 10; step += 1) {
     if (url.origin === origin) return url
     const page = await exchange({ jar, url, method: 'GET', headers: {} })
-    const body = new URLSearchParams({ username, password: demoPassword, action: 'sign-in' }).toString()
+    const body = new URLSearchParams({ username, password, action: 'sign-in' }).toString()
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    const next = page.location === undefined ? await exchange({ jar, url, method: 'POST', headers, body }) : page
-    if (next.location === undefined) throw new Error(`the provider answered ${next.status}`)
+    const action = new URL(/<form[^>]* action="([^"]+)"/.exec(page.text)?.[1]?.replaceAll('&amp;', '&') ?? '', url)
+    const next =
+      page.location === undefined ? await exchange({ jar, url: action, method: 'POST', headers, body }) : page
+    if (next.location === undefined) throw new Error(`the provider answered ${next.status} ${next.text.slice(0, 300)}`)
     url = new URL(next.location, url)
   }
   throw new Error('the provider redirects for ever')

@@ -50,7 +50,7 @@ export interface Replica {
 }
 
 export interface ReplicaOptions {
-  readonly mode: 'agent' | 'proxy'
+  readonly mode: 'agent' | 'proxy' | 'serve'
   readonly config: string
   readonly port: number
   readonly operationsPort: number

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
-import { demoUsers } from '../../../spa-example/provider/users.ts'
+import { demoPassword, demoUsers } from '../../../spa-example/provider/users.ts'
 import { freePort } from '../free-port.ts'
 import { type Nginx, startNginx } from '../nginx.ts'
 import { startValkey, type ValkeyServer } from '../valkey.ts'
@@ -142,7 +142,9 @@ async function start(
       const browsers: Browser[] = []
       for (let index = 0; index < count; index += 1) {
         const person = demoUsers[index % demoUsers.length]
-        if (person !== undefined) browsers.push(createBrowser(origin, person))
+        if (person === undefined) continue
+        const { username, claims } = person
+        browsers.push(createBrowser(origin, { username, subject: claims.sub, password: demoPassword }))
       }
       await Promise.all(browsers.map((browser) => browser.signIn()))
       return browsers

@@ -1,0 +1,139 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { stringify } from 'yaml'
+import { freePort } from '../support/free-port.ts'
+import { keycloakRealm, ordersApi, passwordLevel, secondLevel } from '../support/keycloak-realm.ts'
+import { type Keycloak, startKeycloak } from '../support/keycloak.ts'
+import type { ApiLedger } from '../support/topology/api.ts'
+import { type Answer, type Browser, createBrowser } from '../support/topology/browser.ts'
+import { type Replica, startAsked, startReplica } from '../support/topology/processes.ts'
+
+const alice = { subject: '8d3c5f0e-6d0f-4a53-9d0c-0d7b6f1f8a11', username: 'alice', password: 'a long password' }
+const clientSecret = 'the secret of this client at Keycloak'
+
+const stops: (() => unknown)[] = []
+let keycloak: Keycloak
+let origin: string
+let tokenHandler: Replica
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'token-handler-interop-'))
+  stops.push(() => rm(folder, { recursive: true, force: true }))
+  const [port, operationsPort] = [await freePort(), await freePort()]
+  origin = `http://localhost:${port}`
+  const user = { id: alice.subject, username: alice.username, password: alice.password }
+  keycloak = await startKeycloak(keycloakRealm({ publicOrigin: origin, clientSecret, user }))
+  stops.push(() => keycloak.stop())
+  const api = await startAsked<ApiLedger>('api')
+  stops.push(() => api.stop())
+
+  const keys = join(folder, 'keys.json')
+  execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
+  const config = join(folder, 'token-handler.yaml')
+  const route = { upstream: `http://127.0.0.1:${api.port}` }
+  writeFileSync(
+    config,
+    stringify({
+      public_origin: origin,
+      insecure_allow_http: true,
+      authorization_server: { issuer: `${keycloak.origin}/realms/example` },
+      client: { id: 'example-app', authentication: 'client_secret_basic', secret: clientSecret },
+      login: { scope: 'openid profile email' },
+      logout: { backchannel: true },
+      cookies: { id_token_hint: true },
+      keys: { file: keys },
+      proxy: {
+        listen: { host: '127.0.0.1', port },
+        routes: [
+          { path: '/api/mine', ...route },
+          { path: '/api/orders', ...route, credential: { kind: 'exchange', audience: ordersApi } },
+          { path: '/api/transfers', ...route, require: { acr: [secondLevel] } },
+        ],
+      },
+      operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
+      observability: { log_level: 'warn' },
+    }),
+  )
+  tokenHandler = await startReplica({ mode: 'serve', config, port, operationsPort, log: join(folder, 'log') })
+  stops.push(() => tokenHandler.stop())
+})
+
+afterAll(async () => {
+  for (const stop of stops.reverse()) await stop()
+})
+
+const json = ({ text }: Answer) => JSON.parse(text)
+async function signedIn(parameters: Readonly<Record<string, string>> = {}): Promise<Browser> {
+  const browser = createBrowser(origin, alice)
+  await browser.signIn(parameters)
+  return browser
+}
+const session = async (browser: Browser) => json(await browser.fetch('GET', '/oauth-agent/session'))
+
+describe('Keycloak', () => {
+  it('signs in, and the API sees the user', async () => {
+    const browser = await signedIn()
+    expect(await session(browser)).toMatchObject({
+      is_logged_in: true,
+      id_token_claims: { sub: alice.subject, preferred_username: 'alice' },
+      session: { generation: 1 },
+    })
+    expect(json(await browser.fetch('GET', '/api/mine'))).toMatchObject({
+      subject: alice.subject,
+      party: 'example-app',
+    })
+    expect(json(await browser.fetch('GET', '/oauth-agent/userinfo'))).toMatchObject({ sub: alice.subject })
+  })
+
+  it('refreshes with rotation and reuse detection, twenty tabs at once and again and again', async () => {
+    const browser = await signedIn()
+    for (const generation of [2, 3, 4]) {
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => browser.fetch('POST', '/oauth-agent/refresh', undefined)),
+      )
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+      expect((await session(browser)).session.generation).toBe(generation)
+    }
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
+  })
+
+  it('exchanges the token for one that is good for a single API', async () => {
+    const browser = await signedIn()
+    expect(json(await browser.fetch('GET', '/api/mine')).audience).toContain('payments-api')
+    const exchanged = await browser.fetch('GET', '/api/orders')
+    expect(json(exchanged)).toMatchObject({ subject: alice.subject, audience: ordersApi })
+  })
+
+  it('steps up when a route asks for more, and not before', async () => {
+    const browser = await signedIn()
+    expect((await session(browser)).session.acr).toBe(passwordLevel)
+    const refused = await browser.fetch('GET', '/api/transfers')
+    expect(refused.status).toBe(401)
+    expect(json(refused)).toMatchObject({ error_code: 'insufficient_user_authentication', acr_values: secondLevel })
+    await browser.signIn({ acr_values: secondLevel })
+    expect((await session(browser)).session.acr).toBe(secondLevel)
+    expect((await browser.fetch('GET', '/api/transfers')).status).toBe(200)
+  })
+
+  it('back-channel logout ends the session here', async () => {
+    const browser = await signedIn()
+    await keycloak.signOutUser('example', alice.subject)
+    await expect.poll(async () => (await session(browser)).is_logged_in, { timeout: 5000 }).toBe(false)
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(401)
+  })
+
+  it('signs out there and here', async () => {
+    const browser = await signedIn()
+    const answer = json(await browser.fetch('POST', '/oauth-agent/logout', undefined))
+    const url = new URL(answer.logout_url)
+    expect(url.origin).toBe(keycloak.origin)
+    expect(url.searchParams.get('post_logout_redirect_uri')).toBe(`${origin}/`)
+    const left = await fetch(url, { redirect: 'manual' })
+    expect(left.status).toBe(302)
+    expect((await session(browser)).is_logged_in).toBe(false)
+  })
+})
