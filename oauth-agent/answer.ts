@@ -2,19 +2,23 @@ import type { Middleware, Next, ParameterizedContext } from 'koa'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
-import { type ErrorCode, TokenHandlerError } from '../shared/errors.ts'
+import { TokenHandlerError } from '../shared/errors.ts'
 import { corsHeaders, isPreflight, preflightHeaders } from '../shared/http/cors.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/error-answer.ts'
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { AgentAnswer } from './routes/endpoint.ts'
+import type { SessionState } from './flows/session-state.ts'
+import type { AgentAnswer, EndpointParts } from './routes/endpoint.ts'
 
 /** What the edge knows of a request, as far as it was read. */
 export interface RequestState {
   head?: RequestHead
   cookies?: RequestCookies
-  errorCode?: ErrorCode
+  session?: SessionState
+  /** True once the endpoint has the request; from then on its own events tell of failures. */
+  reachedEndpoint?: boolean
+  failure?: TokenHandlerError
 }
 
 export type AgentContext = ParameterizedContext<RequestState>
@@ -28,6 +32,7 @@ export interface AnswerParts {
   readonly methodsOf: (path: string) => readonly string[]
   /** Set-Cookie values that take a session out of the browser. */
   readonly clearSession: (present: RequestCookies) => readonly string[]
+  readonly pseudonyms: EndpointParts['pseudonyms']
 }
 
 /**
@@ -37,7 +42,7 @@ export interface AnswerParts {
  * them.
  */
 export function createAnswering(parts: AnswerParts): AgentMiddleware {
-  const { config, clock, observe, methodsOf, clearSession } = parts
+  const { config, clock, observe, methodsOf, clearSession, pseudonyms } = parts
 
   return async function answer(context: AgentContext, next: Next) {
     const startedMs = clock.nowMs()
@@ -46,23 +51,40 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
       await next()
     } catch (error) {
       const failure = asTokenHandlerError(error)
-      if (failure.code === 'server_error') {
-        observe.emit('internal.failed', { request_id: requestId, where: 'agent', error_name: nameOf(failure.cause) })
-      }
       const { cookies } = context.state
       writeFailure(context, failure, cookies !== undefined && failure.row.endsSession ? clearSession(cookies) : [])
     }
     context.set(corsHeaders(context.state.head?.fields['origin'], config))
     context.set('x-request-id', requestId)
-    const methods = methodsOf(context.path)
+    tell(context, requestId, clock.nowMs() - startedMs)
+  }
+
+  function tell({ path, method, status, state }: AgentContext, requestId: string, durationMs: number): void {
+    const { failure, session, reachedEndpoint } = state
+    const route = methodsOf(path).length > 0 ? path : 'none'
+    const errorCode = failure?.code
+    if (failure?.code === 'server_error') {
+      observe.emit('internal.failed', { request_id: requestId, where: 'agent', error_name: nameOf(failure.cause) })
+    }
+    if (failure !== undefined && reachedEndpoint !== true) {
+      const { check } = failure.detail
+      observe.emit('request.refused', {
+        request_id: requestId,
+        ...(session?.kind === 'open' ? pseudonyms(session.session.facts) : undefined),
+        side: 'agent',
+        route,
+        error_code: errorCode,
+        check: typeof check === 'string' ? check : undefined,
+      })
+    }
     observe.emit('request.answered', {
       request_id: requestId,
       side: 'agent',
-      route: methods.length > 0 ? context.path : 'none',
-      method: context.method,
-      status: context.status,
-      duration_ms: clock.nowMs() - startedMs,
-      error_code: context.state.errorCode,
+      route,
+      method,
+      status,
+      duration_ms: durationMs,
+      error_code: errorCode,
     })
   }
 }
@@ -103,7 +125,7 @@ export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
 /** Writes the one answer of an error's row. */
 export function writeFailure(context: AgentContext, error: TokenHandlerError, cookies: readonly string[]): void {
   const { status, headers, body } = errorAnswer(error, requestIdOf(context.req))
-  context.state.errorCode = error.code
+  context.state.failure = error
   context.status = status
   context.set(headers)
   setCookies(context, cookies)

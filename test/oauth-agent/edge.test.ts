@@ -168,3 +168,42 @@ describe('bytes on the wire', () => {
     },
   )
 })
+
+describe('what is told', () => {
+  it('a refused request: its route, code and check, and who it was if that was known', async () => {
+    world = await startScriptedWorld({ settings: 'csrf: { token: required }' })
+    const page = world.browser()
+    await world.signIn(page)
+    await page.call('POST', '/oauth-agent/refresh')
+    await page.call('GET', '/oauth-agent/session', { headers: { 'sec-fetch-site': 'cross-site' } })
+    const [csrf, guard] = world.told('request.refused').map(({ fields }) => fields)
+    expect(csrf).toMatchObject({ side: 'agent', route: '/oauth-agent/refresh', error_code: 'csrf_token_invalid' })
+    expect(csrf?.['session']).toMatch(/^[A-Za-z0-9_-]{12}$/)
+    expect(guard).toMatchObject({ error_code: 'origin_not_allowed', check: 'sec_fetch_site' })
+    expect(guard).not.toHaveProperty('session')
+  })
+
+  it('something unexpected is 500 without a word of it, and an event with its class', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    world.store.put = () => Promise.reject(new RangeError('secret words'))
+    const answer = await page.call('POST', '/oauth-agent/refresh')
+    expect([answer.status, answer.json()['error_code']]).toEqual([500, 'server_error'])
+    expect(answer.text + JSON.stringify(world.events)).not.toContain('secret words')
+    expect(world.told('internal.failed')[0]?.fields).toMatchObject({ where: 'agent', error_name: 'RangeError' })
+    expect(answer.setCookies).toEqual([])
+  })
+
+  it('events name nobody in the clear', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page, {}, 'alice@example.com')
+    await page.call('POST', '/oauth-agent/refresh')
+    await page.call('POST', '/oauth-agent/logout')
+    expect(JSON.stringify(world.events)).not.toContain('alice')
+    const sessions = ['login.completed', 'session.refreshed', 'logout.completed', 'session.ended'] as const
+    const named = sessions.map((name) => world.told(name)[0]?.fields['session'])
+    expect(new Set(named).size).toBe(1)
+  })
+})

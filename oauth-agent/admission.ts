@@ -1,0 +1,96 @@
+import type { Clock } from '../shared/clock.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { Catalogue } from '../shared/cookies/catalogue.ts'
+import { parseCookieHeader, type RequestCookies } from '../shared/cookies/header.ts'
+import type { CookieReader } from '../shared/cookies/open.ts'
+import { isCsrfToken } from '../shared/crypto/csrf-token.ts'
+import type { KeySource } from '../shared/crypto/key-ring.ts'
+import { TokenHandlerError } from '../shared/errors.ts'
+import { clientAddress, createAddressMatcher } from '../shared/http/client-address.ts'
+import { checkGuard } from '../shared/http/guard.ts'
+import { createRateLimiter } from '../shared/http/rate-limit.ts'
+import type { RequestHead } from '../shared/http/request-gate.ts'
+import { requestIdOf } from '../shared/http/request-id.ts'
+import type { Store } from '../shared/store/store.ts'
+import type { AgentContext } from './answer.ts'
+import { parseBodyKind, parseParameters } from './body.ts'
+import type { Parameters } from './flows/parameters.ts'
+import { judgeSession, type SessionState } from './flows/session-state.ts'
+import type { AgentRequest } from './routes/endpoint.ts'
+
+/** What a row of the endpoint table demands of a request. */
+export interface Demands {
+  readonly limit: keyof Config['agent']['rateLimits']
+  /** Demands the session's CSRF token, where the setting says so and somebody is signed in. */
+  readonly csrf: boolean
+}
+
+export interface AdmissionParts {
+  readonly config: Config
+  readonly keys: KeySource
+  readonly catalogue: Catalogue
+  readonly reader: CookieReader
+  readonly store: Store
+  readonly clock: Clock
+  /** Reads the body as text; throws `payload_too_large` or `invalid_request`. */
+  readonly readText: (context: AgentContext) => Promise<string>
+}
+
+/** Creates everything between a request's head and its endpoint, in this order: guard, session, limit, CSRF token, body. */
+export function createAdmission(
+  parts: AdmissionParts,
+): (context: AgentContext, demands: Demands) => Promise<AgentRequest> {
+  const { config, keys, catalogue, reader, store, clock, readText } = parts
+  const { login, refresh, session: reading } = config.agent.rateLimits
+  const limiters = {
+    login: createRateLimiter({ name: 'login', limit: login, store, clock }),
+    refresh: createRateLimiter({ name: 'refresh', limit: refresh, store, clock }),
+    session: createRateLimiter({ name: 'session', limit: reading, store, clock }),
+  }
+  const isTrustedHop = createAddressMatcher(config.operations.trustedProxies)
+
+  return async function admit(context, demands) {
+    const { head } = context.state
+    if (head === undefined) throw new Error('the head was not read')
+    const requestId = requestIdOf(context.req)
+
+    checkGuard({ method: head.method, fields: head.fields }, config)
+
+    const cookies = parseCookieHeader(head.fields['cookie'], catalogue)
+    context.state.cookies = cookies
+    const session = judgeSession(openSession(cookies, requestId), { store, clock })
+    context.state.session = session
+
+    const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
+    await limiters[demands.limit].consume(whoIsLimited(demands, session, peer))
+
+    if (demands.csrf && session.kind === 'open') checkCsrf(session.session.facts.sessionId, head)
+    return { requestId, cookies, session, parameters: await readParameters(context, head) }
+  }
+
+  function openSession(cookies: RequestCookies, requestId: string) {
+    return {
+      access: reader.access(cookies, requestId),
+      refresh: reader.refresh(cookies, requestId),
+      identity: reader.identity(cookies, requestId),
+    }
+  }
+
+  function checkCsrf(sessionId: string, { fields }: RequestHead): void {
+    if (config.csrf.token === 'required' && !isCsrfToken(keys.current(), sessionId, fields['x-csrf-token'])) {
+      throw new TokenHandlerError('csrf_token_invalid')
+    }
+  }
+
+  async function readParameters(context: AgentContext, head: RequestHead): Promise<Parameters> {
+    const kind = head.method === 'POST' ? parseBodyKind(head) : 'none'
+    if (kind === 'none') return new Map()
+    if (head.expectsContinue) context.res.writeContinue()
+    return parseParameters(kind, await readText(context))
+  }
+}
+
+/** A session answers for itself wherever it comes from; signing in is limited by address, since nobody is known yet. */
+function whoIsLimited({ limit }: Demands, session: SessionState, address: string): string {
+  return limit !== 'login' && session.kind === 'open' ? session.session.facts.sessionId : address
+}

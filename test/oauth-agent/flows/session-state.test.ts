@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest'
+import { judgeSession } from '../../../oauth-agent/flows/session-state.ts'
+import type { SessionFacts } from '../../../shared/cookies/session.ts'
+import { createMemoryStore } from '../../../shared/store/memory.ts'
+import { sessionCookies } from '../../support/installation.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+
+const clock = createManualClock()
+const now = clock.nowSeconds()
+const store = createMemoryStore({ clock })
+
+function judge(change: Partial<SessionFacts>) {
+  const { access, refresh, identity } = sessionCookies()
+  const opened = <T>(content: T) => ({ kind: 'opened' as const, content: { ...content, ...change } })
+  const contents = { access: opened(access), refresh: opened(refresh as object), identity: opened(identity) }
+  const state = judgeSession(contents as Parameters<typeof judgeSession>[0], { store, clock })
+  return state.kind === 'over' ? state.code : state.kind
+}
+
+describe('limits of a session, each by itself', () => {
+  it.each<[string, Partial<SessionFacts>, string]>([
+    ['within both', { idleExpiresAt: now + 1, absoluteExpiresAt: now + 1 }, 'open'],
+    ['idle limit reached', { idleExpiresAt: now, absoluteExpiresAt: now + 9 }, 'session_expired'],
+    ['absolute limit reached', { idleExpiresAt: now + 9, absoluteExpiresAt: now }, 'session_expired'],
+  ])('%s', (_what, change, wanted) => {
+    expect(judge(change)).toBe(wanted)
+  })
+
+  it.each([
+    { kind: 'session', sessionId: 'AAECAwQFBgcICQoLDA0ODw', ttlSeconds: 60 } as const,
+    { kind: 'provider-session', providerSessionId: 'op-1', ttlSeconds: 60 } as const,
+    { kind: 'subject', subject: 'alice12345', notBefore: now + 1, ttlSeconds: 60 } as const,
+  ])('ended by $kind', async (entry) => {
+    const change = { idleExpiresAt: now + 999, absoluteExpiresAt: now + 999, providerSessionId: 'op-1' }
+    expect(judge(change)).toBe('open')
+    await store.end(entry)
+    expect(judge(change)).toBe('session_expired')
+    clock.pass(61)
+  })
+})
