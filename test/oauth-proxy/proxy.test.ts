@@ -53,6 +53,12 @@ describe('a call with a session', () => {
     expect([api.seen.at(-1)?.values('traceparent'), api.seen.at(-1)?.values('tracestate')]).toEqual(expected)
   })
 
+  it('HX-21 that has been here before goes no further', async () => {
+    const before = api.seen.length
+    const answer = await world.call('GET', '/api/orders', { more: ['Via: 1.1 token-handler'] })
+    expect([answer.status, api.seen.length]).toEqual([400, before])
+  })
+
   it('answers HEAD without a body', async () => {
     const answer = await world.call('HEAD', '/api/orders')
     expect(answer).toMatchObject({ status: 200, body: '' })
