@@ -54,7 +54,7 @@ export interface Question extends RawRequest {
 /** What has been found out so far; it outlives a refusal, so that the refusal can be told of. */
 export interface Trail<R extends RoutedRule> {
   head?: RequestHead
-  /** Methods of the path, for the Allow header. */
+  /** Methods of the path when the one asked for is not among them (RFC 9110 §10.2.1). */
   methods?: readonly string[]
   route?: R
   session?: AccessContent
@@ -76,7 +76,7 @@ export interface ForwardDecision<R extends RoutedRule> {
   readonly cookies: RequestCookies
   readonly credential: Credential
   /** Where the request comes from, as far as trusted hops vouch for it. */
-  readonly clientAddress: string
+  clientAddress(): string
 }
 
 /**
@@ -97,13 +97,14 @@ export async function decide<R extends RoutedRule>(
 
   const routes = parts.routes.match(target.path)
   if (routes === undefined) throw new TokenHandlerError('route_not_found')
-  const methods = routes.flatMap((route) => route.methods)
-  trail.methods = methods
   if (isPreflight(head.method, head.fields)) {
-    return { kind: 'preflight', headers: preflightHeaders(head.fields, parts.config, methods) }
+    return { kind: 'preflight', headers: preflightHeaders(head.fields, parts.config, methodsOf(routes)) }
   }
   const route = routes.find((candidate) => candidate.methods.includes(head.method))
-  if (route === undefined) throw new TokenHandlerError('method_not_allowed', { detail: { check: 'route' } })
+  if (route === undefined) {
+    trail.methods = methodsOf(routes)
+    throw new TokenHandlerError('method_not_allowed', { detail: { check: 'route' } })
+  }
   trail.route = route
   if (question.upgrade && !route.setting.websocket) throw new TokenHandlerError('upgrade_not_allowed')
 
@@ -115,14 +116,19 @@ export async function decide<R extends RoutedRule>(
   if (session !== undefined) trail.session = session
   if (session !== undefined && parts.config.csrf.token === 'required') checkCsrf(head, session, parts)
   if (session === undefined && route.setting.anonymous === 'deny') throw new TokenHandlerError('session_missing')
-  const address = clientAddress(question.peer, fields['x-forwarded-for'], parts.trustedProxies)
+  const address = () => clientAddress(question.peer, fields['x-forwarded-for'], parts.trustedProxies)
   if (route.limiter !== undefined) {
-    await route.limiter.consume(route.setting.rateLimit?.by === 'address' ? address : (session?.sessionId ?? address))
+    const bySession = route.setting.rateLimit?.by !== 'address'
+    await route.limiter.consume((bySession ? session?.sessionId : undefined) ?? address())
   }
   checkPolicy(session, route.setting.require, parts.clock.nowSeconds())
 
   const credential = await parts.credentials.obtain(route.setting, session, question.requestId)
   return { kind: 'forward', head, target, route, session, cookies, credential, clientAddress: address }
+}
+
+function methodsOf(routes: readonly RoutedRule[]): readonly string[] {
+  return routes.flatMap(({ methods }) => methods)
 }
 
 /** Requests that cannot carry our header cannot carry the token either; their guard was stricter. */
