@@ -29,7 +29,7 @@ export type Refresh = (session: Session, wish: { readonly activity: boolean }) =
 
 /** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
 const successorSeconds = 30
-const pollMs = 100
+const pollMs = 50
 const longestWaitMs = 3000
 const maxDenied = 10_000
 

@@ -394,3 +394,26 @@ describe('the granted scope (C26)', () => {
     expect(opened.scope.split(' ').filter((token) => token !== '')).toEqual(granted)
   })
 })
+
+describe('what the SPA learns of the user (OID-19, M06)', () => {
+  it('is on the list, whatever the ID token holds, also after a refresh', async () => {
+    const page = world.browser()
+    const claims = {
+      name: 'Alice',
+      groups: ['admin'],
+      ssn: '1',
+      at_hash: undefined,
+      c_hash: 'x',
+      sid: 's',
+      nonce_supported: true,
+    }
+    world.server.script.token = (form) => world.server.tokens(form, {}, claims)
+    const end = await world.signIn(page)
+    await page.call('POST', '/oauth-agent/refresh')
+    const session = await page.call('GET', '/oauth-agent/session')
+    for (const answer of [end, session]) {
+      const names = Object.keys(answer.json()['id_token_claims'] as object)
+      expect(names.sort()).toEqual(['auth_time', 'name', 'sub'])
+    }
+  })
+})
