@@ -19,9 +19,9 @@ export interface Events {
 
 export interface Emitter {
   /** Calls `listener` at every such event; returns what stops it. */
-  on<N extends keyof Events>(name: N, listener: (event: Events[N]) => void): () => void
+  readonly on: <N extends keyof Events>(name: N, listener: (event: Events[N]) => void) => () => void
   /** True if anybody listened. */
-  emit<N extends keyof Events>(name: N, event: Events[N]): boolean
+  readonly emit: <N extends keyof Events>(name: N, event: Events[N]) => boolean
 }
 
 type Listeners = { readonly [N in keyof Events]: Set<(event: Events[N]) => void> }

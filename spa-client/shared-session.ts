@@ -8,15 +8,15 @@ type Told =
 
 export interface SharedSession {
   /** The session as last heard of, by whichever tab. */
-  present(): Session
+  readonly present: () => Session
   /** Subject of who is signed in, or was until the session came to its end without a sign-out. */
-  user(): unknown
+  readonly user: () => unknown
   /** Takes over what this tab learned, and tells the other tabs. */
-  adopt(session: Session, cause?: SignedOutCause): void
+  readonly adopt: (session: Session, cause?: SignedOutCause) => void
   /** Tells the page that opened this window how the sign-in in it ended. */
-  tellOpener(isSignedIn: boolean): void
+  readonly tellOpener: (isSignedIn: boolean) => void
   /** Calls `run` when a sign-in in another tab or window ended; returns what stops that. */
-  onSignInElsewhere(run: (isSignedIn: boolean) => void): () => void
+  readonly onSignInElsewhere: (run: (isSignedIn: boolean) => void) => () => void
 }
 
 interface Parts {

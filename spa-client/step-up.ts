@@ -11,11 +11,11 @@ export interface StepUp {
    * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
    * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
    */
-  inPopup(): Promise<boolean>
+  readonly inPopup: () => Promise<boolean>
   /** Leaves the page for the sign-in; the call is given up. */
-  inPage(): Promise<never>
+  readonly inPage: () => Promise<never>
   /** Gives the call up: its answer is the refusal. */
-  decline(): void
+  readonly decline: () => void
   /** When it is decided, be it elsewhere: a sign-in in another tab settles it, too. True if the call is repeated. */
   readonly settled: Promise<boolean>
 }

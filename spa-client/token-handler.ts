@@ -33,23 +33,23 @@ export interface SignInOptions {
 
 export interface TokenHandler {
   /** To be called once when the page has loaded: ends a sign-in if the page is its return, and tells who is signed in. */
-  onPageLoad(): Promise<Session>
+  readonly onPageLoad: () => Promise<Session>
   /** The session as last heard of. */
-  session(): Session
+  readonly session: () => Session
   /** Asks the agent for the session. */
-  check(): Promise<Session>
+  readonly check: () => Promise<Session>
   /** Starts a sign-in. Without a popup the page is left and the promise stays open; with one it tells the outcome. */
-  signIn(options?: SignInOptions): Promise<boolean>
+  readonly signIn: (options?: SignInOptions) => Promise<boolean>
   /** Signs out, in every tab, and leaves for the sign-out page of the authorization server. */
-  signOut(): Promise<void>
+  readonly signOut: () => Promise<void>
   /** `fetch` for the APIs behind the proxy. */
-  fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>
+  readonly fetch: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>
   /** Refreshes the tokens, once for all tabs. */
-  refresh(): Promise<Session>
+  readonly refresh: () => Promise<Session>
   /** Headers for calls made without `fetch`, such as an upload with XMLHttpRequest; refreshes first if it has to. */
-  headers(): Promise<Record<string, string>>
+  readonly headers: () => Promise<Record<string, string>>
   /** Calls `listener` at every such event; returns what stops it. */
-  on: Emitter['on']
+  readonly on: Emitter['on']
 }
 
 /**

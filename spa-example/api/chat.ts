@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type RawData, type WebSocket, WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import type { Received } from './received.ts'
 
 const maxMessageBytes = 2000
@@ -15,7 +15,7 @@ export function createChat() {
   const join = (socket: WebSocket, received: Received) => {
     const from = named[received.subject ?? ''] ?? 'Somebody'
     socket.send(JSON.stringify({ joined: from, received }))
-    socket.on('message', (data: RawData) => say({ from, text: String(data).slice(0, 500) }))
+    socket.on('message', (data: Buffer) => say({ from, text: data.toString('utf8').slice(0, 500) }))
     socket.on('error', () => socket.terminate())
   }
   return {

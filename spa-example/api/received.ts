@@ -49,7 +49,7 @@ export function createVerifier({ issuer, audience, jwks, apiKey }: Verification)
         credential: sub === client ? 'access token of the application' : 'access token of the user',
         subject: String(sub),
         ...(actor === undefined ? {} : { actor }),
-        scope: String(scope ?? ''),
+        ...(typeof scope === 'string' ? { scope } : {}),
         audience,
         ...(typeof acr === 'string' ? { acr } : {}),
         ...(exp === undefined ? {} : { expiresAt: exp }),

@@ -77,8 +77,10 @@ const mutualTls = {
   },
   certificateAuthorized: ({ socket }: OidcContext) => socket.authorized,
   certificateSubjectMatches: ({ socket }: OidcContext, property: string, expected: string) => {
-    const parts = Object.entries(socket.getPeerCertificate().subject).map(([name, value]) => `${name}=${value}`)
-    return property === 'tls_client_auth_subject_dn' && parts.reverse().join(',') === expected
+    // RFC 4514 §2.1 starts with the last name of the sequence.
+    const names = Object.entries(socket.getPeerCertificate().subject).reverse()
+    const subject = names.map(([type, value]) => `${type}=${[value].flat().join('+')}`).join(',')
+    return property === 'tls_client_auth_subject_dn' && subject === expected
   },
 }
 

@@ -25,7 +25,8 @@ export function createInteractions(provider: Provider, clients: readonly ClientM
     const hint = typeof params['login_hint'] === 'string' ? params['login_hint'] : undefined
     const stepUp = prompt.reasons.includes('step_up')
     const show = (status: number, username: string) => {
-      const clientName = String(client?.['client_name'] ?? client?.client_id ?? 'An app')
+      const named = client?.['client_name']
+      const clientName = typeof named === 'string' ? named : (client?.client_id ?? 'An app')
       const page = signInPage({ uid, stepUp, username, clientName, failed: status !== 200 })
       response.writeHead(status, page.headers).end(page.html)
       return true

@@ -21,9 +21,8 @@ export function createJwtUserinfo({ issuer, jwks }: Parts) {
     try {
       const { payload } = await jwtVerify(token, keys, { issuer, typ: 'at+jwt' })
       const user = demoUsers.find(({ claims }) => claims.sub === payload.sub)
-      const openid = String(payload.scope ?? '')
-        .split(' ')
-        .includes('openid')
+      const { scope } = payload
+      const openid = typeof scope === 'string' && scope.split(' ').includes('openid')
       if (user === undefined || !openid) throw new joseErrors.JWTClaimValidationFailed('not a user', payload, 'scope')
       response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' })
       response.end(JSON.stringify(user.claims))

@@ -1,13 +1,6 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type BrowserWorld,
-  fillSignIn,
-  plainFetch,
-  signIn,
-  signOut,
-  startBrowserWorld,
-} from '../support/browser-world.ts'
+import { type BrowserWorld, fillSignIn, signIn, signOut, startBrowserWorld } from '../support/browser-world.ts'
 
 describe('a page that sleeps, loses the network, or waits long for answers', () => {
   let world: BrowserWorld

@@ -116,7 +116,8 @@ describe('fetch', () => {
       failure(503, 'authorization_server_unavailable', { retry_after: 30 })
     profile.sleep(61_000)
     const response = await tokenHandler.fetch('/api/orders')
-    expect([response.status, (await response.json()).error_code]).toEqual([503, 'authorization_server_unavailable'])
+    const answer = { status: response.status, body: (await response.json()) as unknown }
+    expect(answer).toMatchObject({ status: 503, body: { error_code: 'authorization_server_unavailable' } })
     expect(tokenHandler.session().isLoggedIn).toBe(true)
   })
 

@@ -1,4 +1,5 @@
 import type { TokenHandler } from '../../../spa-client/token-handler.ts'
+import { text } from './dom.ts'
 
 /** What an API of the example says it received; see spa-example/api/received.ts. */
 export interface Received {
@@ -34,13 +35,13 @@ export interface App {
   /** Origin of the proxy: that of the page, or a sibling host. */
   readonly apiOrigin: string
   /** Calls an API and tells the panels; status 0 when there was no answer. */
-  call(method: string, path: string, body?: unknown): Promise<Answer>
+  readonly call: (method: string, path: string, body?: unknown) => Promise<Answer>
   /** For calls that are not made with fetch, such as a stream. */
-  tellReceived(path: string, received: unknown): void
-  onCall(run: (record: CallRecord) => void): void
-  onReceived(run: (path: string, received: Received) => void): void
+  readonly tellReceived: (path: string, received: unknown) => void
+  readonly onCall: (run: (record: CallRecord) => void) => void
+  readonly onReceived: (run: (path: string, received: Received) => void) => void
   /** Tells the user something, for a few seconds. */
-  notice(text: string, kind?: 'good' | 'bad'): void
+  readonly notice: (text: string, kind?: 'good' | 'bad') => void
   /** Ends with the page that is shown now: signing in or out replaces it. */
   readonly signal: AbortSignal
 }
@@ -61,8 +62,8 @@ const sentences: Readonly<Record<string, string>> = {
 /** A sentence for an answer that is no success. */
 export function explain({ status, body }: Answer): string {
   if (status === 0) return 'There is no connection at the moment.'
-  const code = String(body['error_code'] ?? '')
-  return sentences[code] ?? String(body['detailed_error'] ?? body['error'] ?? `The answer was ${status}.`)
+  const known = sentences[text(body['error_code'])]
+  return known ?? (text(body['detailed_error'] ?? body['error']) || `The answer was ${status}.`)
 }
 
 type Parts = Pick<App, 'tokenHandler' | 'apiOrigin' | 'notice' | 'signal'>

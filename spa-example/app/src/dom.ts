@@ -31,15 +31,40 @@ export function element<K extends keyof HTMLElementTagNameMap>(
 /** A button that is busy, and cannot be pressed again, until what it starts has ended. */
 export function button(label: string, run: () => unknown, kind = '', set: Properties['set'] = {}): HTMLButtonElement {
   const created = element('button', { class: kind, text: label, set: { type: 'button', ...set } })
-  created.addEventListener('click', async () => {
-    created.disabled = true
-    try {
-      await run()
-    } finally {
-      created.disabled = false
-    }
+  created.addEventListener('click', () => void whileBusy(created, run))
+  return created
+}
+
+async function whileBusy(control: HTMLButtonElement, run: () => unknown): Promise<void> {
+  control.disabled = true
+  try {
+    await run()
+  } finally {
+    control.disabled = false
+  }
+}
+
+/** A form in one line whose button is busy while `submit` runs; it is emptied when that says so. */
+export function form(
+  fields: readonly Child[],
+  label: string,
+  submit: (data: FormData) => Promise<'done' | 'kept'>,
+): HTMLFormElement {
+  const send = element('button', { text: label })
+  const created = element('form', { class: 'inline', set: { autocomplete: 'off' } }, ...fields, send)
+  const run = async () => {
+    if ((await submit(new FormData(created))) === 'done') created.reset()
+  }
+  created.addEventListener('submit', (event) => {
+    event.preventDefault()
+    void whileBusy(send, run)
   })
   return created
+}
+
+/** The value if it is text, else nothing: values of forms and answers may be anything. */
+export function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
 }
 
 /** A labelled field of a form. */

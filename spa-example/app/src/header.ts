@@ -1,12 +1,11 @@
 import type { Session } from '../../../spa-client/token-handler.ts'
-import { button, element } from './dom.ts'
+import { button, element, text } from './dom.ts'
 
 interface Actions {
   readonly signIn: () => Promise<void>
   readonly signOut: () => Promise<void>
 }
 
-const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 const initials = (name: string): string =>
   name
     .split(' ')

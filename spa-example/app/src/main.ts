@@ -21,7 +21,7 @@ const agent = document.querySelector<HTMLMetaElement>('meta[name=token-handler-a
 const apiOrigin = new URL(agent, location.href).origin
 const tokenHandler = createTokenHandler({ agent })
 
-/** What was on the page when signing in failed, by the code of the agent. */
+/** What to say when signing in failed, by the code of the agent. */
 const sentences: Readonly<Record<string, string>> = {
   access_denied: 'The sign-in was cancelled.',
   authorization_server_unavailable: 'The sign-in service cannot be reached at the moment. Please try again soon.',
@@ -44,15 +44,18 @@ async function act(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
+const signIn = (popup: boolean) => act(() => tokenHandler.signIn({ popup }))
+const signOut = () => act(() => tokenHandler.signOut())
+
 let page = new AbortController()
+let user: unknown
 
 /** Shows the page for this session; everything of the page before is stopped and removed. */
 function show(session: Session): void {
   page.abort()
   page = new AbortController()
   const app = createApp({ tokenHandler, apiOrigin, notice, signal: page.signal })
-  const signIn = (popup: boolean) => act(() => tokenHandler.signIn({ popup }))
-  const signOut = () => act(() => tokenHandler.signOut())
+  user = session.claims['sub']
   showHeader(header, session, { signIn: () => signIn(false), signOut })
   main.replaceChildren(
     ...(session.isLoggedIn
@@ -70,20 +73,23 @@ function show(session: Session): void {
         ]
       : [welcome(signIn), sightCard(app), catalogueCard(app), logCard(app)]),
   )
-  document.documentElement.dataset['session'] = session.isLoggedIn ? 'in' : 'out'
   main.removeAttribute('aria-busy')
 }
 
-let user: unknown
+/** The session reached a limit: what was read goes away, what was written stays for after the next sign-in. */
+function showEnd(): void {
+  for (const shown of main.querySelectorAll('.rows, .result, #api-received')) shown.replaceChildren()
+  showHeader(header, tokenHandler.session(), { signIn: () => signIn(true), signOut })
+  notice('Your session is over. Sign in again to go on; what you wrote stays.', 'bad')
+}
+
 tokenHandler.on('signedIn', (session) => {
-  // The same person signed in again: what is half written stays.
-  if (user === session.claims['sub'] && page.signal.aborted === false && document.querySelector('#session')) return
-  user = session.claims['sub']
-  show(session)
+  const isSamePerson = user === session.claims['sub'] && main.querySelector('#session') !== null
+  if (isSamePerson) showHeader(header, session, { signIn: () => signIn(false), signOut })
+  else show(session)
 })
 tokenHandler.on('signedOut', ({ cause }) => {
-  if (cause === 'end') return notice('Your session is over. Sign in again to go on.', 'bad')
-  user = undefined
+  if (cause === 'end') return showEnd()
   show(tokenHandler.session())
   notice('You are signed out.')
 })
@@ -92,10 +98,18 @@ tokenHandler.on('expiring', ({ prolongable }) =>
   notice(prolongable ? 'You will be signed out soon, unless you go on.' : 'Your session ends within a minute.', 'bad'),
 )
 
-main.append(element('p', { class: 'empty', text: 'One moment …' }))
-act(async () => {
+async function load(): Promise<void> {
+  const returned = new URL(location.href).searchParams
+  // The authorization server sends its state back after a sign-out; this page has no use for it.
+  if (returned.size === 1 && returned.has('state')) history.replaceState(null, '', '/')
   const session = await tokenHandler.onPageLoad()
-  if (!session.isLoggedIn) show(session)
-}).finally(() => {
+  if (!session.isLoggedIn || !returned.has('code')) return
+  if (!(await tokenHandler.check()).isLoggedIn) {
+    notice('This browser keeps no secure cookies on http://localhost. Please use Chrome, Edge or Firefox.', 'bad')
+  }
+}
+
+main.append(element('p', { class: 'empty', text: 'One moment …' }))
+void act(load).finally(() => {
   if (main.hasAttribute('aria-busy')) show(tokenHandler.session())
 })

@@ -1,7 +1,7 @@
 import { button, element } from './dom.ts'
 
 const points: readonly (readonly [string, string])[] = [
-  ['No token in the page', 'Scripts, storages and extensions of the page have nothing to steal.'],
+  ['No token in the page', 'No script of the page, wanted or injected, finds one to steal.'],
   ['Sealed cookies', 'HttpOnly, SameSite=Strict, encrypted for one purpose each.'],
   ['Many tabs, one session', 'Refreshing, signing in and signing out reach every tab at once.'],
 ]

@@ -1,5 +1,5 @@
 import type { App } from '../app.ts'
-import { card, element, field } from '../dom.ts'
+import { card, element, field, form, text } from '../dom.ts'
 
 interface Message {
   readonly joined?: string
@@ -18,9 +18,9 @@ export function chatCard({ tokenHandler, apiOrigin, tellReceived, notice, signal
     const opened = new WebSocket(`${apiOrigin.replace('http', 'ws')}/api/chat`)
     socket = opened
     opened.onmessage = ({ data }) => {
-      const { joined, from, text, received } = JSON.parse(String(data)) as Message
+      const { joined, from, text: said, received } = JSON.parse(String(data)) as Message
       tellReceived('/api/chat', received)
-      const line = joined === undefined ? [element('b', { text: `${from} ` }), text ?? ''] : [`You are ${joined}.`]
+      const line = joined === undefined ? [element('b', { text: `${from} ` }), said ?? ''] : [`You are ${joined}.`]
       list.append(element('li', {}, element('span', {}, ...line)))
       if (list.childElementCount > 8) list.firstElementChild?.remove()
     }
@@ -33,20 +33,22 @@ export function chatCard({ tokenHandler, apiOrigin, tellReceived, notice, signal
     })
   }
   signal.addEventListener('abort', () => socket?.close())
-  const form = element(
-    'form',
-    { class: 'inline', set: { autocomplete: 'off' } },
-    field('Message', 'text', { required: true, maxlength: 200 }),
-    element('button', { text: 'Send' }),
-  )
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault()
+  const say = async (data: FormData) => {
     try {
-      ;(await connect()).send(String(new FormData(form).get('text')))
-      form.reset()
+      const open = await connect()
+      open.send(text(data.get('text')))
+      return 'done'
     } catch {
       notice('The chat cannot be reached.', 'bad')
+      return 'kept'
     }
-  })
-  return card('chat', 'Chat', 'A WebSocket through the proxy. Open a second tab and talk to yourself.', list, form)
+  }
+  const fields = [field('Message', 'text', { required: true, maxlength: 200 })]
+  return card(
+    'chat',
+    'Chat',
+    'A WebSocket through the proxy. Open a second tab and talk to yourself.',
+    list,
+    form(fields, 'Send', say),
+  )
 }

@@ -1,5 +1,5 @@
 import { type App, explain } from '../app.ts'
-import { button, card, element, field } from '../dom.ts'
+import { button, card, element, field, form } from '../dom.ts'
 
 interface Order {
   readonly id: number
@@ -22,28 +22,27 @@ export function ordersCard({ call, notice }: App): HTMLElement {
       element('li', {}, element('span', { text: item }), element('span', { class: 'amount', text: `× ${quantity}` }))
     list.replaceChildren(...orders.map(row))
   }
-  const form = element(
-    'form',
-    { class: 'inline', set: { autocomplete: 'off' } },
+  const fields = [
     field('Article', 'item', { required: true, maxlength: 80 }),
     field('Quantity', 'quantity', { type: 'number', min: 1, max: 99, value: 1, required: true }),
-    element('button', { text: 'Order' }),
-  )
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault()
-    const data = new FormData(form)
-    const answer = await call('POST', '/api/orders', { item: data.get('item'), quantity: Number(data.get('quantity')) })
-    if (answer.status !== 201) return notice(explain(answer), 'bad')
-    form.reset()
+  ]
+  const add = async (data: FormData) => {
+    const order = { item: data.get('item'), quantity: Number(data.get('quantity')) }
+    const answer = await call('POST', '/api/orders', order)
+    if (answer.status !== 201) {
+      notice(explain(answer), 'bad')
+      return 'kept'
+    }
     notice('Ordered.', 'good')
     await load()
-  })
+    return 'done'
+  }
   return card(
     'orders',
     'Orders',
     'An API that wants your access token. The proxy adds it; this page only calls.',
     list,
-    form,
+    form(fields, 'Order', add),
     element('p', { class: 'actions' }, button('Load orders', load, 'quiet', { id: 'load-orders' })),
   )
 }

@@ -1,5 +1,5 @@
 import { type App, explain } from '../app.ts'
-import { button, card, element } from '../dom.ts'
+import { button, card, element, text } from '../dom.ts'
 
 /** A catalogue for everybody: without a user the proxy calls with the application's own token. */
 export function catalogueCard({ call, notice }: App): HTMLElement {
@@ -35,7 +35,7 @@ export function weatherCard({ call, notice }: App): HTMLElement {
     const answer = await call('GET', '/api/weather')
     if (answer.status !== 200) return notice(explain(answer), 'bad')
     const { place, sky, celsius } = answer.body
-    result.textContent = `${String(place)}: ${String(sky)}, ${String(celsius)} °C`
+    result.textContent = `${text(place)}: ${text(sky)}, ${text(celsius)} °C`
   }
   return card(
     'weather',
@@ -56,7 +56,11 @@ export function logCard({ onCall }: App): HTMLElement {
     element(
       'thead',
       {},
-      element('tr', {}, ...['Call', 'Answer', 'Time'].map((text) => element('th', { text, set: { scope: 'col' } }))),
+      element(
+        'tr',
+        {},
+        ...['Call', 'Answer', 'Time'].map((name) => element('th', { text: name, set: { scope: 'col' } })),
+      ),
     ),
     body,
   )

@@ -11,6 +11,7 @@ async function browserSees(): Promise<readonly (readonly [string, string])[]> {
     ['sessionStorage', count(sessionStorage.length)],
     ['IndexedDB', count(databases.length)],
     ['Cache storage', count(caches_.length)],
+    ['Sealed cookies', 'out of reach (HttpOnly)'],
     ['Tokens', 'none'],
   ]
 }

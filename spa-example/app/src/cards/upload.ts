@@ -1,5 +1,5 @@
 import { type App, explain } from '../app.ts'
-import { card, element, field } from '../dom.ts'
+import { card, element, field, form, text } from '../dom.ts'
 
 /** Sends with XMLHttpRequest, because fetch tells no progress. */
 function send(
@@ -29,22 +29,29 @@ function send(
 export function uploadCard({ tokenHandler, apiOrigin, tellReceived, notice, signal }: App): HTMLElement {
   const bar = element('progress', { set: { max: 1, value: 0, 'aria-label': 'Upload' } })
   const result = element('p', { class: 'result', id: 'upload-result' })
-  const form = element(
-    'form',
-    { class: 'inline' },
-    field('File', 'file', { type: 'file', required: true }),
-    element('button', { text: 'Upload' }),
-  )
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault()
-    const file = new FormData(form).get('file')
-    if (!(file instanceof File)) return
+  const start = async (data: FormData) => {
+    const file = data.get('file')
+    if (!(file instanceof File)) return 'kept'
     bar.value = 0
     const headers = await tokenHandler.headers().catch(() => ({}))
-    const answer = await send(`${apiOrigin}/api/uploads`, file, headers, (part) => (bar.value = part), signal)
-    if (answer.status !== 201) return notice(explain(answer), 'bad')
-    tellReceived('/api/uploads', answer.body['received'])
-    result.textContent = `${String(answer.body['bytes'])} bytes arrived, SHA-256 ${String(answer.body['sha256']).slice(0, 12)}….`
-  })
-  return card('upload', 'Upload', 'Streams through the proxy without being kept on the way.', form, bar, result)
+    const url = `${apiOrigin}/api/uploads`
+    const answer = await send(url, file, headers, (part) => (bar.value = part), signal)
+    if (answer.status !== 201) {
+      notice(explain(answer), 'bad')
+      return 'kept'
+    }
+    const { received, bytes, sha256 } = answer.body
+    tellReceived('/api/uploads', received)
+    result.textContent = `${text(bytes)} bytes arrived, SHA-256 ${text(sha256).slice(0, 12)}….`
+    return 'done'
+  }
+  const fields = [field('File', 'file', { type: 'file', required: true })]
+  return card(
+    'upload',
+    'Upload',
+    'Streams through the proxy without being kept on the way.',
+    form(fields, 'Upload', start),
+    bar,
+    result,
+  )
 }
