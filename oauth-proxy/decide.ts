@@ -58,6 +58,8 @@ export interface Trail<R extends RoutedRule> {
   methods?: readonly string[]
   route?: R
   session?: AccessContent
+  /** True once the call was allowed and made: what happens then is no refusal of ours. */
+  forwarded?: boolean
 }
 
 /** A preflight that is answered on the spot. */

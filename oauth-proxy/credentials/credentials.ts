@@ -50,6 +50,16 @@ export function createCredentials(parts: {
   const { authorizationServer, clock, observe } = parts
   const requests = createTokenRequests({ authorizationServer, settings: parts.config.session, clock })
   const cache = createTokenCache({ clock, maxEntries: maxTokens })
+  // An opened cookie is the same object for as long as it is remembered, so its header is made once.
+  const userCredentials = new WeakMap<CredentialSession, Credential>()
+
+  function userCredential(session: CredentialSession): Credential {
+    const known = userCredentials.get(session)
+    if (known !== undefined) return known
+    const made = bearerOf(session.accessToken, 'authorization_server_error')
+    userCredentials.set(session, made)
+    return made
+  }
 
   const exchange = (
     { audience, resource, scope, requestedTokenType }: Setting<'exchange'>,
@@ -78,7 +88,7 @@ export function createCredentials(parts: {
   ): TokenPlan | { readonly ready: Credential } {
     switch (setting.kind) {
       case 'user':
-        return { ready: bearerOf(present(session).accessToken, 'authorization_server_error') }
+        return { ready: userCredential(present(session)) }
       case 'exchange':
         return exchange(setting, present(session))
       case 'client_credentials':

@@ -30,7 +30,7 @@ export function ownRequestFields(
   return {
     credential,
     credentialHeader: route.credentialHeader,
-    clientAddress,
+    clientAddress: clientAddress(),
     publicHost: route.publicHost,
     publicProtocol: route.publicProtocol,
     requestId,

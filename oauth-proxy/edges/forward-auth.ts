@@ -1,17 +1,16 @@
-import { hash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { createAddressMatcher } from '../../shared/http/client-address.ts'
+import { type AddressMatcher, createAddressMatcher } from '../../shared/http/client-address.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
-import type { Secret } from '../../shared/secret.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
-import { gatewayDialects, parseQuestion } from './gateway-dialects.ts'
+import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { tellRefusal } from './refusal.ts'
 
@@ -25,9 +24,6 @@ export interface ForwardAuth {
   upgrade(request: IncomingMessage, socket: Duplex): Promise<void>
 }
 
-/** The header in which a gateway shows the secret that only it knows. */
-const secretHeader = 'token-handler-gateway'
-
 /**
  * Answers gateways: may this request pass, and with which headers; undefined when no gateway is configured.
  *
@@ -36,9 +32,11 @@ const secretHeader = 'token-handler-gateway'
  */
 export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSettings): ForwardAuth | undefined {
   if (settings.gateway === 'off') return undefined
-  const { path, secret } = settings
+  const { path } = settings
   const dialect = gatewayDialects[settings.gateway]
-  const isPeer = createAddressMatcher(settings.peers)
+  const readQuestion = createQuestionReader(path, dialect)
+  const isPeer = rememberLast(createAddressMatcher(settings.peers))
+  const secret = settings.secret === undefined ? undefined : Buffer.from(settings.secret.reveal())
   const { clock, observe } = parts
   const { trustedProxies } = parts.decide
   // Whoever is believed about method, host and path is believed about the address.
@@ -48,15 +46,12 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   }
 
   async function decideFor(request: IncomingMessage, requestId: string, trail: Trail<ProxyRoute>) {
-    if (!isPeer(request.socket.remoteAddress ?? '')) throw untrusted('address')
-    if (secret !== undefined && !showsSecret(request, secret)) throw untrusted('secret')
+    const peer = request.socket.remoteAddress ?? ''
+    if (!isPeer(peer)) throw untrusted('address')
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
-    const original = parseQuestion({ method, target, rawHeaders }, path, dialect)
-    const decision = await decide(
-      { ...original, httpVersion, requestId, peer: request.socket.remoteAddress },
-      trail,
-      decideParts,
-    )
+    const original = readQuestion({ method, target, rawHeaders })
+    if (secret !== undefined && !sameBytes(secret, original.secret ?? '')) throw untrusted('secret')
+    const decision = await decide({ ...original, httpVersion, requestId, peer }, trail, decideParts)
     // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
     if (decision.kind === 'preflight')
       throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
@@ -102,11 +97,21 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   }
 }
 
-/** Compares hashes, so that neither content nor length shows in the time it takes. */
-function showsSecret(request: IncomingMessage, secret: Secret): boolean {
-  const shown = request.headersDistinct[secretHeader] ?? []
-  if (shown.length !== 1) return false
-  return timingSafeEqual(hash('sha256', shown[0] ?? '', 'buffer'), hash('sha256', secret.reveal(), 'buffer'))
+/** Gateways keep their connections, so the last address is nearly always the next one. */
+function rememberLast(matches: AddressMatcher): AddressMatcher {
+  let last: string | undefined
+  let answer = false
+  return (address) => {
+    if (address !== last) answer = matches(address)
+    last = address
+    return answer
+  }
+}
+
+/** Compares in constant time; the length of the secret is no secret. */
+function sameBytes(expected: Buffer, shown: string): boolean {
+  const bytes = Buffer.from(shown)
+  return bytes.length === expected.length && timingSafeEqual(bytes, expected)
 }
 
 /** Everything the gateway has to set on the request before it passes it on, and nothing that browsers may see. */

@@ -53,60 +53,102 @@ export interface OriginalRequest {
   readonly rawHeaders: readonly string[]
   /** True when the browser asks for a WebSocket. */
   readonly upgrade: boolean
+  /** What the gateway shows to prove that the question is its own. */
+  readonly secret: string | undefined
 }
+
+/** The header in which a gateway shows the secret that only it knows. */
+const secretField = 'token-handler-gateway'
 
 /** Fields of the question itself, which say nothing about the original request. */
 const ownToGateway =
-  /^(?:host|connection|upgrade|content-length|transfer-encoding|te|trailer|expect|keep-alive|proxy-.*|x-original-.*|x-forwarded-(?!for$).*)$/
+  /^(?:host|connection|upgrade|content-length|transfer-encoding|te|trailer|expect|keep-alive|token-handler-gateway|proxy-.*|x-original-.*|x-forwarded-(?!for$).*)$/
+
+/** What to do with a header, by its name. */
+interface Role {
+  readonly name: string
+  /** Part of the original request. */
+  readonly passes: boolean
+  /** Its value counts for the question, so it must be there once. */
+  readonly counts: boolean
+}
+
+const rememberedNames = 512
 
 /**
- * Reads a question: the original request out of the headers of the dialect, all others as the browser sent them.
+ * Creates the reader of questions in a dialect at `path`: it finds the original request in the headers of the dialect,
+ * and takes all others as the browser sent them.
  *
- * Throws `invalid_request` when one of the dialect's headers is missing, empty or there twice (J12), and for a question
- * that brings a body, because no decision may depend on one (J13).
+ * The reader throws `invalid_request` when one of the dialect's headers is missing, empty or there twice (J12), and for
+ * a question that brings a body, because no decision may depend on one (J13).
  */
-export function parseQuestion(question: GatewayQuestion, path: string, dialect: GatewayDialect): OriginalRequest {
-  const values = new Map<string, string[]>()
-  const rest: string[] = []
-  for (let index = 0; index + 1 < question.rawHeaders.length; index += 2) {
-    const name = question.rawHeaders[index] ?? ''
-    const value = question.rawHeaders[index + 1] ?? ''
-    const lower = name.toLowerCase()
-    values.set(lower, [...(values.get(lower) ?? []), value])
-    if (!ownToGateway.test(lower)) rest.push(name, value)
+export function createQuestionReader(
+  path: string,
+  dialect: GatewayDialect,
+): (question: GatewayQuestion) => OriginalRequest {
+  const counting = new Set<string>([
+    dialect.method,
+    dialect.host,
+    dialect.target,
+    secretField,
+    'content-length',
+    'transfer-encoding',
+    'sec-websocket-key',
+    'upgrade',
+  ])
+  const roles = new Map<string, Role>()
+
+  function roleOf(spelling: string): Role {
+    const known = roles.get(spelling)
+    if (known !== undefined) return known
+    const name = spelling.toLowerCase()
+    const role = { name, passes: !ownToGateway.test(name), counts: counting.has(name) }
+    if (roles.size < rememberedNames) roles.set(spelling, role)
+    return role
   }
-  checkNoBody(values)
-  const method = dialect.method === 'of_the_question' ? question.method : single(values, dialect.method)
-  if (dialect.method !== 'of_the_question' && question.method !== 'GET') throw invalid('method')
-  const host = single(values, dialect.host)
-  const target = originalTarget(question, values, path, dialect)
-  const upgrade = values.has('sec-websocket-key') || values.has('upgrade')
-  return { method, target, rawHeaders: ['host', host, ...rest], upgrade }
+
+  return ({ method, target, rawHeaders }) => {
+    const values = new Map<string, string>()
+    const passed = ['host', '']
+    for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+      const { name, passes, counts } = roleOf(rawHeaders[index] ?? '')
+      const value = rawHeaders[index + 1] ?? ''
+      if (passes) passed.push(name, value)
+      if (!counts) continue
+      if (values.has(name)) throw invalid(name)
+      values.set(name, value)
+    }
+    if (values.has('transfer-encoding') || (values.get('content-length') ?? '0') !== '0') throw invalid('body')
+    if (dialect.method !== 'of_the_question' && method !== 'GET') throw invalid('method')
+    passed[1] = present(values, dialect.host)
+    return {
+      method: dialect.method === 'of_the_question' ? method : present(values, dialect.method),
+      target: originalTarget(target, values, path, dialect),
+      rawHeaders: passed,
+      upgrade: values.has('sec-websocket-key') || values.has('upgrade'),
+      secret: values.get(secretField),
+    }
+  }
 }
 
 function originalTarget(
-  question: GatewayQuestion,
-  values: ReadonlyMap<string, readonly string[]>,
+  questionTarget: string,
+  values: ReadonlyMap<string, string>,
   path: string,
   { target }: GatewayDialect,
 ): string {
   if (target !== 'behind_the_path') {
     // A browser's empty query stays behind in Caddy's question.
-    if (question.target !== path && question.target !== `${path}?`) throw invalid('target')
-    return single(values, target)
+    if (questionTarget !== path && questionTarget !== `${path}?`) throw invalid('target')
+    return present(values, target)
   }
-  if (!question.target.startsWith(`${path}/`)) throw invalid('target')
-  return question.target.slice(path.length)
+  if (!questionTarget.startsWith(`${path}/`)) throw invalid('target')
+  return questionTarget.slice(path.length)
 }
 
-function checkNoBody(values: ReadonlyMap<string, readonly string[]>): void {
-  const lengths = values.get('content-length') ?? []
-  if (values.has('transfer-encoding') || lengths.some((length) => length !== '0')) throw invalid('body')
-}
-
-function single(values: ReadonlyMap<string, readonly string[]>, name: string): string {
-  const [value = '', ...more] = values.get(name) ?? []
-  if (value === '' || more.length > 0) throw invalid(name)
+function present(values: ReadonlyMap<string, string>, name: string): string {
+  const value = values.get(name) ?? ''
+  if (value === '') throw invalid(name)
   return value
 }
 
