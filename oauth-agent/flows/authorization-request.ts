@@ -105,6 +105,7 @@ export function authorizationParameters(
   if (wish.maxAge !== undefined) parameters.set('max_age', String(wish.maxAge))
   if (wish.acrValues !== undefined) parameters.set('acr_values', wish.acrValues.join(' '))
   for (const resource of login.resource) parameters.append('resource', resource)
+  if (attempt.responseMode !== undefined) parameters.set('response_mode', attempt.responseMode)
   if (login.authorizationDetails.length > 0) {
     parameters.set('authorization_details', JSON.stringify(login.authorizationDetails))
   }

@@ -9,8 +9,10 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkAuthorizationResponse } from './authorization-response.ts'
+import { checkGrantedDetails } from './granted-details.ts'
 import { checkIdToken, type IdTokenClaims } from './id-token.ts'
-import type { Parameters } from './parameters.ts'
+import { type Parameters, resourceParameters } from './parameters.ts'
+import { readAuthorizationResponse } from './signed-response.ts'
 import { visibleClaims } from './session-view.ts'
 
 export interface CodeExchangeParts {
@@ -23,7 +25,7 @@ export interface CodeExchangeParts {
 /**
  * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
  *
- * Throws the errors of `checkAuthorizationResponse` and `checkIdToken`; `login_restart_required` when attempt or code
+ * Throws the errors of `readAuthorizationResponse`, `checkAuthorizationResponse` and `checkIdToken`; `login_restart_required` when attempt or code
  * are too old or already used; and what providerFailure gives.
  */
 export async function finishLogin(
@@ -36,7 +38,8 @@ export async function finishLogin(
   try {
     const metadata = await authorizationServer.metadata()
     const { client } = authorizationServer
-    const response = checkAuthorizationResponse(parameters, attempt, { metadata, client, settings: config })
+    const read = await readAuthorizationResponse(parts, parameters, attempt.responseMode)
+    const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
     const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
       oauth.authorizationCodeGrantRequest(
         server,
@@ -45,7 +48,7 @@ export async function finishLogin(
         response,
         attempt.redirectUri,
         attempt.codeVerifier,
-        { ...options, additionalParameters: resourceParameters(config) },
+        { ...options, additionalParameters: resourceParameters(config.login) },
       ),
     )
     if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
@@ -55,9 +58,8 @@ export async function finishLogin(
       acrValues: attempt.acrValues,
       maxAge: attempt.maxAge,
     })
-    if (attempt.stepUpOf !== undefined && attempt.stepUpOf.subject !== claims.sub) {
-      throw new TokenHandlerError('step_up_not_reached', { detail: { check: 'sub' } })
-    }
+    checkSameUser(attempt, claims)
+    checkGrantedDetails(tokens.authorizationDetails, config.login.authorizationDetails)
     return newSession(parts, attempt, tokens, claims)
   } catch (error) {
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') {
@@ -78,9 +80,12 @@ function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangePart
   }
 }
 
-/** RFC 8707 §2.2: the same resources as in the authorization request. */
-function resourceParameters(config: Pick<Config, 'login'>): URLSearchParams {
-  return new URLSearchParams(config.login.resource.map((resource) => ['resource', resource]))
+/** Another user at the authorization server is no step-up of this one, and no silent renewal either. */
+function checkSameUser({ stepUpOf, prompt }: LoginContent, { sub }: IdTokenClaims): void {
+  if (stepUpOf === undefined || stepUpOf.subject === sub) return
+  throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'step_up_not_reached', {
+    detail: { check: 'sub' },
+  })
 }
 
 function newSession(

@@ -132,12 +132,10 @@ function checkFreshness(claims: IdTokenClaims, maxAge: number | undefined, { con
 function parseClaims(payload: JWTPayload): IdTokenClaims {
   const { iss, sub, iat, auth_time: authTime, acr, amr, sid } = payload
   if (typeof iss !== 'string' || typeof iat !== 'number') throw invalid('format')
-  if (typeof sub !== 'string' || sub === '' || sub.length > 255) throw invalid('sub')
-  if (authTime !== undefined && !(typeof authTime === 'number' && Number.isSafeInteger(Math.floor(authTime)))) {
-    throw invalid('auth_time')
-  }
-  if (acr !== undefined && typeof acr !== 'string') throw invalid('acr')
-  if (sid !== undefined && typeof sid !== 'string') throw invalid('sid')
+  if (!isText(sub) || sub === '' || sub.length > 255) throw invalid('sub')
+  if (authTime !== undefined && !isMoment(authTime)) throw invalid('auth_time')
+  if (acr !== undefined && !isText(acr)) throw invalid('acr')
+  if (sid !== undefined && !isText(sid)) throw invalid('sid')
   if (amr !== undefined && !isTextList(amr)) throw invalid('amr')
   return {
     ...payload,
@@ -152,7 +150,17 @@ function parseClaims(payload: JWTPayload): IdTokenClaims {
 }
 
 function isTextList(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+  return Array.isArray(value) && value.every(isText)
+}
+
+/** Half a surrogate pair has no UTF-8, so it would come back from a cookie as something else. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && !/\p{Surrogate}/u.test(value)
+}
+
+/** Seconds since 1970 that a Date can hold. */
+function isMoment(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= 8.64e12
 }
 
 function invalid(check: string, cause?: unknown): TokenHandlerError {

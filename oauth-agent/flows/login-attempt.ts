@@ -4,16 +4,30 @@ import type { Clock } from '../../shared/clock.ts'
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
-import { providerFailure } from '../../shared/oauth/failure.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { authorizationParameters, authorizationUrl, parseAuthorizationWish } from './authorization-request.ts'
+import { authorizationParameters, type AuthorizationWish, parseAuthorizationWish } from './authorization-request.ts'
 import type { Parameters } from './parameters.ts'
+import { deliverRequest } from './request-delivery.ts'
 import { parseReturnTo } from './return-path.ts'
 
 export interface LoginAttemptParts {
   readonly config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin' | 'authorizationServer'>
   readonly authorizationServer: AuthorizationServer
   readonly clock: Clock
+}
+
+/** Where the authorization server sends the browser back to, and how. */
+export interface Arrival {
+  readonly redirectUri: string
+  readonly responseMode: 'query' | 'jwt' | 'form_post'
+}
+
+/** The arrival at the page of the SPA; from the settings alone, no header of a request can move it (RFC 9700 §4.1.3). */
+export function pageArrival(config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin'>): Arrival {
+  return {
+    redirectUri: `${pageOriginOf(config)}${config.login.redirectPath}`,
+    responseMode: config.login.responseMode,
+  }
 }
 
 /** One attempt to sign in, as it starts. */
@@ -27,14 +41,15 @@ export interface LoginAttempt {
 /**
  * Starts one attempt: fresh state, nonce and code verifier, kept only in the browser's sealed login cookie, and the URL
  * of the authorization request that they belong to. For somebody signed in who needs a stronger or fresher
- * authentication it is a step-up: the same user has to come back, and the present session stays until then.
+ * authentication it is a step-up: the same user has to come back, and the present session stays until then. So it is
+ * for a silent sign-in, which nobody sees and which must not put another user into the place of this one.
  *
- * Throws `parameter_not_allowed`, `return_to_not_allowed`, or what providerFailure gives while there is no metadata.
+ * Throws `parameter_not_allowed`, `return_to_not_allowed`, and what deliverRequest throws.
  */
 export async function startLogin(
   parts: LoginAttemptParts,
   parameters: Parameters,
-  signedIn?: SessionFacts,
+  { signedIn, arrival = pageArrival(parts.config) }: { signedIn?: SessionFacts | undefined; arrival?: Arrival } = {},
 ): Promise<LoginAttempt> {
   const { config, authorizationServer, clock } = parts
   const returnTo = parameters.get('return_to')
@@ -46,21 +61,18 @@ export async function startLogin(
     nonce: oauth.generateRandomNonce(),
     codeVerifier: oauth.generateRandomCodeVerifier(),
     issuer: config.authorizationServer.issuer,
-    // From the settings alone: no header of a request can move it (RFC 9700 §4.1.3).
-    redirectUri: `${pageOriginOf(config)}${config.login.redirectPath}`,
+    redirectUri: arrival.redirectUri,
     startedAt: clock.nowSeconds(),
     scope: wish.scope,
     ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }),
     ...(wish.acrValues === undefined ? undefined : { acrValues: wish.acrValues }),
     ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
     ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),
-    ...(signedIn !== undefined && (wish.acrValues !== undefined || wish.maxAge !== undefined)
+    ...(arrival.responseMode === 'query' ? undefined : { responseMode: arrival.responseMode }),
+    ...(signedIn !== undefined && needsSameUser(wish)
       ? { stepUpOf: { sessionId: signedIn.sessionId, subject: signedIn.subject } }
       : undefined),
   }
-  const metadata = await authorizationServer.metadata().catch((error: unknown) => {
-    throw providerFailure(error)
-  })
   const challenge = await oauth.calculatePKCECodeChallenge(content.codeVerifier)
   const request = authorizationParameters(wish, content, challenge, {
     clientId: authorizationServer.client.client_id,
@@ -69,8 +81,17 @@ export async function startLogin(
   return {
     id: loginAttemptId(content.state),
     content,
-    authorizationUrl: authorizationUrl(metadata.authorization_endpoint, request),
+    authorizationUrl: await deliverRequest(parts, request),
   }
+}
+
+function needsSameUser({ acrValues, maxAge, prompt }: AuthorizationWish): boolean {
+  return acrValues !== undefined || maxAge !== undefined || prompt === 'none'
+}
+
+/** Whether a signed-in user was asked for more than the present session has. */
+export function isStepUp({ stepUpOf, acrValues, maxAge }: LoginContent): boolean {
+  return stepUpOf !== undefined && (acrValues !== undefined || maxAge !== undefined)
 }
 
 /**

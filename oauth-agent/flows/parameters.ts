@@ -16,3 +16,8 @@ export function notAllowed(name: string): TokenHandlerError {
     fields: /^[a-z_]{1,40}$/.test(name) ? { parameter: name } : {},
   })
 }
+
+/** The resources the tokens are for (RFC 8707 §2.2): the same in every request, so that no answer is for more. */
+export function resourceParameters({ resource }: { readonly resource: readonly string[] }): URLSearchParams {
+  return new URLSearchParams(resource.map((each) => ['resource', each]))
+}

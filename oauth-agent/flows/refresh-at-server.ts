@@ -9,6 +9,7 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
+import { resourceParameters } from './parameters.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
@@ -51,7 +52,7 @@ export async function refreshAtServer(
         authorizationServer.client,
         authorizationServer.authenticate,
         refresh.refreshToken,
-        options,
+        { ...options, additionalParameters: resourceParameters(config.login) },
       ),
     )
     const idToken = await readIdToken(parts, tokens, refresh)

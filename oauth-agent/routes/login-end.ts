@@ -3,19 +3,17 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentAnswer, AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { finishLogin } from '../flows/code-exchange.ts'
-import { loginAttemptId } from '../flows/login-attempt.ts'
+import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import type { Session } from '../flows/session-state.ts'
+import { peekState } from '../flows/signed-response.ts'
 import { signedInView } from '../flows/session-view.ts'
-
-/** Parameters of the page's query that belong to the authorization response; the page may have others of its own. */
-const responseParameters = ['code', 'state', 'iss', 'error'] as const
 
 /** POST /login/end: the parameters with which the authorization server sent the browser back become a session. */
 export function createLoginEnd(parts: EndpointParts): Endpoint {
   const { reader, writer, observe, config } = parts
 
   return async (request) => {
-    const state = request.parameters.get('state') ?? ''
+    const state = peekState(request.parameters)
     const id = loginAttemptId(state)
     const attempt = reader.login(request.cookies, id, request.requestId)
     if (attempt.kind === 'absent') return withoutAttempt(request, new TokenHandlerError('invalid_state'), [])
@@ -23,7 +21,7 @@ export function createLoginEnd(parts: EndpointParts): Endpoint {
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
     }
     try {
-      const cookies = await finishLogin(parts, attempt.content, responseOf(request))
+      const cookies = await finishLogin(parts, attempt.content, request.parameters)
       const setCookies = [...writer.setSession(cookies, request.cookies), ...writer.clearLogin(id)]
       return signedIn(request, attempt.content, cookies, setCookies)
     } catch (error) {
@@ -39,11 +37,10 @@ export function createLoginEnd(parts: EndpointParts): Endpoint {
   ): AgentAnswer {
     const session: Session = { facts: cookies.access, ...cookies }
     const { acr } = cookies.access
-    const stepUp = attempt.stepUpOf !== undefined
     observe.emit('login.completed', {
       request_id: requestId,
       ...parts.pseudonyms(cookies.access),
-      step_up: stepUp,
+      step_up: isStepUp(attempt),
       acr,
     })
     return {
@@ -75,13 +72,4 @@ export function createLoginEnd(parts: EndpointParts): Endpoint {
       provider_error: providerError === undefined ? undefined : String(providerError),
     })
   }
-}
-
-function responseOf({ parameters }: AgentRequest): ReadonlyMap<string, string> {
-  return new Map(
-    responseParameters.flatMap((name) => {
-      const value = parameters.get(name)
-      return value === undefined ? [] : [[name, value] as const]
-    }),
-  )
 }

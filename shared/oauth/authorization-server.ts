@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { JWTVerifyOptions, JWTVerifyResult } from 'jose'
+import type { JWK, JWTVerifyOptions, JWTVerifyResult } from 'jose'
 import type * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
@@ -23,6 +23,10 @@ export interface AuthorizationServer {
   callOptions(endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport
   /** Verifies signature and given claims of a JWT of this issuer; throws the errors of jose, ProviderUnavailable or ProviderAnswerInvalid. */
   verifyJwt(jwt: string, options: JWTVerifyOptions): Promise<JWTVerifyResult>
+  /** Signs an authorization request with our key; throws as `metadata` does. */
+  signRequestObject(parameters: URLSearchParams): Promise<string>
+  /** Our own public keys, for the authorization server to fetch; empty when the client has none. */
+  publicKeys(): Promise<readonly JWK[]>
   close(): Promise<void>
 }
 
@@ -70,6 +74,8 @@ export function createAuthorizationServer(parts: {
     authenticate: identity.authenticate,
     callOptions,
     verifyJwt: (jwt, options) => keySet.verify(jwt, options),
+    signRequestObject: async (parameters) => identity.signRequestObject(await metadata(), parameters),
+    publicKeys: () => identity.publicKeys,
     close: () => transport.close(),
   }
 }

@@ -1,9 +1,9 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { calculateJwkThumbprint, exportJWK, importPKCS8 } from 'jose'
+import type { JWK } from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
+import { loadPublicKeys, loadSigner, type PrivateKeyJwtSettings, type Signer } from './client-keys.ts'
 import type { TransportTls } from './transport.ts'
 
 export type ClientSettings = Config['client']
@@ -14,6 +14,14 @@ export interface ClientIdentity {
   readonly authenticate: oauth.ClientAuth
   /** The client certificate for the connection, where that is the proof (RFC 8705 §2). */
   readonly tls: Pick<TransportTls, 'certificate' | 'privateKey'>
+  /**
+   * Signs an authorization request for this server (RFC 9101 §4).
+   *
+   * Throws Error without a key; the settings are refused at start when they ask for that.
+   */
+  signRequestObject(server: oauth.AuthorizationServer, parameters: URLSearchParams): Promise<string>
+  /** Our public keys, for the authorization server to fetch; empty when the client has none. */
+  readonly publicKeys: Promise<readonly JWK[]>
 }
 
 /**
@@ -22,43 +30,50 @@ export interface ClientIdentity {
  * Reads the key and certificate files once. Throws when one of them is missing or holds no usable key.
  */
 export function createClientIdentity(parts: { config: { client: ClientSettings }; clock: Clock }): ClientIdentity {
+  const { clock } = parts
   const settings = parts.config.client
-  const client: oauth.Client = { client_id: settings.id }
-  switch (settings.authentication) {
-    case 'client_secret_basic':
-      return { client, authenticate: oauth.ClientSecretBasic(settings.secret.reveal()), tls: {} }
-    case 'client_secret_post':
-      return { client, authenticate: oauth.ClientSecretPost(settings.secret.reveal()), tls: {} }
-    case 'private_key_jwt':
-      return { client, authenticate: privateKeyJwt(settings, parts.clock), tls: {} }
-    case 'tls_client_auth':
-    case 'self_signed_tls_client_auth':
-      return {
-        client: { ...client, use_mtls_endpoint_aliases: true },
-        authenticate: oauth.TlsClientAuth(),
-        tls: {
-          certificate: readFileSync(settings.certificateFile, 'utf8'),
-          privateKey: readFileSync(settings.privateKeyFile, 'utf8'),
-        },
-      }
+  const signer = settings.authentication === 'private_key_jwt' ? loadSigner(settings) : undefined
+  const client: oauth.Client = {
+    client_id: settings.id,
+    ...(settings.authentication.endsWith('tls_client_auth') ? { use_mtls_endpoint_aliases: true } : undefined),
+  }
+  return {
+    client,
+    authenticate: authentication(settings, signer, clock),
+    tls: 'certificateFile' in settings ? loadCertificate(settings) : {},
+    async signRequestObject(server, parameters) {
+      if (signer === undefined) throw new Error('a request object needs client.authentication: private_key_jwt')
+      return oauth.issueRequestObject(server, client, parameters, await signer, requestObjectTimes(clock))
+    },
+    publicKeys: loadPublicKeys(settings),
   }
 }
 
-type PrivateKeyJwtSettings = Extract<ClientSettings, { authentication: 'private_key_jwt' }>
+function loadCertificate(files: { certificateFile: string; privateKeyFile: string }): ClientIdentity['tls'] {
+  return {
+    certificate: readFileSync(files.certificateFile, 'utf8'),
+    privateKey: readFileSync(files.privateKeyFile, 'utf8'),
+  }
+}
+
+function authentication(settings: ClientSettings, signer: Promise<Signer> | undefined, clock: Clock): oauth.ClientAuth {
+  switch (settings.authentication) {
+    case 'client_secret_basic':
+      return oauth.ClientSecretBasic(settings.secret.reveal())
+    case 'client_secret_post':
+      return oauth.ClientSecretPost(settings.secret.reveal())
+    case 'private_key_jwt':
+      return privateKeyJwt(settings, signer ?? loadSigner(settings), clock)
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
+      return oauth.TlsClientAuth()
+  }
+}
 
 /** Lifetime of an assertion in seconds; each is used once (RFC 7523 §3). */
 const assertionSeconds = 60
 
-function privateKeyJwt(settings: PrivateKeyJwtSettings, clock: Clock): oauth.ClientAuth {
-  const pem = readFileSync(settings.privateKeyFile, 'utf8')
-  const publicKey = createPublicKey(checkKeyType(pem, settings))
-  const signer = importPKCS8(pem, settings.algorithm).then(async (key) => ({
-    key,
-    kid: settings.keyId ?? (await calculateJwkThumbprint(await exportJWK(publicKey))),
-  }))
-  // A failure is told to each caller below; without this it would also count as unhandled.
-  signer.catch(() => {})
-
+function privateKeyJwt(settings: PrivateKeyJwtSettings, signer: Promise<Signer>, clock: Clock): oauth.ClientAuth {
   return async (server, client, body, headers) => {
     const authenticate = oauth.PrivateKeyJwt(await signer, {
       [oauth.modifyAssertion](header, payload) {
@@ -75,12 +90,17 @@ function privateKeyJwt(settings: PrivateKeyJwtSettings, clock: Clock): oauth.Cli
   }
 }
 
-const keyTypes = { ES256: 'ec', PS256: 'rsa', RS256: 'rsa', EdDSA: 'ed25519' } as const
+/** Seconds a request object is good for: it only has to reach the server, if need be through a slow browser. */
+const requestObjectSeconds = 300
+/** Seconds by which the server's clock may be behind ours; `nbf` is demanded by FAPI 2.0 Message Signing §5.3.2. */
+const requestObjectLead = 30
 
-function checkKeyType(pem: string, { algorithm, privateKeyFile }: PrivateKeyJwtSettings): KeyObject {
-  const key = createPrivateKey(pem)
-  if (key.asymmetricKeyType !== keyTypes[algorithm]) {
-    throw new Error(`${privateKeyFile} holds a key of type ${key.asymmetricKeyType}, which cannot sign ${algorithm}`)
+function requestObjectTimes(clock: Clock): oauth.ModifyAssertionOptions {
+  return {
+    [oauth.modifyAssertion](_header, payload) {
+      payload['iat'] = clock.nowSeconds()
+      payload['nbf'] = clock.nowSeconds() - requestObjectLead
+      payload['exp'] = clock.nowSeconds() + requestObjectSeconds
+    },
   }
-  return key
 }

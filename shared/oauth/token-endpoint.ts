@@ -13,6 +13,8 @@ export interface TokenAnswer {
   readonly idToken?: string
   /** Granted scope if the answer says; otherwise it is the one that was asked for (RFC 6749 §5.1). */
   readonly scope?: string
+  /** What was granted in detail, unread (RFC 9396 §7). */
+  readonly authorizationDetails?: unknown
   /** What kind of token it is, where the grant says (RFC 8693 §2.2.1). */
   readonly issuedTokenType?: string
 }
@@ -71,6 +73,7 @@ async function parseTokenAnswer(
   const idToken = body['id_token']
   if (idToken !== undefined && typeof idToken !== 'string') throw new ProviderAnswerInvalid('token', 'id_token')
   const issuedTokenType = body['issued_token_type']
+  const authorizationDetails = body['authorization_details']
   return {
     accessToken: checkHeaderText(tokens.access_token, 'access_token'),
     expiresInSeconds: parseTokenLifetime(body['expires_in'], settings),
@@ -79,6 +82,7 @@ async function parseTokenAnswer(
       : { refreshToken: checkVisibleText(tokens.refresh_token, 'refresh_token') }),
     ...(idToken === undefined ? undefined : { idToken }),
     ...(tokens.scope === undefined ? undefined : { scope: checkVisibleText(tokens.scope, 'scope') }),
+    ...(authorizationDetails === undefined ? undefined : { authorizationDetails }),
     ...(typeof issuedTokenType === 'string' ? { issuedTokenType } : undefined),
   }
 }

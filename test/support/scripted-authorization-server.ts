@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
+import { type CryptoKey, decodeJwt, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
 import { systemClock } from '../../shared/clock.ts'
 import type { Page, PageAnswer } from './page.ts'
 import { startWorld, type World, type WorldOptions } from './world.ts'
@@ -23,6 +23,7 @@ export interface Script {
   token: Act
   userinfo: Act
   revocation: Act
+  par: Act
 }
 
 /** An authorization server that does what a test says, and otherwise what a good one does, with rotation and reuse detection. */
@@ -35,12 +36,18 @@ export interface ScriptedServer {
   /** Requests by endpoint, in order. */
   readonly requests: { endpoint: keyof Script; form: URLSearchParams; headers: IncomingMessage['headers'] }[]
   count(endpoint: keyof Script): number
+  /** What was asked for by this authorization URL, wherever it stands: in the URL, in a request object, or pushed. */
+  asked(authorizationUrl: string): Record<string, unknown>
   /** The query with which the browser comes back from this authorization URL, as a signed-in `subject`. */
   authorize(authorizationUrl: string, subject?: string): URLSearchParams
   /** The nonce of the latest authorization request. */
   lastNonce(): string
   /** An ID token with these claims on top of good ones. */
   idToken(claims?: JWTPayload, change?: { key?: SigningKey; header?: Record<string, unknown> }): Promise<string>
+  /** An authorization response as a JWT (JARM), with these claims on top of good ones. */
+  signedResponse(claims: JWTPayload, change?: { key?: SigningKey; header?: Record<string, unknown> }): Promise<string>
+  /** A good logout token, with these claims on top; a claim of `undefined` is left out. */
+  logoutToken(claims?: JWTPayload, change?: { key?: SigningKey; header?: Record<string, unknown> }): Promise<string>
   /** The answer a good server gives to this token request, with changes. */
   tokens(form: URLSearchParams, change?: Record<string, unknown>, claims?: JWTPayload): Promise<Reply>
   close(): Promise<void>
@@ -62,10 +69,18 @@ interface Grant {
 export async function startScriptedServer(): Promise<ScriptedServer> {
   const codes = new Map<string, Grant>()
   const refreshTokens = new Map<string, { grant: Grant; used: boolean }>()
+  const pushed = new Map<string, URLSearchParams>()
   const server = createServer((request, response) => void answer(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   const secret = (kind: string) => `${kind}-${crypto.randomUUID()}`
+  const sign = (claims: JWTPayload, change: { key?: SigningKey; header?: Record<string, unknown> } = {}) => {
+    const signer = change.key ?? scripted.keys[0]
+    if (signer === undefined) throw new Error('no key')
+    return new SignJWT(claims)
+      .setProtectedHeader({ alg: signer.alg, kid: signer.kid, ...change.header })
+      .sign(signer.privateKey)
+  }
 
   const scripted: ScriptedServer = {
     issuer,
@@ -94,34 +109,51 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
       token: (form) => scripted.tokens(form),
       userinfo: () => ({ body: { sub: 'alice' } }),
       revocation: () => ({ body: '' }),
+      par(form) {
+        const uri = `urn:example:${crypto.randomUUID()}`
+        pushed.set(uri, form)
+        return { status: 201, body: { request_uri: uri, expires_in: 60 } }
+      },
+    },
+    asked(authorizationUrl) {
+      const inUrl = new URL(authorizationUrl).searchParams
+      const sent = pushed.get(inUrl.get('request_uri') ?? '') ?? inUrl
+      const object = sent.get('request')
+      return object === null ? Object.fromEntries(sent) : decodeJwt(object)
     },
     authorize(authorizationUrl, subject = 'alice') {
-      const asked = new URL(authorizationUrl).searchParams
+      const asked = scripted.asked(authorizationUrl)
+      const text = (name: string) => (typeof asked[name] === 'string' ? asked[name] : '')
       const code = secret('code')
       codes.set(code, {
         subject,
-        nonce: asked.get('nonce') ?? '',
-        clientId: asked.get('client_id') ?? '',
-        scope: asked.get('scope') ?? '',
+        nonce: text('nonce'),
+        clientId: text('client_id'),
+        scope: text('scope'),
         authTime: scripted.now(),
       })
-      return new URLSearchParams({ code, state: asked.get('state') ?? '', iss: issuer })
+      return new URLSearchParams({ code, state: text('state'), iss: issuer })
     },
     lastNonce: () => [...codes.values()].at(-1)?.nonce ?? '',
-    async idToken(claims = {}, { key, header = {} } = {}) {
-      const signer = key ?? scripted.keys[0]
-      if (signer === undefined) throw new Error('no key')
-      return new SignJWT({
-        iss: issuer,
-        sub: 'alice',
-        aud: 'spa',
-        iat: scripted.now(),
-        exp: scripted.now() + 300,
-        ...claims,
-      })
-        .setProtectedHeader({ alg: signer.alg, kid: signer.kid, ...header })
-        .sign(signer.privateKey)
-    },
+    idToken: (claims = {}, change = {}) =>
+      sign(
+        { iss: issuer, sub: 'alice', aud: 'spa', iat: scripted.now(), exp: scripted.now() + 300, ...claims },
+        change,
+      ),
+    signedResponse: (claims, change) => sign({ iss: issuer, aud: 'spa', exp: scripted.now() + 300, ...claims }, change),
+    logoutToken: (claims = {}, { key, header = {} } = {}) =>
+      sign(
+        {
+          iss: issuer,
+          aud: 'spa',
+          iat: scripted.now(),
+          exp: scripted.now() + 120,
+          jti: crypto.randomUUID(),
+          events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+          ...claims,
+        },
+        { ...(key === undefined ? {} : { key }), header: { typ: 'logout+jwt', ...header } },
+      ),
     async tokens(form, change = {}, claims = {}) {
       const presented = form.get('refresh_token') ?? ''
       const found = refreshTokens.get(presented)
@@ -161,6 +193,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     '/token': 'token',
     '/userinfo': 'userinfo',
     '/revocation': 'revocation',
+    '/par': 'par',
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { errors, type JWTPayload, SignJWT } from 'jose'
+import { errors, type JWTPayload, type JWTVerifyOptions, SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { checkIdToken, checkRefreshedIdToken, type IdTokenParts } from '../../../oauth-agent/flows/id-token.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
@@ -88,6 +88,14 @@ describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
     ['sub empty', { sub: '' }, 'id_token_invalid sub'],
     ['sub as a number', { sub: 5 }, 'id_token_invalid sub'],
     ['sub of 256 characters', { sub: 'x'.repeat(256) }, 'id_token_invalid sub'],
+    ['sub with half a surrogate pair', { sub: 'al\ud83dice' }, 'id_token_invalid sub'],
+    ['sub with a whole surrogate pair', { sub: 'al\u{1f600}ice' }, 'good'],
+    ['acr with half a surrogate pair', { acr: '\udc00' }, 'id_token_invalid acr'],
+    ['sid with half a surrogate pair', { sid: 'x\ud800' }, 'id_token_invalid sid'],
+    ['amr with half a surrogate pair', { amr: ['pwd', '\ud800'] }, 'id_token_invalid amr'],
+    ['auth_time before 1970', { auth_time: -1 }, 'id_token_invalid auth_time'],
+    ['auth_time beyond all dates', { auth_time: 2 ** 53 - 1 }, 'id_token_invalid auth_time'],
+    ['auth_time with a fraction', { auth_time: now - 0.5 }, 'good'],
     ['auth_time as text', { auth_time: '5' }, 'id_token_invalid auth_time'],
     ['auth_time beyond numbers', { auth_time: 1e300 }, 'id_token_invalid auth_time'],
     ['acr as a list', { acr: ['high'] }, 'id_token_invalid acr'],
@@ -180,7 +188,13 @@ describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
       maxAgeSeconds: 600,
       load: () => Promise.reject(new ProviderUnavailable('jwks', 'timeout', 1)),
     })
-    const without = { ...parts(), authorizationServer: { client: { client_id: 'spa' }, verifyJwt: down.verify } }
+    const without = {
+      ...parts(),
+      authorizationServer: {
+        client: { client_id: 'spa' },
+        verifyJwt: (jwt: string, options: JWTVerifyOptions) => down.verify(jwt, options),
+      },
+    }
     expect(await outcome(checkIdToken(without, await sign({}), expected))).toBe('ProviderUnavailable')
   })
 })

@@ -1,0 +1,43 @@
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { ProviderAnswerInvalid } from '../../shared/oauth/provider-error.ts'
+
+/** One authorization detail as the settings ask for it. */
+export type AuthorizationDetail = { readonly type: string } & Readonly<Record<string, unknown>>
+
+/** Members whose values limit what a token may be used for (RFC 9396 §2.2). */
+const limits = ['locations', 'actions', 'datatypes', 'privileges'] as const
+
+/**
+ * Compares the granted details with those asked for (RFC 9396 §7).
+ *
+ * A server may enrich a detail, never widen it. Throws ProviderAnswerInvalid for an answer without details or with
+ * more than was asked for, and `access_denied` when the user left something out that the app cannot do without.
+ */
+export function checkGrantedDetails(granted: unknown, asked: readonly AuthorizationDetail[]): void {
+  if (asked.length === 0) return
+  if (!Array.isArray(granted)) throw new ProviderAnswerInvalid('token', 'authorization_details')
+  const details: unknown[] = granted
+  for (const detail of details) {
+    if (!isRecord(detail) || !asked.some((wanted) => isWithin(detail, wanted))) {
+      throw new ProviderAnswerInvalid('token', 'authorization_details')
+    }
+  }
+  for (const wanted of asked) {
+    if (details.some((detail) => isRecord(detail) && detail['type'] === wanted.type)) continue
+    throw new TokenHandlerError('access_denied', { detail: { check: 'authorization_details' } })
+  }
+}
+
+function isWithin(granted: Readonly<Record<string, unknown>>, wanted: AuthorizationDetail): boolean {
+  return granted['type'] === wanted.type && limits.every((name) => isSubset(granted[name], wanted[name]))
+}
+
+/** A limit that was asked for and is missing in the answer no longer limits anything. */
+function isSubset(granted: unknown, wanted: unknown): boolean {
+  if (!Array.isArray(wanted)) return true
+  return Array.isArray(granted) && granted.every((value) => wanted.includes(value))
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,87 @@
+import { decodeJwt } from 'jose'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { jwtCheck } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import type { Parameters } from './parameters.ts'
+
+export interface SignedResponseParts {
+  readonly config: Pick<Config, 'authorizationServer'>
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+}
+
+/** Parameters of an authorization response that we read; a page may have others of its own in its query. */
+const responseParameters = ['code', 'state', 'iss', 'error'] as const
+
+/**
+ * The `state` of an authorization response before any check: good for nothing but to find the attempt it belongs to.
+ */
+export function peekState(parameters: Parameters): string {
+  const response = parameters.get('response')
+  if (response === undefined) return parameters.get('state') ?? ''
+  try {
+    const { state } = decodeJwt(response)
+    return typeof state === 'string' ? state : ''
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * The parameters of an authorization response in the form that was asked for.
+ *
+ * A plain answer to a request for a signed one is refused, as is the reverse: whoever could choose would choose the
+ * weaker. Throws `authorization_response_invalid`, and what the key set throws.
+ */
+export async function readAuthorizationResponse(
+  parts: SignedResponseParts,
+  parameters: Parameters,
+  responseMode: string | undefined,
+): Promise<Parameters> {
+  const response = parameters.get('response')
+  if ((response !== undefined) !== (responseMode === 'jwt')) throw invalid('response_mode')
+  if (response === undefined) return pick((name) => parameters.get(name))
+  const claims = await verify(parts, response)
+  return pick((name) => claims[name])
+}
+
+/** JWT Secured Authorization Response Mode §2.4: issuer, audience, expiry and signature, in one go. */
+async function verify(
+  { config, authorizationServer, clock }: SignedResponseParts,
+  response: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const settings = config.authorizationServer
+  try {
+    const { payload } = await authorizationServer.verifyJwt(response, {
+      issuer: settings.issuer,
+      audience: authorizationServer.client.client_id,
+      algorithms: settings.idTokenAlgorithms,
+      requiredClaims: ['exp'],
+      clockTolerance: settings.clockToleranceSeconds,
+      currentDate: new Date(clock.nowMs()),
+    })
+    // One audience only: a response that is also meant for somebody else may come from there.
+    if (Array.isArray(payload.aud) && payload.aud.length !== 1) throw invalid('aud')
+    return payload
+  } catch (error) {
+    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
+    if (error instanceof TokenHandlerError) throw error
+    throw invalid(jwtCheck(error), error)
+  }
+}
+
+function pick(valueOf: (name: string) => unknown): Parameters {
+  return new Map(
+    responseParameters.flatMap((name): [string, string][] => {
+      const value = valueOf(name)
+      return typeof value === 'string' ? [[name, value]] : []
+    }),
+  )
+}
+
+function invalid(check: string, cause?: unknown): TokenHandlerError {
+  return new TokenHandlerError('authorization_response_invalid', { detail: { check }, cause })
+}
