@@ -29,7 +29,7 @@ export function createReverseProxy(
     } catch (thrown) {
       const error = asTokenHandlerError(thrown)
       errorCode = error.code
-      tellRefusal(error, requestId, trail, parts)
+      if (trail.forwarded !== true) tellRefusal(error, requestId, trail, parts)
       refuse(request, response, error, requestId, trail, parts)
     }
     observe.emit('request.answered', {
@@ -61,19 +61,43 @@ async function answer(
     response.writeHead(204, { ...decision.headers, 'x-request-id': requestId }).end()
     return
   }
-  const { setting, slots, path } = decision.route
+  const { setting, slots } = decision.route
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
     throw new TokenHandlerError('payload_too_large')
   }
   const release = slots.take()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
-    const startedMs = parts.clock.nowMs()
-    const outcome = await callApi(request, response, requestId, decision, parts)
-    const durationMs = parts.clock.nowMs() - startedMs
-    parts.observe.emit('upstream.called', { request_id: requestId, route: path, ...outcome, duration_ms: durationMs })
+    trail.forwarded = true
+    await told(requestId, decision.route, parts, () => callApi(request, response, requestId, decision, parts))
   } finally {
     release()
+  }
+}
+
+/** Makes a call and tells what became of it. */
+async function told(
+  requestId: string,
+  { path: route }: ProxyRoute,
+  { clock, observe }: EdgeParts,
+  run: () => Promise<CallOutcome>,
+): Promise<void> {
+  const startedMs = clock.nowMs()
+  const facts = () => ({ request_id: requestId, route, duration_ms: clock.nowMs() - startedMs })
+  try {
+    const outcome = await run()
+    observe.emit('upstream.called', { ...facts(), ...outcome })
+    if (outcome.outcome === 'truncated') {
+      observe.emit('upstream.failed', { ...facts(), error_code: 'upstream_reset', check: 'truncated' })
+    }
+  } catch (thrown) {
+    const { code, detail } = asTokenHandlerError(thrown)
+    observe.emit('upstream.called', { ...facts(), outcome: code })
+    if (code.startsWith('upstream_') || code === 'server_error') {
+      const check = typeof detail.check === 'string' ? detail.check : undefined
+      observe.emit('upstream.failed', { ...facts(), error_code: code, check })
+    }
+    throw thrown
   }
 }
 

@@ -146,6 +146,12 @@ export const eventTable = {
     when: 'Its clock and ours differ.',
     fields: { skew_seconds: 'seconds' },
   },
+  'upstream.failed': {
+    level: 'warn',
+    audit: false,
+    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on.',
+    fields: { ...request, route: 'route', error_code: 'word', check: 'word', duration_ms: 'milliseconds' },
+  },
   'upstream.called': {
     level: 'debug',
     audit: false,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ProxyWorld, startProxy } from '../support/proxy-world.ts'
-import { startUpstream, type Upstream } from '../support/upstream.ts'
+import { type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
+import { echo, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -81,6 +81,40 @@ describe('a call without a session', () => {
     const answer = await world.call('GET', '/open', { cookies: undefined })
     expect(answer.status).toBe(200)
     expect(api.seen.at(-1)?.values('authorization')).toEqual([])
+  })
+})
+
+describe('what is told', () => {
+  const told = async (run: () => Promise<unknown>) => {
+    world.events.length = 0
+    await run()
+    return world.events.map(({ name, fields }) => [name, fields['error_code'] ?? fields['outcome']])
+  }
+
+  it('a call that went well', async () => {
+    expect(await told(() => world.call('GET', '/api/orders'))).toEqual([
+      ['cookie.opened', undefined],
+      ['upstream.called', 'complete'],
+      ['request.answered', undefined],
+    ])
+  })
+
+  it('a call that was refused', async () => {
+    expect(await told(() => world.call('GET', '/api/orders', { cookies: undefined }))).toEqual([
+      ['request.refused', 'session_missing'],
+      ['request.answered', 'session_missing'],
+    ])
+  })
+
+  it('an API that fails', async () => {
+    api.behave((socket) => socket.end())
+    const events = await told(() => world.call('POST', '/api/orders', { body: 'a', more: [`Origin: ${publicOrigin}`] }))
+    api.behave(echo)
+    expect(events.slice(1)).toEqual([
+      ['upstream.called', 'upstream_reset'],
+      ['upstream.failed', 'upstream_reset'],
+      ['request.answered', 'upstream_reset'],
+    ])
   })
 })
 
