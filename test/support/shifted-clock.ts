@@ -10,7 +10,7 @@ export function createShiftedClock(): ShiftedClock {
   return {
     nowMs: () => systemClock.nowMs() + shiftMs,
     nowSeconds: () => Math.floor((systemClock.nowMs() + shiftMs) / 1000),
-    after: systemClock.after,
+    after: (delayMs, run) => systemClock.after(delayMs, run),
     pass(seconds) {
       shiftMs += seconds * 1000
     },
