@@ -7,7 +7,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,attacks,house}/**/*.test.ts'],
+          include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,spa-example,attacks,fuzz,house}/**/*.test.ts'],
           // No test waits for time; this bound is for machines that are busy with something else.
           testTimeout: 30_000,
           hookTimeout: 30_000,

@@ -10,6 +10,7 @@ import {
   challenge,
   createOrders,
   createPrices,
+  invoices,
   type Resource,
   transfer,
   upload,
@@ -28,6 +29,8 @@ interface Endpoint {
   readonly resource: Resource
   /** The scope token that the access token must hold; calls without one are let in where this is absent. */
   readonly scope?: string
+  /** The audience that it must name; that of this API where absent. */
+  readonly audience?: string
 }
 
 /**
@@ -47,6 +50,7 @@ export async function startExampleApi(options: ExampleApiOptions) {
     'POST /transfers': { resource: transfer, scope: 'orders' },
     'POST /uploads': { resource: upload, scope: 'orders' },
     'GET /received': { resource: whatWasReceived, scope: 'openid' },
+    'GET /invoices': { resource: invoices, scope: 'invoices', audience: options.partnerAudience ?? 'nobody' },
     'GET /catalogue': { resource: catalogue },
     'GET /weather': { resource: weather },
   }
@@ -58,9 +62,10 @@ export async function startExampleApi(options: ExampleApiOptions) {
       const call = { request, response, received: received ?? { credential: 'none' as const, cookies: [] } }
       if (endpoint === undefined) return answer(call, 404, { error: 'not found' })
       if (received === undefined) return challenge(call, 401, { error: 'invalid_token' })
-      const { resource, scope } = endpoint
+      const { resource, scope, audience = options.audience } = endpoint
       if (scope !== undefined) {
         if (received.subject === undefined) return challenge(call, 401, { realm: 'example' })
+        if (received.audience !== audience) return challenge(call, 401, { error: 'invalid_token' })
         const granted = received.scope?.split(' ').includes(scope) === true
         if (!granted) return challenge(call, 403, { error: 'insufficient_scope', scope })
       }
@@ -72,7 +77,7 @@ export async function startExampleApi(options: ExampleApiOptions) {
     const refuse = () => socket.end('HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n')
     socket.on('error', () => socket.destroy())
     verify(request).then((received) => {
-      if (request.url !== '/chat' || received?.subject === undefined) refuse()
+      if (request.url !== '/chat' || received?.subject === undefined || received.audience !== options.audience) refuse()
       else chat.upgrade(request, socket, head, received)
     }, refuse)
   })

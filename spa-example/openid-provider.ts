@@ -9,8 +9,7 @@ import { createInteractions } from './provider/interactions.ts'
 import { addTokenExchange } from './provider/token-exchange.ts'
 import { createJwtUserinfo } from './provider/userinfo.ts'
 
-export type { ApiResource } from './provider/configuration.ts'
-export { mfaLevel, passwordLevel } from './provider/configuration.ts'
+export { mfaLevel } from './provider/configuration.ts'
 export { tokenExchangeGrant } from './provider/token-exchange.ts'
 export { demoCode, demoPassword, demoUsers } from './provider/users.ts'
 

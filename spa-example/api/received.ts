@@ -21,7 +21,10 @@ export interface Received {
 
 export interface Verification {
   readonly issuer: string
+  /** What access tokens for this API are made out to. */
   readonly audience: string
+  /** The same for the API of the partner, for which tokens are exchanged; without it that API has nothing to give. */
+  readonly partnerAudience?: string
   readonly jwks: JSONWebKeySet
   readonly apiKey: string
 }
@@ -29,7 +32,7 @@ export interface Verification {
 const fingerprint = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
 
 /** Reads and verifies the credential of a call; undefined when there is one and it is not valid (RFC 9068 §4). */
-export function createVerifier({ issuer, audience, jwks, apiKey }: Verification) {
+export function createVerifier({ issuer, audience, partnerAudience = audience, jwks, apiKey }: Verification) {
   const keys = createLocalJWKSet(jwks)
   return async (request: IncomingMessage): Promise<Received | undefined> => {
     const cookies = (request.headers.cookie ?? '').split(/; */).flatMap((pair) => /^[^=]+/.exec(pair)?.[0] ?? [])
@@ -42,7 +45,9 @@ export function createVerifier({ issuer, audience, jwks, apiKey }: Verification)
     const token = /^Bearer ([\w.-]+)$/.exec(request.headers.authorization)?.[1]
     if (token === undefined) return undefined
     try {
-      const { payload } = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt', algorithms: ['ES256'] })
+      const audiences = [audience, partnerAudience]
+      const checks = { issuer, audience: audiences, typ: 'at+jwt', algorithms: ['ES256'] }
+      const { payload } = await jwtVerify(token, keys, checks)
       const { act, acr, scope, sub, client_id: client, exp } = payload
       const actor = typeof act === 'object' && act !== null && 'sub' in act ? String(act.sub) : undefined
       return {
@@ -50,7 +55,7 @@ export function createVerifier({ issuer, audience, jwks, apiKey }: Verification)
         subject: String(sub),
         ...(actor === undefined ? {} : { actor }),
         ...(typeof scope === 'string' ? { scope } : {}),
-        audience,
+        audience: [payload.aud].flat().join(' '),
         ...(typeof acr === 'string' ? { acr } : {}),
         ...(exp === undefined ? {} : { expiresAt: exp }),
         characters: token.length,

@@ -96,6 +96,15 @@ export const catalogue: Resource = (call) =>
     ],
   })
 
+/** What a partner has to collect; it believes only tokens made out to the partner. */
+export const invoices: Resource = (call) =>
+  answer(call, 200, {
+    invoices: [
+      { number: 'R-2041', amount: 118.4 },
+      { number: 'R-2057', amount: 64 },
+    ],
+  })
+
 /** A third-party API that knows a key and no users. */
 export const weather: Resource = (call) => {
   if (call.received.credential !== 'api key') return answer(call, 401, { error: 'no api key' })
