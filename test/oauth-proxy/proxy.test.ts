@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
-import { echo, startUpstream, type Upstream } from '../support/upstream.ts'
+import { answer, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -25,8 +25,8 @@ afterAll(async () => {
 
 describe('a call with a session', () => {
   it('reaches the API with the token of the cookie and without the cookie', async () => {
-    const answer = await world.call('GET', '/api/orders?page=2')
-    expect(answer.status).toBe(200)
+    const answered = await world.call('GET', '/api/orders?page=2')
+    expect(answered.status).toBe(200)
     const seen = api.seen.at(-1)
     expect(seen?.target).toBe('/api/orders?page=2')
     expect(seen?.values('authorization')).toEqual([expect.stringMatching(/^Bearer [\w.-]{1194}$/)])
@@ -35,12 +35,12 @@ describe('a call with a session', () => {
   })
 
   it('sends a body on and brings the answer back', async () => {
-    const answer = await world.call('POST', '/api/orders', {
+    const answered = await world.call('POST', '/api/orders', {
       body: '{"a":1}',
       more: ['Content-Type: application/json', 'Origin: https://www.example.com'],
     })
-    expect(answer.status).toBe(200)
-    expect(answer.json()).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
+    expect(answered.status).toBe(200)
+    expect(answered.json()).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
   })
 
   const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
@@ -55,32 +55,61 @@ describe('a call with a session', () => {
 
   it('HX-21 that has been here before goes no further', async () => {
     const before = api.seen.length
-    const answer = await world.call('GET', '/api/orders', { more: ['Via: 1.1 token-handler'] })
-    expect([answer.status, api.seen.length]).toEqual([400, before])
+    const answered = await world.call('GET', '/api/orders', { more: ['Via: 1.1 token-handler'] })
+    expect([answered.status, api.seen.length]).toEqual([400, before])
   })
 
   it('answers HEAD without a body', async () => {
-    const answer = await world.call('HEAD', '/api/orders')
-    expect(answer).toMatchObject({ status: 200, body: '' })
-    expect(answer.header('content-length')).toBe('2')
+    const answered = await world.call('HEAD', '/api/orders')
+    expect(answered).toMatchObject({ status: 200, body: '' })
+    expect(answered.header('content-length')).toBe('2')
   })
 })
 
 describe('a call without a session', () => {
   it('is answered by us', async () => {
     const before = api.seen.length
-    const answer = await world.call('GET', '/api/orders', { cookies: undefined })
-    expect(answer.status).toBe(401)
-    expect(answer.json()).toEqual({ error_code: 'session_missing', detailed_error: 'Nobody is signed in.' })
-    expect(answer.header('token-handler-error')).toBe('session_missing')
-    expect(answer.header('content-type')).toBe('application/json')
+    const answered = await world.call('GET', '/api/orders', { cookies: undefined })
+    expect(answered.status).toBe(401)
+    expect(answered.json()).toEqual({ error_code: 'session_missing', detailed_error: 'Nobody is signed in.' })
+    expect(answered.header('token-handler-error')).toBe('session_missing')
+    expect(answered.header('content-type')).toBe('application/json')
     expect(api.seen.length).toBe(before)
   })
 
   it('passes without a credential where the route lets visitors in', async () => {
-    const answer = await world.call('GET', '/open', { cookies: undefined })
-    expect(answer.status).toBe(200)
+    const answered = await world.call('GET', '/open', { cookies: undefined })
+    expect(answered.status).toBe(200)
     expect(api.seen.at(-1)?.values('authorization')).toEqual([])
+  })
+})
+
+describe('X-2 HX-33 an API refuses the token', () => {
+  it.each([
+    ['401 No', 'Bearer error="invalid_token"', { error_code: 'upstream_unauthorized' }],
+    [
+      '401 No',
+      'Bearer error="insufficient_user_authentication", acr_values="gold", max_age="60"',
+      { error_code: 'insufficient_user_authentication', acr_values: 'gold', max_age: 60 },
+    ],
+    ['403 No', 'Bearer error="insufficient_scope", scope="a b"', { error_code: 'insufficient_scope', scope: 'a b' }],
+  ])('%s %s', async (status, challenge, expected) => {
+    api.behave(answer(okBytes('inner details', [`WWW-Authenticate: ${challenge}`], status)))
+    const answered = await world.call('GET', '/api/orders')
+    api.behave(echo)
+    expect(answered.status).toBe(Number(status.slice(0, 3)))
+    expect(answered.json()).toMatchObject(expected)
+    expect(answered.header('www-authenticate')).toBeUndefined()
+    expect(answered.header('token-handler-error')).toBe(expected.error_code)
+    expect(answered.body).not.toContain('inner details')
+  })
+
+  it('a 403 of its own is its own', async () => {
+    api.behave(answer(okBytes('{"reason":"closed on Sundays"}', [], '403 No')))
+    const answered = await world.call('GET', '/api/orders')
+    api.behave(echo)
+    expect([answered.status, answered.body]).toEqual([403, '{"reason":"closed on Sundays"}'])
+    expect(answered.header('token-handler-error')).toBeUndefined()
   })
 })
 
@@ -127,15 +156,15 @@ describe('what ends a session', () => {
     const cookies = world.cookies(code === 'session_expired' ? { accessTokenExpiresAt: 1_900_000_000 } : {})
     const before = world.clock.nowSeconds()
     world.clock.pass(seconds)
-    const answer = await world.call('GET', '/api/orders', { cookies })
+    const answered = await world.call('GET', '/api/orders', { cookies })
     world.clock.pass(before - world.clock.nowSeconds())
-    expect([answer.status, answer.json().error_code]).toEqual([401, code])
+    expect([answered.status, answered.json().error_code]).toEqual([401, code])
   })
 
   it('sign-out on any replica', async () => {
     const sessionId = 'BBECAwQFBgcICQoLDA0ODw'
     await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
-    const answer = await world.call('GET', '/api/orders', { cookies: world.cookies({ sessionId }) })
-    expect(answer.json().error_code).toBe('session_expired')
+    const answered = await world.call('GET', '/api/orders', { cookies: world.cookies({ sessionId }) })
+    expect(answered.json().error_code).toBe('session_expired')
   })
 })
