@@ -13,14 +13,23 @@ export interface TokenCache {
   find(key: string): string | undefined
   /** Obtains the token of `key` and keeps it; callers that come meanwhile wait for the same answer. */
   obtain(key: string, load: () => Promise<ObtainedToken>): Promise<string>
-  /** Forgets `token`, because the API refused it; a newer token of the same key stays. */
+  /**
+   * Forgets `token`, because the API refused it; a newer token of the same key stays.
+   *
+   * A token of the last seconds stays as well: another one would not fare better, and an API that refuses everything
+   * must not turn each of its calls into one to the authorization server.
+   */
   evict(key: string, token: string): void
 }
 
 interface Entry {
   readonly token: string
+  readonly obtainedAt: number
   readonly usableUntil: number
 }
+
+/** Least age in seconds at which a refused token is replaced. */
+const refusedAfterSeconds = 5
 
 /** A token is given up this long before it expires, so that it does not expire on its way to the API. */
 const earlySeconds = 30
@@ -43,7 +52,7 @@ export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntri
     entries.delete(key)
     const oldest = entries.size < maxEntries ? undefined : entries.keys().next().value
     if (oldest !== undefined) entries.delete(oldest)
-    entries.set(key, { token, usableUntil })
+    entries.set(key, { token, obtainedAt: now, usableUntil })
   }
 
   async function fly(key: string, load: () => Promise<ObtainedToken>): Promise<string> {
@@ -73,7 +82,8 @@ export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntri
       return flight
     },
     evict(key, token) {
-      if (entries.get(key)?.token === token) entries.delete(key)
+      const entry = entries.get(key)
+      if (entry?.token === token && clock.nowSeconds() - entry.obtainedAt >= refusedAfterSeconds) entries.delete(key)
     },
   }
 }

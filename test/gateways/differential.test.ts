@@ -8,7 +8,7 @@ import {
 } from '../support/http-readers.ts'
 import { ownPage, type ProxyWorld, startProxy } from '../support/proxy-world.ts'
 import { openRaw, parseAnswer } from '../support/raw-http.ts'
-import { echo, startUpstream, type Upstream } from '../support/upstream.ts'
+import { startUpstream, type Upstream } from '../support/upstream.ts'
 
 /**
  * The same bytes are sent to our proxy and to the servers that upstreams are made of. Where two of those would read

@@ -91,7 +91,12 @@ export async function startGatewayWorld(recipe: GatewayRecipe): Promise<GatewayW
           host,
           cookie: proxy.cookies(),
           accept: 'text/event-stream',
-          ...Object.fromEntries(ownPage.map((line) => line.split(': '))),
+          ...Object.fromEntries(
+            ownPage.map((line): [string, string] => [
+              line.slice(0, line.indexOf(':')),
+              line.slice(line.indexOf(':') + 2),
+            ]),
+          ),
         }
         httpRequest({ host: '127.0.0.1', port: gateway.port, path, headers, agent: false }, resolve)
           .on('error', reject)

@@ -219,10 +219,11 @@ describe('token exchange', () => {
 
   it('asks again after the API refused the token, and only then', async () => {
     let count = 0
-    const { credentials, sessionOf } = credentialsWith(() => exchanged(`token${++count}`))
+    const { credentials, clock, sessionOf } = credentialsWith(() => exchanged(`token${++count}`))
     const session = sessionOf('alice')
     const given = exchange({ audience: 'orders' })
     const first = await credentials.obtain(given, session, 'r1')
+    clock.pass(10)
     credentials.refused(given, session, bearer('another'))
     expect(await credentials.obtain(given, session, 'r2')).toEqual(first)
     credentials.refused(given, session, first)

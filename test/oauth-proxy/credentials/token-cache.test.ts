@@ -66,12 +66,27 @@ describe('token cache', () => {
   })
 
   it('forgets a refused token but not its successor', async () => {
-    const { cache, gives } = cacheWith()
+    const { cache, clock, gives } = cacheWith()
     await cache.obtain('a', gives('second', 300))
+    clock.pass(5)
     cache.evict('a', 'first')
     expect(cache.find('a')).toBe('second')
     cache.evict('a', 'second')
     expect(cache.find('a')).toBeUndefined()
+  })
+
+  it('an API that refuses everything costs one token in five seconds', async () => {
+    const { cache, clock, gives } = cacheWith()
+    let loads = 0
+    for (let call = 0; call < 100; call += 1) {
+      const load = () => {
+        loads += 1
+        return gives(`t${loads}`, 300)()
+      }
+      cache.evict('a', cache.find('a') ?? (await cache.obtain('a', load)))
+      clock.pass(0.2)
+    }
+    expect(loads).toBeLessThanOrEqual(5)
   })
 
   it('never gives the token of one key for another', async () => {

@@ -48,19 +48,16 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     const answer = await ask(world, gateway, { target: '/api/orders?page=2', lines: page(world, cookies) })
     expect(answer.status).toBe(200)
     expect(answer.body).toBe('')
-    expect(
-      Object.fromEntries(
-        answer.lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
-      ),
-    ).toMatchObject({
-      authorization: expect.stringMatching(/^Bearer [\w.-]{1194}$/),
+    expect(answer.header('authorization')).toMatch(/^Bearer [\w.-]{1194}$/)
+    const expected = {
       'x-auth-subject': 'alice',
       'x-auth-scope': 'orders',
       'x-auth-acr': 'urn:example:pwd',
       'x-auth-time': '1799999000',
       cookie: 'theme=dark',
       'cache-control': 'no-store',
-    })
+    }
+    for (const [name, value] of Object.entries(expected)) expect(answer.header(name), name).toBe(value)
   })
 
   it('H04 sends every identity header, empty where nothing is known', async () => {
