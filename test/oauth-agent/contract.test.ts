@@ -9,7 +9,7 @@ import { type ProviderWorld, startProviderWorld } from '../support/provider-worl
 let world: ProviderWorld
 let page: Page
 beforeAll(async () => {
-  world = await startProviderWorld({ settings: 'login:\n  scope: openid profile\n' })
+  world = await startProviderWorld({ settings: 'login: { scope: openid profile, pushed_authorization_requests: never }' })
   page = world.browser()
 })
 afterAll(() => world.close())
@@ -124,7 +124,7 @@ describe('wire contract', () => {
   })
 })
 
-describe('failures on the wire', () => {
+describe('failures on the wire (C30, D13, F06)', () => {
   it.each([
     ['POST', '/oauth-agent/refresh', 401, 'session_missing'],
     ['GET', '/oauth-agent/userinfo', 401, 'session_missing'],

@@ -55,7 +55,7 @@ function valueOf(page: Page, name: string): string {
 
 const sessionNames = (page: Page) => page.jar.names('localhost').filter((name) => [at, rt, id].includes(name))
 
-describe.each(combinations)('access $access, refresh $refresh, identity $identity (C21)', (combination) => {
+describe.each(combinations)('C20, C21: access $access, refresh $refresh, identity $identity', (combination) => {
   const means = meaning(combination)
 
   it('GET /session never takes garbage for a session, and clears what is no session', async () => {
@@ -98,7 +98,7 @@ describe.each(combinations)('access $access, refresh $refresh, identity $identit
   })
 })
 
-describe('signing out', () => {
+describe('signing out (D12)', () => {
   it.each(combinations.filter((each) => meaning(each) !== 'signed in'))(
     'works with access $access, refresh $refresh, identity $identity (D12)',
     async (combination) => {

@@ -114,7 +114,7 @@ describe('limits', () => {
   })
 })
 
-describe('bytes on the wire', () => {
+describe('bytes on the wire (C25, E02, E08, E09, E12, F14)', () => {
   it('asks for a body only after everything else was found in order', async () => {
     world = await startScriptedWorld()
     const lines = [...ours(), 'Content-Type: application/x-www-form-urlencoded', 'Expect: 100-continue']
@@ -135,6 +135,26 @@ describe('bytes on the wire', () => {
     const refused = await sendRaw(port(), `POST /oauth-agent/login/start HTTP/1.1\r\n${foreign.join('\r\n')}\r\n\r\n`)
     expect(refused.status).toBe(403)
   })
+
+  it.each(['Bearer %zz', 'Bearer', 'bearer  a', 'Bearer a b', `Bearer ${'x'.repeat(8000)}`, '\t', 'Basic Zm9v'])(
+    'an Authorization header of %j changes nothing',
+    async (authorization) => {
+      world = await startScriptedWorld()
+      const page = world.browser()
+      await world.signIn(page)
+      for (const [method, path, status] of [
+        ['GET', '/session', 200],
+        ['GET', '/userinfo', 200],
+        ['POST', '/refresh', 200],
+        ['POST', '/logout', 200],
+      ] as const) {
+        const answer = await page.call(method, `/oauth-agent${path}`, { headers: { authorization } })
+        expect([path, answer.status]).toEqual([path, status])
+      }
+      const sent = world.server.requests.map(({ headers }) => headers.authorization ?? '')
+      expect(sent.filter((value) => value === authorization)).toEqual([])
+    },
+  )
 
   it.each<[string, string[], number]>([
     ['two Cookie lines', ['Cookie: a=b', 'Cookie: c=d'], 400],
@@ -158,15 +178,26 @@ describe('bytes on the wire', () => {
     expect(answer.header('cache-control')).toBe('no-store')
   })
 
-  it.each(['evil.test', 'localhost', 'localhost:1', 'localhost.', ''])(
-    'the host %j is not served (F14, E08, E09)',
-    async (host) => {
-      world = await startScriptedWorld()
-      const lines = [`Host: ${host}`, 'token-handler-version: 1', 'Sec-Fetch-Site: same-origin']
-      const answer = await sendRaw(port(), rawRequest('GET', '/oauth-agent/session', lines))
-      expect([answer.status, answer.header('token-handler-error')]).toEqual([421, 'host_not_allowed'])
-    },
-  )
+  it.each([
+    'evil.test',
+    'localhost',
+    'localhost:1',
+    'localhost.',
+    '',
+    'evillocalhost',
+    'localhost.evil.test',
+    'xn--localhost-',
+    'localhost%2etest',
+    'localhost@evil.test',
+    'localhost/path?',
+    '[::',
+    'x'.repeat(300),
+  ])('the host %j is not served (F14, E08, E09)', async (host) => {
+    world = await startScriptedWorld()
+    const lines = [`Host: ${host}`, 'token-handler-version: 1', 'Sec-Fetch-Site: same-origin']
+    const answer = await sendRaw(port(), rawRequest('GET', '/oauth-agent/session', lines))
+    expect([answer.status, answer.header('token-handler-error')]).toEqual([421, 'host_not_allowed'])
+  })
 })
 
 describe('what is told', () => {

@@ -24,7 +24,7 @@ const urlOf = (answer: PageAnswer) => new URL(String(answer.json()['authorizatio
 const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 const loginCookies = (page: Page) => page.jar.names('localhost').filter((name) => name.includes('-login-'))
 
-describe('starting', () => {
+describe('starting (C01, C08, C09, C10, E05, E10, E13)', () => {
   it('state, nonce and challenge are long, fresh and unrelated (C01)', async () => {
     const seen = new Set<string>()
     for (let i = 0; i < 200; i++) {
@@ -148,7 +148,7 @@ describe('starting', () => {
   })
 })
 
-describe('finishing', () => {
+describe('finishing (C02, C06, C10, C12, C14, C22, C29, FI-06)', () => {
   it.each([
     ['1 then 2', [0, 1]],
     ['2 then 1', [1, 0]],

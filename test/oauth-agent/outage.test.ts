@@ -64,7 +64,7 @@ describe('an authorization server that is down (N01, FI-01)', () => {
   })
 })
 
-describe('metadata', () => {
+describe('metadata (C13, C24, FI-10)', () => {
   const start = (scripted: ScriptedWorld) => scripted.browser().call('POST', '/oauth-agent/login/start')
 
   it.each<[string, (metadata: Record<string, unknown>, issuer: string) => void, string]>([
@@ -128,5 +128,29 @@ describe('metadata', () => {
     await start(world)
     const [event] = world.told('provider.clock_skew')
     expect(Math.abs(Number(event?.fields['skew_seconds']) - 120)).toBeLessThan(5)
+  })
+})
+
+describe('what a fault must not open (C24)', () => {
+  it('nobody is signed in because metadata or keys are broken, and nobody is signed out', async () => {
+    world = await startScriptedWorld()
+    const inside = world.browser()
+    await world.signIn(inside)
+    world.clock.pass(3601)
+    for (const broken of [
+      { body: 'oops' },
+      { body: { issuer: 'https://evil.example' } },
+      'reset',
+      { status: 500, body: '' },
+    ] as const) {
+      world.server.script.metadata = () => broken
+      world.server.script.jwks = () => broken
+      const outside = await world.browser().call('GET', '/oauth-agent/session')
+      expect(outside.json()).toEqual({ is_logged_in: false })
+      const garbage = await world
+        .browser()
+        .call('GET', '/oauth-agent/session', { headers: { cookie: '__Host-Http-th-at=AQ' } })
+      expect(garbage.json()).toEqual({ is_logged_in: false })
+    }
   })
 })

@@ -28,7 +28,7 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-it('whatever tabs, replicas, faults and late answers do within half a minute, nobody is signed out and no token is used twice', {
+it('N12: whatever tabs, replicas, faults and late answers do within half a minute, nobody is signed out and no token is used twice', {
   timeout: 60_000,
 }, async () => {
   await fc.assert(

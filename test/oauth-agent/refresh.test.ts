@@ -19,7 +19,7 @@ const generation = (answer: PageAnswer) => (answer.json()['session'] as { genera
 const refreshCalls = () => world.tap.grants('refresh_token').length
 const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 
-describe('many tabs at once', () => {
+describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
   it.each([
     ['one process', { replicas: 1 }],
     ['three replicas with a shared store', { replicas: 3 }],
@@ -55,7 +55,7 @@ describe('many tabs at once', () => {
   })
 })
 
-describe('what goes wrong at the authorization server (D10, FI-02 to FI-04)', () => {
+describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-03, FI-04)', () => {
   const error = (status: number, name: string): Reply => ({ status, body: { error: name } })
   it.each<[string, Reply, number, string]>([
     ['500', { status: 500, body: 'oops' }, 503, 'authorization_server_unavailable'],
@@ -183,7 +183,7 @@ describe('expires_in in every form (D06)', () => {
   })
 })
 
-describe('what the new tokens may change', () => {
+describe('what the new tokens may change (C17, D08, D17)', () => {
   it('no refresh token at sign-in: 401 no_refresh_token, and the session stays (D08)', async () => {
     world = await startScriptedWorld()
     world.server.script.token = (form) => world.server.tokens(form, { refresh_token: undefined })

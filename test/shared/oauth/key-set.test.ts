@@ -33,7 +33,7 @@ const jwt = (key: SigningKey, kid: string | null = key.kid) =>
   new SignJWT({}).setProtectedHeader({ alg: key.alg, ...(kid === null ? {} : { kid }) }).sign(key.privateKey)
 const options = { algorithms: ['ES256'] }
 
-describe('key set', () => {
+describe('key set (L06, N02, FI-21)', () => {
   it('fetches once for many at a time, and not again while fresh', async () => {
     const set = keySet()
     await Promise.all(Array.from({ length: 50 }, async () => set.verify(await jwt(first), options)))
