@@ -64,8 +64,19 @@ describe('transport', () => {
     expect(most).toBeLessThanOrEqual(5)
     expect(outcomes.filter((outcome) => outcome === 'no failure')).toHaveLength(25)
     expect(outcomes.filter((outcome) => outcome === 'queue_full')).toHaveLength(9975)
-    // Our own queue says nothing about the server: the circuit stays closed.
     expect(await failure(call())).toBe('no failure')
+  })
+
+  it('a full queue says nothing about the server, so the circuit stays closed', async () => {
+    const held: (() => void)[] = []
+    await start((_request, response) => void held.push(() => response.end('{}')), 1)
+    const pending = Array.from({ length: 5 }, () => failure(call()))
+    for (let i = 0; i < 9; i++) expect(await failure(call())).toBe('queue_full')
+    for (const _each of pending) {
+      await expect.poll(() => held.length).toBeGreaterThan(0)
+      held.pop()?.()
+    }
+    expect(await Promise.all(pending)).toEqual(pending.map(() => 'no failure'))
   })
 
   it('200 calls to a silent server end at the time limit and give their places back (FI-03)', async () => {
