@@ -213,7 +213,7 @@ describe('K08 the pace of the slower side', () => {
     slow.write(head('GET', '/api/large'))
     await api.until(() => api.seen.length === 1)
     // The flow has stopped when whole calls beside it come and go and nothing more was sent.
-    for (let before = -1, calm = 0; calm < 3; before = sent) {
+    for (let before = -1, calm = 0; calm < 30; before = sent) {
       await world.call('GET', '/open', { cookies: undefined })
       calm = before === sent ? calm + 1 : 0
     }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
+import { requestIdOf } from '../../../shared/http/request-id.ts'
 import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { openRaw, type RawConnection } from '../../support/raw-http.ts'
@@ -36,7 +37,9 @@ afterEach(async () => {
   events.length = 0
 })
 
-const answerOk: HttpHandler = { handle: (_, response) => void response.end('ok') }
+const answerOk: HttpHandler = {
+  handle: (request, response) => void response.setHeader('x-request-id', requestIdOf(request)).end('ok'),
+}
 
 describe('what the parser refuses', () => {
   it.each([
