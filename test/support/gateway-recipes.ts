@@ -11,7 +11,11 @@ const nginx: GatewayRecipe = {
   program: 'nginx',
   install: 'apt-get install nginx',
   files: { 'forward-auth.conf': 'deploy/nginx/forward-auth.conf' },
-  changes: (at) => [...addresses(at), ['listen 8080;', `listen 127.0.0.1:${at.port};`]],
+  changes: (at) => [
+    ...addresses(at),
+    ['listen 8080;', `listen 127.0.0.1:${at.port}; listen 127.0.0.1:${at.h2Port} http2;`],
+  ],
+  separateH2: true,
   around: ({ folder, secret }) => ({
     'token-handler-secret.conf': `set $th_secret "${secret}";\n`,
     'nginx.conf': [
@@ -37,7 +41,10 @@ const caddy: GatewayRecipe = {
   files: { Caddyfile: 'deploy/caddy/Caddyfile' },
   changes: (at) => [
     ...addresses(at),
-    ['http://www.example.com:8080 {', `{\n\tadmin off\n}\nhttp://www.example.com:${at.port} {\n\tbind 127.0.0.1`],
+    [
+      'http://www.example.com:8080 {',
+      `{\n\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n}\nhttp://www.example.com:${at.port} {\n\tbind 127.0.0.1`,
+    ],
     ['http://:8080 {', `http://:${at.port} {\n\tbind 127.0.0.1`],
   ],
   command: ({ folder }) => ['run', '--config', `${folder}/Caddyfile`, '--adapter', 'caddyfile'],
@@ -53,13 +60,14 @@ const haproxy: GatewayRecipe = {
   },
   changes: (at) => [
     ...addresses(at),
-    ['bind :8080', `bind 127.0.0.1:${at.port}`],
+    ['bind :8080', `bind 127.0.0.1:${at.port}\n  bind 127.0.0.1:${at.h2Port} proto h2`],
     ['/etc/haproxy/token-handler.lua', `${at.folder}/token-handler.lua\n  nbthread 1`],
   ],
+  separateH2: true,
   command: ({ folder }) => ['-f', `${folder}/haproxy.cfg`, '-db'],
 }
 
-const apacheModules = ['mpm_event', 'authz_core', 'headers', 'lua', 'proxy', 'proxy_http']
+const apacheModules = ['mpm_event', 'authz_core', 'headers', 'http2', 'lua', 'proxy', 'proxy_http']
 const apache: GatewayRecipe = {
   gateway: 'apache',
   program: 'apache2',
@@ -83,6 +91,7 @@ const apache: GatewayRecipe = {
       `Listen 127.0.0.1:${port}`,
       `ErrorLog ${folder}/error.log`,
       'LogLevel warn',
+      'Protocols h2c http/1.1',
       ...apacheModules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`),
       `Include ${folder}/token-handler.conf`,
       '',

@@ -24,12 +24,16 @@ export interface GatewayRecipe {
   /** Files around the recipe, which the recipe leaves to its reader. */
   readonly around?: (at: Places) => Readonly<Record<string, string>>
   readonly command: (at: Places) => readonly string[]
+  /** True when HTTP/2 needs a port of its own. */
+  readonly separateH2?: boolean
 }
 
 /** Where everything is in one test. */
 export interface Places {
   readonly folder: string
   readonly port: number
+  /** For gateways that do not speak HTTP/2 without TLS beside HTTP/1.1 on one port. */
+  readonly h2Port: number
   readonly proxyPort: number
   readonly agentPort: number
   readonly apiPort: number
@@ -38,6 +42,8 @@ export interface Places {
 
 export interface RunningGateway {
   readonly port: number
+  /** Where it speaks HTTP/2 without TLS. */
+  readonly h2Port: number
   /** What it has written so far. */
   log(): string
   stop(): Promise<void>
@@ -61,7 +67,7 @@ export function programPath(name: string): string | undefined {
 /** Starts the gateway of a recipe as a child on loopback; throws Error with its log when it does not listen. */
 export async function startGateway(
   recipe: GatewayRecipe,
-  where: Omit<Places, 'folder' | 'port'>,
+  where: Omit<Places, 'folder' | 'port' | 'h2Port'>,
 ): Promise<RunningGateway> {
   const program = programPath(recipe.program)
   if (program === undefined || recipe.needs?.some((path) => existsSync(path)) === false) {
@@ -71,6 +77,7 @@ export async function startGateway(
     ...where,
     folder: await mkdtemp(join(tmpdir(), 'token-handler-gateway-')),
     port: await freePort(),
+    h2Port: await freePort(),
   }
   await writeRecipe(recipe, at)
   const child = spawn(program, recipe.command(at), {
@@ -106,7 +113,7 @@ export async function startGateway(
     await stop()
     throw new Error(`${recipe.program} does not listen:\n${log}`)
   }
-  return { port: at.port, log: () => log, stop }
+  return { port: at.port, h2Port: recipe.separateH2 === true ? at.h2Port : at.port, log: () => log, stop }
 }
 
 async function writeRecipe({ files, changes, around }: GatewayRecipe, at: Places): Promise<void> {
