@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../shared/clock.ts'
+import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import { createAudit } from '../shared/observe/audit.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import { createLineWriter } from '../shared/observe/line-writer.ts'
+import { type LineWriter, type LineWriterOptions, createLineWriter } from '../shared/observe/line-writer.ts'
 import { createLog } from '../shared/observe/log.ts'
 import { type Metrics, createMetrics } from '../shared/observe/metrics.ts'
 import { type Reading, createObserve } from '../shared/observe/observe.ts'
@@ -29,11 +30,11 @@ const standardOutput = 1
 export async function createTelemetry(config: Config, clock: Clock): Promise<Telemetry> {
   const { logLevel, auditFile } = config.observability
   const metrics = createMetrics({ processMetrics: true })
-  const logLines = createLineWriter({ target: standardOutput, onDrop: () => metrics.lineDropped('log') })
+  const logLines = createLineWriter({ target: standardOutput, clock, onDrop: () => metrics.lineDropped('log') })
   const auditLines =
     auditFile === undefined
       ? undefined
-      : createLineWriter({ target: auditFile, onDrop: () => metrics.lineDropped('audit') })
+      : openAudit({ target: auditFile, clock, onDrop: () => metrics.lineDropped('audit') })
   const readings: Reading[] = [
     createLog({ level: logLevel, write: logLines.write, withAudit: auditLines === undefined }),
     metrics.read,
@@ -55,6 +56,20 @@ export async function createTelemetry(config: Config, clock: Clock): Promise<Tel
       const written = Promise.allSettled([logLines.flush(), auditLines?.flush(), trace?.close()])
       await Promise.race([written, new Promise<void>((resolve) => clock.after(1000, resolve))])
     },
+  }
+}
+
+function openAudit(options: LineWriterOptions): LineWriter {
+  try {
+    return createLineWriter(options)
+  } catch {
+    throw new ConfigError([
+      {
+        path: 'observability.audit_file',
+        problem: 'names a file that cannot be written',
+        remedy: `Check that the folder of ${options.target} exists and that this user may write there.`,
+      },
+    ])
   }
 }
 

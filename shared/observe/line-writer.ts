@@ -1,8 +1,10 @@
-import { pino } from 'pino'
+import { closeSync, constants, fstatSync, openSync, write } from 'node:fs'
+import type { Clock } from '../clock.ts'
 
 export interface LineWriterOptions {
   /** A file descriptor (1 is standard output) or the path of a file, made readable by its owner only. */
   readonly target: number | string
+  readonly clock: Pick<Clock, 'after'>
   /** What may wait unwritten; lines beyond it are dropped and counted. */
   readonly maxBytes?: number
   /** Called for every dropped line. */
@@ -13,36 +15,112 @@ export interface LineWriter {
   readonly write: (line: string) => void
   /** Opens the file again under its name, after a log rotation moved it away. */
   reopen(): void
-  /** Resolves when everything is written or failed. */
+  /** Resolves when nothing waits any more. */
   flush(): Promise<void>
 }
 
+const retryMs = 5
+
 /**
- * Writes lines without ever making a request wait (FI-18).
+ * Writes lines without ever making a request wait (FI-18); throws the error of `open` for a file that cannot be had.
  *
  * Writing to a pipe through process.stdout blocks the whole process while nobody reads; here a full pipe or disk only
- * fills a bounded buffer.
+ * fills a bounded queue.
  */
-export function createLineWriter({ target, maxBytes = 4_194_304, onDrop }: LineWriterOptions): LineWriter {
-  const destination = pino.destination({
-    dest: target,
-    sync: false,
-    maxLength: maxBytes,
-    // Anything is written at once; with 0 it would be too, but flushing would not wait for it.
-    minLength: 1,
-    append: true,
-    mkdir: false,
-    ...(typeof target === 'string' ? { mode: 0o600 } : undefined),
-  })
-  destination.on('drop', () => onDrop?.())
-  destination.on('error', () => onDrop?.())
+export function createLineWriter({
+  target,
+  clock,
+  maxBytes = 4_194_304,
+  onDrop = () => undefined,
+}: LineWriterOptions): LineWriter {
+  let descriptor = open(target)
+  let waiting: Buffer[] = []
+  let waitingBytes = 0
+  let writing = false
+  let wantsReopen = false
+  let idle: (() => void)[] = []
+
+  function pump(): void {
+    if (writing) return
+    if (wantsReopen) exchange()
+    if (waiting.length === 0) {
+      for (const resolve of idle.splice(0)) resolve()
+      return
+    }
+    const batch = waiting
+    waiting = []
+    writing = true
+    send(Buffer.concat(batch), batch.length)
+  }
+
+  /** Lines of one batch stay together: what did not fit is sent before anything else. */
+  function send(bytes: Buffer, lines: number): void {
+    write(descriptor, bytes, (error, written) => {
+      if (error === null && written < bytes.length) {
+        waitingBytes -= written
+        send(bytes.subarray(written), lines)
+        return
+      }
+      if (error?.code === 'EAGAIN') {
+        clock.after(retryMs, () => send(bytes, lines))
+        return
+      }
+      waitingBytes -= bytes.length
+      if (error !== null) for (let count = 0; count < lines; count++) onDrop()
+      writing = false
+      pump()
+    })
+  }
+
+  function exchange(): void {
+    wantsReopen = false
+    try {
+      const next = open(target)
+      closeSync(descriptor)
+      descriptor = next
+    } catch {
+      // The old file is better than none; the next rotation tries again.
+    }
+  }
+
   return {
-    write: (line) => {
-      destination.write(line)
+    write(line) {
+      const bytes = Buffer.from(line)
+      if (waitingBytes + bytes.length > maxBytes) {
+        onDrop()
+        return
+      }
+      waiting.push(bytes)
+      waitingBytes += bytes.length
+      pump()
     },
-    reopen: () => {
-      if (typeof target === 'string') destination.reopen()
+    reopen() {
+      wantsReopen = typeof target === 'string'
+      pump()
     },
-    flush: () => new Promise((resolve) => destination.flush(() => resolve())),
+    flush: () =>
+      new Promise((resolve) => {
+        idle.push(resolve)
+        pump()
+      }),
+  }
+}
+
+function open(target: number | string): number {
+  return typeof target === 'string' ? openSync(target, 'a', 0o600) : withoutBlocking(target)
+}
+
+/**
+ * The same pipe, opened once more so that a write to it while it is full fails at once instead of waiting.
+ *
+ * A thread that waits in a write cannot be stopped: the process would hang even at its end. Where the system has no such
+ * way to open it again, the descriptor stays as it is.
+ */
+function withoutBlocking(descriptor: number): number {
+  try {
+    if (!fstatSync(descriptor).isFIFO()) return descriptor
+    return openSync(`/proc/self/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK)
+  } catch {
+    return descriptor
   }
 }
