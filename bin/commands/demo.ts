@@ -25,11 +25,14 @@ export function addDemoCommand(program: Command, { out }: Terminal): void {
 }
 
 async function start(port: number) {
-  const { startDemo } = await import('../../spa-example/demo.ts')
   try {
+    const { startDemo } = await import('../../spa-example/demo.ts')
     return await startDemo({ port })
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error
+    if (error.code === 'ERR_MODULE_NOT_FOUND') {
+      throw new CommandError('The demo is part of the repository, not of the package. There, run: npm ci && npm start')
+    }
     if (error.code === 'EADDRINUSE') {
       throw new CommandError(`Port ${port} is in use. Choose another: npm start -- --port ${port + 1}`)
     }
