@@ -39,6 +39,7 @@ export async function startKeycloak(realm: object): Promise<Keycloak> {
       'start',
       '--optimized',
       '--import-realm',
+      '--cache=local',
       '--http-enabled=true',
       '--http-host=127.0.0.1',
       `--http-port=${port}`,
