@@ -271,6 +271,19 @@ describe.each(driven)('behind $gateway', (recipe) => {
     })
   })
 
+  describe('the agent', () => {
+    it('is reached without a decision, with its cookies and host, and sets cookies', async () => {
+      const answer = await world.call('GET', '/oauth-agent/session')
+      expect(answer.status).toBe(200)
+      const seen = world.agent.seen.at(-1)
+      expect(seen?.values('host')).toEqual(['www.example.com'])
+      expect(seen?.values('cookie').join()).toContain('-rt=')
+      expect(seen?.values('token-handler-version')).toEqual(['1'])
+      expect(seen?.values('sec-fetch-site')).toEqual(['same-origin'])
+      expect(answer.lines.filter((line) => /^set-cookie:/i.test(line))).toHaveLength(2)
+    })
+  })
+
   describe('the place where the gateway asks', () => {
     it.each([
       '/oauth-proxy/verify',

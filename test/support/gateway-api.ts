@@ -52,6 +52,11 @@ export async function startGatewayApi(): Promise<GatewayApi> {
       response.end('short and stout')
       return
     }
+    if (path === '/oauth-agent/session') {
+      response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': ['one=1; Path=/', 'two=2; Path=/'] })
+      response.end('{"is_logged_in":false}')
+      return
+    }
     if (path === '/api/broken') {
       response.writeHead(500, { 'content-type': 'text/plain' }).end('words of the API')
       return

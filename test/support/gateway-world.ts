@@ -12,6 +12,8 @@ export interface GatewayWorld {
   readonly gateway: RunningGateway
   readonly proxy: ProxyWorld
   readonly api: GatewayApi
+  /** Stands for the agent. */
+  readonly agent: GatewayApi
   /** Between gateway and proxy. */
   readonly front: FailingFront
   /** Sends bytes to the gateway, as the page of the app with a session unless told otherwise. */
@@ -72,6 +74,7 @@ export async function startGatewayWorld(recipe: GatewayRecipe): Promise<GatewayW
     gateway,
     proxy,
     api,
+    agent,
     front,
     call(method, target, options = {}) {
       const cookies = 'cookies' in options ? options.cookies : proxy.cookies()
