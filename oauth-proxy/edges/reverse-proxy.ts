@@ -176,10 +176,6 @@ function refuse(
     response.destroy()
     return
   }
-  // What a refused answer of the API had already set must not describe ours.
-  for (const name of response.getHeaderNames()) response.removeHeader(name)
-  // A client that was not told to continue may leave its body out, and what it sends next would be read as that body.
-  if (trail.head?.expectsContinue === true) response.shouldKeepAlive = false
   const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
   const allow = error.code === 'method_not_allowed' ? trail.methods?.join(', ') : undefined
   response.writeHead(status, {
