@@ -17,7 +17,7 @@ export interface UserinfoParts {
 /**
  * The visible claims of the userinfo endpoint for the user of this session (OpenID Connect Core §5.3).
  *
- * Throws `access_token_expired`, `upstream_unauthorized` when the token is refused, `userinfo_invalid` when the answer
+ * Throws `access_token_expired`, `upstream_unauthorized` or `insufficient_scope` when the token is refused, `userinfo_invalid` when the answer
  * is unusable or of another subject, and what providerFailure gives.
  */
 export async function loadUserinfo(parts: UserinfoParts, session: Session): Promise<Readonly<Record<string, unknown>>> {
@@ -66,6 +66,9 @@ async function parseSignedUserinfo(
 }
 
 function userinfoFailure(error: Error): TokenHandlerError {
+  if (error instanceof ProviderRefused && error.error === 'insufficient_scope') {
+    return new TokenHandlerError('insufficient_scope', { detail: { endpoint: 'userinfo' }, cause: error })
+  }
   if (error instanceof ProviderRefused && (error.status === 401 || error.error === 'invalid_token')) {
     return new TokenHandlerError('upstream_unauthorized', { detail: { endpoint: 'userinfo' }, cause: error })
   }

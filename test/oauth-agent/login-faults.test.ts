@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import {
+  type Act,
+  createSigningKey,
+  type ScriptedWorld,
+  startScriptedWorld,
+} from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+beforeAll(async () => {
+  world = await startScriptedWorld({
+    timeoutMs: 300,
+    settings: 'agent: { rate_limits: { login: { requests: 9999 } } }',
+  })
+})
+afterAll(() => world.close())
+beforeEach(() => {
+  // Every circuit is closed again.
+  world.clock.pass(5)
+  world.server.script.token = (form) => world.server.tokens(form)
+  world.server.script.jwks = () => ({ body: { keys: world.server.keys.map(({ publicJwk }) => publicJwk) } })
+})
+
+const changed =
+  (change: Record<string, unknown>): Act =>
+  (form) =>
+    world.server.tokens(form, change)
+const always =
+  (reply: Awaited<ReturnType<Act>>): Act =>
+  () =>
+    reply
+
+describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D24)', () => {
+  it.each<[string, Act, number, string]>([
+    ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable'],
+    ['429', always({ status: 429, body: '' }), 503, 'authorization_server_unavailable'],
+    ['silence', always('hang'), 503, 'authorization_server_unavailable'],
+    ['a reset', always('reset'), 502, 'token_response_lost'],
+    ['half an answer', always('cut'), 502, 'token_response_lost'],
+    ['invalid_grant', always({ status: 400, body: { error: 'invalid_grant' } }), 409, 'login_restart_required'],
+    ['invalid_grant with 200', always({ body: { error: 'invalid_grant' } }), 409, 'login_restart_required'],
+    ['invalid_client', always({ status: 401, body: { error: 'invalid_client' } }), 503, 'client_authentication_failed'],
+    ['invalid_request', always({ status: 400, body: { error: 'invalid_request' } }), 502, 'authorization_server_error'],
+    ['html', always({ headers: { 'content-type': 'text/html' }, body: '<html>' }), 502, 'authorization_server_error'],
+    ['an empty object', always({ body: {} }), 502, 'authorization_server_error'],
+    ['no ID token', changed({ id_token: undefined }), 502, 'authorization_server_error'],
+    ['an ID token of numbers', changed({ id_token: 5 }), 502, 'authorization_server_error'],
+    ['a garbled ID token', changed({ id_token: 'a.b.c' }), 502, 'id_token_invalid'],
+    ['another token type', changed({ token_type: 'mac' }), 502, 'authorization_server_error'],
+    ['a line break in the token', changed({ access_token: 'a\nb' }), 502, 'authorization_server_error'],
+  ])('%s: nobody is signed in, who was signed in stays so', async (_what, act, status, code) => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, {}, 'bob')
+    world.server.script.token = act
+    const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
+    expect([answer.status, answer.json()['error_code']]).toEqual([status, code])
+    expect(answer.setCookies.filter((line) => !line.includes('-login-'))).toEqual([])
+    const session = (await page.call('GET', '/oauth-agent/session')).json()
+    expect(session).toMatchObject({ is_logged_in: true, id_token_claims: { sub: 'alice' } })
+  })
+
+  it('a code that was exchanged while the keys are away is not kept for a second try to fail', async () => {
+    const page = world.browser()
+    world.clock.pass(700)
+    const query = await world.start(page)
+    const stranger = await createSigningKey()
+    world.server.script.jwks = () => ({ status: 503, body: '' })
+    const idToken = await world.server.idToken({ nonce: world.server.lastNonce() }, { key: stranger })
+    world.server.script.token = changed({ id_token: idToken })
+    const end = () => page.call('POST', '/oauth-agent/login/end', { form: query })
+    const first = await end()
+    expect([first.status, first.json()['error_code']]).toEqual([503, 'authorization_server_unavailable'])
+    const second = await end()
+    expect([second.status, second.json()['error_code']]).toEqual([409, 'login_restart_required'])
+    expect(page.jar.names('localhost')).toEqual([])
+  })
+})
+
+describe('faults of userinfo', () => {
+  it.each<[string, Act, number, string]>([
+    ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable'],
+    ['silence', always('hang'), 503, 'authorization_server_unavailable'],
+    ['401 without a word', always({ status: 401, body: '' }), 502, 'userinfo_invalid'],
+    [
+      '401 invalid_token',
+      always({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' }, body: '' }),
+      401,
+      'upstream_unauthorized',
+    ],
+    [
+      '403 insufficient_scope',
+      always({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' }, body: '' }),
+      403,
+      'insufficient_scope',
+    ],
+    ['no sub', always({ body: { name: 'Alice' } }), 502, 'userinfo_invalid'],
+    ['a list', always({ body: [] }), 502, 'userinfo_invalid'],
+    ['html', always({ headers: { 'content-type': 'text/html' }, body: '<html>' }), 502, 'userinfo_invalid'],
+    [
+      'an unsigned JWT',
+      always({ headers: { 'content-type': 'application/jwt' }, body: 'eyJhbGciOiJub25lIn0.e30.' }),
+      502,
+      'userinfo_invalid',
+    ],
+  ])('%s keeps the session', async (_what, act, status, code) => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.userinfo = act
+    const answer = await page.call('GET', '/oauth-agent/userinfo')
+    expect([answer.status, answer.json()['error_code'], answer.setCookies]).toEqual([status, code, []])
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+
+  it('a signed answer is verified, with its audience and subject (OID-13)', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const answerWith = async (claims: Record<string, unknown>, tamper = (jwt: string) => jwt) => {
+      const jwt = tamper(await world.server.idToken(claims))
+      world.server.script.userinfo = () => ({ headers: { 'content-type': 'application/jwt' }, body: jwt })
+      return page.call('GET', '/oauth-agent/userinfo')
+    }
+    expect((await answerWith({ name: 'Alice' })).json()).toEqual({ sub: 'alice', name: 'Alice' })
+    for (const wrong of [{ sub: 'bob' }, { aud: 'other' }, { iss: 'https://evil.example' }, { exp: 1 }]) {
+      expect((await answerWith(wrong)).json()['error_code']).toBe('userinfo_invalid')
+    }
+    const forged = await answerWith({}, (jwt) => `${jwt.slice(0, -4)}AAAA`)
+    expect(forged.json()['error_code']).toBe('userinfo_invalid')
+  })
+})
