@@ -42,7 +42,7 @@ function buildOverlays(): Built {
 
 function readParts(): Built {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-  const parts = names.filter((name) => /\.yaml$/.test(name) && !/(?:kustomization|token-handler)\.yaml$/.test(name))
+  const parts = names.filter((name) => name.endsWith('.yaml') && !/(?:kustomization|token-handler)\.yaml$/.test(name))
   return {
     texts: parts.map((name) => ({ from: join(folder, name), text: readFileSync(join(folder, name), 'utf8') })),
     problems: [],

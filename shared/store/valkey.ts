@@ -50,7 +50,7 @@ export async function openValkeyStore(parts: {
         for (const line of lines) receive(line)
         if (lines.length < pageSize) break
       }
-      for (const { entry, until } of [...unsent.values()]) {
+      for (const { entry, until } of unsent.values()) {
         const ttlSeconds = until - clock.nowSeconds()
         if (ttlSeconds > 0) await within(send(client, { ...entry, ttlSeconds }))
         unsent.delete(entry.name)

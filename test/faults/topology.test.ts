@@ -76,6 +76,18 @@ describe('several replicas behind nginx with Valkey', () => {
     expect(row).toMatchObject({ ...calm, askedToWait: expect.any(Number) })
   })
 
+  it('back-channel logout reaches every replica within a second', async () => {
+    const [browser] = await topology.signedIn(1)
+    if (browser === undefined) throw new Error('no browser')
+    const statuses = () =>
+      Promise.all(
+        topology.proxies.map(async ({ port }) => (await browser.fetch('GET', '/api/orders', undefined, port)).status),
+      )
+    expect(await statuses()).toEqual(topology.proxies.map(() => 200))
+    await browser.signOutAtProvider(`http://127.0.0.1:${topology.provider.port}`)
+    await expect.poll(statuses, { timeout: 1000, interval: 20 }).toEqual(topology.proxies.map(() => 401))
+  })
+
   it('a signed-out session is refused by every proxy within a second', async () => {
     const [browser] = await topology.signedIn(1)
     if (browser === undefined) throw new Error('no browser')

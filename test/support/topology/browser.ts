@@ -29,6 +29,8 @@ export interface Browser {
   /** The same cookies in other hands. */
   copy(): Browser
   signOut(): Promise<void>
+  /** Signs out at the provider alone, which then tells every client behind the back of the browser. */
+  signOutAtProvider(issuer: string): Promise<void>
 }
 
 const agent = new Agent({ keepAlive: true, maxSockets: 128 })
@@ -66,6 +68,18 @@ export function createBrowser(origin: string, person: Person, jar = createCookie
     async signOut() {
       const answer = await fetchOurs('POST', '/oauth-agent/logout')
       if (answer.status !== 200) throw new Error(`sign-out ended with ${answer.status} ${answer.text}`)
+    },
+    async signOutAtProvider(issuer) {
+      const page = await exchange({ jar, url: new URL('/session/end', issuer), method: 'GET', headers: {} })
+      const xsrf = /name="xsrf" value="([^"]+)"/.exec(page.text)?.[1] ?? ''
+      const answer = await exchange({
+        jar,
+        url: new URL('/session/end/confirm', issuer),
+        method: 'POST',
+        headers: { 'content-type': form },
+        body: new URLSearchParams({ xsrf, logout: 'yes' }).toString(),
+      })
+      if (answer.status >= 400) throw new Error(`the provider answered ${answer.status} to the sign-out`)
     },
   }
 }

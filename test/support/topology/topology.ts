@@ -90,6 +90,7 @@ async function start(
         authorization_server: { issuer: `http://127.0.0.1:${provider.port}` },
         client: { id: 'example-app', authentication: 'client_secret_basic', secret: clientSecret },
         login: { scope: 'openid profile email orders' },
+        logout: { backchannel: valkey !== undefined },
         keys: { file: mode === 'agent' ? agentKeys : proxyKeys },
         agent: {
           ...(mode === 'agent' ? { listen } : {}),
@@ -164,6 +165,8 @@ function providerOptions(origin: string, { accessTokenSeconds }: TopologyOptions
         response_types: ['code'],
         redirect_uris: [`${origin}/callback`],
         post_logout_redirect_uris: [`${origin}/`],
+        backchannel_logout_uri: `${origin}/oauth-agent/backchannel-logout`,
+        backchannel_logout_session_required: true,
       },
     ],
   }
