@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest'
+import { isBrokenConnection, isConnectFailure, upstreamFailure } from '../../../oauth-proxy/forward/failure.ts'
+import { TokenHandlerError } from '../../../shared/errors.ts'
+
+const coded = (code: string) => Object.assign(new Error('text that nobody reads: ECONNRESET timeout'), { code })
+
+describe('K18 what went wrong, by its code', () => {
+  it.each([
+    ['UND_ERR_CONNECT_TIMEOUT', 'upstream_connect_timeout', true, false],
+    ['ETIMEDOUT', 'upstream_connect_timeout', false, false],
+    ['UND_ERR_HEADERS_TIMEOUT', 'upstream_response_timeout', false, false],
+    ['UND_ERR_BODY_TIMEOUT', 'upstream_response_timeout', false, false],
+    ['ECONNREFUSED', 'upstream_unreachable', true, false],
+    ['ENOTFOUND', 'upstream_unreachable', true, false],
+    ['EHOSTUNREACH', 'upstream_unreachable', true, false],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'upstream_unreachable', true, false],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'upstream_unreachable', true, false],
+    ['CERT_HAS_EXPIRED', 'upstream_unreachable', true, false],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'upstream_unreachable', true, false],
+    ['ECONNRESET', 'upstream_reset', false, true],
+    ['EPIPE', 'upstream_reset', false, true],
+    ['UND_ERR_SOCKET', 'upstream_reset', false, true],
+    ['HPE_INVALID_CONSTANT', 'upstream_invalid_response', false, false],
+    ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'upstream_invalid_response', false, false],
+    ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'invalid_request', false, false],
+    ['', 'upstream_invalid_response', false, false],
+  ])('%s is %s', (code, expected, connect, broken) => {
+    const error = coded(code)
+    expect(upstreamFailure(error).code).toBe(expected)
+    expect(isConnectFailure(error)).toBe(connect)
+    expect(isBrokenConnection(error)).toBe(broken)
+  })
+
+  it('of several addresses the first one speaks', () => {
+    const error = new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')])
+    expect([upstreamFailure(error).code, isConnectFailure(error)]).toEqual(['upstream_unreachable', true])
+  })
+
+  it('ours stays what it is', () => {
+    const error = new TokenHandlerError('payload_too_large')
+    expect(upstreamFailure(error)).toBe(error)
+  })
+
+  it.each([undefined, 'text', new AggregateError([]), { code: 'ECONNREFUSED' }])('%o is no answer', (thrown) => {
+    expect(upstreamFailure(thrown).code).toBe('upstream_invalid_response')
+  })
+})
