@@ -8,19 +8,28 @@ import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import { clientAddress, createAddressMatcher } from '../shared/http/client-address.ts'
 import { checkGuard } from '../shared/http/guard.ts'
+import { checkNavigation, checkOwnForm, isOwnNavigation } from '../shared/http/navigation.ts'
 import { createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Store } from '../shared/store/store.ts'
 import type { AgentContext } from './answer.ts'
-import { parseBodyKind, parseParameters } from './body.ts'
+import { form, json, parseBodyKind, parseParameters } from './body.ts'
 import type { Parameters } from './flows/parameters.ts'
 import { judgeSession, type SessionState } from './flows/session-state.ts'
 import type { AgentRequest } from './routes/endpoint.ts'
 
+/**
+ * Who may call an endpoint: a script of our page; the authorization server, which has no cookies of ours; or a tab that
+ * opens a page of ours, comes back from the authorization server, or submits a form of ours.
+ */
+export type Caller = 'page' | 'server' | 'navigation' | 'return' | 'form'
+
 /** What a row of the endpoint table demands of a request. */
 export interface Demands {
-  readonly limit: keyof Config['agent']['rateLimits']
+  readonly caller: Caller
+  /** None for what the authorization server calls: one address speaks for all users at once, and a call costs little. */
+  readonly limit: keyof Config['agent']['rateLimits'] | 'none'
   /** Demands the session's CSRF token, where the setting says so and somebody is signed in. */
   readonly csrf: boolean
 }
@@ -54,18 +63,27 @@ export function createAdmission(
     if (head === undefined) throw new Error('the head was not read')
     const requestId = requestIdOf(context.req)
 
-    checkGuard({ method: head.method, fields: head.fields }, config)
+    checkCaller(demands.caller, head)
 
-    const cookies = parseCookieHeader(head.fields['cookie'], catalogue)
+    const cookies = parseCookieHeader(demands.caller === 'server' ? undefined : head.fields['cookie'], catalogue)
     context.state.cookies = cookies
     const session = judgeSession(openSession(cookies, requestId), { store, clock })
     context.state.session = session
 
     const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
-    await limiters[demands.limit].consume(whoIsLimited(demands, session, peer))
+    if (demands.limit !== 'none') await limiters[demands.limit].consume(whoIsLimited(demands, session, peer))
 
-    if (demands.csrf && session.kind === 'open') checkCsrf(session.session.facts.sessionId, head)
-    return { requestId, cookies, session, parameters: await readParameters(context, head) }
+    const isForm = demands.caller === 'form'
+    if (demands.csrf && session.kind === 'open' && !isForm) checkCsrf(session, head.fields['x-csrf-token'])
+    const parameters = await readParameters(context, head, demands.caller)
+    if (demands.csrf && session.kind === 'open' && isForm) checkCsrf(session, parameters.get('csrf_token'))
+    return { requestId, cookies, session, parameters, fromOurPage: isFromOurPage(demands.caller, head) }
+  }
+
+  function checkCaller(caller: Caller, { method, fields }: RequestHead): void {
+    if (caller === 'page') checkGuard({ method, fields }, config)
+    if (caller === 'navigation' || caller === 'return') checkNavigation(fields)
+    if (caller === 'form') checkOwnForm(fields, config)
   }
 
   function openSession(cookies: RequestCookies, requestId: string) {
@@ -76,18 +94,31 @@ export function createAdmission(
     }
   }
 
-  function checkCsrf(sessionId: string, { fields }: RequestHead): void {
-    if (config.csrf.token === 'required' && !isCsrfToken(keys.current(), sessionId, fields['x-csrf-token'])) {
+  function checkCsrf({ session }: Extract<SessionState, { kind: 'open' }>, presented: string | undefined): void {
+    const { sessionId } = session.facts
+    if (config.csrf.token === 'required' && !isCsrfToken(keys.current(), sessionId, presented)) {
       throw new TokenHandlerError('csrf_token_invalid')
     }
   }
 
-  async function readParameters(context: AgentContext, head: RequestHead): Promise<Parameters> {
-    const kind = head.method === 'POST' ? parseBodyKind(head) : 'none'
+  async function readParameters(context: AgentContext, head: RequestHead, caller: Caller): Promise<Parameters> {
+    if (head.method === 'GET') return caller === 'page' ? new Map() : parseParameters(form, queryOf(head))
+    const kind = parseBodyKind(head)
+    // Neither a browser's form nor the authorization server sends JSON.
+    if (kind === json && caller !== 'page') throw new TokenHandlerError('unsupported_media_type')
     if (kind === 'none') return new Map()
     if (head.expectsContinue) context.res.writeContinue()
     return parseParameters(kind, await readText(context))
   }
+}
+
+function isFromOurPage(caller: Caller, { fields }: RequestHead): boolean {
+  return caller === 'page' || caller === 'form' || (caller === 'navigation' && isOwnNavigation(fields))
+}
+
+function queryOf({ target }: RequestHead): string {
+  const mark = target.indexOf('?')
+  return mark === -1 ? '' : target.slice(mark + 1)
 }
 
 /** A session answers for itself wherever it comes from; signing in is limited by address, since nobody is known yet. */

@@ -27,10 +27,15 @@ import {
 } from './answer.ts'
 import { form, json } from './body.ts'
 import { createRefresh } from './flows/refresh.ts'
+import { createBackchannelLogout } from './routes/backchannel-logout.ts'
+import { createFormCallback, createQueryCallback } from './routes/callback.ts'
 import type { Endpoint, EndpointParts } from './routes/endpoint.ts'
+import { createJwks } from './routes/jwks.ts'
 import { createLoginEnd } from './routes/login-end.ts'
+import { createLoginPage } from './routes/login-page.ts'
 import { createLoginStart } from './routes/login-start.ts'
 import { createLogout } from './routes/logout.ts'
+import { createLogoutForm, createLogoutPage, signOutPath } from './routes/logout-page.ts'
 import { createRefreshEndpoint } from './routes/refresh.ts'
 import { createSession } from './routes/session.ts'
 import { createUserinfo } from './routes/userinfo.ts'
@@ -51,21 +56,41 @@ export interface Agent {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
 }
 
-/** One row of the endpoint table; all of them pass the same guard. */
+/** One row of the endpoint table. */
 interface Row extends Demands {
   readonly method: 'GET' | 'POST'
   readonly path: string
+  /** Whether the settings switch it on; always, if absent. */
+  readonly isOn?: (config: Config) => boolean
   readonly create: (parts: EndpointParts) => Endpoint
 }
 
+const hasPublicKeys = ({ client }: Config) =>
+  client.authentication === 'private_key_jwt' || client.authentication === 'self_signed_tls_client_auth'
+const byNavigation = ({ login }: Config) => login.navigation.enabled
+const byForm = ({ login }: Config) => login.navigation.enabled && login.navigation.responseMode === 'form_post'
+const byQuery = (config: Config) => byNavigation(config) && !byForm(config)
+
+const page = { caller: 'page' } as const
+const open = { caller: 'server', limit: 'none', csrf: false } as const
+const tab = { caller: 'navigation', csrf: false, isOn: byNavigation } as const
+const back = { caller: 'return', limit: 'login', csrf: false } as const
+
 const endpoints: readonly Row[] = [
-  { method: 'POST', path: '/login/start', limit: 'login', csrf: true, create: createLoginStart },
+  { ...page, method: 'POST', path: '/login/start', limit: 'login', csrf: true, create: createLoginStart },
   // The page that comes back knows no CSRF token yet; the login cookie binds the response to its browser.
-  { method: 'POST', path: '/login/end', limit: 'login', csrf: false, create: createLoginEnd },
-  { method: 'GET', path: '/session', limit: 'session', csrf: false, create: createSession },
-  { method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfo },
-  { method: 'POST', path: '/refresh', limit: 'refresh', csrf: true, create: createRefreshEndpoint },
-  { method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogout },
+  { ...page, method: 'POST', path: '/login/end', limit: 'login', csrf: false, create: createLoginEnd },
+  { ...page, method: 'GET', path: '/session', limit: 'session', csrf: false, create: createSession },
+  { ...page, method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfo },
+  { ...page, method: 'POST', path: '/refresh', limit: 'refresh', csrf: true, create: createRefreshEndpoint },
+  { ...page, method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogout },
+  { ...open, method: 'POST', path: '/backchannel-logout', create: createBackchannelLogout },
+  { ...open, method: 'GET', path: '/jwks', isOn: hasPublicKeys, create: createJwks },
+  { ...tab, method: 'GET', path: '/login', limit: 'login', create: createLoginPage },
+  { ...back, method: 'GET', path: '/callback', isOn: byQuery, create: createQueryCallback },
+  { ...back, method: 'POST', path: '/callback', isOn: byForm, create: createFormCallback },
+  { ...tab, method: 'GET', path: '/logout', limit: 'session', create: createLogoutPage },
+  { ...tab, caller: 'form', method: 'POST', path: signOutPath, limit: 'session', csrf: true, create: createLogoutForm },
 ]
 
 /** Creates the OAuth agent: the endpoints that sign users in and out, the only writer of cookies. */
@@ -84,9 +109,11 @@ export function createAgent(agentParts: AgentParts): Agent {
   })
 
   const router = new Router<RequestState>({ prefix: config.agent.path, sensitive: true, strict: true })
-  for (const row of endpoints) {
+  const rows = endpoints.filter(({ isOn }) => isOn?.(config) ?? true)
+  for (const row of rows) {
     const endpoint = row.create(parts)
     router.register(row.path, [row.method], async (context: AgentContext) => {
+      if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${config.agent.path}/login`
       const request = await admit(context, row)
       context.state.reachedEndpoint = true
       writeAnswer(context, await endpoint(request))
@@ -94,7 +121,7 @@ export function createAgent(agentParts: AgentParts): Agent {
   }
 
   const methodsOf = (path: string): string[] =>
-    endpoints.filter((row) => path === `${config.agent.path}${row.path}`).map(({ method }) => method)
+    rows.filter((row) => path === `${config.agent.path}${row.path}`).map(({ method }) => method)
   return createApp({ ...parts, methodsOf }, router)
 }
 

@@ -9,6 +9,7 @@ import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { SessionState } from './flows/session-state.ts'
+import { failurePage, navigationHeaders } from './pages.ts'
 import type { AgentAnswer, EndpointParts } from './routes/endpoint.ts'
 
 /** What the edge knows of a request, as far as it was read. */
@@ -19,6 +20,8 @@ export interface RequestState {
   /** True once the endpoint has the request; from then on its own events tell of failures. */
   reachedEndpoint?: boolean
   failure?: TokenHandlerError
+  /** Set for navigations, whose failures are pages: the link by which to sign in. */
+  signInUrl?: string
 }
 
 export type AgentContext = ParameterizedContext<RequestState>
@@ -115,11 +118,17 @@ export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
     writeFailure(context, answer.error, answer.cookies)
     return
   }
-  context.status = 200
-  context.set(ownHeaders)
+  if ('redirect' in answer) {
+    context.status = 303
+    context.set({ ...navigationHeaders, location: answer.redirect })
+  } else {
+    context.status = 200
+    context.set('page' in answer ? answer.page.headers : ownHeaders)
+  }
   if (answer.headers !== undefined) context.set(answer.headers)
   setCookies(context, answer.cookies ?? [])
-  context.body = JSON.stringify(answer.body)
+  if ('page' in answer) context.body = answer.page.html
+  if ('body' in answer) context.body = JSON.stringify(answer.body)
 }
 
 /** Writes the one answer of an error's row. */
@@ -130,6 +139,11 @@ export function writeFailure(context: AgentContext, error: TokenHandlerError, co
   context.set(headers)
   setCookies(context, cookies)
   context.body = body
+  const { signInUrl } = context.state
+  if (signInUrl === undefined) return
+  const page = failurePage(error, signInUrl)
+  context.set(page.headers)
+  context.body = page.html
 }
 
 function setCookies(context: AgentContext, cookies: readonly string[]): void {

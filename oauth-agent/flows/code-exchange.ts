@@ -12,7 +12,7 @@ import { checkAuthorizationResponse } from './authorization-response.ts'
 import { checkGrantedDetails } from './granted-details.ts'
 import { checkIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
-import { readAuthorizationResponse } from './signed-response.ts'
+import { type ArrivedBy, readAuthorizationResponse } from './signed-response.ts'
 import { visibleClaims } from './session-view.ts'
 
 export interface CodeExchangeParts {
@@ -31,14 +31,14 @@ export interface CodeExchangeParts {
 export async function finishLogin(
   parts: CodeExchangeParts,
   attempt: LoginContent,
-  parameters: Parameters,
+  arrived: { readonly parameters: Parameters; readonly arrivedBy: ArrivedBy },
 ): Promise<SessionCookies> {
   const { config, authorizationServer } = parts
   checkAttempt(attempt, parts)
   try {
     const metadata = await authorizationServer.metadata()
     const { client } = authorizationServer
-    const read = await readAuthorizationResponse(parts, parameters, attempt.responseMode)
+    const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
     const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
     const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
       oauth.authorizationCodeGrantRequest(

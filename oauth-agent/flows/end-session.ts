@@ -18,6 +18,8 @@ export interface EndSessionParts {
 export interface EndedSession {
   /** Where the browser goes next: the authorization server's sign-out, or our own page while that is not known. */
   readonly logoutUrl: string
+  /** The same as a form to POST, where the URL had to leave out the hint by which the server asks nothing (LO-1). */
+  readonly logoutForm?: { readonly action: string; readonly fields: Readonly<Record<string, string>> }
   /** True when the authorization server confirmed that the tokens are revoked. */
   readonly revoked: boolean
 }
@@ -41,7 +43,7 @@ export async function endSession(parts: EndSessionParts, session: Session | unde
     return revokeTokens(authorizationServer, { refreshToken, accessToken }, timeoutMs)
   }
   const revoked = await within(clock, timeoutMs, tellServer())
-  return { logoutUrl: logoutUrl(metadata, session, parts), revoked: revoked ?? false }
+  return { ...logoutAtServer(metadata, session, parts), revoked: revoked ?? false }
 }
 
 /** Marks the session as ended on every replica until it would have ended anyway. */
@@ -55,24 +57,31 @@ async function markEnded({ store, clock }: EndSessionParts, { facts }: Session):
   }
 }
 
-/** Longer URLs are cut by some servers; the hint is then left out and the user is asked instead (LO-1). */
+/** Longer URLs are cut by some servers; the hint then goes into a form only (LO-1). */
 const maxUrlLength = 2000
 
 /** OpenID Connect RP-Initiated Logout §2. */
-function logoutUrl(metadata: Metadata | undefined, session: Session | undefined, parts: EndSessionParts): string {
+function logoutAtServer(
+  metadata: Metadata | undefined,
+  session: Session | undefined,
+  parts: EndSessionParts,
+): Pick<EndedSession, 'logoutUrl' | 'logoutForm'> {
   const endpoint = metadata?.end_session_endpoint ?? ''
   // The page navigates there, so it must not be able to name a script.
   const url = URL.canParse(endpoint) && /^https?:/.test(endpoint) ? new URL(endpoint) : undefined
-  if (url === undefined) return returnPage(parts.config)
+  if (url === undefined) return { logoutUrl: returnPage(parts.config) }
+  const action = url.href
   url.searchParams.set('client_id', parts.authorizationServer.client.client_id)
   url.searchParams.set('post_logout_redirect_uri', returnPage(parts.config))
   // The page that started the sign-out knows this URL, and can tell its own return from a made-up one.
   url.searchParams.set('state', oauth.generateRandomState())
   const withoutHint = url.href
   const idToken = session?.identity?.idToken
-  if (idToken === undefined) return withoutHint
+  if (idToken === undefined) return { logoutUrl: withoutHint }
+  const fields = { ...Object.fromEntries(new URL(withoutHint).searchParams), id_token_hint: idToken }
   url.searchParams.set('id_token_hint', idToken)
-  return url.href.length <= maxUrlLength ? url.href : withoutHint
+  if (url.href.length <= maxUrlLength) return { logoutUrl: url.href }
+  return { logoutUrl: withoutHint, logoutForm: { action, fields } }
 }
 
 function returnPage(config: Pick<Config, 'logout' | 'pageOrigin' | 'publicOrigin'>): string {

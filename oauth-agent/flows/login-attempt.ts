@@ -30,6 +30,18 @@ export function pageArrival(config: Pick<Config, 'login' | 'pageOrigin' | 'publi
   }
 }
 
+/** The arrival at our own callback, for apps that sign in by plain navigation. */
+export function navigationArrival({
+  login,
+  agent,
+  publicOrigin,
+}: Pick<Config, 'login' | 'agent' | 'publicOrigin'>): Arrival {
+  return {
+    redirectUri: `${publicOrigin}${agent.path}/callback`,
+    responseMode: login.navigation.responseMode === 'form_post' ? 'form_post' : login.responseMode,
+  }
+}
+
 /** One attempt to sign in, as it starts. */
 export interface LoginAttempt {
   /** Names the attempt's cookie. */
@@ -49,13 +61,10 @@ export interface LoginAttempt {
 export async function startLogin(
   parts: LoginAttemptParts,
   parameters: Parameters,
-  { signedIn, arrival = pageArrival(parts.config) }: { signedIn?: SessionFacts | undefined; arrival?: Arrival } = {},
+  { signedIn, arrival }: { signedIn: SessionFacts | undefined; arrival: Arrival },
 ): Promise<LoginAttempt> {
   const { config, authorizationServer, clock } = parts
-  const returnTo = parameters.get('return_to')
-  const asked = new Map(parameters)
-  asked.delete('return_to')
-  const wish = parseAuthorizationWish(asked, config)
+  const { wish, returnTo } = parseWish(parameters, config)
   const content: LoginContent = {
     state: oauth.generateRandomState(),
     nonce: oauth.generateRandomNonce(),
@@ -64,7 +73,7 @@ export async function startLogin(
     redirectUri: arrival.redirectUri,
     startedAt: clock.nowSeconds(),
     scope: wish.scope,
-    ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }),
+    ...(returnTo === undefined ? undefined : { returnTo }),
     ...(wish.acrValues === undefined ? undefined : { acrValues: wish.acrValues }),
     ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
     ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),
@@ -83,6 +92,18 @@ export async function startLogin(
     content,
     authorizationUrl: await deliverRequest(parts, request),
   }
+}
+
+/** What a sign-in is asked for, and where it ends; throws `parameter_not_allowed` or `return_to_not_allowed`. */
+export function parseWish(
+  parameters: Parameters,
+  config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin'>,
+): { readonly wish: AuthorizationWish; readonly returnTo?: string } {
+  const asked = new Map(parameters)
+  asked.delete('return_to')
+  const wish = parseAuthorizationWish(asked, config)
+  const returnTo = parameters.get('return_to')
+  return returnTo === undefined ? { wish } : { wish, returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }
 }
 
 function needsSameUser({ acrValues, maxAge, prompt }: AuthorizationWish): boolean {

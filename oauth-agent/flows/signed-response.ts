@@ -16,6 +16,9 @@ export interface SignedResponseParts {
 /** Parameters of an authorization response that we read; a page may have others of its own in its query. */
 const responseParameters = ['code', 'state', 'iss', 'error'] as const
 
+/** How a response came: by the page of a SPA, which read its own query, or by a navigation to our callback. */
+export type ArrivedBy = 'page' | 'query' | 'form_post'
+
 /**
  * The `state` of an authorization response before any check: good for nothing but to find the attempt it belongs to.
  */
@@ -38,11 +41,12 @@ export function peekState(parameters: Parameters): string {
  */
 export async function readAuthorizationResponse(
   parts: SignedResponseParts,
-  parameters: Parameters,
+  { parameters, arrivedBy }: { readonly parameters: Parameters; readonly arrivedBy: ArrivedBy },
   responseMode: string | undefined,
 ): Promise<Parameters> {
   const response = parameters.get('response')
   if ((response !== undefined) !== (responseMode === 'jwt')) throw invalid('response_mode')
+  if ((arrivedBy === 'form_post') !== (responseMode === 'form_post')) throw invalid('response_mode')
   if (response === undefined) return pick((name) => parameters.get(name))
   const claims = await verify(parts, response)
   return pick((name) => claims[name])

@@ -12,6 +12,7 @@ import type { Store } from '../../shared/store/store.ts'
 import type { Parameters } from '../flows/parameters.ts'
 import type { Refresh } from '../flows/refresh.ts'
 import type { SessionState } from '../flows/session-state.ts'
+import type { HtmlPage } from '../pages.ts'
 
 /** What an endpoint gets: a request that passed gate, guard and limits, with its cookies opened once. */
 export interface AgentRequest {
@@ -19,11 +20,21 @@ export interface AgentRequest {
   readonly parameters: Parameters
   readonly cookies: RequestCookies
   readonly session: SessionState
+  /** False for a navigation that another site may have caused. */
+  readonly fromOurPage: boolean
 }
 
-/** What an endpoint gives back; `cookies` are Set-Cookie values, for failures too. */
+/** What every answer may have beside its content; `cookies` are Set-Cookie values. */
+interface AnswerExtras {
+  readonly cookies?: readonly string[]
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What an endpoint gives back: JSON for scripts, a page or a redirection for navigations, a failure for both. */
 export type AgentAnswer =
-  | { readonly body: object; readonly cookies?: readonly string[]; readonly headers?: Readonly<Record<string, string>> }
+  | (AnswerExtras & { readonly body: object })
+  | (AnswerExtras & { readonly page: HtmlPage })
+  | (AnswerExtras & { readonly redirect: string })
   | { readonly error: TokenHandlerError; readonly cookies: readonly string[] }
 
 export type Endpoint = (request: AgentRequest) => Promise<AgentAnswer> | AgentAnswer

@@ -1,21 +1,16 @@
 import type { Endpoint, EndpointParts } from './endpoint.ts'
-import { endSession } from '../flows/end-session.ts'
+import { createSigningOut } from './signing-out.ts'
 
-/** POST /logout: cookies cleared and tokens revoked in any state of the cookies; never an error, so nobody is stuck. */
+/** POST /logout: signs out, and tells the page where to go next. */
 export function createLogout(parts: EndpointParts): Endpoint {
-  const { writer, observe, config } = parts
-  return async ({ requestId, cookies, session: state }) => {
-    const session = state.kind === 'none' ? undefined : state.session
-    const { logoutUrl, revoked } = await endSession(parts, session)
-    if (session !== undefined) {
-      const who = { request_id: requestId, ...parts.pseudonyms(session.facts) }
-      observe.emit('logout.completed', { ...who, revoked })
-      observe.emit('session.ended', { ...who, cause: 'logout' })
-    }
+  const signOut = createSigningOut(parts)
+  return async (request) => {
+    const { ended, cookies, headers } = await signOut(request)
+    const { logoutUrl, logoutForm } = ended
     return {
-      body: { logout_url: logoutUrl },
-      cookies: writer.clearSession(cookies),
-      ...(config.logout.clearSiteData ? { headers: { 'clear-site-data': '"cache", "storage"' } } : undefined),
+      body: { logout_url: logoutUrl, ...(logoutForm === undefined ? undefined : { logout_form: logoutForm }) },
+      cookies,
+      headers,
     }
   }
 }

@@ -15,10 +15,11 @@ import type { LoginContent, SessionCookies } from './session.ts'
 export interface CookieWriter {
   /**
    * Replaces whatever session the browser has: also chunks and a refresh cookie that the new one does not have.
+   * `unseen` says that the browser kept its session back, as it does when another site sent it here (CK-9).
    *
    * Throws `token_too_large` with the sizes when the cookies together exceed `cookies.max_total_bytes`.
    */
-  setSession(cookies: SessionCookies, present: RequestCookies): string[]
+  setSession(cookies: SessionCookies, present: RequestCookies | 'unseen'): string[]
   clearSession(present: RequestCookies): string[]
   /** Adds one attempt and clears what is over: unreadable and expired ones, and the oldest beyond `login.max_attempts`. */
   setLogin(id: string, content: LoginContent, present: RequestCookies): string[]
@@ -114,9 +115,10 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
   }
 
   /** First chunks always, since a cookie with a path of its own may be there without having been sent. */
-  function clearAll(present: RequestCookies, isOver: (name: string) => boolean): string[] {
+  function clearAll(present: RequestCookies | 'unseen', isOver: (name: string) => boolean): string[] {
     return sessionRows.flatMap((row) => {
-      const names = new Set([row.name, ...namesPresent(row, present.ours)])
+      const others = present === 'unseen' ? namesWithin(row, settings) : namesPresent(row, present.ours)
+      const names = new Set([row.name, ...others])
       return [...names].filter(isOver).map((name) => clearCookie(row, name))
     })
   }
@@ -125,6 +127,11 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     const row = catalogue.login(id)
     return clearCookie(row, row.name)
   }
+}
+
+/** Names that a session within the budget can have had; each chunk but the last is nearly 4,096 octets. */
+function namesWithin({ names }: CookieRow, { cookies }: CookieSettings): readonly string[] {
+  return names.slice(0, Math.ceil(cookies.maxTotalBytes / 4000))
 }
 
 function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {

@@ -130,10 +130,17 @@ describe('the real oidc-provider', () => {
     expect((await page.signIn('alice', { prompt: 'none' })).status).toBe(200)
   })
 
-  it('a wrong client secret is 503 for the browser and an alarm for the operator, no session is touched', async () => {
-    world = await startProviderWorld({ metadata: { client_secret: randomUUID() } })
-    const answer = await world.browser().signIn()
-    expect([answer.status, answer.json()['error_code']]).toEqual([503, 'client_authentication_failed'])
-    expect(world.told('login.failed')[0]?.fields).toMatchObject({ provider_error: 'invalid_client' })
+  it('a wrong client secret is 503 for the browser and an alarm for the operator, at the start or at the end', async () => {
+    for (const pushed of ['auto', 'never']) {
+      world = await startProviderWorld({
+        metadata: { client_secret: randomUUID() },
+        settings: `login: { pushed_authorization_requests: ${pushed} }`,
+      })
+      const page = world.browser()
+      const answer = pushed === 'auto' ? await page.call('POST', '/oauth-agent/login/start') : await page.signIn()
+      expect([answer.status, answer.json()['error_code']]).toEqual([503, 'client_authentication_failed'])
+      expect(world.told('login.failed')[0]?.fields).toMatchObject({ provider_error: 'invalid_client' })
+      if (pushed === 'auto') await world.close()
+    }
   })
 })

@@ -10,7 +10,7 @@ interface Kept {
 }
 
 /** How a request came about, as far as SameSite looks at it (RFC 6265bis §5.8.3). */
-export type Journey = 'same-site' | 'cross-site navigation'
+export type Journey = 'same-site' | 'cross-site navigation' | 'cross-site post'
 
 /** A browser's cookies: the rules of RFC 6265bis that matter here, prefixes and sizes included. */
 export interface CookieJar {
@@ -48,7 +48,7 @@ export function createCookieJar(clock: Clock, kept: readonly Kept[] = []): Cooki
     header(host, path, journey) {
       const sent = alive(host)
         .filter((c) => c.path === '/' || path === c.path || path.startsWith(c.path.replace(/\/?$/, '/')))
-        .filter((c) => journey === 'same-site' || c.sameSite !== 'strict')
+        .filter(({ sameSite }) => travels(sameSite, journey))
       return sent.length === 0 ? undefined : sent.map((c) => `${c.name}=${c.value}`).join('; ')
     },
     names: (host) => alive(host).map(({ name }) => name),
@@ -58,6 +58,11 @@ export function createCookieJar(clock: Clock, kept: readonly Kept[] = []): Cooki
     },
     copy: () => createCookieJar(clock, [...cookies.values()]),
   }
+}
+
+function travels(sameSite: string, journey: Journey): boolean {
+  if (journey === 'same-site' || sameSite === 'none') return true
+  return journey === 'cross-site navigation' && sameSite === 'lax'
 }
 
 const keyOf = ({ name, host, path }: Pick<Kept, 'name' | 'host' | 'path'>) => JSON.stringify([name, host, path])

@@ -32,8 +32,16 @@ export interface Page {
   readonly jar: CookieJar
   /** A fetch of our page to our origin, with everything that a browser and the browser client send. */
   call(method: string, path: string, options?: CallOptions): Promise<PageAnswer>
+  /** Opens a page of our origin in the tab: by a link of the page itself, or coming from another site. */
+  navigate(
+    method: string,
+    path: string,
+    options?: CallOptions & { readonly from?: 'our page' | 'elsewhere' },
+  ): Promise<PageAnswer>
   /** Goes to the authorization server, signs in as `username` there, and gives the query with which it comes back. */
   visit(authorizationUrl: string, username?: string): Promise<URLSearchParams>
+  /** Goes to the sign-out of the authorization server, confirms there, and gives the URL with which it comes back, if it does. */
+  signOutAt(logoutUrl: string): Promise<string | undefined>
   /** The whole sign-in: start, visit, end. */
   signIn(username?: string, form?: Readonly<Record<string, string>>): Promise<PageAnswer>
 }
@@ -84,6 +92,27 @@ export function openPage(parts: {
       return answer
     },
 
+    async navigate(method, path, { form, headers = {}, from = 'our page' } = {}) {
+      const ours = from === 'our page'
+      const all: Record<string, string> = {
+        'sec-fetch-site': ours ? 'same-origin' : 'cross-site',
+        'sec-fetch-mode': 'navigate',
+        'sec-fetch-dest': 'document',
+        'sec-fetch-user': '?1',
+        ...(method === 'GET' ? {} : { origin: ours ? publicOrigin : 'null' }),
+        ...(form === undefined ? {} : { 'content-type': 'application/x-www-form-urlencoded' }),
+        ...headers,
+      }
+      const url = `${publicOrigin}${path}`
+      const answer = await fetchWithCookies(method, url, {
+        journey: ours ? 'same-site' : method === 'GET' ? 'cross-site navigation' : 'cross-site post',
+        headers: Object.fromEntries(Object.entries(all).filter(([, value]) => value !== '')),
+        ...(form === undefined ? {} : { body: new URLSearchParams(form).toString() }),
+      })
+      record({ method, url, answer })
+      return answer
+    },
+
     async visit(authorizationUrl, username = 'alice') {
       let answer = await fetchWithCookies('GET', authorizationUrl, { journey: 'cross-site navigation' })
       let at = authorizationUrl
@@ -105,6 +134,20 @@ export function openPage(parts: {
         })
       }
       throw new Error('the provider never came back')
+    },
+
+    async signOutAt(logoutUrl) {
+      const asked = await fetchWithCookies('GET', logoutUrl, { journey: 'cross-site navigation' })
+      const [, action = ''] = /<form[^>]* action="([^"]*)"/.exec(asked.text) ?? []
+      const [, xsrf = ''] = /name="xsrf" value="([^"]*)"/.exec(asked.text) ?? []
+      const confirmed = await fetchWithCookies('POST', new URL(action, logoutUrl).href, {
+        journey: 'same-site',
+        headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        body: new URLSearchParams({ xsrf, logout: 'yes' }).toString(),
+      })
+      if (confirmed.status !== 303) throw new Error(`the provider answered ${confirmed.status}: ${asked.text}`)
+      const location = new URL(confirmed.headers.location ?? '', logoutUrl).href
+      return location.startsWith(`${publicOrigin}/`) ? location : undefined
     },
 
     async signIn(username, form = {}) {

@@ -16,6 +16,8 @@ export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'por
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Client metadata at the provider beyond what every test needs. */
   readonly metadata?: Readonly<Record<string, unknown>>
+  /** Registers the agent for back-channel logout. */
+  readonly backchannel?: boolean
 }
 
 export async function startProviderWorld(options: ProviderWorldOptions = {}): Promise<ProviderWorld> {
@@ -26,10 +28,16 @@ export async function startProviderWorld(options: ProviderWorldOptions = {}): Pr
       {
         client_id: clientId,
         client_secret: clientSecret,
-        redirect_uris: [`${origin}/callback`],
+        redirect_uris: [`${origin}/callback`, `${origin}/oauth-agent/callback`],
         post_logout_redirect_uris: [`${origin}/`],
         grant_types: ['authorization_code', 'refresh_token'],
         token_endpoint_auth_method: 'client_secret_basic',
+        ...(options.backchannel === true
+          ? {
+              backchannel_logout_uri: `${origin}/oauth-agent/backchannel-logout`,
+              backchannel_logout_session_required: true,
+            }
+          : {}),
         ...options.metadata,
       },
     ],

@@ -1,0 +1,49 @@
+import type { Config } from '../../shared/config/schema.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import { type EndedEntry, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { checkLogoutToken, type LogoutToken, type LogoutTokenParts } from './logout-token.ts'
+
+export interface BackchannelLogoutParts extends LogoutTokenParts {
+  readonly config: Pick<Config, 'authorizationServer' | 'logout' | 'session'>
+  readonly store: Store
+}
+
+/**
+ * Ends the sessions that a logout token names, on every replica (OpenID Connect Back-Channel Logout §2.7).
+ *
+ * Only a list of ended sessions can keep that promise, since the cookies are in browsers that nobody can reach. So
+ * "yes" is said when the list has the entry, never before. Throws `logout_not_supported`, `invalid_logout_token`,
+ * `overloaded` while the shared list cannot be reached, and what providerFailure gives.
+ */
+export async function endByLogoutToken(parts: BackchannelLogoutParts, token: string | undefined): Promise<void> {
+  const { config, store } = parts
+  if (!config.logout.backchannel) throw new TokenHandlerError('logout_not_supported')
+  if (token === undefined) throw invalid('missing')
+  const checked = await checkLogoutToken(parts, token).catch((error: unknown) => {
+    throw providerFailure(error)
+  })
+  try {
+    const used = `logout-token:${checked.id}`
+    if ((await store.get(used)) !== undefined) throw invalid('jti')
+    await store.end(endedEntry(checked, config))
+    // Last, so that a call that failed half-way may come again; ending the same session twice does no harm.
+    await store.put(used, '1', checked.usableSeconds)
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error
+    throw new TokenHandlerError('overloaded', { fields: { retry_after: 5 }, detail: { check: 'store' }, cause: error })
+  }
+}
+
+/** Kept as long as a session that it names could live. */
+function endedEntry(token: LogoutToken, { session }: Pick<Config, 'session'>): EndedEntry {
+  const ttlSeconds = session.absoluteSeconds
+  const { subject, providerSessionId, issuedAt } = token
+  if (providerSessionId !== undefined) return { kind: 'provider-session', providerSessionId, ttlSeconds }
+  // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
+  return { kind: 'subject', subject: subject ?? '', notBefore: issuedAt, ttlSeconds }
+}
+
+function invalid(check: string): TokenHandlerError {
+  return new TokenHandlerError('invalid_logout_token', { detail: { check } })
+}

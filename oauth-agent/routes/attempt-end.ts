@@ -1,0 +1,89 @@
+import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import type { AgentRequest, EndpointParts } from './endpoint.ts'
+import { finishLogin } from '../flows/code-exchange.ts'
+import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
+import type { Session } from '../flows/session-state.ts'
+import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
+
+/** How an attempt to sign in came to its end; `cookies` are Set-Cookie values. */
+export type AttemptOutcome =
+  | {
+      readonly kind: 'signed in'
+      readonly session: Session
+      /** The page where the sign-in ends; absent for a response that came again. */
+      readonly returnTo?: string
+      readonly cookies: readonly string[]
+    }
+  | { readonly kind: 'failed'; readonly error: TokenHandlerError; readonly cookies: readonly string[] }
+
+/** Creates the end of an attempt, which is the same for the page of a SPA and for plain navigation. */
+export function createAttemptEnd(
+  parts: EndpointParts,
+): (request: AgentRequest, arrivedBy: ArrivedBy) => Promise<AttemptOutcome> {
+  const { reader, writer, observe, config } = parts
+
+  return async (request, arrivedBy) => {
+    const state = peekState(request.parameters)
+    const id = loginAttemptId(state)
+    const attempt = reader.login(request.cookies, id, request.requestId)
+    if (attempt.kind === 'absent') return withoutAttempt(request, new TokenHandlerError('invalid_state'), [])
+    if (attempt.kind === 'unreadable' || attempt.content.state !== state) {
+      return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
+    }
+    try {
+      const cookies = await finishLogin(parts, attempt.content, { parameters: request.parameters, arrivedBy })
+      const present = arrivedBy === 'page' ? request.cookies : 'unseen'
+      const setCookies = [...writer.setSession(cookies, present), ...writer.clearLogin(id)]
+      return signedIn(request, attempt.content, cookies, setCookies)
+    } catch (error) {
+      return failed(request, asTokenHandlerError(error), id)
+    }
+  }
+
+  function signedIn(
+    { requestId }: AgentRequest,
+    attempt: LoginContent,
+    cookies: SessionCookies,
+    setCookies: readonly string[],
+  ): AttemptOutcome {
+    const { acr } = cookies.access
+    observe.emit('login.completed', {
+      request_id: requestId,
+      ...parts.pseudonyms(cookies.access),
+      step_up: isStepUp(attempt),
+      acr,
+    })
+    return {
+      kind: 'signed in',
+      session: { facts: cookies.access, ...cookies },
+      returnTo: attempt.returnTo ?? config.login.defaultReturnTo,
+      cookies: setCookies,
+    }
+  }
+
+  /** A response that came twice, late or after the back button: who is signed in stays so, without another exchange (C22). */
+  function withoutAttempt(request: AgentRequest, error: TokenHandlerError, cookies: readonly string[]): AttemptOutcome {
+    if (request.session.kind === 'open') return { kind: 'signed in', session: request.session.session, cookies }
+    tell(request, error)
+    return { kind: 'failed', error, cookies }
+  }
+
+  function failed(request: AgentRequest, error: TokenHandlerError, id: string): AttemptOutcome {
+    tell(request, error)
+    // State and verifier are used once; only where the code was not seen may the same response be sent again.
+    const mayRepeat = error.code === 'authorization_server_unavailable' || error.code === 'overloaded'
+    return { kind: 'failed', error, cookies: mayRepeat ? [] : writer.clearLogin(id) }
+  }
+
+  function tell({ requestId }: AgentRequest, error: TokenHandlerError): void {
+    const { check, provider_error: providerError } = error.detail
+    observe.emit('login.failed', {
+      request_id: requestId,
+      error_code: error.code,
+      check: check === undefined ? undefined : String(check),
+      provider_error: providerError === undefined ? undefined : String(providerError),
+    })
+  }
+}

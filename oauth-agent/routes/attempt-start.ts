@@ -1,0 +1,40 @@
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import type { AgentRequest, EndpointParts } from './endpoint.ts'
+import { type Arrival, isStepUp, startLogin } from '../flows/login-attempt.ts'
+
+/** An attempt that was started; `cookies` are Set-Cookie values. */
+export interface StartedAttempt {
+  readonly authorizationUrl: string
+  readonly cookies: readonly string[]
+}
+
+/** Creates the start of an attempt, which is the same for the page of a SPA and for plain navigation. */
+export function createAttemptStart(
+  parts: EndpointParts,
+): (request: AgentRequest, arrival: Arrival) => Promise<StartedAttempt> {
+  const { writer, observe } = parts
+
+  return async ({ requestId, parameters, cookies, session }, arrival) => {
+    const signedIn = session.kind === 'open' ? session.session.facts : undefined
+    try {
+      const { id, content, authorizationUrl } = await startLogin(parts, parameters, { signedIn, arrival })
+      const setCookies = writer.setLogin(id, content, cookies)
+      observe.emit('login.started', {
+        request_id: requestId,
+        step_up: isStepUp(content),
+        prompt: content.prompt?.replaceAll(' ', '.'),
+      })
+      return { authorizationUrl, cookies: setCookies }
+    } catch (error) {
+      const { code, detail } = asTokenHandlerError(error)
+      const { check, provider_error: providerError } = detail
+      observe.emit('login.failed', {
+        request_id: requestId,
+        error_code: code,
+        check: check === undefined ? undefined : String(check),
+        provider_error: providerError === undefined ? undefined : String(providerError),
+      })
+      throw error
+    }
+  }
+}

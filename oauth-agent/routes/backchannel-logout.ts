@@ -1,0 +1,23 @@
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
+import { endByLogoutToken } from '../flows/backchannel-logout.ts'
+
+/** POST /backchannel-logout: the authorization server tells that a user signed out elsewhere. */
+export function createBackchannelLogout(parts: EndpointParts): Endpoint {
+  const { observe } = parts
+  return async ({ requestId, parameters }) => {
+    try {
+      await endByLogoutToken(parts, parameters.get('logout_token'))
+    } catch (error) {
+      const { check, provider_error: providerError } = asTokenHandlerError(error).detail
+      observe.emit('logout.backchannel', {
+        request_id: requestId,
+        accepted: false,
+        check: String(check ?? providerError ?? asTokenHandlerError(error).code),
+      })
+      throw error
+    }
+    observe.emit('logout.backchannel', { request_id: requestId, accepted: true })
+    return { body: {} }
+  }
+}

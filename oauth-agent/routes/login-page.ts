@@ -1,0 +1,22 @@
+import { createAttemptStart } from './attempt-start.ts'
+import type { Endpoint, EndpointParts } from './endpoint.ts'
+import { parseWish, navigationArrival } from '../flows/login-attempt.ts'
+import { confirmPage } from '../pages.ts'
+
+/** GET /login: sends the browser to the authorization server, for apps without the browser client. */
+export function createLoginPage(parts: EndpointParts): Endpoint {
+  const { config } = parts
+  const start = createAttemptStart(parts)
+  const arrival = navigationArrival(config)
+
+  return async (request) => {
+    if (!request.fromOurPage) {
+      // What is shown as a link is checked like what is started.
+      parseWish(request.parameters, config)
+      const query = new URLSearchParams([...request.parameters]).toString()
+      return { page: confirmPage('Sign in', `${config.agent.path}/login${query === '' ? '' : `?${query}`}`) }
+    }
+    const { authorizationUrl, cookies } = await start(request, arrival)
+    return { redirect: authorizationUrl, cookies }
+  }
+}

@@ -1,0 +1,230 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { StoreUnavailable } from '../../shared/store/store.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import type { Page, PageAnswer } from '../support/page.ts'
+import { startProviderWorld } from '../support/provider-world.ts'
+import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { createShiftedClock } from '../support/shifted-clock.ts'
+
+const on = 'logout: { backchannel: true }'
+let world: ScriptedWorld
+beforeAll(async () => {
+  world = await startScriptedWorld({ settings: on })
+})
+afterAll(() => world.close())
+
+/** What the authorization server sends: no cookies, no header of ours, nothing of a browser. */
+const bare = {
+  'token-handler-version': '',
+  'sec-fetch-site': '',
+  'sec-fetch-mode': '',
+  'sec-fetch-dest': '',
+  origin: '',
+}
+const post = (
+  to: ScriptedWorld,
+  form: Record<string, string> | URLSearchParams,
+  headers: Record<string, string> = {},
+) => to.browser().call('POST', '/oauth-agent/backchannel-logout', { form, headers: { ...bare, ...headers } })
+const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
+const refresh = async (page: Page) => code(await page.call('POST', '/oauth-agent/refresh'))
+
+async function signedIn(to: ScriptedWorld, subject: string, sid?: string): Promise<Page> {
+  const page = to.browser()
+  to.server.script.token = (form) => to.server.tokens(form, {}, sid === undefined ? {} : { sid })
+  expect((await to.signIn(page, {}, subject)).status).toBe(200)
+  return page
+}
+
+describe('a good logout token', () => {
+  it('ends the session it names, at the agent and at the proxy, and no other (LO-8)', async () => {
+    const [one, two] = [await signedIn(world, 'alice', 's-1'), await signedIn(world, 'alice', 's-2')]
+    const answer = await post(world, { logout_token: await world.server.logoutToken({ sid: 's-1', sub: 'alice' }) })
+    expect([answer.status, answer.headers['cache-control'], answer.setCookies]).toEqual([200, 'no-store', []])
+    expect(await refresh(one)).toEqual([401, 'session_expired'])
+    expect((await one.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    expect(await refresh(two)).toEqual([200, undefined])
+    expect(world.told('logout.backchannel').at(-1)?.fields['accepted']).toBe(true)
+  })
+
+  it('with sub alone ends all sessions of the user up to now, and none that begins later', async () => {
+    const before = [await signedIn(world, 'carol'), await signedIn(world, 'carol', 's-9')]
+    const other = await signedIn(world, 'dave')
+    await post(world, { logout_token: await world.server.logoutToken({ sub: 'carol' }) })
+    for (const page of before) expect(await refresh(page)).toEqual([401, 'session_expired'])
+    expect(await refresh(other)).toEqual([200, undefined])
+    world.clock.pass(1)
+    expect(await refresh(await signedIn(world, 'carol'))).toEqual([200, undefined])
+  })
+
+  it('works only once (LO-7)', async () => {
+    const logoutToken = await world.server.logoutToken({ sub: 'erin' })
+    expect((await post(world, { logout_token: logoutToken })).status).toBe(200)
+    world.clock.pass(100)
+    expect(code(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
+    expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check: 'jti' })
+  })
+
+  it('reaches a refresh that is on its way: the session does not come back', async () => {
+    const page = await signedIn(world, 'frank', 's-f')
+    const { tokens } = world.server
+    world.server.script.token = async (form) => {
+      await post(world, { logout_token: await world.server.logoutToken({ sid: 's-f' }) })
+      return tokens(form, {}, { sid: 's-f' })
+    }
+    expect(await refresh(page)).toEqual([401, 'session_expired'])
+  })
+
+  it('may come with other parameters, which mean nothing', async () => {
+    const logoutToken = await world.server.logoutToken({ sub: 'x' })
+    expect((await post(world, { logout_token: logoutToken, state: 'x', iss: 'y' })).status).toBe(200)
+  })
+})
+
+describe('a bad logout token', () => {
+  it.each<[string, Record<string, unknown>, string]>([
+    ['without sub and sid', {}, 'sub_or_sid'],
+    ['with an empty sub', { sub: '' }, 'sub'],
+    ['with a sid that is a number', { sub: 'a', sid: 5 }, 'sid'],
+    ['without iat', { sub: 'a', iat: undefined }, 'iat'],
+    ['without exp', { sub: 'a', exp: undefined }, 'exp'],
+    ['without jti', { sub: 'a', jti: undefined }, 'jti'],
+    ['with an empty jti', { sub: 'a', jti: '' }, 'jti'],
+    ['with a jti that is a list', { sub: 'a', jti: ['x'] }, 'jti'],
+    ['without events', { sub: 'a', events: undefined }, 'events'],
+    ['with events as a list', { sub: 'a', events: [] }, 'events'],
+    ['with another event', { sub: 'a', events: { 'http://schemas.openid.net/event/other': {} } }, 'events'],
+    [
+      'with an event that is a flag',
+      { sub: 'a', events: { 'http://schemas.openid.net/event/backchannel-logout': true } },
+      'events',
+    ],
+    ['with a nonce', { sub: 'a', nonce: 'n' }, 'nonce'],
+    ['of another issuer', { sub: 'a', iss: 'https://evil.example' }, 'iss'],
+    ['for another client', { sub: 'a', aud: 'other' }, 'aud'],
+    ['for another client, too', { sub: 'a', aud: ['spa', 'other'] }, 'aud'],
+    ['that has expired', { sub: 'a', exp: 1 }, 'exp'],
+    ['of tomorrow', { sub: 'a', iat: 4e9, exp: 5e9 }, 'iat'],
+    ['of an hour ago with a long life', { sub: 'a', iat: 1e9, exp: 5e9 }, 'iat'],
+  ])('%s', async (_what, claims, check) => {
+    const answer = await post(world, { logout_token: await world.server.logoutToken(claims) })
+    expect(code(answer)).toEqual([400, 'invalid_logout_token'])
+    expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check })
+  })
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['JWT', { typ: 'JWT' }, 'typ'],
+    ['at+jwt', { typ: 'at+jwt' }, 'typ'],
+    ['none at all', { typ: undefined }, 'typ'],
+  ])('of the type %s, unless the settings allow it (LO-6)', async (_type, header, check) => {
+    const logoutToken = await world.server.logoutToken({ sub: 'a' }, { header })
+    expect(code(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
+    expect(world.told('logout.backchannel').at(-1)?.fields['check']).toBe(check)
+  })
+
+  it('is an ID token of the same user (its nonce and its missing event give it away)', async () => {
+    for (const claims of [{ nonce: 'n' }, {}]) {
+      const idToken = await world.server.idToken({ jti: 'x', ...claims }, { header: { typ: 'logout+jwt' } })
+      expect(code(await post(world, { logout_token: idToken }))).toEqual([400, 'invalid_logout_token'])
+    }
+  })
+
+  it('is signed by nobody, by another key, or with a secret', async () => {
+    const stranger = await createSigningKey('ES256', world.server.keys[0]?.kid)
+    const forged = await world.server.logoutToken({ sub: 'a' }, { key: stranger })
+    const [, payload] = forged.split('.')
+    const unsigned = ['none', 'None', 'HS256'].map((alg) => {
+      const header = Buffer.from(JSON.stringify({ alg, typ: 'logout+jwt' })).toString('base64url')
+      return `${header}.${payload}.${alg === 'HS256' ? 'c2ln' : ''}`
+    })
+    for (const token of [forged, ...unsigned, '', 'x', 'a.b', 'a.b.c', `${payload}.${payload}.`]) {
+      expect(code(await post(world, { logout_token: token })), token).toEqual([400, 'invalid_logout_token'])
+    }
+  })
+})
+
+describe('the endpoint', () => {
+  it.each<[string, Record<string, string> | URLSearchParams, [number, string]]>([
+    ['without a token', {}, [400, 'invalid_logout_token']],
+    ['with two', new URLSearchParams('logout_token=a&logout_token=b'), [400, 'invalid_request']],
+  ])('%s', async (_what, form, expected) => {
+    expect(code(await post(world, form))).toEqual(expected)
+  })
+
+  it('takes a form and nothing else', async () => {
+    for (const type of ['application/json', 'text/plain', 'application/jwt']) {
+      const answer = await post(world, { logout_token: 'x' }, { 'content-type': type })
+      expect(code(answer)[0], type).toBe(415)
+    }
+    const get = await world.browser().call('GET', '/oauth-agent/backchannel-logout', { headers: bare })
+    expect([get.status, get.headers.allow]).toEqual([405, 'POST'])
+  })
+
+  it('answers 501 while it is not switched on, whatever comes (LO-8)', async () => {
+    const off = await startScriptedWorld()
+    const answer = await post(off, { logout_token: await off.server.logoutToken({ sub: 'a' }) })
+    expect(code(answer)).toEqual([501, 'logout_not_supported'])
+    await off.close()
+  })
+
+  it('takes untyped tokens where the settings say so, but none of another type', async () => {
+    const lax = await startScriptedWorld({
+      settings: 'logout: { backchannel: true, require_typed_logout_token: false }',
+    })
+    for (const [typ, status] of [
+      [undefined, 200],
+      ['JWT', 200],
+      ['logout+jwt', 200],
+      ['at+jwt', 400],
+      ['token-introspection+jwt', 400],
+    ] as const) {
+      const token = await lax.server.logoutToken({ sub: 'a' }, { header: { typ } })
+      expect((await post(lax, { logout_token: token })).status, String(typ)).toBe(status)
+    }
+    await lax.close()
+  })
+
+  it('says 503 while the list of ended sessions cannot be reached, and takes the same token later', async () => {
+    const memory = createMemoryStore({ clock: createShiftedClock() })
+    let away = true
+    const store = {
+      ...memory,
+      end: (entry: Parameters<typeof memory.end>[0]) =>
+        away ? Promise.reject(new StoreUnavailable('away')) : memory.end(entry),
+    }
+    const other = await startScriptedWorld({ settings: on, store })
+    const logoutToken = await other.server.logoutToken({ sub: 'a' })
+    const answer = await post(other, { logout_token: logoutToken })
+    expect([...code(answer), answer.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
+    away = false
+    expect((await post(other, { logout_token: logoutToken })).status).toBe(200)
+    await other.close()
+  })
+
+  it('says 503 while the keys of the authorization server cannot be fetched', async () => {
+    const other = await startScriptedWorld({ settings: on })
+    other.server.script.jwks = () => ({ status: 503, body: '' })
+    const answer = await post(other, { logout_token: await other.server.logoutToken({ sub: 'a' }) })
+    expect(code(answer)).toEqual([503, 'authorization_server_unavailable'])
+    await other.close()
+  })
+})
+
+it('the real oidc-provider signs a user out of the app when they sign out there', async () => {
+  const judged: string[] = []
+  const real = await startProviderWorld({
+    settings: 'logout: { backchannel: true, revoke: false }\ncookies: { id_token_hint: true }',
+    provider: { onEvent: (name) => void judged.push(name) },
+    backchannel: true,
+  })
+  const page = real.browser()
+  await page.signIn()
+  const copy = real.tab({ ...page, jar: page.jar.copy() })
+  // Signed out at the provider by hand, not through the agent: the session here is ended by the logout token alone.
+  const url = new URL(`${real.provider.issuer}/session/end`)
+  url.searchParams.set('client_id', 'spa')
+  await page.signOutAt(url.href)
+  expect(judged).toContain('backchannel.success')
+  expect((await copy.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+  await real.close()
+})
