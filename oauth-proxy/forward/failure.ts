@@ -42,7 +42,7 @@ export function isBrokenConnection(error: unknown): boolean {
 /** True when the API could not even be connected to; the next target may be better. */
 export function isConnectFailure(error: unknown): boolean {
   const code = errorCode(error)
-  return unreachable.has(code) || code === 'UND_ERR_CONNECT_TIMEOUT' || isTlsFailure(code)
+  return unreachable.has(code) || codes[code] === 'upstream_connect_timeout' || isTlsFailure(code)
 }
 
 /** Node's codes for a certificate that does not convince or a handshake that fails. */
