@@ -104,7 +104,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
       await keepSuccessor(ticket, outcome.renewed.cookies)
       return { ...outcome.renewed, joined: false }
     } finally {
-      if (lock !== 'no lock') await lock.release().catch(ignoreUnavailable)
+      // A lock that cannot be given back ends by itself.
+      if (lock !== 'no lock') await lock.release().catch(() => {})
     }
   }
 
@@ -135,12 +136,10 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return cookies === undefined ? undefined : { cookies, joined: true, rotated: false }
   }
 
+  /** Nothing that fails here may cost the tokens that were just obtained; the store tells of its own failures. */
   async function keepSuccessor(ticket: string, cookies: SessionCookies): Promise<void> {
     const [key, value] = [`successor:${ticket}`, successors.seal(ticket, cookies)]
-    await store.put(key, value, successorSeconds).catch((error: unknown) => {
-      ignoreUnavailable(error)
-      return ownMemory.put(key, value, successorSeconds)
-    })
+    await store.put(key, value, successorSeconds).catch(() => ownMemory.put(key, value, successorSeconds))
   }
 
   /** The idle limit moves with the user, not with a timer in a forgotten tab. */

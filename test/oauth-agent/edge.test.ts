@@ -218,7 +218,7 @@ describe('what is told', () => {
     world = await startScriptedWorld()
     const page = world.browser()
     await world.signIn(page)
-    world.store.put = () => Promise.reject(new RangeError('secret words'))
+    world.store.get = () => Promise.reject(new RangeError('secret words'))
     const answer = await page.call('POST', '/oauth-agent/refresh')
     expect([answer.status, answer.json()['error_code']]).toEqual([500, 'server_error'])
     expect(answer.text + JSON.stringify(world.events)).not.toContain('secret words')

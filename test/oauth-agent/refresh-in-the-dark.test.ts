@@ -45,6 +45,19 @@ describe('while the shared store is away', () => {
     expect([again.status, again.json()['error_code']]).toEqual([401, 'session_expired'])
   })
 
+  it('a store that fails once the tokens are there costs nobody anything', async () => {
+    const fail = () => Promise.reject(new RangeError('broken'))
+    const memory = createMemoryStore({ clock: systemClock })
+    const acquire: Store['acquire'] = async (key, holdMs) => ({ ...(await memory.acquire(key, holdMs)), release: fail })
+    world = await startScriptedWorld({ store: { ...memory, acquire, put: fail } })
+    const page = world.browser()
+    await world.signIn(page)
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    expect((await refresh(page)).status).toBe(200)
+    expect((await refresh(late)).status).toBe(200)
+    expect(world.tap.grants('refresh_token')).toHaveLength(1)
+  })
+
   it('signing in and out goes on', async () => {
     world = await startScriptedWorld({ store: storeThatIsAway() })
     const page = world.browser()
