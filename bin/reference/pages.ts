@@ -4,6 +4,7 @@ import { describeCookies } from '../../shared/cookies/catalogue.ts'
 import { type ErrorRow, errorTable } from '../../shared/errors.ts'
 import { type EventRow, eventTable } from '../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../shared/observe/metric-table.ts'
+import { commandsPage } from './commands-page.ts'
 import { dashboard } from './dashboard.ts'
 import { table } from '../../shared/config/markdown.ts'
 import { settingsPage } from '../../shared/config/reference.ts'
@@ -16,6 +17,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'docs/reference/errors.md': page(errorsPage()),
     'docs/reference/events.md': page(eventsPage()),
     'docs/reference/metrics.md': page(metricsPage()),
+    'docs/reference/commands.md': page(commandsPage()),
     'docs/reference/cookies.md': page(cookiesPage()),
     'token-handler.example.yaml': exampleText(),
     'deploy/grafana/dashboard.json': `${JSON.stringify(dashboard(), null, 2)}\n`,

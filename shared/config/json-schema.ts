@@ -11,6 +11,8 @@ export function jsonSchema(): Json {
     override({ zodSchema, jsonSchema: json }) {
       if (zodSchema instanceof z.ZodObject) addSecretFiles(zodSchema, json)
       else if (isNarrow(json)) allowVariable(json)
+      // A section whose settings are all comments is null to YAML.
+      if (zodSchema instanceof z.ZodPrefault && json.type === 'object') json['type'] = ['object', 'null']
       delete json['secret']
       delete json['file']
     },
