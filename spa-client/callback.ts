@@ -6,6 +6,6 @@
 export function callbackParameters(href: string): URLSearchParams | undefined {
   const { searchParams } = new URL(href)
   const answered = searchParams.has('state') && (searchParams.has('code') || searchParams.has('error'))
-  const signed = searchParams.has('response') && searchParams.size === 1
+  const signed = searchParams.has('response') && [...searchParams].length === 1
   return answered || signed ? searchParams : undefined
 }

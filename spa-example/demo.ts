@@ -12,7 +12,13 @@ import { createMemoryStore } from '../shared/store/memory.ts'
 import { startExampleApi } from './api.ts'
 import { buildPages, createPages } from './host/pages.ts'
 import { demoSettings } from './host/settings.ts'
-import { mfaLevel, type OpenIdProvider, type OpenIdProviderOptions, startOpenIdProvider } from './openid-provider.ts'
+import {
+  mfaLevel,
+  type OpenIdProvider,
+  type OpenIdProviderOptions,
+  startOpenIdProvider,
+  tokenExchangeGrant,
+} from './openid-provider.ts'
 
 export interface DemoOptions {
   /** Port of the app; 0 takes a free one. */
@@ -47,6 +53,7 @@ export interface Demo {
 }
 
 const audience = 'https://api.example.com'
+const partnerAudience = 'https://partner.example.com'
 const longestStop = 500
 
 /**
@@ -91,18 +98,28 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
           client_secret: clientSecret,
           redirect_uris: [`${appOrigin}/callback`],
           post_logout_redirect_uris: [`${appOrigin}/`],
-          grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+          grant_types: ['authorization_code', 'refresh_token', 'client_credentials', tokenExchangeGrant],
           response_types: ['code'],
         },
       ],
-      resources: [{ identifier: audience, scope: 'orders' }],
+      resources: [
+        { identifier: audience, scope: 'orders' },
+        { identifier: partnerAudience, scope: 'invoices' },
+      ],
       accessTokenSeconds,
       clock,
     })
     stops.push(() => provider.close())
 
     const apiKey = randomBytes(24).toString('base64url')
-    const api = await startExampleApi({ issuer: provider.issuer, audience, jwks: provider.jwks, apiKey, clock })
+    const api = await startExampleApi({
+      issuer: provider.issuer,
+      audience,
+      partnerAudience,
+      jwks: provider.jwks,
+      apiKey,
+      clock,
+    })
     stops.push(() => api.close())
 
     const settings = demoSettings({
@@ -112,6 +129,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       clientSecret,
       apiOrigin: `http://127.0.0.1:${api.port}`,
       apiKey,
+      partnerAudience,
       idleSeconds: options.idleSeconds ?? 900,
       absoluteSeconds: options.absoluteSeconds ?? 28_800,
       refreshAheadSeconds: options.refreshAheadSeconds ?? Math.min(20, Math.floor(accessTokenSeconds / 3)),

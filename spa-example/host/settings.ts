@@ -7,6 +7,8 @@ export interface DemoSettings {
   readonly clientSecret: string
   readonly apiOrigin: string
   readonly apiKey: string
+  /** For which tokens are exchanged. */
+  readonly partnerAudience: string
   readonly idleSeconds: number
   readonly absoluteSeconds: number
   readonly refreshAheadSeconds: number
@@ -44,6 +46,12 @@ export function demoSettings(settings: DemoSettings): string {
           ...api,
           credential: { kind: 'client_credentials' },
           anonymous: 'client_credentials',
+        },
+        {
+          path: '/api/partner/**',
+          upstream: settings.apiOrigin,
+          strip_prefix: '/api/partner',
+          credential: { kind: 'exchange', audience: settings.partnerAudience, scope: 'invoices' },
         },
         { path: '/api/weather', ...api, credential: { kind: 'api_key', value: settings.apiKey }, anonymous: 'none' },
       ],

@@ -56,6 +56,18 @@ describe('calling APIs', () => {
     expect(await page.textContent('#api-received')).toContain('api key')
   })
 
+  it('gives another company a token of its own', async () => {
+    await page.click('#load-invoices')
+    await page.waitForSelector('#invoice-list .amount')
+    expect(await page.textContent('#api-received')).toContain('Audiencehttps://partner.example.comScopeinvoices')
+  })
+
+  it('asks the OpenID Provider for the profile', async () => {
+    await page.click('#load-profile')
+    await page.waitForSelector('#profile-list .amount')
+    expect(await page.textContent('#profile-list')).toContain('Alice Archer')
+  })
+
   it('shows what the API received and what the browser can see', async () => {
     await page.click('#ask')
     await expect.poll(() => page.textContent('#api-received')).toContain('access token of the user')

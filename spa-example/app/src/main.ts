@@ -2,7 +2,7 @@ import { AgentError, createTokenHandler, type Session } from '../../../spa-clien
 import { createApp } from './app.ts'
 import { chatCard } from './cards/chat.ts'
 import { ordersCard } from './cards/orders.ts'
-import { catalogueCard, logCard, weatherCard } from './cards/others.ts'
+import { catalogueCard, logCard, partnerCard, profileCard, weatherCard } from './cards/others.ts'
 import { pricesCard } from './cards/prices.ts'
 import { sessionCard } from './cards/session.ts'
 import { sightCard } from './cards/sight.ts'
@@ -69,6 +69,8 @@ function show(session: Session): void {
           uploadCard(app),
           catalogueCard(app),
           weatherCard(app),
+          partnerCard(app),
+          profileCard(app),
           logCard(app),
         ]
       : [welcome(signIn), sightCard(app), catalogueCard(app), logCard(app)]),

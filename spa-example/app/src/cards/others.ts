@@ -8,16 +8,7 @@ export function catalogueCard({ call, notice }: App): HTMLElement {
     const answer = await call('GET', '/api/catalogue')
     if (answer.status !== 200) return notice(explain(answer), 'bad')
     const articles = answer.body['articles'] as readonly { name: string; price: number }[]
-    list.replaceChildren(
-      ...articles.map(({ name, price }) =>
-        element(
-          'li',
-          {},
-          element('span', { text: name }),
-          element('span', { class: 'amount', text: price.toFixed(2) }),
-        ),
-      ),
-    )
+    list.replaceChildren(...articles.map(({ name, price }) => row(name, price.toFixed(2))))
   }
   return card(
     'catalogue',
@@ -46,6 +37,46 @@ export function weatherCard({ call, notice }: App): HTMLElement {
   )
 }
 
+/** Another company's API: the proxy exchanges the user's token for one that this company may see. */
+export function partnerCard({ call, notice }: App): HTMLElement {
+  const list = element('ul', { class: 'rows', id: 'invoice-list' })
+  const load = async () => {
+    const answer = await call('GET', '/api/partner/invoices')
+    if (answer.status !== 200) return notice(explain(answer), 'bad')
+    const invoices = answer.body['invoices'] as readonly { number: string; amount: number }[]
+    list.replaceChildren(...invoices.map(({ number, amount }) => row(number, amount.toFixed(2))))
+  }
+  return card(
+    'partner',
+    'Partner',
+    "Another company's API gets a token of its own, exchanged for yours: other audience, other scope.",
+    list,
+    element('p', { class: 'actions' }, button('Load invoices', load, 'quiet', { id: 'load-invoices' })),
+  )
+}
+
+/** What the OpenID Provider says of the user when the agent asks. */
+export function profileCard({ call, notice }: App): HTMLElement {
+  const list = element('ul', { class: 'rows', id: 'profile-list' })
+  const load = async () => {
+    const answer = await call('GET', '/oauth-agent/userinfo')
+    if (answer.status !== 200) return notice(explain(answer), 'bad')
+    const known = Object.entries(answer.body).filter(([, value]) => text(value) !== '')
+    list.replaceChildren(...known.map(([name, value]) => row(name.replaceAll('_', ' '), text(value))))
+  }
+  return card(
+    'profile',
+    'Profile',
+    'Asked from the OpenID Provider by the agent (userinfo).',
+    list,
+    element('p', { class: 'actions' }, button('Load profile', load, 'quiet', { id: 'load-profile' })),
+  )
+}
+
+function row(name: string, value: string): HTMLElement {
+  return element('li', {}, element('span', { text: name }), element('span', { class: 'amount', text: value }))
+}
+
 /** The last calls of this tab. */
 export function logCard({ onCall }: App): HTMLElement {
   const body = element('tbody')
@@ -68,7 +99,7 @@ export function logCard({ onCall }: App): HTMLElement {
   onCall(({ method, path, status, milliseconds, code }) => {
     empty.remove()
     const good = status >= 200 && status < 300
-    const row = element(
+    const line = element(
       'tr',
       {},
       element('td', {}, element('code', { text: `${method} ${path}` })),
@@ -78,7 +109,7 @@ export function logCard({ onCall }: App): HTMLElement {
       }),
       element('td', { text: `${milliseconds} ms` }),
     )
-    body.prepend(row)
+    body.prepend(line)
     if (body.childElementCount > 8) body.lastElementChild?.remove()
   })
   return card('log', 'Calls', 'What this tab asked for, and how it was answered.', empty, table)

@@ -13,6 +13,13 @@ function fact(name: string): { readonly row: HTMLElement; readonly value: HTMLEl
   return { row: element('div', {}, element('dt', { text: name }), value), value }
 }
 
+/** Opens the app a second time in the right half of the screen, to see both follow each other. */
+function openBeside(): void {
+  const { availWidth, availHeight } = screen
+  const half = Math.floor(availWidth / 2)
+  window.open('/', '_blank', `popup,noopener,left=${half},width=${half},height=${availHeight}`)
+}
+
 /** How the session stands, with a countdown of the access token that this page never sees. */
 export function sessionCard({ tokenHandler, notice, signal }: App): HTMLElement {
   const left = element('strong', { id: 'countdown', text: '–' })
@@ -63,7 +70,8 @@ export function sessionCard({ tokenHandler, notice, signal }: App): HTMLElement 
       'p',
       { class: 'actions' },
       button('Refresh now', refresh, 'quiet', { id: 'refresh' }),
-      element('a', { class: 'button quiet', text: 'Open a second tab', set: { href: '/', target: '_blank' } }),
+      element('a', { class: 'button quiet', text: 'Second tab', set: { href: '/', target: '_blank' } }),
+      button('Window beside', openBeside, 'quiet'),
     ),
   )
 }
