@@ -51,10 +51,10 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
     return worker
   }
   const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork())))
-  cluster.on('exit', (worker, code) => {
+  cluster.on('exit', (worker, code, signal) => {
     states.delete(worker.id)
     if (stopping) return
-    say(`A worker ended (code ${code}); another is started.`)
+    say(`A worker ended (${signal === null ? `code ${code}` : signal}); another is started.`)
     clock.after(restartMs, () => {
       if (!stopping) fork()
     })

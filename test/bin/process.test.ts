@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -85,12 +85,17 @@ it('a process serves, reloads on SIGHUP, keeps the old settings when the new are
   expect(errors() + JSON.stringify(lines())).not.toContain('do-not-show-me')
 }, 60_000)
 
-it('workers share one port and end together', async () => {
+it('workers share one port, one that dies is replaced, and all end together', async () => {
   const { child, ended, ports, events, errors } = await start(2, 'serve', '--workers', '2')
-  expect(new Set(ports()).size).toBe(1)
-  expect(await askSession(ports()[0] ?? 0)).toContain('{"is_logged_in":false}')
+  const [port = 0] = ports()
+  expect(await askSession(port)).toContain('{"is_logged_in":false}')
+  const [worker] = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }).split('\n')
+  process.kill(Number(worker), 'SIGKILL')
+  await expect.poll(() => ports().length, patience).toBe(3)
+  expect(errors()).toContain('A worker ended')
+  expect(new Set(ports())).toEqual(new Set([port]))
+  expect(await askSession(port)).toContain('{"is_logged_in":false}')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
-  expect(errors()).toBe('')
-}, 60_000)
+}, 90_000)
