@@ -34,6 +34,7 @@ export interface Demands {
   readonly csrf: boolean
 }
 
+/** What admission is made of. */
 export interface AdmissionParts {
   readonly config: Config
   readonly keys: KeySource

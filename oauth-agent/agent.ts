@@ -40,6 +40,7 @@ import { createRefreshEndpoint } from './routes/refresh.ts'
 import { createSession } from './routes/session.ts'
 import { createUserinfo } from './routes/userinfo.ts'
 
+/** What the agent is made of. */
 export interface AgentParts {
   readonly config: Config
   readonly keys: KeySource
@@ -51,6 +52,7 @@ export interface AgentParts {
   readonly random?: RandomBytes
 }
 
+/** The OAuth agent as a server sees it. */
 export interface Agent {
   /** Answers one request; never rejects. */
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>

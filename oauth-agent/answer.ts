@@ -24,9 +24,12 @@ export interface RequestState {
   signInUrl?: string
 }
 
+/** A Koa context with our state. */
 export type AgentContext = ParameterizedContext<RequestState>
+/** A middleware on that context. */
 export type AgentMiddleware = Middleware<RequestState>
 
+/** What the edge is made of. */
 export interface AnswerParts {
   readonly config: Pick<Config, 'cors' | 'agent' | 'publicOrigin'>
   readonly clock: Clock

@@ -2,7 +2,9 @@ import { TokenHandlerError } from '../shared/errors.ts'
 import type { HeaderFields, RequestHead } from '../shared/http/request-gate.ts'
 import type { Parameters } from './flows/parameters.ts'
 
+/** The content type of forms, as the browser client sends it. */
 export const form = 'application/x-www-form-urlencoded'
+/** The content type of JSON bodies. */
 export const json = 'application/json'
 
 /**

@@ -2,6 +2,7 @@ import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent } from '../../shared/cookies/session.ts'
 import { type Parameters, checkParameterNames, notAllowed } from './parameters.ts'
 
+/** The settings that shape an authorization request. */
 export type AuthorizationRequestSettings = Pick<Config, 'login'>
 
 /** What the SPA asks for beyond the settings; everything in it was checked. */

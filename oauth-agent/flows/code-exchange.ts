@@ -15,6 +15,7 @@ import { type Parameters, resourceParameters } from './parameters.ts'
 import { type ArrivedBy, readAuthorizationResponse } from './signed-response.ts'
 import { visibleClaims } from './session-view.ts'
 
+/** What the end of an attempt needs. */
 export interface CodeExchangeParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies'>
   readonly authorizationServer: AuthorizationServer

@@ -8,6 +8,7 @@ import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 
+/** What ending a session needs. */
 export interface EndSessionParts {
   readonly config: Pick<Config, 'logout' | 'publicOrigin'>
   readonly authorizationServer: AuthorizationServer
@@ -15,6 +16,7 @@ export interface EndSessionParts {
   readonly clock: Clock
 }
 
+/** How a session was ended. */
 export interface EndedSession {
   /** Where the browser goes next: the authorization server's sign-out, or our own page while that is not known. */
   readonly logoutUrl: string

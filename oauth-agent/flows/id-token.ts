@@ -7,6 +7,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { jwtCheck } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 
+/** What the checks need. */
 export interface IdTokenParts {
   readonly config: Pick<Config, 'authorizationServer'>
   readonly authorizationServer: Pick<AuthorizationServer, 'client' | 'verifyJwt'>

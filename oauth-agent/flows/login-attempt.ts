@@ -10,6 +10,7 @@ import type { Parameters } from './parameters.ts'
 import { deliverRequest } from './request-delivery.ts'
 import { parseReturnTo } from './return-path.ts'
 
+/** What the start of an attempt needs. */
 export interface LoginAttemptParts {
   readonly config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin' | 'authorizationServer'>
   readonly authorizationServer: AuthorizationServer

@@ -14,6 +14,7 @@ import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
 
+/** What one call with a refresh token needs. */
 export interface RefreshAtServerParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly authorizationServer: AuthorizationServer

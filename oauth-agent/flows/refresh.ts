@@ -9,6 +9,7 @@ import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refr
 import { revokeTokens } from './revocation.ts'
 import { type Session, sessionKey } from './session-state.ts'
 
+/** What refreshing needs. */
 export interface RefreshParts extends RefreshAtServerParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly store: Store
@@ -20,11 +21,13 @@ export interface RefreshParts extends RefreshAtServerParts {
   }
 }
 
+/** What one caller gets of a refresh. */
 export interface Refreshed extends Renewed {
   /** True when another request had already refreshed this token. */
   readonly joined: boolean
 }
 
+/** Refreshes a session; with `activity` the idle limit moves as well. */
 export type Refresh = (session: Session, wish: { readonly activity: boolean }) => Promise<Refreshed>
 
 /** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */

@@ -20,6 +20,7 @@ export type SessionState =
 /** Structurally what the cookie reader gives; a flow does not know cookies. */
 type Read<T> = { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: T }
 
+/** What became of each of the three session cookies. */
 export interface ReadContents {
   readonly access: Read<AccessContent>
   readonly refresh: Read<RefreshContent>

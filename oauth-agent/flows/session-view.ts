@@ -18,6 +18,7 @@ export interface SessionSummary {
   readonly csrf_token?: string
 }
 
+/** The answer of GET /session and POST /login/end for a signed-in browser. */
 export interface SignedInView {
   readonly is_logged_in: true
   readonly id_token_claims: Readonly<Record<string, unknown>>
@@ -25,11 +26,13 @@ export interface SignedInView {
   readonly session: SessionSummary
 }
 
+/** The answer of POST /refresh. */
 export interface RefreshView {
   readonly access_token_expires_in: number
   readonly session: SessionSummary
 }
 
+/** What a view is made with. */
 export interface ViewParts {
   readonly config: Pick<Config, 'session'>
   readonly clock: Clock

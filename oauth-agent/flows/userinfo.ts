@@ -8,6 +8,7 @@ import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
 
+/** What a userinfo call needs. */
 export interface UserinfoParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login'>
   readonly authorizationServer: AuthorizationServer

@@ -37,6 +37,7 @@ export type AgentAnswer =
   | (AnswerExtras & { readonly redirect: string })
   | { readonly error: TokenHandlerError; readonly cookies: readonly string[] }
 
+/** One endpoint: a request in, an answer out. */
 export type Endpoint = (request: AgentRequest) => Promise<AgentAnswer> | AgentAnswer
 
 /** What endpoints are made of; each takes the parts it uses. */

@@ -11,6 +11,7 @@ import { createMetadataSource, type Metadata } from './metadata.ts'
 import { ProviderAnswerInvalid, type ProviderEndpoint } from './provider-error.ts'
 import { createTransport, type Transport } from './transport.ts'
 
+/** The settings that name the authorization server and us. */
 export type AuthorizationServerSettings = Pick<Config, 'authorizationServer' | 'client' | 'insecureAllowHttp'>
 
 /** The authorization server as flows see it: what it says of itself, its keys, and how it is called. */

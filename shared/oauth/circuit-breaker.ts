@@ -8,6 +8,7 @@ export interface CircuitBreaker {
   failed(): void
 }
 
+/** When a circuit opens, and for how long. */
 export interface BreakerSettings {
   /** Failures in a row that open the circuit. */
   readonly failures: number

@@ -6,6 +6,7 @@ import type { Config } from '../config/schema.ts'
 import { loadPublicKeys, loadSigner, type PrivateKeyJwtSettings, type Signer } from './client-keys.ts'
 import type { TransportTls } from './transport.ts'
 
+/** The `client` section of the settings. */
 export type ClientSettings = Config['client']
 
 /** Who we are at the authorization server and how that is shown. */

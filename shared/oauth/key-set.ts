@@ -8,6 +8,7 @@ import {
 } from 'jose'
 import type { Clock } from '../clock.ts'
 
+/** The issuer's keys, as verification needs them. */
 export interface KeySet {
   /**
    * Verifies a JWT against the issuer's keys.

@@ -5,6 +5,7 @@ import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
 import { ProviderAnswerInvalid, type ProviderEndpoint, ProviderUnavailable } from './provider-error.ts'
 import { createQueue } from './queue.ts'
 
+/** The settings that bound the calls. */
 export interface TransportSettings {
   readonly authorizationServer: {
     readonly timeoutMs: number

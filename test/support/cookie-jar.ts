@@ -23,6 +23,7 @@ export interface CookieJar {
   copy(): CookieJar
 }
 
+/** Creates a jar, empty or with these cookies; `clock` decides what has expired. */
 export function createCookieJar(clock: Clock, kept: readonly Kept[] = []): CookieJar {
   const cookies = new Map(kept.map((cookie) => [keyOf(cookie), cookie]))
   const alive = (host: string) => [...cookies.values()].filter((c) => c.host === host && c.expiresMs > clock.nowMs())

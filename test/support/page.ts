@@ -12,12 +12,14 @@ export interface PageAnswer {
   json(): Record<string, unknown>
 }
 
+/** A request of our page and its answer. */
 export interface Exchange {
   readonly method: string
   readonly url: string
   readonly answer: PageAnswer
 }
 
+/** What a request of our page may carry. */
 export interface CallOptions {
   /** Form fields of the body. */
   readonly form?: Readonly<Record<string, string>> | URLSearchParams

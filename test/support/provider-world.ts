@@ -12,6 +12,7 @@ export interface ProviderWorld extends World {
   readonly provider: OpenIdProvider
 }
 
+/** What a test may turn, at the provider too. */
 export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'port'> {
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Client metadata at the provider beyond what every test needs. */
@@ -20,6 +21,7 @@ export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'por
   readonly backchannel?: boolean
 }
 
+/** Starts the provider and a world before it. */
 export async function startProviderWorld(options: ProviderWorldOptions = {}): Promise<ProviderWorld> {
   const port = await freePort()
   const origin = `http://localhost:${port}`

@@ -7,8 +7,10 @@ import { startWorld, type World, type WorldOptions } from './world.ts'
 
 /** What an endpoint does: an answer, silence, a reset before any byte, or an answer cut off in its middle. */
 export type Reply = { status?: number; headers?: Record<string, string>; body: unknown } | 'hang' | 'reset' | 'cut'
+/** What an endpoint does with a request. */
 export type Act = (form: URLSearchParams, request: IncomingMessage) => Reply | Promise<Reply>
 
+/** A key the server signs with, and its public half. */
 export interface SigningKey {
   readonly alg: string
   readonly kid: string
@@ -53,6 +55,7 @@ export interface ScriptedServer {
   close(): Promise<void>
 }
 
+/** A fresh key; with a `kid` of your choice it can pretend to be another. */
 export async function createSigningKey(alg = 'ES256', kid: string = crypto.randomUUID()): Promise<SigningKey> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
   return { alg, kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), alg, kid, use: 'sig' } }
@@ -66,6 +69,7 @@ interface Grant {
   readonly authTime: number
 }
 
+/** Starts a server that behaves well until told otherwise. */
 export async function startScriptedServer(): Promise<ScriptedServer> {
   const codes = new Map<string, Grant>()
   const refreshTokens = new Map<string, { grant: Grant; used: boolean }>()
@@ -237,6 +241,7 @@ export interface ScriptedWorld extends World {
   signIn(page: Page, form?: Readonly<Record<string, string>>, subject?: string): Promise<PageAnswer>
 }
 
+/** Starts a scripted server and a world before it. */
 export async function startScriptedWorld(options: Omit<WorldOptions, 'issuer'> = {}): Promise<ScriptedWorld> {
   const server = await startScriptedServer()
   const world = await startWorld({ ...options, issuer: server.issuer })

@@ -5,6 +5,7 @@ export interface ShiftedClock extends Clock {
   pass(seconds: number): void
 }
 
+/** Creates a clock that shows the real time until it is moved. */
 export function createShiftedClock(): ShiftedClock {
   let shiftMs = 0
   return {

@@ -4,6 +4,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { ProviderEndpoint } from '../../shared/oauth/provider-error.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 
+/** One call to the authorization server. */
 export interface TappedCall {
   readonly endpoint: ProviderEndpoint
   readonly url: string
@@ -31,6 +32,7 @@ export interface Tap {
 const requestSecrets = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'token']
 const answerSecrets = ['access_token', 'refresh_token', 'id_token']
 
+/** Creates a tap that has heard nothing yet. */
 export function createTap(): Tap {
   const calls: TappedCall[] = []
   const seen = new Map<string, string>()

@@ -21,6 +21,7 @@ import { type Exchange, openPage, type Page } from './page.ts'
 import { createShiftedClock, type ShiftedClock } from './shifted-clock.ts'
 import { createTap, type Tap, type TappedSecret } from './tap.ts'
 
+/** An event as it was told. */
 export interface ToldEvent {
   readonly name: EventName
   readonly fields: Readonly<Record<string, unknown>>
@@ -51,6 +52,7 @@ export interface World {
   close(): Promise<void>
 }
 
+/** What a test may turn. */
 export interface WorldOptions {
   readonly issuer: string
   /** YAML of further settings. */
@@ -71,7 +73,9 @@ export interface WorldOptions {
   readonly maxConcurrentRequests?: number
 }
 
+/** The client of every world. */
 export const clientId = 'spa'
+/** Its secret. */
 export const clientSecret = 'correct-horse-battery-staple'
 
 /** Starts a world before the authorization server at `issuer`. */
