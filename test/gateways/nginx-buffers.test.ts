@@ -68,3 +68,20 @@ describe('the head of the answer to a sign-in', () => {
     },
   )
 })
+
+describe('errors of the question', () => {
+  const recipe = readFileSync('deploy/nginx/forward-auth.conf', 'utf8')
+  it('J04: the shipped recipe intercepts none of the API, and maps its own pages to refusals only', () => {
+    expect(recipe).toMatch(/^ *proxy_intercept_errors off;/m)
+    const pages = [...recipe.matchAll(/error_page ([\d ]+) = (@\S+);/g)].map(([, statuses, page]) => [statuses, page])
+    expect(pages.length).toBeGreaterThan(0)
+    for (const [, page] of pages) {
+      const block = recipe.slice(recipe.indexOf(`location ${page}`))
+      const returned = [...block.slice(0, block.indexOf('\n  }')).matchAll(/return (\d{3})/g)].map(
+        ([, status]) => status,
+      )
+      expect(returned.length).toBeGreaterThan(0)
+      expect(returned.filter((status) => !/^[45]/.test(status ?? ''))).toEqual([])
+    }
+  })
+})

@@ -19,7 +19,9 @@ function places(files: readonly string[], pattern: RegExp, allowed: (path: strin
 
 describe('house rules', () => {
   it('the environment is read only by the command and the loader', () => {
-    expect(places(product, /process\.env/, (path) => path.startsWith('bin/') || path === 'shared/config/load.ts')).toEqual([])
+    expect(
+      places(product, /process\.env/, (path) => path.startsWith('bin/') || path === 'shared/config/load.ts'),
+    ).toEqual([])
   })
   it('the clock has one source', () => {
     const code = product.filter((path) => !path.startsWith('spa-client/'))
@@ -29,7 +31,7 @@ describe('house rules', () => {
     const code = product.filter((path) => !path.startsWith('spa-client/'))
     expect(places(code, /Math\.random|randomUUID/)).toEqual([])
   })
-  it('no memory is read before it is written', () => {
+  it('M08: no memory is read before it is written', () => {
     expect(places(product, /allocUnsafe/)).toEqual([])
   })
   it('requests are never resolved against a base, and redirects never follow a request', () => {
@@ -39,21 +41,39 @@ describe('house rules', () => {
     expect(places(product, /\.message\.(?:includes|match|startsWith|endsWith)\(/)).toEqual([])
   })
   it('no check is switched off in the source', () => {
-    expect(places(product, /@ts-(?:ignore|nocheck|expect-error)|(?:oxlint|eslint)-disable|biome-ignore|\bas any\b|as unknown as/)).toEqual([])
+    expect(
+      places(
+        product,
+        /@ts-(?:ignore|nocheck|expect-error)|(?:oxlint|eslint)-disable|biome-ignore|\bas any\b|as unknown as/,
+      ),
+    ).toEqual([])
   })
   it('cookie names stand in the catalogue alone', () => {
-    expect(places(product, /['"`]__(?:Host|Http|Secure)-/, (path) => path === 'shared/cookies/catalogue.ts')).toEqual([])
+    expect(places(product, /['"`]__(?:Host|Http|Secure)-/, (path) => path === 'shared/cookies/catalogue.ts')).toEqual(
+      [],
+    )
   })
   it('no file is an attic', () => {
     const attics = /(?:^|\/)(?:utils?|helpers?|types|index|common|misc)\.ts$/
-    expect(filesBelow(['bin', 'oauth-agent', 'oauth-proxy', 'shared', 'spa-client', 'test', 'bench'], ['.ts']).filter((path) => attics.test(path))).toEqual([])
+    expect(
+      filesBelow(['bin', 'oauth-agent', 'oauth-proxy', 'shared', 'spa-client', 'test', 'bench'], ['.ts']).filter(
+        (path) => attics.test(path),
+      ),
+    ).toEqual([])
   })
   it('nothing is left to do in a comment, and no test is skipped', () => {
     const marks = new RegExp(['TO', 'DO|FIX', 'ME|XX', 'X\\b|\\b(?:it|test|describe)\\.(?:skip|only|todo)\\b'].join(''))
-    expect(places(everything.filter((path) => path.endsWith('.ts')), marks)).toEqual([])
+    expect(
+      places(
+        everything.filter((path) => path.endsWith('.ts')),
+        marks,
+      ),
+    ).toEqual([])
   })
   it('files stay small enough to hold in mind', () => {
-    const long = product.map((path) => ({ path, lines: read(path).split('\n').length })).filter(({ lines }) => lines > 320)
+    const long = product
+      .map((path) => ({ path, lines: read(path).split('\n').length }))
+      .filter(({ lines }) => lines > 320)
     expect(long.filter(({ path }) => path !== 'shared/errors.ts')).toEqual([])
   })
 })

@@ -9,7 +9,7 @@ import { makeSealedCookieVectors, vectorKeys } from '../../support/sealed-cookie
 const vectors = makeSealedCookieVectors()
 const installation = createInstallation({ keys: fixedKeys(createKeyRing(vectorKeys)) })
 
-describe('test/vectors/sealed-cookies.json', () => {
+describe('C28: what any version has sealed, test/vectors/sealed-cookies.json', () => {
   it('is what the writer makes with the same keys and nonces', async () => {
     await expect(`${JSON.stringify(vectors, null, 2)}\n`).toMatchFileSnapshot('../../vectors/sealed-cookies.json')
   })
