@@ -16,6 +16,8 @@ const module = (name: string, passes: string): Module => ({ name, passes })
 const skip = (name: string, notApplicable: string): Module => ({ name, passes: '', notApplicable })
 
 const rejects = (what: string) => `Rejects an ID token ${what}.`
+const rejectsLogout = (what: string) => `Answers 400 to a logout token ${what}, and the session stays.`
+const rejectsResponse = (what: string) => `Rejects a signed authorization response ${what}.`
 const noSenderConstraint = 'Access tokens are not sender-constrained with DPoP here.'
 
 /** The plans and modules of openid-certification/conformance-suite at commit 12f2a4d (20 August 2026). */
@@ -75,6 +77,26 @@ export const plans: readonly Plan[] = [
       ),
       module('oidcc-client-test-rp-init-logout-other-state', 'Is signed out whatever state comes back.'),
       module('oidcc-client-test-rp-init-logout-no-state', 'Is signed out although no state comes back.'),
+    ],
+  },
+  {
+    name: 'oidcc-client-formpost-basic-certification-test-plan, beside the modules of the basic plan',
+    modules: [module('oidcc-client-test-form-post-error', 'Takes an error that comes as a posted form, and shows it.')],
+  },
+  {
+    name: 'oidcc-client-back-channel-logout-rp-basic',
+    modules: [
+      module(
+        'oidcc-client-test-rp-backchannel-rpinitlogout',
+        'Answers 200 to a good logout token, and the session it names is over.',
+      ),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-alg-none', rejectsLogout('with alg none')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-no-event', rejectsLogout('without the event')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-with-nonce', rejectsLogout('with a nonce')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-wrong-alg', rejectsLogout('signed with another algorithm')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-wrong-aud', rejectsLogout('for another client')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-wrong-event', rejectsLogout('with another event')),
+      module('oidcc-client-test-rp-backchannel-rpinitlogout-wrong-iss', rejectsLogout('of another issuer')),
     ],
   },
   {
@@ -149,6 +171,34 @@ export const plans: readonly Plan[] = [
       ),
       skip('fapi2-security-profile-final-client-test-happy-path-no-dpop-nonce', noSenderConstraint),
       skip('fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity', noSenderConstraint),
+    ],
+  },
+  {
+    name: 'fapi2-message-signing-final-client-test-plan, its modules for signed responses (JARM)',
+    modules: [
+      module('fapi2-security-profile-final-client-test-ensure-jarm-without-iss-fails', rejectsResponse('without iss')),
+      module(
+        'fapi2-security-profile-final-client-test-ensure-jarm-with-invalid-iss-fails',
+        rejectsResponse('of another issuer'),
+      ),
+      module('fapi2-security-profile-final-client-test-ensure-jarm-without-aud-fails', rejectsResponse('without aud')),
+      module(
+        'fapi2-security-profile-final-client-test-ensure-jarm-with-invalid-aud-fails',
+        rejectsResponse('for another client'),
+      ),
+      module('fapi2-security-profile-final-client-test-ensure-jarm-without-exp-fails', rejectsResponse('without exp')),
+      module(
+        'fapi2-security-profile-final-client-test-ensure-jarm-with-expired-exp-fails',
+        rejectsResponse('that has expired'),
+      ),
+      module(
+        'fapi2-security-profile-final-client-test-ensure-jarm-with-invalid-sig-fails',
+        rejectsResponse('whose signature is wrong'),
+      ),
+      module(
+        'fapi2-security-profile-final-client-test-ensure-jarm-signature-is-not-none',
+        rejectsResponse('with alg none'),
+      ),
     ],
   },
 ]
