@@ -224,11 +224,15 @@ describe.each(driven)('behind $gateway', (recipe) => {
       })
     })
     it('h2c is not passed on', async () => {
-      const more = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']
+      const upgrade = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']
       const seen = () => world.api.seen.filter(({ target }) => target === '/api/h2c')
-      const answer = await world.call('GET', '/api/h2c', { more })
-      // A gateway that takes the upgrade itself answers 101 and goes on with the request in HTTP/2.
-      if (answer.status === 101) await expect.poll(() => seen().length).toBe(1)
+      const connection = await openRaw(world.gateway.port)
+      const lines = ['Host: www.example.com', ...ownPage, `Cookie: ${world.proxy.cookies()}`, ...upgrade]
+      connection.write(rawRequest('GET', '/api/h2c', lines))
+      // A gateway that takes the upgrade itself answers 101 and goes on with the same request in HTTP/2.
+      await connection.until((text) => text.includes('\r\n\r\n'))
+      await expect.poll(() => seen().length).toBe(1)
+      connection.close()
       for (const request of seen()) expect(request.values('upgrade').join('')).toBe('')
     })
   })
