@@ -88,7 +88,7 @@ function calleeOf(caller: Frame, { functionName, url, lineNumber }: ProfileNode[
 function kindOf(url: string): Kind {
   if (url === '') return 'engine'
   if (url.startsWith('node:')) return 'node'
-  return url.includes('/node_modules/') ? 'library' : 'ours'
+  return url.startsWith('wasm:') || url.includes('/node_modules/') ? 'library' : 'ours'
 }
 
 function depthOf(frame: Frame, minimum: number): number {

@@ -43,6 +43,8 @@ const browserFields = [
   'sec-gpc',
   'token-handler-version',
 ]
+/** Fields of an API whose value decides what becomes of them, or that may stand beside ours. */
+const judgedByModule = ['location', 'vary']
 /** Fields for which nginx has values of its own. */
 const nginxFields = [
   'connection',
@@ -93,6 +95,7 @@ const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
   [502, 'upstream_unreachable'],
   [503, 'overloaded'],
   [504, 'upstream_response_timeout'],
+  [590, 'upstream_invalid_response'],
 ]
 
 /**
@@ -120,9 +123,9 @@ function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup
     `  token_handler.configure(${indent(luaValue(moduleSettings(config, facts, groups)))})`,
     '}',
     '',
-    'map $http_via $th_via { "" "1.1 token-handler"; default "$http_via, 1.1 token-handler"; }',
-    'map $upstream_http_vary $th_vary { "" "Cookie, Origin"; default "$upstream_http_vary, Cookie, Origin"; }',
-    'map $http_upgrade $th_connection { "" ""; default "upgrade"; }',
+    // h2c and the rest would leave the request that was decided on.
+    'map $http_upgrade $th_upgrade { ~*^websocket$ websocket; default ""; }',
+    'map $th_upgrade $th_connection { websocket upgrade; default ""; }',
     '',
     ...process('token_handler_agent', config.agent.listen),
     ...process('token_handler_proxy', config.proxy.listen),
@@ -168,7 +171,7 @@ function moduleRoute({ setting, name, upstreamOrigin }: NginxRoute, group: Nginx
     rewrites: stripPrefix !== '' || addPrefix !== '',
     strip_prefix: stripPrefix,
     add_prefix: addPrefix,
-    upstream_origins: [upstreamOrigin],
+    upstream_origin: upstreamOrigin,
     redirect_origins: setOf(setting.redirectOrigins),
     location: group.routes.length > 1 ? `@${name}` : undefined,
   }
@@ -207,6 +210,12 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
       `  content_by_lua_block { token_handler.fail("${code}") }`,
       '}',
     ]),
+    `location = ${failurePath(591)} {`,
+    '  internal;',
+    '  set $th_cache_control "no-store";',
+    ...answerFields.map((line) => `  ${line}`),
+    '  content_by_lua_block { token_handler.refuse_for_api() }',
+    '}',
   )
 }
 
@@ -227,8 +236,10 @@ function groupLocations(group: NginxGroup, index: number, facts: NginxFacts, con
     group.matchers.flatMap((matcher) => [`location ${matcher} {`, ...body.map((line) => `  ${line}`), '}'])
   const decide = [
     'set $th_authorization "";',
-    'set $th_cookie "";',
-    'set $th_target "";',
+    ...(group.routes.some(({ setting }) => setting.forwardCookies.length > 0) ? ['set $th_cookie "";'] : []),
+    ...(group.routes.some(rewrites) ? ['set $th_target "";'] : []),
+    'set $th_request_id "";',
+    'set $th_via "1.1 token-handler";',
     'set $th_cache_control "no-store";',
     `access_by_lua_block { token_handler.access(${index + 1}) }`,
     ...answerFields,
@@ -249,21 +260,22 @@ function groupLocations(group: NginxGroup, index: number, facts: NginxFacts, con
 /** Said of every answer, ours and that of an API (oauth-proxy/forward/response-headers.ts). */
 const answerFields = [
   'add_header Cache-Control $th_cache_control always;',
-  'add_header Vary $th_vary always;',
+  'add_header Vary "Cookie, Origin" always;',
   'add_header X-Content-Type-Options nosniff always;',
   "add_header Content-Security-Policy \"default-src 'none'; sandbox; frame-ancestors 'none'\" always;",
   'add_header Cross-Origin-Resource-Policy same-origin always;',
-  'add_header X-Request-Id $request_id always;',
+  'add_header X-Request-Id $th_request_id always;',
 ]
 
-const failurePages = nginxFailures.map(([status]) => `error_page ${status} ${failurePath(status)};`)
+const failurePages = [...nginxFailures.map(([status]) => status), 591].map(
+  (status) => `error_page ${status} ${failurePath(status)};`,
+)
 /** Found by nginx before it knows a location; named ones cannot be used then. */
 const earlyFailures = [400, 405, 414, 494, 501]
 
 function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOrigin }: Config): readonly string[] {
   const { setting, name, upstreamOrigin } = route
   const upstream = new URL(upstreamOrigin)
-  const rewrites = setting.stripPrefix !== undefined || setting.addPrefix !== undefined
   const streams = setting.headerless.includes('event_stream')
   const readTimeoutMs = Math.max(
     setting.responseTimeoutMs,
@@ -272,9 +284,9 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
   const removed = [...facts.managedRequestFields, ...browserFields].filter((field) => !nginxFields.includes(field))
   const own: Readonly<Record<string, string>> = {
     authorization: '$th_authorization',
-    cookie: '$th_cookie',
+    cookie: setting.forwardCookies.length > 0 ? '$th_cookie' : '""',
     via: '$th_via',
-    'x-request-id': '$request_id',
+    'x-request-id': '$th_request_id',
     'x-forwarded-for': '$remote_addr',
     'x-forwarded-host': new URL(publicOrigin).host,
     'x-forwarded-proto': new URL(publicOrigin).protocol.slice(0, -1),
@@ -282,8 +294,6 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
   const names = [...new Set([...Object.keys(own), ...removed])]
   return [
     `header_filter_by_lua_block { token_handler.filter_header(${index + 1}) }`,
-    'body_filter_by_lua_block { token_handler.filter_body() }',
-    `limit_conn ${name} ${setting.maxConcurrentRequests};`,
     `client_max_body_size ${setting.maxBodyBytes};`,
     'proxy_http_version 1.1;',
     'proxy_buffering off;',
@@ -299,12 +309,15 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
     'proxy_set_header Connection "";',
     ...names.map((field) => `proxy_set_header ${field} ${own[field] ?? '""'};`),
     ...facts.refusedResponseFields
-      .filter((field) => field !== 'location')
+      .filter((field) => !judgedByModule.includes(field))
       .map((field) => `proxy_hide_header ${field};`),
-    'proxy_hide_header cache-control;',
     ...tls(route, upstream, facts),
-    `proxy_pass ${upstream.protocol}//${name}${rewrites ? '$th_target' : ''};`,
+    `proxy_pass ${upstream.protocol}//${name}${rewrites(route) ? '$th_target' : ''};`,
   ]
+}
+
+function rewrites({ setting }: NginxRoute): boolean {
+  return setting.stripPrefix !== undefined || setting.addPrefix !== undefined
 }
 
 function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonly string[] {
@@ -328,9 +341,9 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
 function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly string[] {
   const { hostname, port, protocol } = new URL(upstreamOrigin)
   return [
-    `limit_conn_zone $server_name zone=${name}:32k;`,
     `upstream ${name} {`,
-    `  server ${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port};`,
+    `  zone ${name} 64k;`,
+    `  server ${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port} max_conns=${setting.maxConcurrentRequests};`,
     `  keepalive ${Math.min(setting.maxConcurrentRequests, 64)};`,
     '  keepalive_timeout 4s;',
     '}',
@@ -350,7 +363,7 @@ function passedOn(location: string, upstream: string): readonly string[] {
     '  proxy_request_buffering off;',
     '  proxy_set_header Host $http_host;',
     '  proxy_set_header X-Forwarded-For $remote_addr;',
-    '  proxy_set_header Upgrade $http_upgrade;',
+    '  proxy_set_header Upgrade $th_upgrade;',
     '  proxy_set_header Connection $th_connection;',
     `  proxy_pass http://${upstream};`,
     '}',

@@ -3,6 +3,8 @@
 -- those routes are handed to the proxy by the generated configuration.
 
 local answer = require "token_handler.answer"
+local challenge = require "token_handler.challenge"
+local crypto = require "token_handler.crypto"
 local guard = require "token_handler.guard"
 local head = require "token_handler.head"
 local keys = require "token_handler.keys"
@@ -11,8 +13,8 @@ local routes = require "token_handler.routes"
 local session = require "token_handler.session"
 local target = require "token_handler.target"
 
-local get_method, http_version, now = ngx.req.get_method, ngx.req.http_version, ngx.time
-local sub = string.sub
+local get_method, http_version, now = ngx.req.get_method, ngx.req.http_version, ngx.now
+local find, sub = string.find, string.sub
 
 local M = {}
 
@@ -72,6 +74,8 @@ end
 
 --- Decides the request for a location of the group `id`, and leaves what the API shall see in variables.
 function M.access(id)
+  local var = ngx.var
+  var.th_request_id = crypto.new_id()
   local fields, code, check = head.read(settings.hosts)
   if not fields then
     return refuse(code, check)
@@ -80,10 +84,13 @@ function M.access(id)
   if check then
     return refuse("ambiguous_request", check, fields)
   end
-  if fields.via and runs_in_a_circle(fields.via) then
-    return refuse("ambiguous_request", "loop", fields)
+  if fields.via then
+    if runs_in_a_circle(fields.via) then
+      return refuse("ambiguous_request", "loop", fields)
+    end
+    var.th_via = fields.via .. ", 1.1 token-handler"
   end
-  local var, method = ngx.var, get_method()
+  local method = get_method()
   local request_uri = var.request_uri
   -- For `GET http://host/path` nginx keeps the path only; that the line says more must not go unnoticed.
   if sub(var.request, #method + 2, #method + 1 + #request_uri) ~= request_uri then
@@ -131,6 +138,7 @@ function M.access(id)
 
   if route.credential and content then
     var.th_authorization = found.authorization
+    response.expect_token(#found.content.access_token)
   end
   if route.forward_cookies then
     var.th_cookie = forwardable(found.others, route.forward_cookies)
@@ -145,17 +153,33 @@ end
 
 --- Header filter of a location of the group `id`.
 function M.filter_header(id)
-  local route = settings.groups[id].routes[get_method()]
-  if route then
-    return response.filter_header(settings, route)
+  local instead = response.filter_header(settings, function()
+    return settings.groups[id].routes[get_method()]
+  end)
+  if instead then
+    return ngx.exit(instead)
   end
 end
 
-M.filter_body = response.filter_body
-
 --- Answers in place of an error page of nginx.
 function M.fail(code)
-  return refuse(code, "nginx", { origin = ngx.var.http_origin })
+  local var = ngx.var
+  if not var.th_request_id or var.th_request_id == "" then
+    var.th_request_id = crypto.new_id()
+  end
+  -- nginx leaves the name of the group where no server could be chosen, which with one server means that it is busy.
+  if code == "upstream_unreachable" and find(var.upstream_addr or "", "^th_route_") then
+    code = "overloaded"
+  end
+  return refuse(code, "nginx", { origin = var.http_origin })
+end
+
+--- Answers in place of an API that refused the credential.
+function M.refuse_for_api()
+  local var = ngx.var
+  local code, members = challenge.refusal(tonumber(var.upstream_status), var.upstream_http_www_authenticate)
+  ngx.log(settings.errors[code].level, "token handler: refused by the API, error_code=", code)
+  return answer.refuse(settings, code, var.http_origin, members)
 end
 
 return M

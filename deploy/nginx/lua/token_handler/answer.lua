@@ -7,20 +7,28 @@ local EXPOSED = "token-handler-error, x-request-id, retry-after, etag, location,
 local REQUESTABLE = "token-handler-version, x-csrf-token, content-type, if-match, if-none-match, if-modified-since, "
   .. "if-unmodified-since, idempotency-key, range, traceparent, tracestate"
 
---- Lets the page of an exactly listed origin read the answer; true if it is one.
+--- True while an answer of ours is on its way through the header filter, which has nothing to take out of it.
+M.is_own = false
+
+--- Lets the page of an exactly listed origin read the answer.
 function M.allow_origin(settings, origin)
-  if not origin or not settings.cors_origins[origin] then
-    return false
+  if origin and settings.cors_origins[origin] then
+    local header = ngx.header
+    header["Access-Control-Allow-Origin"] = origin
+    header["Access-Control-Allow-Credentials"] = "true"
+    header["Access-Control-Expose-Headers"] = EXPOSED
   end
-  local header = ngx.header
-  header["Access-Control-Allow-Origin"] = origin
-  header["Access-Control-Allow-Credentials"] = "true"
-  header["Access-Control-Expose-Headers"] = EXPOSED
-  return true
 end
 
---- Sets status and headers for the row of `code` and answers the body; `members` are further JSON members as text.
-function M.prepare(settings, code, origin, members)
+--- Sends status and header at once, so that `is_own` is true for exactly this answer.
+local function send_head()
+  M.is_own = true
+  ngx.send_headers()
+  M.is_own = false
+end
+
+--- Ends the request with the row of `code`; `members` are further JSON members as text.
+function M.refuse(settings, code, origin, members)
   local row = settings.errors[code]
   local body = row.body:sub(1, -2) .. (members or "") .. "}"
   local header = ngx.header
@@ -30,12 +38,8 @@ function M.prepare(settings, code, origin, members)
   header["Token-Handler-Error"] = code
   header["Retry-After"] = row.retry_after
   M.allow_origin(settings, origin)
-  return body
-end
-
---- Ends the request with the row of `code`.
-function M.refuse(settings, code, origin)
-  ngx.print(M.prepare(settings, code, origin))
+  send_head()
+  ngx.print(body)
   return ngx.exit(ngx.HTTP_OK)
 end
 
@@ -48,10 +52,12 @@ function M.preflight(settings, fields, group)
   end
   M.allow_origin(settings, fields.origin)
   local header = ngx.header
+  ngx.status = ngx.HTTP_NO_CONTENT
   header["Access-Control-Allow-Methods"] = table.concat(group.methods, ", ")
   header["Access-Control-Allow-Headers"] = REQUESTABLE
   header["Access-Control-Max-Age"] = settings.cors_max_age_seconds
-  ngx.exit(ngx.HTTP_NO_CONTENT)
+  send_head()
+  ngx.exit(ngx.HTTP_OK)
   return nil
 end
 

@@ -26,6 +26,7 @@ int EVP_CIPHER_CTX_ctrl(EVP_CIPHER_CTX *ctx, int type, int arg, void *ptr);
 const EVP_MD *EVP_sha256(void);
 unsigned char *HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t data_len,
                     unsigned char *out, unsigned int *out_len);
+int RAND_bytes(unsigned char *buf, int num);
 int CRYPTO_memcmp(const void *a, const void *b, size_t len);
 void OPENSSL_cleanse(void *ptr, size_t len);
 ]]
@@ -66,6 +67,26 @@ end
 --- Compares in a time that does not tell where the difference is.
 function M.equal(a, b)
   return #a == #b and C.CRYPTO_memcmp(a, b, #a) == 0
+end
+
+local ID_BYTES, POOL_BYTES = 16, 4096
+local pool, taken = ffi.new("unsigned char[?]", POOL_BYTES), POOL_BYTES
+local id = ffi.new("char[?]", 2 * ID_BYTES)
+local digits = ffi.new("char[16]", "0123456789abcdef")
+
+--- An id of 32 random hex digits. Drawing random bytes for many at once costs a fraction of $request_id.
+function M.new_id()
+  if taken == POOL_BYTES then
+    assert(C.RAND_bytes(pool, POOL_BYTES) == 1)
+    taken = 0
+  end
+  for i = 0, ID_BYTES - 1 do
+    local byte = pool[taken + i]
+    id[2 * i] = digits[bit.rshift(byte, 4)]
+    id[2 * i + 1] = digits[bit.band(byte, 15)]
+  end
+  taken = taken + ID_BYTES
+  return ffi.string(id, 2 * ID_BYTES)
 end
 
 --- Doubling in GF(2^128) (NIST SP 800-38B §6.1): from the encrypted zero block to the subkey K1, in place.

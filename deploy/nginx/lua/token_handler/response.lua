@@ -6,9 +6,12 @@ local challenge = require "token_handler.challenge"
 local target = require "token_handler.target"
 
 local find, lower, sub = string.find, string.lower, string.sub
-local http_version = ngx.req.http_version
+local get_headers, get_method, http_version = ngx.resp.get_headers, ngx.req.get_method, ngx.req.http_version
 
 local M = {}
+
+-- Statuses of no protocol, by which the header filter sends nginx to the location that answers instead of the API.
+M.INVALID, M.REFUSED = 590, 591
 
 local REMEMBERED = 512
 
@@ -21,30 +24,30 @@ local refused_prefixes = {
 local kept_directives = {
   ["no-store"] = true, ["no-cache"] = true, ["no-transform"] = true, ["must-revalidate"] = true, ["immutable"] = true,
 }
-
--- Written by nginx itself.
+-- Written by nginx itself, whatever the API says in Connection.
 local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] = true, ["server"] = true }
 
-local decided, remembered = {}, 0
+local PASSED, DROPPED, LOCATION, CACHING = 1, 2, 3, 4
+local kinds, remembered = {}, 0
 
-local function is_refused(name)
-  local known = decided[name]
-  if known ~= nil then
-    return known
-  end
+--- Remembers what a name means, up to a bound.
+local function learn(name)
   if remembered == REMEMBERED then
-    decided, remembered = {}, 0
+    kinds, remembered = {}, 0
   end
-  local refused = false
+  local plain, kind = lower(name), PASSED
   for i = 1, #refused_prefixes do
-    refused = refused or sub(name, 1, #refused_prefixes[i]) == refused_prefixes[i]
+    if sub(plain, 1, #refused_prefixes[i]) == refused_prefixes[i] then
+      kind = DROPPED
+    end
   end
-  decided[name], remembered = refused, remembered + 1
-  return refused
+  kind = plain == "location" and LOCATION or plain == "cache-control" and CACHING or kind
+  kinds[name], remembered = kind, remembered + 1
+  return kind
 end
 
 --- Directives that let a shared cache keep the answer are dropped (RFC 9111 §3.5).
-function M.private_caching(value)
+local function private_caching(value)
   local kept = { "private" }
   for directive in value:gmatch("[^,]+") do
     directive = lower(directive:gsub("^%s*(.-)%s*$", "%1"))
@@ -58,8 +61,8 @@ function M.private_caching(value)
 end
 
 --- A Location of the API as the browser may see it; nil if it must not see it (HX-12, K14).
-function M.public_location(location, route)
-  if #location > 4096 or find(location, "[^\33-\126]") then
+local function public_location(location, route)
+  if type(location) ~= "string" or #location > 4096 or find(location, "[^\33-\126]") then
     return nil
   end
   for origin in pairs(route.redirect_origins) do
@@ -69,13 +72,11 @@ function M.public_location(location, route)
       return location
     end
   end
-  for _, origin in ipairs(route.upstream_origins) do
-    if sub(location, 1, #origin + 1) == origin .. "/" then
-      location = sub(location, #origin + 1)
-    end
+  local origin = route.upstream_origin
+  if sub(location, 1, #origin + 1) == origin .. "/" then
+    location = sub(location, #origin + 1)
   end
-  local before_fragment = location:match("^[^#]*")
-  local path = target.parse(before_fragment)
+  local path = target.parse(location:match("^[^#]*"))
   local prefix = route.add_prefix
   if not path or prefix ~= "" and path ~= prefix and sub(path, 1, #prefix + 1) ~= prefix .. "/" then
     return nil
@@ -83,102 +84,83 @@ function M.public_location(location, route)
   return route.strip_prefix .. sub(location, #prefix + 1)
 end
 
---- Puts one of our errors in the place of the answer; the body filter then lets nothing of the API's body through.
-local function replace(settings, code, members, origin)
-  for name in pairs(ngx.resp.get_headers(0, true)) do
-    if not framing[lower(name)] then
-      ngx.header[name] = nil
-    end
-  end
-  ngx.ctx.token_handler_body = answer.prepare(settings, code, origin, members)
-end
-
 local checks_lengths = ngx.config.nginx_version >= 1023000
 
 --- False for an answer that two readers would cut differently (HX-3, HX-30): nginx passes what has no status line on as
--- HTTP/0.9, with a head written by the API, and before 1.23 it takes several lengths.
-local function is_framed_once()
+-- HTTP/0.9, with a head written by the API, and before 1.23 it takes several lengths, or one beside chunks.
+local function is_framed_once(fields, status)
   if http_version() < 1 then
     return false
   end
   local length = not checks_lengths and ngx.var.upstream_http_content_length
-  if length and ngx.req.get_method() ~= "HEAD" then
-    return find(length, "^%d+$")
-      and not ngx.var.upstream_http_transfer_encoding
-      and tonumber(ngx.header.content_length) == tonumber(length)
+  if not length or status == 204 or status == 304 or get_method() == "HEAD" then
+    return true
   end
-  return true
+  return find(length, "^%d+$") ~= nil and tonumber(length) == tonumber(fields["content-length"])
 end
 
---- Header filter of a route: refusals of the API become ours, and fields by which it would speak for more are dropped.
-function M.filter_header(settings, route)
-  if not ngx.var.upstream_status then
-    return -- an answer of our own
-  elseif not is_framed_once() then
-    return ngx.exit(ngx.ERROR)
-  end
-  local fields = ngx.resp.get_headers(0, true)
-  setmetatable(fields, nil)
-  local var, status = ngx.var, ngx.status
-  local authorization = var.th_authorization
-  local token = authorization ~= "" and sub(authorization, 8) or nil
-  if status == 401 or status == 403 then
-    local code, members = challenge.refusal(status, var.upstream_http_www_authenticate)
-    if code then
-      return replace(settings, code, members, var.http_origin)
+local function drop_options(connection)
+  for option in connection:gmatch("[^,%s]+") do
+    if not framing[lower(option)] then
+      ngx.header[option] = nil
     end
   end
-  local location
+end
+
+-- The shortest token that any request of this worker was given: shorter values cannot hold one.
+local shortest_token = math.huge
+
+--- Tells of a token that an API is given.
+function M.expect_token(length)
+  if length < shortest_token then
+    shortest_token = length
+  end
+end
+
+--- True for a value that holds the token of this request: an API that echoes it must not hand it to the browser (HX-24).
+local function holds_token(value)
+  local authorization = ngx.var.th_authorization
+  return authorization ~= "" and find(value, sub(authorization, 8), 1, true) ~= nil
+end
+
+--- Header filter of a route: drops fields by which the API would speak for more than itself. Answers a status of this
+-- module when another answer has to take the place of the API's.
+function M.filter_header(settings, route_of)
+  if answer.is_own then
+    return nil
+  end
+  local fields, status, var = get_headers(0, true), ngx.status, ngx.var
+  if not is_framed_once(fields, status) then
+    return ngx.ERROR
+  elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate) then
+    return M.REFUSED
+  end
   for name, value in pairs(fields) do
-    local plain = lower(name)
-    if plain == "location" then
-      location = value
-    end
+    local kind = kinds[name] or learn(name)
     if type(value) == "table" then
       value = table.concat(value, ", ")
     end
-    -- An API that echoes the token must not hand it to the browser (HX-24).
-    if is_refused(plain) or token and #value >= #token and find(value, token, 1, true) then
+    if kind == DROPPED or #value >= shortest_token and holds_token(value) then
       ngx.header[name] = nil
+    elseif kind == LOCATION then
+      local visible = public_location(fields[name], route_of())
+      if not visible and status >= 300 and status < 400 then
+        return M.INVALID
+      end
+      ngx.header["Location"] = visible
+    elseif kind == CACHING then
+      var.th_cache_control = private_caching(value)
+      ngx.header["Cache-Control"] = nil
     end
   end
   local connection = var.upstream_http_connection
   if connection and connection ~= "keep-alive" and connection ~= "close" then
-    for option in connection:gmatch("[^,%s]+") do
-      if not framing[lower(option)] then
-        ngx.header[option] = nil
-      end
-    end
-  end
-  if location then
-    local visible = type(location) == "string" and M.public_location(location, route)
-    if not visible and status >= 300 and status < 400 then
-      return replace(settings, "upstream_invalid_response", "", var.http_origin)
-    end
-    ngx.header["Location"] = visible or nil
-  end
-  local caching = var.upstream_http_cache_control
-  if caching then
-    var.th_cache_control = M.private_caching(caching)
+    drop_options(connection)
   end
   if settings.has_cors then
     answer.allow_origin(settings, var.http_origin)
   end
-end
-
---- Body filter of a route.
-function M.filter_body()
-  local status = ngx.status
-  if status ~= 401 and status ~= 403 and status ~= 502 then
-    return
-  end
-  local body = ngx.ctx.token_handler_body
-  if not body then
-    return
-  end
-  ngx.arg[1] = ngx.ctx.token_handler_sent and "" or body
-  ngx.arg[2] = true
-  ngx.ctx.token_handler_sent = true
+  return nil
 end
 
 return M
