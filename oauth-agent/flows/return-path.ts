@@ -3,6 +3,12 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 const maxLength = 1024
 
 /**
+ * Spellings inside a path that some reader behind us takes for a slash, a dot segment or the end of the text: encoded
+ * once or twice, or a dot segment with a parameter.
+ */
+const ambiguous = /%(?:25)?(?:2f|5c|[01][0-9a-f]|7f)|%252e|\/\.{1,2};/i
+
+/**
  * The page on our own origin where a sign-in ends.
  *
  * Throws `return_to_not_allowed` for everything a browser could read as another origin, also after the SPA has decoded
@@ -11,6 +17,7 @@ const maxLength = 1024
 export function parseReturnTo(value: string, publicOrigin: string): string {
   if (value.length > maxLength || !/^\/[\x21-\x7e]*$/.test(value)) throw notAllowed('form')
   if (value.includes('\\') || value.startsWith('//')) throw notAllowed('form')
+  if (ambiguous.test(value.split(/[?#]/, 1)[0] ?? '')) throw notAllowed('ambiguous')
   // A canonical path is the only one that every reader resolves alike: no dot segments, nothing left to normalise.
   if (resolve(value, publicOrigin)?.href !== `${publicOrigin}${value}`) throw notAllowed('not_canonical')
   const decoded = decodeOnce(value)
