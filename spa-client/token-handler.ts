@@ -112,9 +112,14 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   })
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
     const { pathname, search } = new URL(browser.href())
-    const fields = { ...parameters, return_to: returnTo ?? pathname + search }
-    const { authorization_url: url } = await agent.post('/login/start', Object.entries(fields))
-    browser.navigate(String(url))
+    const start = (fields: object) => agent.post('/login/start', Object.entries({ ...parameters, ...fields }))
+    const started = await start({ return_to: returnTo ?? pathname + search }).catch((error: unknown) => {
+      // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
+      const isOurs = returnTo === undefined && error instanceof AgentError && error.code === 'return_to_not_allowed'
+      if (isOurs) return start({})
+      throw error
+    })
+    browser.navigate(String(started['authorization_url']))
     return new Promise<never>(() => undefined)
   }
 

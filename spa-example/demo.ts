@@ -100,6 +100,9 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
           post_logout_redirect_uris: [`${appOrigin}/`],
           grant_types: ['authorization_code', 'refresh_token', 'client_credentials', tokenExchangeGrant],
           response_types: ['code'],
+          // By the name that resolves everywhere; the agent answers it under its public host only.
+          ...(options.siblingHost ? {} : { backchannel_logout_uri: `${publicOrigin}/oauth-agent/backchannel-logout` }),
+          backchannel_logout_session_required: true,
         },
       ],
       resources: [

@@ -32,6 +32,7 @@ export function demoSettings(settings: DemoSettings): string {
       absolute_seconds: settings.absoluteSeconds,
       refresh_ahead_seconds: settings.refreshAheadSeconds,
     },
+    logout: { backchannel: true },
     keys: { file: 'held-in-memory' },
     proxy: {
       routes: [

@@ -85,6 +85,19 @@ describe('signing in and out', () => {
     }
   })
 
+  it('ends when the user signs out at the authorization server (back-channel logout)', async () => {
+    await open()
+    await signIn(page, world.demo)
+    const elsewhere = await page.context().newPage()
+    await elsewhere.goto(`${world.demo.issuer}/session/end`)
+    await elsewhere.click('button[name=logout]')
+    await elsewhere.getByText('You can close this window').waitFor()
+    await page.click('#load-orders')
+    await page.waitForSelector('#step-up')
+    expect(await page.textContent('#step-up')).toContain('Your session is over')
+    expect(await page.isVisible('#user-name')).toBe(false)
+  })
+
   it('asks again after sign-out, and a second user gets their own session', async () => {
     await open()
     await signIn(page, world.demo)

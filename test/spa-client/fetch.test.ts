@@ -338,6 +338,17 @@ describe('signIn', () => {
     expect(tab.navigations).toEqual(['https://op.example/authorize?x=1'])
   })
 
+  it('does not fail where the address of the page cannot be come back to', async () => {
+    const { profile, tab, tokenHandler } = await openSignedIn({ href: 'https://app.example//odd/%E4' })
+    const start = profile.answers['POST /oauth-agent/login/start']!
+    profile.answers['POST /oauth-agent/login/start'] = (request) =>
+      request.body.includes('return_to') ? failure(400, 'return_to_not_allowed') : start(request)
+    void tokenHandler.signIn()
+    await profile.settle()
+    expect(tab.navigations).toHaveLength(1)
+    await expect(tokenHandler.signIn({ returnTo: '//evil' })).rejects.toMatchObject({ code: 'return_to_not_allowed' })
+  })
+
   it('works against an agent on a sibling host', async () => {
     const { profile, tokenHandler } = await openSignedIn({ agent: 'https://api.app.example/oauth-agent/' })
     await tokenHandler.fetch('https://api.app.example/api/orders')
