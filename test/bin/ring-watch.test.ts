@@ -51,11 +51,23 @@ describe('replicas that share a store (FI-08)', () => {
     const first = start([...two, ...one])
     await pass(5)
     const late = start(one)
-    await pass(30)
-    expect(first.problem()).toBeUndefined()
-    expect(late.problem()).toContain(two[0]?.id)
+    for (let look = 0; look < 6; look++) {
+      await pass(5)
+      expect(first.problem()).toBeUndefined()
+      expect(late.problem()).toContain(two[0]?.id)
+    }
     late.use([...one, ...two])
     expect(late.problem()).toBeUndefined()
+  })
+  it('that are not ready do not make others so', async () => {
+    const { start, pass } = replicas()
+    const first = start(two)
+    await pass(5)
+    const stranger = start(one)
+    for (let look = 0; look < 6; look++) {
+      await pass(5)
+      expect([first.problem() === undefined, stranger.problem() === undefined]).toEqual([true, false])
+    }
   })
   it('that lack the key of one that is gone are ready again', async () => {
     const { start, pass } = replicas()

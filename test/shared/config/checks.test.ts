@@ -81,6 +81,15 @@ describe('settings that are refused', () => {
   })
 })
 
+it('the insecure setting opens nothing on a public origin', () => {
+  const text = settingsFile({
+    public_origin: 'http://www.example.com',
+    authorization_server: { issuer: 'http://login.example.com' },
+    insecure_allow_http: true,
+  })
+  expect(pathsOf(text)).toEqual(['insecure_allow_http', 'public_origin', 'authorization_server.issuer'])
+})
+
 describe('settings that are accepted', () => {
   it.each<[string, object]>([
     ['http: on localhost, when asked for', { ...local, authorization_server: { issuer: 'http://127.0.0.1:3001' } }],
