@@ -126,6 +126,8 @@ export function openPage(parts: {
           answer = await fetchWithCookies('GET', at, { journey: 'cross-site navigation' })
           continue
         }
+        const posted = postedResponse(answer.text, publicOrigin)
+        if (posted !== undefined) return posted
         if (answer.status !== 200)
           throw new Error(`the provider answered ${answer.status}: ${answer.text.slice(0, 500)}`)
         const form = new URLSearchParams({ username, password: demoPassword, code: demoCode })
@@ -159,6 +161,13 @@ export function openPage(parts: {
     },
   }
   return page
+}
+
+/** The authorization response in a page that posts it to us by a form (form_post). */
+function postedResponse(html: string, publicOrigin: string): URLSearchParams | undefined {
+  if (!html.includes(`action="${publicOrigin}/`)) return undefined
+  const fields = [...html.matchAll(/<input type="hidden" name="([^"]*)" value="([^"]*)"/g)]
+  return new URLSearchParams(fields.map(([, name = '', value = '']) => [name, value]))
 }
 
 /** Sends one request to the loopback address, whatever the name in the URL. */
