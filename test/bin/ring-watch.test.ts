@@ -15,10 +15,10 @@ function replicas() {
     const watch = watchRing({ keys: { current: () => ring }, store, clock })
     return { ...watch, use: (next: typeof one) => void (ring = createKeyRing(next)) }
   }
-  /** Lets time pass in the steps in which replicas look, each with its turn of the store. */
+  /** Lets time pass second by second, so that replicas that started apart take turns at the store. */
   const pass = async (seconds: number) => {
-    for (let passed = 0; passed < seconds; passed += 5) {
-      clock.pass(5)
+    for (let passed = 0; passed < seconds; passed++) {
+      clock.pass(1)
       for (let turn = 0; turn < 10; turn++) await Promise.resolve()
     }
   }
@@ -62,7 +62,7 @@ describe('replicas that share a store (FI-08)', () => {
   it('that are not ready do not make others so', async () => {
     const { start, pass } = replicas()
     const first = start(two)
-    await pass(5)
+    await pass(7)
     const stranger = start(one)
     for (let look = 0; look < 6; look++) {
       await pass(5)
