@@ -283,8 +283,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
 })
 
 describe('J09 whatever a policy names', () => {
-  it('the answer stays below a kilobyte and holds the code', async () => {
-    const acr = Array.from({ length: 60 }, (_, at) => `urn:example:level-${at}-\u00e9`)
+  async function refusalFor(acr: readonly string[]): Promise<RawAnswer> {
     const world = await startProxy(`
     - path: /api/**
       upstream: https://api.example.com
@@ -293,8 +292,18 @@ ${forwardAuthSettings('nginx')}`)
     const answer = await ask(world, 'nginx', { target: '/api/orders', lines: page(world.cookies()) })
     await world.close()
     expectRefusal(answer)
-    expect(answer.json().error_code).toBe('insufficient_user_authentication')
+    expect(JSON.parse(answer.body)).toMatchObject({ error_code: 'insufficient_user_authentication' })
+    return answer
+  }
+  it('the answer stays below a kilobyte', async () => {
+    await refusalFor(Array.from({ length: 60 }, (_, at) => `urn:example:level-${at}`))
+  })
+  it('the JSON in a header is ASCII, and the same JSON', async () => {
+    const answer = await refusalFor(['urn:example:\u00e9', 'urn:example:\u2603'])
     expect(answer.lines.every((line) => /^[\x20-\x7e]*$/.test(line))).toBe(true)
+    expect(JSON.parse(answer.header('token-handler-body') ?? '')).toMatchObject({
+      acr_values: 'urn:example:\u00e9 urn:example:\u2603',
+    })
   })
 })
 
