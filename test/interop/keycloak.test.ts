@@ -13,6 +13,8 @@ import { type Answer, type Browser, createBrowser } from '../support/topology/br
 import { type Replica, startAsked, startReplica } from '../support/topology/processes.ts'
 
 const alice = { subject: '8d3c5f0e-6d0f-4a53-9d0c-0d7b6f1f8a11', username: 'alice', password: 'a long password' }
+/** Has no session but the one of a single test. */
+const bob = { subject: '0b2f7a52-2f0b-4a7b-8f55-6a1f3f2f9c22', username: 'bob', password: 'another long password' }
 const clientSecret = 'the secret of this client at Keycloak'
 
 const stops: (() => unknown)[] = []
@@ -25,8 +27,7 @@ beforeAll(async () => {
   stops.push(() => rm(folder, { recursive: true, force: true }))
   const [port, operationsPort] = [await freePort(), await freePort()]
   origin = `http://localhost:${port}`
-  const user = { id: alice.subject, username: alice.username, password: alice.password }
-  keycloak = await startKeycloak(keycloakRealm({ publicOrigin: origin, clientSecret, user }))
+  keycloak = await startKeycloak(keycloakRealm({ publicOrigin: origin, clientSecret, people: [alice, bob] }))
   stops.push(() => keycloak.stop())
   const api = await startAsked<ApiLedger>('api')
   stops.push(() => api.stop())
@@ -67,9 +68,9 @@ afterAll(async () => {
 })
 
 const json = ({ text }: Answer) => JSON.parse(text)
-async function signedIn(parameters: Readonly<Record<string, string>> = {}): Promise<Browser> {
-  const browser = createBrowser(origin, alice)
-  await browser.signIn(parameters)
+async function signedIn(person = alice): Promise<Browser> {
+  const browser = createBrowser(origin, person)
+  await browser.signIn()
   return browser
 }
 const session = async (browser: Browser) => json(await browser.fetch('GET', '/oauth-agent/session'))
@@ -120,9 +121,9 @@ describe('Keycloak', () => {
   })
 
   it('back-channel logout ends the session here', async () => {
-    const browser = await signedIn()
-    await keycloak.signOutUser('example', alice.subject)
-    await expect.poll(async () => (await session(browser)).is_logged_in, { timeout: 5000 }).toBe(false)
+    const browser = await signedIn(bob)
+    await keycloak.signOutUser('example', bob.subject)
+    await expect.poll(async () => (await session(browser)).is_logged_in, { timeout: 30_000 }).toBe(false)
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(401)
   })
 

@@ -1,8 +1,10 @@
+import type { Person } from './topology/browser.ts'
+
 /** The realm of the interop tests, in the form that Keycloak imports. */
 export interface RealmOptions {
   readonly publicOrigin: string
   readonly clientSecret: string
-  readonly user: { readonly id: string; readonly username: string; readonly password: string }
+  readonly people: readonly Person[]
 }
 
 export const passwordLevel = 'urn:example:pwd'
@@ -11,7 +13,7 @@ export const secondLevel = 'urn:example:mfa'
 export const ordersApi = 'orders-api'
 
 /** Describes a realm with rotation, reuse detection, an API audience, token exchange and two levels of authentication. */
-export function keycloakRealm({ publicOrigin, clientSecret, user }: RealmOptions): object {
+export function keycloakRealm({ publicOrigin, clientSecret, people }: RealmOptions): object {
   return {
     realm: 'example',
     enabled: true,
@@ -20,18 +22,16 @@ export function keycloakRealm({ publicOrigin, clientSecret, user }: RealmOptions
     revokeRefreshToken: true,
     refreshTokenMaxReuse: 0,
     attributes: { 'acr.loa.map': JSON.stringify({ [passwordLevel]: 1, [secondLevel]: 2 }) },
-    users: [
-      {
-        ...user,
-        password: undefined,
-        enabled: true,
-        emailVerified: true,
-        email: 'alice@example.com',
-        firstName: 'Alice',
-        lastName: 'Archer',
-        credentials: [{ type: 'password', value: user.password, temporary: false }],
-      },
-    ],
+    users: people.map(({ subject, username, password }) => ({
+      id: subject,
+      username,
+      enabled: true,
+      emailVerified: true,
+      email: `${username}@example.com`,
+      firstName: username,
+      lastName: 'Example',
+      credentials: [{ type: 'password', value: password, temporary: false }],
+    })),
     clients: [
       {
         clientId: 'example-app',
