@@ -90,7 +90,10 @@ export function createApiFetch(parts: Parts) {
     if (!repeatable || !(over || needStepUp.has(code()))) return response
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn
-    const again = alive || (await abortable(parts.stepUp(await readError(response), !over), signal))
+    const error = await readError(response)
+    // Without a scope to ask for, another sign-in would end the same way.
+    if (error.code === 'insufficient_scope' && error.fields['scope'] === undefined) return response
+    const again = alive || (await abortable(parts.stepUp(error, !over), signal))
     // Somebody else at the keyboard must not send what the first user wrote.
     if (!again || (user !== undefined && parts.user() !== user)) return response
     return attempt()

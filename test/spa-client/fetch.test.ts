@@ -236,6 +236,21 @@ describe('step-up', () => {
     expect(status).toBe(401)
   })
 
+  it.each([
+    ['a scope to ask for', { scope: 'payments' }, 1],
+    ['none', {}, 0],
+  ])('is offered for a call that lacks scope when the answer names %s', async (_name, fields, offers) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['GET /api/orders'] = () => failure(403, 'insufficient_scope', fields)
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => {
+      needs.push(need)
+      need.decline()
+    })
+    expect((await tokenHandler.fetch('/api/orders')).status).toBe(403)
+    expect(needs.map(({ parameters }) => parameters)).toEqual(offers === 1 ? [fields] : [])
+  })
+
   it('can be asked for again when the window was blocked', async () => {
     const { profile, tokenHandler, send } = await openTransfer({ popupsBlocked: true })
     const needs: StepUp[] = []
