@@ -1,10 +1,17 @@
-import { type TokenHandlerError } from '../../shared/errors.ts'
+import type { SessionCookies } from '../../shared/cookies/session.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, notAllowed, type Parameters } from '../flows/parameters.ts'
 import type { Refreshed } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
+
+interface FittingCookies {
+  readonly cookies: SessionCookies
+  /** Set-Cookie values. */
+  readonly setCookies: readonly string[]
+}
 
 const allowedParameters: ReadonlySet<string> = new Set(['activity'])
 
@@ -17,13 +24,29 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     const session = requireSession(request.session)
     try {
       const refreshed = await refresh(session, { activity })
-      const { cookies } = refreshed
-      const setCookies = writer.setSession(cookies, request.cookies)
+      const { cookies, setCookies } = fitting(refreshed.cookies, request)
       tellSuccess(request, refreshed, activity)
       return { body: refreshView({ facts: cookies.access, ...cookies }, parts), cookies: setCookies }
     } catch (error) {
       tellFailure(request, session, asTokenHandlerError(error))
       throw error
+    }
+  }
+
+  /**
+   * The new cookies, if need be without what the SPA can do without.
+   *
+   * The refresh token was used up to get these tokens, so a session that does not fit is a session that is lost: the
+   * claims that grew and the hint for sign-out go before it does. Throws `token_too_large` when that is not enough.
+   */
+  function fitting(cookies: SessionCookies, request: AgentRequest): FittingCookies {
+    try {
+      return { cookies, setCookies: writer.setSession(cookies, request.cookies) }
+    } catch (error) {
+      if (!(error instanceof TokenHandlerError && error.code === 'token_too_large')) throw error
+      const { idToken: _left, ...identity } = cookies.identity
+      const bare = { ...cookies, identity: { ...identity, claims: { sub: identity.subject } } }
+      return { cookies: bare, setCookies: writer.setSession(bare, request.cookies) }
     }
   }
 
