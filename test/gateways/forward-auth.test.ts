@@ -250,6 +250,11 @@ describe.each(driven)('behind $gateway', (recipe) => {
       '/%61pi/orders',
       '//api/orders',
       '/api/open/../orders',
+      'http://www.example.com/api/open',
+      'http://evil.example/api/open',
+      'HTTP://WWW.EXAMPLE.COM/api/open',
+      '/api/open;x',
+      '/api/open?#/orders',
     ])('%s is refused, or reaches the API as it was decided on', async (target) => {
       const before = world.api.seen.length
       const answer = await world.call('GET', target, { cookies: undefined })

@@ -192,6 +192,17 @@ describe('token exchange', () => {
     expect(asked).toHaveLength(2)
   })
 
+  it('C05 gives each user the token made from their own, and each refreshed token a new one', async () => {
+    const { credentials, asked, sessionOf } = credentialsWith(echo)
+    for (let round = 0; round < 3; round += 1) {
+      for (const user of ['alice-1', 'bob-1', 'alice-2']) {
+        const credential = await credentials.obtain(exchange({ audience: 'orders' }), sessionOf(user), 'r1')
+        expect(credential).toEqual(bearer(`${user}.for.orders`))
+      }
+    }
+    expect(asked).toHaveLength(3)
+  })
+
   it('targets that look alike when put together are different targets', async () => {
     const { credentials, asked, sessionOf } = credentialsWith(() => exchanged('token'))
     const session = sessionOf('alice')
