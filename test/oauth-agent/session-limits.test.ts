@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest'
+import type { Page, PageAnswer } from '../support/page.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
+const refresh = (page: Page, form = {}) => page.call('POST', '/oauth-agent/refresh', { form })
+const minute = 60
+const hour = 60 * minute
+const day = 24 * hour
+
+async function inWorld(settings: string, run: (world: ScriptedWorld, page: Page) => Promise<void>): Promise<void> {
+  const world = await startScriptedWorld({ settings })
+  const page = world.browser()
+  await world.signIn(page)
+  await run(world, page)
+  await world.close()
+}
+
+/** Refreshes with activity in steps that the idle limit allows, for `seconds` in all. */
+async function stayActive(world: ScriptedWorld, page: Page, seconds: number, step: number): Promise<void> {
+  for (let passed = 0; passed < seconds; passed += step) {
+    world.clock.pass(Math.min(step, seconds - passed))
+    expect((await refresh(page)).status).toBe(200)
+  }
+}
+
+describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
+  it.each([
+    ['aal1', 30 * day, 30 * day, 10 * day],
+    ['aal2', day, hour, 50 * minute],
+    ['aal3', 12 * hour, 15 * minute, 14 * minute],
+  ])('%s: over at the end of its longest time, however active the user is', (profile, absolute, idle, step) =>
+    inWorld(`session: { profile: ${profile} }`, async (world, page) => {
+      const first = (await page.call('GET', '/oauth-agent/session')).json()['session'] as Record<string, number>
+      expect([first['expires_in'], first['idle_expires_in']]).toEqual([absolute, idle])
+      await stayActive(world, page, absolute - 30, step)
+      const last = (await page.call('GET', '/oauth-agent/session')).json()['session'] as Record<string, number>
+      // Nothing reaches beyond the end: neither the idle limit nor an access token.
+      expect(last['idle_expires_in']).toBe(last['expires_in'])
+      expect(world.open(page).accessTokenExpiresAt).toBeLessThanOrEqual(world.open(page).absoluteExpiresAt)
+      world.clock.pass(31)
+      const over = await refresh(page)
+      // The browser has dropped the cookies by itself; a copy of them is of no use either.
+      expect(over.status).toBe(401)
+      expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    }),
+  )
+
+  it.each([
+    ['aal2', hour],
+    ['aal3', 15 * minute],
+  ])('%s: over without activity, although a timer goes on refreshing', (profile, idle) =>
+    inWorld(`session: { profile: ${profile} }`, async (world, page) => {
+      const step = idle / 4
+      for (let passed = step; passed < idle; passed += step) {
+        world.clock.pass(step)
+        expect((await refresh(page, { activity: 'background' })).status).toBe(200)
+      }
+      world.clock.pass(step)
+      expect(code(await refresh(page, { activity: 'background' }))).toEqual([401, 'session_expired'])
+      expect(page.jar.names('localhost')).toEqual([])
+    }),
+  )
+
+  it('looking at the session is no activity', () =>
+    inWorld('session: { profile: aal3 }', async (world, page) => {
+      for (let passed = 0; passed < 14; passed += 7) {
+        world.clock.pass(7 * minute)
+        expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+      }
+      world.clock.pass(minute)
+      expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    }))
+
+  it('a stolen copy of the cookies dies with the session, although no browser watches over Max-Age', () =>
+    inWorld('session: { profile: aal3 }', async (world, page) => {
+      const header = page.jar.header('localhost', '/', 'same-site') ?? ''
+      world.clock.pass(15 * minute)
+      const thief = world.browser()
+      const answer = await thief.call('POST', '/oauth-agent/refresh', { headers: { cookie: header } })
+      expect(code(answer)).toEqual([401, 'session_expired'])
+      expect(world.server.count('token')).toBe(1)
+    }))
+})

@@ -1,0 +1,137 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { mfaLevel } from '../../spa-example/openid-provider.ts'
+import type { Page, PageAnswer } from '../support/page.ts'
+import { startProviderWorld } from '../support/provider-world.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+beforeAll(async () => {
+  world = await startScriptedWorld({ settings: 'agent: { rate_limits: { login: { requests: 999 } } }' })
+})
+afterAll(() => world.close())
+beforeEach(() => {
+  world.server.script.token = (form) => world.server.tokens(form)
+})
+
+const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
+const session = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()
+
+describe('a step-up (OID-9, OID-10, X-3)', () => {
+  it('that succeeds is a session of its own, whole and new (CK-17)', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const before = world.open(page)
+    world.clock.pass(10)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const answer = await world.signIn(page, { acr_values: 'high', return_to: '/pay' })
+    expect(answer.json()).toMatchObject({ return_to: '/pay', session: { acr: 'high', generation: 1 } })
+    const after = world.open(page)
+    expect(after.sessionId).not.toBe(before.sessionId)
+    expect(after.createdAt).toBeGreaterThan(before.createdAt)
+    expect(world.told('login.completed').at(-1)?.fields).toMatchObject({ step_up: true, acr: 'high' })
+  })
+
+  it.each<[string, Record<string, string>, Record<string, unknown>]>([
+    ['another level', { acr_values: 'high higher' }, { acr: 'low' }],
+    ['no level', { acr_values: 'high' }, { acr: undefined }],
+    ['a level that begins alike', { acr_values: 'high' }, { acr: 'highest' }],
+    ['both levels as one', { acr_values: 'high higher' }, { acr: 'high higher' }],
+    ['an old authentication', { max_age: '60' }, { auth_time: 1000 }],
+    ['an old authentication for max_age 0', { max_age: '0' }, { auth_time: Math.floor(Date.now() / 1000) - 40 }],
+  ])('that comes back with %s is refused, and the old session stays', async (_what, form, claims) => {
+    const page = world.browser()
+    await world.signIn(page)
+    const before = world.open(page)
+    world.server.script.token = (tokenForm) => world.server.tokens(tokenForm, {}, claims)
+    expect(code(await world.signIn(page, form))).toEqual([403, 'step_up_not_reached'])
+    expect(world.open(page)).toEqual(before)
+    expect(
+      world.told('login.completed').filter(({ fields }) => fields['step_up'] === true && fields['acr'] === 'low'),
+    ).toEqual([])
+  })
+
+  it('that the user cancels, or the server cannot do, leaves the old session', async () => {
+    for (const [error, expected] of [
+      ['access_denied', [403, 'access_denied']],
+      ['unmet_authentication_requirements', [403, 'step_up_not_reached']],
+    ] as const) {
+      const page = world.browser()
+      await world.signIn(page)
+      const query = await world.start(page, { acr_values: 'high' })
+      query.delete('code')
+      query.set('error', error)
+      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
+      expect((await session(page))['is_logged_in']).toBe(true)
+    }
+  })
+
+  it('does not stop refreshes of the old session while it goes on', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    expect((await page.call('POST', '/oauth-agent/refresh')).status).toBe(200)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
+    expect(answer.json()).toMatchObject({ session: { acr: 'high', generation: 1 } })
+  })
+
+  it('needs the same user even when the old session has ended in the meantime', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' }, 'bob')
+    await page.call('POST', '/oauth-agent/logout')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
+    expect(code(answer)).toEqual([403, 'step_up_not_reached'])
+    expect((await session(page))['is_logged_in']).toBe(false)
+  })
+})
+
+describe('a silent sign-in (prompt=none)', () => {
+  it.each(['login_required', 'consent_required', 'interaction_required', 'account_selection_required'])(
+    '%s is told as it is, and who is signed in stays so',
+    async (error) => {
+      const page = world.browser()
+      await world.signIn(page)
+      const query = await world.start(page, { prompt: 'none' })
+      query.delete('code')
+      query.set('error', error)
+      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([401, error])
+      expect((await session(page))['is_logged_in']).toBe(true)
+    },
+  )
+
+  it('never puts another user into the place of the one who is signed in', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    expect(code(await world.signIn(page, { prompt: 'none' }, 'bob'))).toEqual([401, 'login_required'])
+    expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'alice' } })
+    expect((await world.signIn(page, { prompt: 'none' })).status).toBe(200)
+    expect(world.told('login.completed').at(-1)?.fields['step_up']).toBe(false)
+  })
+
+  it('signs in whoever is signed in there when nobody is signed in here', async () => {
+    const page = world.browser()
+    expect((await world.signIn(page, { prompt: 'none' }, 'bob')).json()).toMatchObject({
+      id_token_claims: { sub: 'bob' },
+    })
+  })
+
+  it('an ordinary sign-in, which the user sees, may change the user', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    expect((await world.signIn(page, {}, 'bob')).json()).toMatchObject({ id_token_claims: { sub: 'bob' } })
+  })
+})
+
+it('with the real oidc-provider: a second factor, then a fresh authentication', async () => {
+  const real = await startProviderWorld()
+  const page = real.browser()
+  await page.signIn()
+  const stepped = await page.signIn('alice', { acr_values: mfaLevel })
+  expect(stepped.json()).toMatchObject({ is_logged_in: true, session: { acr: mfaLevel } })
+  const fresh = await page.signIn('alice', { max_age: '0', prompt: 'login' })
+  expect(fresh.json()).toMatchObject({ is_logged_in: true })
+  expect((fresh.json()['session'] as Record<string, unknown>)['auth_time']).toBeGreaterThan(0)
+  await real.close()
+})
