@@ -61,7 +61,8 @@ const neverHopByHop =
   /^(?:authorization|content-.*|cookie|host|origin|token-handler-version|x-csrf-token|x-forwarded-.*)$/
 
 const plainName = /^[A-Za-z0-9-]+$/
-const plainValue = /^[\t\x20-\x7e]*$/
+/** Searched for rather than matched against: a pattern for whole values would note every character to come back to. */
+const oddCharacter = /[^\t\x20-\x7e]/
 const originForm = /^\//
 const decimal = /^[0-9]{1,15}$/
 
@@ -92,13 +93,24 @@ export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): R
   return { method: raw.method, target: raw.target, fields, ...framing, expectsContinue: parseExpect(fields.expect) }
 }
 
+/**
+ * An object on which nothing is inherited: `fields.constructor` is what a client sent, or undefined (H14).
+ *
+ * Engines keep instances of one class compact, but not objects made with a null prototype.
+ */
+class BareFields {
+  [name: string]: string
+}
+Object.setPrototypeOf(BareFields.prototype, null)
+Reflect.deleteProperty(BareFields.prototype, 'constructor')
+
 function parseFields(rawHeaders: readonly string[]): HeaderFields {
-  const fields = Object.create(null) as Record<string, string>
+  const fields: Record<string, string> = new BareFields()
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
     const name = lowerName(rawHeaders[index] ?? '')
     const value = rawHeaders[index + 1] ?? ''
     // The Cookie line is read by its own strict reader and never passed on as it is.
-    if (name !== 'cookie' && !plainValue.test(value)) throw ambiguous('header_value')
+    if (name !== 'cookie' && oddCharacter.test(value)) throw ambiguous('header_value')
     const earlier = fields[name]
     if (earlier === undefined) fields[name] = value
     else if (listFields.has(name)) fields[name] = `${earlier}, ${value}`

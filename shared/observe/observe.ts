@@ -44,7 +44,9 @@ function checkedFields<N extends EventName>(
   fields: EventFields<N>,
 ): Record<string, string | number | boolean> {
   const checked: Record<string, string | number | boolean> = {}
-  for (const [name, value] of Object.entries(fields)) {
+  const given: Readonly<Record<string, unknown>> = fields
+  for (const name in given) {
+    const value = given[name]
     const kind = row.fields[name]
     if (kind === undefined || value === undefined) continue
     checked[name] = isOfKind(kind, value) ? value : '[invalid]'
@@ -52,16 +54,27 @@ function checkedFields<N extends EventName>(
   return checked
 }
 
-const textForms: Readonly<Partial<Record<FieldKind, RegExp>>> = {
-  word: /^[A-Za-z0-9_.:/-]{1,40}$/,
-  route: /^[A-Za-z0-9_.:/*~-]{1,200}$/,
-  pseudonym: /^[A-Za-z0-9_-]{1,32}$/,
-  requestId: /^[A-Za-z0-9_-]{8,64}$/,
-  traceId: /^[0-9a-f]{16,32}$/,
+interface TextForm {
+  readonly shortest: number
+  readonly longest: number
+  /** Any character that may not occur. */
+  readonly odd: RegExp
+}
+
+const textForms: Readonly<Partial<Record<FieldKind, TextForm>>> = {
+  word: { shortest: 1, longest: 40, odd: /[^A-Za-z0-9_.:/-]/ },
+  route: { shortest: 1, longest: 200, odd: /[^A-Za-z0-9_.:/*~-]/ },
+  pseudonym: { shortest: 1, longest: 32, odd: /[^A-Za-z0-9_-]/ },
+  requestId: { shortest: 8, longest: 64, odd: /[^A-Za-z0-9_-]/ },
+  traceId: { shortest: 16, longest: 32, odd: /[^0-9a-f]/ },
 }
 
 function isOfKind(kind: FieldKind, value: unknown): value is string | number | boolean {
   const form = textForms[kind]
-  if (form !== undefined) return typeof value === 'string' && form.test(value)
+  if (form !== undefined) return typeof value === 'string' && isOfForm(form, value)
   return kind === 'flag' ? typeof value === 'boolean' : typeof value === 'number' && Number.isFinite(value)
+}
+
+function isOfForm({ shortest, longest, odd }: TextForm, text: string): boolean {
+  return text.length >= shortest && text.length <= longest && !odd.test(text)
 }
