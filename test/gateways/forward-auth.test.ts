@@ -5,6 +5,7 @@ import { identityHeaderNames } from '../../oauth-proxy/identity-headers.ts'
 import { programPath } from '../support/gateway.ts'
 import { otherRecipes, packagedRecipes } from '../support/gateway-recipes.ts'
 import { type GatewayWorld, sha256, startGatewayWorld } from '../support/gateway-world.ts'
+import { jwt } from '../support/installation.ts'
 import { ownPage } from '../support/proxy-world.ts'
 import { openRaw, rawRequest } from '../support/raw-http.ts'
 
@@ -110,6 +111,13 @@ describe.each(driven)('behind $gateway', (recipe) => {
       expect(seen?.values('x-auth-subject')).toEqual(['alice'])
       expect(seen?.values('x-auth-acr')).toEqual(['urn:example:pwd'])
       expect(seen?.names.filter((name) => name.startsWith('token-handler-'))).toEqual([])
+    })
+
+    it('a token of 4 kB', async () => {
+      const cookies = world.proxy.cookies({ accessToken: jwt(4000) })
+      const answer = await world.call('GET', '/api/orders', { cookies })
+      expect(answer.status).toBe(200)
+      expect(lastSeen()?.values('authorization')).toEqual([`Bearer ${jwt(4000)}`])
     })
 
     it('a POST of 200 kB, byte for byte', async () => {

@@ -277,6 +277,15 @@ describe('failures of the token request', () => {
     expect(events.at(-1)).toMatchObject({ name: 'credential.obtained', fields: { outcome: code, cached: false } })
   })
 
+  it('a token that no header can hold is refused once, not kept and refused for its whole life', async () => {
+    const tokens = ['not,a,token', 'a-token']
+    const { credentials, sessionOf } = credentialsWith(() => exchanged(tokens.shift() ?? ''))
+    const session = sessionOf('at')
+    const given = exchange({ audience: 'orders' })
+    expect(await codeOf(credentials.obtain(given, session, 'r1'))).toBe('token_exchange_failed')
+    expect(await credentials.obtain(given, session, 'r2')).toEqual(bearer('a-token'))
+  })
+
   it('one failure is not remembered', async () => {
     let first = true
     const { credentials, sessionOf } = credentialsWith(() => {
