@@ -125,6 +125,42 @@ describe('the back/forward cache', () => {
   })
 })
 
+describe('the idle limit', () => {
+  let world: BrowserWorld
+  beforeAll(async () => {
+    world = await startBrowserWorld({ idleSeconds: 8, accessTokenSeconds: 3, refreshAheadSeconds: 1 })
+  })
+  afterEach(() => world.assertClean())
+  afterAll(() => world.close())
+  const open = async () => {
+    const page = await (await world.newContext()).newPage()
+    await signIn(page, world.demo)
+    return page
+  }
+
+  it('ends a session whose page goes on calling while nobody is there', async () => {
+    const page = await open()
+    // A click made by a script is no activity of the user.
+    await page.evaluate(() => setInterval(() => document.getElementById('load-orders')?.click(), 500))
+    await page.getByText('Your session is over').first().waitFor({ timeout: 40_000 })
+    const refreshes = world.tokenCalls.filter(({ grantType }) => grantType === 'refresh_token')
+    expect(refreshes.length).toBeGreaterThan(0)
+    await page.context().close()
+  })
+
+  it('does not end one whose user does something now and then', async () => {
+    const page = await open()
+    const typeAndCount = async () => {
+      await page.keyboard.press('Shift')
+      return Number.parseInt((await page.textContent('#session dl div:first-child dd')) ?? '', 10)
+    }
+    // Six lives of an access token are longer than the idle limit.
+    await expect.poll(typeAndCount, { timeout: 60_000, interval: 500 }).toBeGreaterThanOrEqual(6)
+    expect(await page.isVisible('#user-name')).toBe(true)
+    await page.context().close()
+  })
+})
+
 describe('the limit of a session', () => {
   let world: BrowserWorld
   beforeAll(async () => {
