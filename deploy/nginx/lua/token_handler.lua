@@ -13,7 +13,7 @@ local routes = require "token_handler.routes"
 local session = require "token_handler.session"
 local target = require "token_handler.target"
 
-local get_method, http_version, now = ngx.req.get_method, ngx.req.http_version, ngx.now
+local get_method, now = ngx.req.get_method, ngx.now
 local find, sub = string.find, string.sub
 
 local M = {}
@@ -80,22 +80,19 @@ function M.access(id)
   if not fields then
     return refuse(code, check)
   end
-  check = head.check_version(fields, http_version())
-  if check then
-    return refuse("ambiguous_request", check, fields)
-  end
   if fields.via then
     if runs_in_a_circle(fields.via) then
       return refuse("ambiguous_request", "loop", fields)
     end
     var.th_via = fields.via .. ", 1.1 token-handler"
   end
-  local method = get_method()
-  local request_uri = var.request_uri
-  -- For `GET http://host/path` nginx keeps the path only; that the line says more must not go unnoticed.
-  if sub(var.request, #method + 2, #method + 1 + #request_uri) ~= request_uri then
-    return refuse("ambiguous_request", "target_form", fields)
+  local method, line = get_method(), var.request
+  check = head.check_version(line, fields)
+  if check then
+    return refuse("ambiguous_request", check, fields)
   end
+  -- The line as it arrived: for `GET http://host/path` other variables hold the path only.
+  local request_uri = sub(line, #method + 2, -10)
   local path
   path, check = target.parse(request_uri)
   if not path then
@@ -153,9 +150,7 @@ end
 
 --- Header filter of a location of the group `id`.
 function M.filter_header(id)
-  local instead = response.filter_header(settings, function()
-    return settings.groups[id].routes[get_method()]
-  end)
+  local instead = response.filter_header(settings, settings.groups[id].routes)
   if instead then
     return ngx.exit(instead)
   end

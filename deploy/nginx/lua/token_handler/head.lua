@@ -154,9 +154,9 @@ function M.read(hosts)
   return fields
 end
 
---- The name of the check that refuses fields of HTTP/1.1 in a request of HTTP/2, or nil.
-function M.check_version(fields, version)
-  if version >= 2 then
+--- The name of the check that refuses fields of HTTP/1.1 in a request of HTTP/2, or nil. `line` is the request line.
+function M.check_version(line, fields)
+  if sub(line, -9, -3) ~= " HTTP/1" then
     for i = 1, #connection_specific do
       if fields[connection_specific[i]] then
         return "connection_specific_header"

@@ -89,14 +89,14 @@ local checks_lengths = ngx.config.nginx_version >= 1023000
 --- False for an answer that two readers would cut differently (HX-3, HX-30): nginx passes what has no status line on as
 -- HTTP/0.9, with a head written by the API, and before 1.23 it takes several lengths, or one beside chunks.
 local function is_framed_once(fields, status)
-  if http_version() < 1 then
-    return false
-  end
-  local length = not checks_lengths and ngx.var.upstream_http_content_length
-  if not length or status == 204 or status == 304 or get_method() == "HEAD" then
+  local length = ngx.var.upstream_http_content_length
+  if not length then
+    return http_version() >= 1
+  elseif checks_lengths or status == 204 or status == 304 then
     return true
   end
-  return find(length, "^%d+$") ~= nil and tonumber(length) == tonumber(fields["content-length"])
+  local number = tonumber(length)
+  return number ~= nil and number == tonumber(fields["content-length"]) or get_method() == "HEAD"
 end
 
 local function drop_options(connection)
@@ -125,7 +125,7 @@ end
 
 --- Header filter of a route: drops fields by which the API would speak for more than itself. Answers a status of this
 -- module when another answer has to take the place of the API's.
-function M.filter_header(settings, route_of)
+function M.filter_header(settings, routes)
   if answer.is_own then
     return nil
   end
@@ -143,7 +143,7 @@ function M.filter_header(settings, route_of)
     if kind == DROPPED or #value >= shortest_token and holds_token(value) then
       ngx.header[name] = nil
     elseif kind == LOCATION then
-      local visible = public_location(fields[name], route_of())
+      local visible = public_location(fields[name], routes[get_method()])
       if not visible and status >= 300 and status < 400 then
         return M.INVALID
       end
