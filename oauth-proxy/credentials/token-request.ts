@@ -16,6 +16,7 @@ export interface TokenTarget {
   readonly scope?: string | undefined
 }
 
+/** As `TokenTarget`, with the type of token wanted (RFC 8693 §3). */
 export interface ExchangeTarget extends TokenTarget {
   readonly requestedTokenType?: string | undefined
 }
@@ -39,6 +40,7 @@ const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
 /** Kinds of token that can be sent as a bearer; an ID token or SAML assertion is not meant for an API (RFC 8693 §3). */
 const bearerTypes: ReadonlySet<string> = new Set([accessTokenType, 'urn:ietf:params:oauth:token-type:jwt'])
 
+/** Creates the token requests over the given authorization server; nothing is sent yet. */
 export function createTokenRequests(parts: {
   authorizationServer: AuthorizationServer
   settings: LifetimeSettings

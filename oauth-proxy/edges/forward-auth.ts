@@ -10,12 +10,14 @@ import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
-import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
 import { identityHeaders } from '../identity-headers.ts'
+import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
 import { tellRefusal } from './refusal.ts'
 
+/** Who asks, from where, and with which proof. */
 export type ForwardAuthSettings = Config['proxy']['forwardAuth']
 
+/** The edge that answers instead of forwarding. */
 export interface ForwardAuth {
   /** True for a request that is a question of a gateway, by its path alone. */
   asks(request: IncomingMessage): boolean
@@ -53,8 +55,9 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
     if (secret !== undefined && !sameBytes(secret, original.secret ?? '')) throw untrusted('secret')
     const decision = await decide({ ...original, httpVersion, requestId, peer }, trail, decideParts)
     // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
-    if (decision.kind === 'preflight')
+    if (decision.kind === 'preflight') {
       throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
+    }
     return decision
   }
 

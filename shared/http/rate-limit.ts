@@ -10,6 +10,7 @@ export interface RateLimit {
   readonly windowSeconds: number
 }
 
+/** Counts requests and refuses those beyond a limit. */
 export interface RateLimiter {
   /**
    * Counts one request of `caller`, a session id or a client address.
