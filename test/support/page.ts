@@ -1,4 +1,5 @@
-import { type IncomingMessage, request as send } from 'node:http'
+import { type IncomingMessage, request as sendPlain } from 'node:http'
+import { request as sendSecure } from 'node:https'
 import { demoCode, demoPassword } from '../../spa-example/openid-provider.ts'
 import type { CookieJar, Journey } from './cookie-jar.ts'
 
@@ -172,7 +173,8 @@ function postedResponse(html: string, publicOrigin: string): URLSearchParams | u
 
 /** Sends one request to the loopback address, whatever the name in the URL. */
 function fetchOnce(method: string, url: string, headers: Record<string, string>, body?: string): Promise<PageAnswer> {
-  const { host, port, pathname, search } = new URL(url)
+  const { protocol, host, port, pathname, search } = new URL(url)
+  const send = protocol === 'https:' ? sendSecure : sendPlain
   const framing = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) }
   return new Promise((resolve, reject) => {
     const request = send(
@@ -182,6 +184,8 @@ function fetchOnce(method: string, url: string, headers: Record<string, string>,
         path: `${pathname}${search}`,
         method,
         agent: false,
+        // The browser's trust is not what these tests are about.
+        rejectUnauthorized: false,
         headers: { host, ...headers, ...framing },
       },
       (response) => {

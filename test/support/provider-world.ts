@@ -16,7 +16,7 @@ export interface ProviderWorld extends World {
 export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'port'> {
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Client metadata at the provider beyond what every test needs. */
-  readonly metadata?: Readonly<Record<string, unknown>>
+  readonly metadata?: Readonly<Record<string, unknown>> | ((origin: string) => Readonly<Record<string, unknown>>)
   /** Registers the agent for back-channel logout. */
   readonly backchannel?: boolean
 }
@@ -40,7 +40,7 @@ export async function startProviderWorld(options: ProviderWorldOptions = {}): Pr
               backchannel_logout_session_required: true,
             }
           : {}),
-        ...options.metadata,
+        ...(typeof options.metadata === 'function' ? options.metadata(origin) : options.metadata),
       },
     ],
     ...options.provider,

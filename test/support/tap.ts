@@ -1,4 +1,4 @@
-import type { CallOptions, Transport, TransportSettings } from '../../shared/oauth/transport.ts'
+import type { CallOptions, Transport, TransportSettings, TransportTls } from '../../shared/oauth/transport.ts'
 import { createTransport } from '../../shared/oauth/transport.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { ProviderEndpoint } from '../../shared/oauth/provider-error.ts'
@@ -26,7 +26,7 @@ export interface Tap {
   /** Calls of one grant type. */
   grants(grantType: string): TappedCall[]
   secrets(): readonly TappedSecret[]
-  around(parts: { config: TransportSettings; clock: Clock; observe: Observe }): Transport
+  around(parts: { config: TransportSettings; clock: Clock; observe: Observe; tls?: TransportTls }): Transport
 }
 
 const requestSecrets = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'token']

@@ -12,6 +12,7 @@ import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
 import { serve } from '../../shared/http/serve.ts'
 import { type AuthorizationServer, createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { createClientIdentity } from '../../shared/oauth/client-authentication.ts'
 import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
@@ -57,6 +58,8 @@ export interface WorldOptions {
   readonly issuer: string
   /** YAML of further settings. */
   readonly settings?: string
+  /** YAML of the authorization_server section beyond issuer and limits. */
+  readonly authorizationServer?: string
   /** YAML of the client section beyond `id`. */
   readonly client?: string
   readonly replicas?: number
@@ -157,7 +160,10 @@ export async function startWorld(options: WorldOptions): Promise<World> {
 }
 
 function tappedServer(config: Config, clock: ShiftedClock, observe: Observe, tap: Tap): AuthorizationServer {
-  return createAuthorizationServer({ config, clock, observe, transport: tap.around({ config, clock, observe }) })
+  const { caFile } = config.authorizationServer
+  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }
+  const tls = { ...createClientIdentity({ config, clock }).tls, ...ca }
+  return createAuthorizationServer({ config, clock, observe, transport: tap.around({ config, clock, observe, tls }) })
 }
 
 /**
@@ -223,6 +229,7 @@ authorization_server:
   issuer: ${options.issuer}
   timeout_ms: ${options.timeoutMs ?? 5000}
   max_concurrent_requests: ${options.maxConcurrentRequests ?? 50}
+${options.authorizationServer ?? ''}
 client:
   id: ${clientId}
 ${options.client ?? `  authentication: client_secret_basic\n  secret: ${clientSecret}`}
