@@ -233,14 +233,19 @@ describe('K08 the pace of the slower side', () => {
 })
 
 describe('K09 whoever goes takes the other with him', () => {
-  it('a browser that goes while the API thinks', async () => {
+  it.each<[string, (socket: Socket) => void]>([
+    ['by a reset', (socket) => void socket.resetAndDestroy()],
+    ['by closing', (socket) => void socket.destroy()],
+    ['by closing its sending side', (socket) => void socket.end()],
+  ])('a browser that goes %s while the API thinks', async (_, go) => {
     api.behave(() => {})
     const connection = await openRaw(world.port)
     connection.write(head('GET', '/api/slow'))
     await api.until(() => api.seen.length === 1)
     const [socket] = [...api.open].slice(-1)
-    connection.socket.resetAndDestroy()
+    go(connection.socket)
     await api.until(() => socket !== undefined && !api.open.has(socket))
+    connection.close()
   })
 
   it('a browser that goes in the middle of its upload', async () => {
