@@ -38,7 +38,7 @@ export function createLineWriter({
   let waitingBytes = 0
   let writing = false
   let wantsReopen = false
-  let idle: (() => void)[] = []
+  const idle: (() => void)[] = []
 
   function pump(): void {
     if (writing) return
