@@ -15,6 +15,7 @@ const broken: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOC
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
+  ECONNECT_TIMEOUT: 'upstream_connect_timeout',
   ETIMEDOUT: 'upstream_connect_timeout',
   UND_ERR_HEADERS_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_BODY_TIMEOUT: 'upstream_response_timeout',

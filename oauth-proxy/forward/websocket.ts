@@ -4,7 +4,7 @@ import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { upstreamRefusal } from './challenge.ts'
-import { upstreamFailure } from './failure.ts'
+import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { endSocket } from './end-socket.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
 import type { Target } from './upstream.ts'
@@ -56,12 +56,20 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
     let outgoing: ClientRequest | undefined
     const fail = (error: unknown) => {
       cancel()
+      socket.off('close', onGone)
       outgoing?.destroy()
+      if (isConnectFailure(error)) target.report(false)
       reject(upstreamFailure(error))
     }
+    const onGone = () => fail(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
+    socket.once('close', onGone)
     const cancel = call.clock.after(call.responseTimeoutMs, () =>
       fail(new TokenHandlerError('upstream_response_timeout')),
     )
+    if (socket.destroyed) {
+      onGone()
+      return
+    }
     library.on('proxyReqWs', (clientRequest) => {
       outgoing = clientRequest
       // Parsing a URL may spell the query anew; the bytes that were decided on are sent (HX-11).
@@ -73,6 +81,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
     library.on('error', fail)
     library.on('open', (upstreamSocket) => {
       cancel()
+      socket.off('close', onGone)
       target.report(true)
       resolve(join(call, upstreamSocket))
     })

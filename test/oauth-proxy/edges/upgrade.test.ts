@@ -229,6 +229,41 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
   })
 })
 
+describe('an API that keeps the handshake waiting', () => {
+  /** A handshake that has reached the API, which says nothing. */
+  async function waiting() {
+    silent.behave(() => {})
+    const before = silent.seen.length
+    const connection = await openRaw(world.port)
+    const cookie = `Cookie: ${world.cookies({ accessTokenExpiresAt: 1_900_000_000 })}`
+    const lines = [
+      'Host: www.example.com',
+      `Origin: ${publicOrigin}`,
+      cookie,
+      'Upgrade: websocket',
+      'Connection: Upgrade',
+    ]
+    const key = ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+    connection.write(rawRequest('GET', '/raw', [...lines, ...key]))
+    await silent.until(() => silent.seen.length > before)
+    const [atApi] = [...silent.open].slice(-1)
+    return { connection, gone: silent.until(() => atApi !== undefined && !silent.open.has(atApi)) }
+  }
+
+  it('is let go when the browser goes', async () => {
+    const { connection, gone } = await waiting()
+    connection.socket.resetAndDestroy()
+    await gone
+  })
+
+  it('is let go after response_timeout_ms, and the browser is told', async () => {
+    const { connection, gone } = await waiting()
+    world.clock.pass(30)
+    await gone
+    expect(parseAnswer(await connection.closed()).json()).toMatchObject({ error_code: 'upstream_response_timeout' })
+  })
+})
+
 describe('a client that never closes its side', () => {
   it.each([
     ['after a refusal', ['Origin: https://evil.example'], /^HTTP\/1\.1 403 /],

@@ -7,6 +7,7 @@ const coded = (code: string) => Object.assign(new Error('text that nobody reads:
 describe('K18 what went wrong, by its code', () => {
   it.each([
     ['UND_ERR_CONNECT_TIMEOUT', 'upstream_connect_timeout', true, false],
+    ['ECONNECT_TIMEOUT', 'upstream_connect_timeout', true, false],
     ['ETIMEDOUT', 'upstream_connect_timeout', true, false],
     ['UND_ERR_HEADERS_TIMEOUT', 'upstream_response_timeout', false, false],
     ['UND_ERR_BODY_TIMEOUT', 'upstream_response_timeout', false, false],
