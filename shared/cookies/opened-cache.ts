@@ -62,7 +62,7 @@ export function createOpenedCache<T>(
 
   function turn(): void {
     const nowMs = clock.nowMs()
-    older = nowMs - startedAtMs >= 2 * maxAgeMs ? new Map() : recent
+    older = nowMs - startedAtMs >= 2 * maxAgeMs ? new Map<string, Remembered<T>>() : recent
     recent = new Map()
     startedAtMs = nowMs
   }

@@ -46,7 +46,7 @@ describe('slow and endless senders', () => {
     const connection = await openRaw(await quickServer())
     connection.write(bytes)
     const text = await connection.closed()
-    expect(text === '' || /^HTTP\/1\.1 408 /.test(text)).toBe(true)
+    expect(text === '' || text.startsWith('HTTP/1.1 408 ')).toBe(true)
   })
 
   it('L01, K02: the limits in force cut slow senders, and outlast the idle time of balancers', () => {

@@ -1,7 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type ClientRequest, createServer, get, type IncomingMessage, type Server } from 'node:http'
+import {
+  type ClientRequest,
+  createServer,
+  get,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -109,7 +116,7 @@ function peakMebibytes(): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
 }
 
-function sendLarge(response: import('node:http').ServerResponse, mebibytes: number): void {
+function sendLarge(response: ServerResponse, mebibytes: number): void {
   const piece = Buffer.alloc(64 * 1024)
   let left = (mebibytes * mebibyte) / piece.length
   response.writeHead(200, { 'content-type': 'application/octet-stream' })
