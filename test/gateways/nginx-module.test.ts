@@ -167,6 +167,8 @@ describe('keys', () => {
     const first = testKeys('first')
     const world = await startNginxWorld(api(), '', undefined, first)
     const cookies = world.cookies()
+    // An answer shows that the workers are up; a signal before that would end nginx.
+    expect((await world.call('GET', '/api/a', { cookies })).status).toBe(200)
     const until = async (text: string, status: number) => {
       for (let attempt = 0; attempt < 500; attempt++) {
         const answered = await world.call('GET', '/api/a', { cookies })

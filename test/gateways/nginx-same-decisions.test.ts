@@ -383,7 +383,6 @@ describe('nginx decides as the proxy does', () => {
       '%ef%bc%8f',
       '~',
       '+',
-      ' ',
       '\x80',
       'access_token',
     )

@@ -24,10 +24,15 @@ local refused_prefixes = {
 local kept_directives = {
   ["no-store"] = true, ["no-cache"] = true, ["no-transform"] = true, ["must-revalidate"] = true, ["immutable"] = true,
 }
+-- Fields that no Connection field can make an affair of one hop (RFC 9110 §7.6.1), and that nearly every answer has.
+local end_to_end = {
+  ["content-type"] = true, ["content-length"] = true, ["etag"] = true, ["last-modified"] = true, ["vary"] = true,
+  ["accept-ranges"] = true, ["content-encoding"] = true, ["date"] = true, ["server"] = true, ["connection"] = true,
+}
 -- Written by nginx itself, whatever the API says in Connection.
 local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] = true, ["server"] = true }
 
-local PASSED, DROPPED, LOCATION, CACHING = 1, 2, 3, 4
+local PASSED, DROPPED, LOCATION, CACHING, END_TO_END = 1, 2, 3, 4, 5
 local kinds, remembered = {}, 0
 
 --- Remembers what a name means, up to a bound.
@@ -42,6 +47,7 @@ local function learn(name)
     end
   end
   kind = plain == "location" and LOCATION or plain == "cache-control" and CACHING or kind
+  kind = end_to_end[plain] and END_TO_END or kind
   kinds[name], remembered = kind, remembered + 1
   return kind
 end
@@ -135,8 +141,10 @@ function M.filter_header(settings, routes)
   elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate) then
     return M.REFUSED
   end
+  local may_be_an_option = false
   for name, value in pairs(fields) do
     local kind = kinds[name] or learn(name)
+    may_be_an_option = may_be_an_option or kind ~= END_TO_END
     if type(value) == "table" then
       value = table.concat(value, ", ")
     end
@@ -153,7 +161,7 @@ function M.filter_header(settings, routes)
       ngx.header["Cache-Control"] = nil
     end
   end
-  local connection = var.upstream_http_connection
+  local connection = may_be_an_option and var.upstream_http_connection
   if connection and connection ~= "keep-alive" and connection ~= "close" then
     drop_options(connection)
   end

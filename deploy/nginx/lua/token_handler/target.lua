@@ -55,8 +55,7 @@ local function check_query(query)
   return nil
 end
 
---- The path of a request target, or nil and the name of the check that refused it; nothing is repaired.
-function M.parse(target)
+local function parse(target)
   local mark = find(target, "?", 1, true)
   local path = mark and sub(target, 1, mark - 1) or target
   if not matches(path, plain_path, "jo") then
@@ -75,6 +74,26 @@ function M.parse(target)
     return nil, refused
   end
   return path
+end
+
+local REMEMBERED, LONGEST = 512, 256
+local paths, remembered = {}, 0
+
+--- The path of a request target, or nil and the name of the check that refused it; nothing is repaired.
+-- What a target means never changes, so those that passed are remembered, up to a bound.
+function M.parse(target)
+  local known = paths[target]
+  if known then
+    return known
+  end
+  local path, problem = parse(target)
+  if path and #target <= LONGEST then
+    if remembered == REMEMBERED then
+      paths, remembered = {}, 0
+    end
+    paths[target], remembered = path, remembered + 1
+  end
+  return path, problem
 end
 
 return M

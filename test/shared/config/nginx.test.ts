@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest'
+import { parseConfig } from '../../../shared/config/load.ts'
+import { luaText, luaValue } from '../../../shared/config/lua.ts'
+import { nginxGroups } from '../../../shared/config/nginx-routes.ts'
+import { type NginxFacts, nginxConfiguration } from '../../../shared/config/nginx.ts'
+import { formatKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
+import { testKeys } from '../../support/installation.ts'
+
+const facts: NginxFacts = {
+  accessCookie: '__Host-Http-th-at',
+  ownPrefixes: ['__Host-Http-th-'],
+  hosts: ['www.example.com'],
+  managedRequestFields: ['authorization', 'cookie', 'x-real-ip', 'connection'],
+  refusedResponseFields: ['set-cookie', 'location', 'vary'],
+  luaFolder: '/lua',
+  caFile: '/ca.pem',
+}
+
+const configOf = (routes: string, settings = '') =>
+  parseConfig(
+    `
+public_origin: https://www.example.com
+authorization_server: { issuer: https://login.example.com }
+client: { id: spa, authentication: client_secret_basic, secret: correct-horse-battery-staple }
+keys: { file: /keys.json }
+${settings}
+proxy:
+  routes:
+${routes}`,
+    { env: {}, readFile: () => formatKeyRingFile(testKeys()) },
+  )
+
+const generate = (routes: string, settings = '') => nginxConfiguration(configOf(routes, settings), facts)
+const route = (path: string, more = '') => `    - { path: '${path}', upstream: 'https://api.internal'${more} }\n`
+
+describe('what nginx decides and what stays with the proxy', () => {
+  it.each([
+    ['', undefined],
+    [', credential: { kind: none }', undefined],
+    [', anonymous: none', undefined],
+    [', headerless: [event_stream, download]', undefined],
+    [', forward_cookies: [theme]', undefined],
+    [', credential: { kind: exchange, audience: a }', 'credential exchange'],
+    [', credential: { kind: client_credentials }', 'credential client_credentials'],
+    [', credential: { kind: api_key, value: abcdefgh }', 'credential api_key'],
+    [', anonymous: client_credentials', 'anonymous client_credentials'],
+    [', require: { scope: [a] }', 'require'],
+    [', require: { acr: [a] }', 'require'],
+    [', require: { max_age: 60 }', 'require'],
+    [', require: { claims: { a: b } }', 'require'],
+    [', websocket: true', 'websocket'],
+    [', allow_set_cookie: [lang]', 'allow_set_cookie'],
+    [', rate_limit: { requests: 1, window_seconds: 1 }', 'rate_limit'],
+  ])('%s', (more, reason) => {
+    expect(nginxGroups(configOf(route('/api/**', more)))[0]?.handedOver).toBe(reason)
+  })
+
+  it('nothing is decided where a shared store can end sessions', () => {
+    const { handedOver, server } = generate(route('/api/**'), 'store: { kind: valkey, url: redis://127.0.0.1 }')
+    expect(handedOver).toEqual([{ path: '/api/**', reason: 'the shared store can end sessions at any moment' }])
+    expect(server).not.toContain('token_handler.access')
+  })
+
+  it('a path is handed over whole when one of its methods is', () => {
+    const routes = route('/a', ', methods: [GET]') + route('/a', ', methods: [POST], anonymous: client_credentials')
+    expect(generate(routes).handedOver).toEqual([{ path: '/a', reason: 'anonymous client_credentials' }])
+  })
+})
+
+describe('locations', () => {
+  const matchers = (...paths: string[]) =>
+    nginxGroups(configOf(paths.map((path) => route(path)).join(''))).map((group) => group.matchers)
+
+  it('spell patterns without wildcards as prefixes', () => {
+    expect(matchers('/a/**', '/a/b')).toEqual([
+      ['= /a/b', '= /a/b/'],
+      ['= /a', '^~ /a/'],
+    ])
+    expect(matchers('/', '/**')).toEqual([['= /'], ['^~ /']])
+  })
+
+  it('spell all patterns as expressions when one has a wildcard, the most specific first', () => {
+    expect(matchers('/**', '/a/**', '/a/*/c', '/a/b.d/c', '/a')).toEqual([
+      ['~ "^/a/b\\.d/c/?$"'],
+      ['~ "^/a/[^/]+/c/?$"'],
+      ['~ "^/a/?$"'],
+      ['~ "^/a(?:/.*)?$"'],
+      ['~ "^(?:/.*)?$"'],
+    ])
+  })
+
+  it('send methods of one path to their own upstreams', () => {
+    const { server } = generate(route('/a', ', methods: [GET]') + route('/a', ', methods: [POST]'))
+    expect(server).toContain('location @th_route_0 {')
+    expect(server).toContain('location @th_route_1 {')
+  })
+})
+
+describe('the configuration', () => {
+  it('takes managed fields out both ways and leaves framing to nginx', () => {
+    const { server } = generate(route('/api/**'))
+    expect(server).toContain('proxy_set_header x-real-ip "";')
+    expect(server).toContain('proxy_set_header authorization $th_authorization;')
+    expect(server).toContain('proxy_set_header cookie "";')
+    expect(server).toContain('proxy_hide_header set-cookie;')
+    expect(server).not.toContain('proxy_set_header connection')
+  })
+
+  it('verifies the certificate of the API', () => {
+    const { server } = generate(route('/api/**'))
+    expect(server).toContain('proxy_ssl_verify on;')
+    expect(server).toContain('proxy_ssl_name "api.internal";')
+    expect(server).toContain('proxy_ssl_trusted_certificate "/ca.pem";')
+  })
+
+  it('believes forwarded addresses of listed hops only', () => {
+    expect(generate(route('/a')).server).not.toContain('set_real_ip_from')
+    const { server } = generate(route('/a'), 'operations: { trusted_proxies: [10.0.0.0/8] }')
+    expect(server).toContain('set_real_ip_from 10.0.0.0/8;')
+  })
+
+  it('holds no secret', () => {
+    const { http, server } = generate(route('/a'))
+    expect(http + server).not.toContain('correct-horse')
+    expect(http).toContain('["key_file"] = "/keys.json"')
+  })
+})
+
+describe('Lua literals', () => {
+  it('are what they stand for', () => {
+    expect(luaValue({ a: 'b', c: [1, true], d: undefined, e: {} })).toBe(
+      '{\n  ["a"] = "b",\n  ["c"] = { 1, true },\n  ["e"] = {},\n}',
+    )
+  })
+
+  it('cannot be left by text', () => {
+    expect(luaText('a"]] .. os.exit() --\\')).toBe('"a\\"]] .. os.exit() --\\\\"')
+    expect(() => luaText('a\nb')).toThrow(RangeError)
+  })
+})
