@@ -1,5 +1,27 @@
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
-import type { ConfigCheck } from '../shared/config/checks.ts'
+import type { ConfigCheck, CrossProblem } from '../shared/config/checks.ts'
+import type { Config } from '../shared/config/schema.ts'
+import type { Mode } from './parts.ts'
 
 /** What agent and proxy know of their settings beyond the schema. */
 export const partChecks: readonly ConfigCheck[] = [(config) => routeProblems(config.proxy.routes)]
+
+/** What the settings lack for the processes that this command starts; `workers` is the number of the command line. */
+export function processChecks(mode: Mode, workers: number | undefined): readonly ConfigCheck[] {
+  return [(config) => backchannelCheck(config, mode, workers)]
+}
+
+/** The authorization server is told "signed out", so every process that lets calls through has to hear of it. */
+function* backchannelCheck(
+  { logout, store, operations }: Config,
+  mode: Mode,
+  workers = operations.workers,
+): Iterable<CrossProblem> {
+  if (!logout.backchannel || store.kind !== 'memory' || (mode === 'serve' && workers === 1)) return
+  yield {
+    path: 'store.kind',
+    problem: 'is memory, so a back-channel logout would end the session in one of several processes only',
+    remedy: 'Use valkey, run agent and proxy as one process with serve, or set logout.backchannel: false.',
+    given: ['logout.backchannel', 'operations.workers'],
+  }
+}

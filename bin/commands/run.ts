@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
 import { settingsSource } from '../../shared/config/load.ts'
 import { loadKeys } from '../load-keys.ts'
-import { partChecks } from '../part-checks.ts'
+import { partChecks, processChecks } from '../part-checks.ts'
 import type { Mode } from '../parts.ts'
 import { inspectorWarning } from '../runtime.ts'
 import { endOnUncaught, followSignals } from '../signals.ts'
@@ -36,7 +36,7 @@ async function run(
   workersOption: number | undefined,
   terminal: Terminal,
 ): Promise<void> {
-  const source = settingsSource(file, partChecks)
+  const source = settingsSource(file, [...partChecks, ...processChecks(mode, workersOption)])
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
   if (cluster.isWorker) return runWorker(options, terminal)

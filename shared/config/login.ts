@@ -63,10 +63,11 @@ export const loginSettings = z.strictObject({
   navigation: z
     .strictObject({
       enabled: z.boolean().default(false).meta({
-        description: 'Serves GET /login, GET|POST /callback and the sign-out form for apps without the browser client.',
+        description:
+          'Serves GET /login, GET|POST /callback and the sign-out form for apps without the browser client; register /callback below agent.path on the public origin as a redirect URI.',
       }),
       response_mode: z.enum(['query', 'form_post']).default('query').meta({
-        description: 'form_post needs a SameSite=None login cookie.',
+        description: 'How the response reaches /callback; form_post makes the login cookie SameSite=None.',
       }),
     })
     .prefault({})
@@ -106,7 +107,10 @@ export const logoutSettings = z.strictObject({
   clear_site_data: z.boolean().default(false).meta({
     description: 'Sends Clear-Site-Data: "cache", "storage" with the answer to a sign-out.',
   }),
-  backchannel: z.boolean().default(false).meta({ description: 'Accepts OpenID Connect back-channel logout tokens.' }),
+  backchannel: z.boolean().default(false).meta({
+    description:
+      'Accepts OpenID Connect back-channel logout tokens at /backchannel-logout below agent.path; several processes need store.kind: valkey.',
+  }),
   require_typed_logout_token: z
     .boolean()
     .default(true)

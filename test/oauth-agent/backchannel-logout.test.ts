@@ -81,7 +81,7 @@ describe('a good logout token', () => {
   })
 })
 
-describe('a bad logout token', () => {
+describe('a bad logout token (LO-5, D14)', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['without sub and sid', {}, 'sub_or_sid'],
     ['with an empty sub', { sub: '' }, 'sub'],

@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest'
+import { processChecks } from '../../bin/part-checks.ts'
+import type { Mode } from '../../bin/parts.ts'
+import { problemsOf, settingsFile } from '../shared/config/settings.ts'
+
+const valkey = { kind: 'valkey', url: 'redis://valkey:6379' }
+
+describe('back-channel logout in several processes (LO-8)', () => {
+  it.each<[string, Mode, number | undefined, object, readonly string[]]>([
+    ['one process', 'serve', undefined, {}, []],
+    ['two workers by the command line', 'serve', 2, {}, ['store.kind']],
+    ['an agent alone', 'agent', undefined, {}, ['store.kind']],
+    ['a proxy alone', 'proxy', undefined, {}, ['store.kind']],
+    ['an agent alone with a shared store', 'agent', 4, { store: valkey }, []],
+    ['an agent alone without back-channel logout', 'agent', undefined, { logout: {} }, []],
+  ])('%s', (_what, mode, workers, change, paths) => {
+    const text = settingsFile({ logout: { backchannel: true }, ...change })
+    const found = problemsOf(text, { checks: processChecks(mode, workers) })
+    expect(found.map(({ path }) => path)).toEqual(paths)
+  })
+})
