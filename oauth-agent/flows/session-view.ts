@@ -66,7 +66,9 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
       created_at: facts.createdAt,
       expires_in: remaining(facts.absoluteExpiresAt),
       idle_expires_in: remaining(facts.idleExpiresAt),
-      ...(refresh === undefined ? undefined : { refresh_in: refreshIn(accessSeconds, ahead) }),
+      ...(refresh === undefined
+        ? undefined
+        : { refresh_in: refreshIn(accessSeconds, remaining(facts.idleExpiresAt), ahead) }),
       ...(facts.authTime === undefined ? undefined : { auth_time: facts.authTime }),
       ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
       ...(amr === undefined ? undefined : { amr }),
@@ -75,9 +77,16 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
   }
 }
 
-/** Tokens that live hardly longer than the lead are refreshed at half their life, not at once and forever. */
-function refreshIn(accessSeconds: number, aheadSeconds: number): number {
-  return Math.max(1, accessSeconds > 2 * aheadSeconds ? accessSeconds - aheadSeconds : Math.floor(accessSeconds / 2))
+/**
+ * Seconds until the client should refresh: ahead of the end of the access token, or of the idle limit if that comes
+ * first, since a refresh is what tells of activity.
+ *
+ * What lives hardly longer than the lead is refreshed at half its life, not at once and forever; and an idle limit that
+ * a refresh without activity has left that close is let pass.
+ */
+function refreshIn(accessSeconds: number, idleSeconds: number, aheadSeconds: number): number {
+  const due = idleSeconds > 2 * aheadSeconds ? Math.min(accessSeconds, idleSeconds) : accessSeconds
+  return Math.max(1, due > 2 * aheadSeconds ? due - aheadSeconds : Math.floor(due / 2))
 }
 
 /** The claims on the allow-list, and no others (OpenID Connect Core §5.4; M06). */

@@ -9,7 +9,9 @@ import { type ProviderWorld, startProviderWorld } from '../support/provider-worl
 let world: ProviderWorld
 let page: Page
 beforeAll(async () => {
-  world = await startProviderWorld({ settings: 'login: { scope: openid profile, pushed_authorization_requests: never }' })
+  world = await startProviderWorld({
+    settings: 'login: { scope: openid profile, pushed_authorization_requests: never }',
+  })
   page = world.browser()
 })
 afterAll(() => world.close())

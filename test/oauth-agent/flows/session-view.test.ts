@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest'
+import { refreshView } from '../../../oauth-agent/flows/session-view.ts'
+import { sessionCookies } from '../../support/installation.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+
+const clock = createManualClock()
+const now = clock.nowSeconds()
+const settings = {
+  profile: 'custom' as const,
+  absoluteSeconds: 28_800,
+  idleSeconds: 3600,
+  defaultAccessTokenSeconds: 300,
+  maxAccessTokenSeconds: 86_400,
+  refreshAheadSeconds: 30,
+}
+
+function view(accessSeconds: number, idleSeconds: number, csrfToken?: string) {
+  const { access, refresh, identity } = sessionCookies()
+  const facts = { idleExpiresAt: now + idleSeconds, absoluteExpiresAt: now + 28_800 }
+  const session = {
+    facts: { ...access, ...facts },
+    access: { ...access, ...facts, accessTokenExpiresAt: now + accessSeconds },
+    ...(refresh === undefined ? {} : { refresh: { ...refresh, ...facts } }),
+    identity: { ...identity, ...facts },
+  }
+  return refreshView(session, { config: { session: settings }, clock, csrfTokenOf: () => csrfToken })
+}
+
+describe('refresh_in', () => {
+  it.each<[string, number, number, number]>([
+    ['ahead of the end of the access token', 300, 3600, 270],
+    ['at half the life of a short token', 60, 3600, 30],
+    ['at half the life of a very short one', 9, 3600, 4],
+    ['never at once, even if the token is over', 0, 3600, 1],
+    ['never in the past', -500, 3600, 1],
+    ['ahead of an idle limit that comes first, so that activity can move it', 3600, 900, 870],
+    ['by the token, where a refresh without activity has left the idle limit close', 3600, 30, 3570],
+  ])('%s', (_what, accessSeconds, idleSeconds, wanted) => {
+    expect(view(accessSeconds, idleSeconds).session.refresh_in).toBe(wanted)
+  })
+
+  it('is absent without a refresh token', () => {
+    const { access, identity } = sessionCookies()
+    const parts = { config: { session: settings }, clock, csrfTokenOf: () => undefined }
+    expect(refreshView({ facts: access, access, identity }, parts).session).not.toHaveProperty('refresh_in')
+  })
+})
+
+it('no lifetime is ever negative', () => {
+  const { access_token_expires_in: access, session } = view(-5, -5)
+  expect([access, session.idle_expires_in]).toEqual([0, 0])
+})
+
+it('the CSRF token is told only where one is demanded', () => {
+  expect(view(300, 3600, 'token').session.csrf_token).toBe('token')
+  expect(view(300, 3600).session).not.toHaveProperty('csrf_token')
+})
