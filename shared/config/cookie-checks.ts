@@ -1,4 +1,4 @@
-import type { CrossProblem } from './checks.ts'
+import type { CrossProblem } from './check.ts'
 import type { Config, Route } from './schema.ts'
 
 /** What a route may do with cookies and with requests that carry no header. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { ConfigCheck, CrossProblem } from './checks.ts'
+import type { ConfigCheck, CrossProblem } from './check.ts'
 import { explain } from './explain.ts'
 import { type Sources, prepare } from './prepare.ts'
 import type { Problem } from './problem.ts'

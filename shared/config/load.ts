@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Document, LineCounter, parseDocument } from 'yaml'
-import { type ConfigCheck, checks } from './checks.ts'
+import type { ConfigCheck } from './check.ts'
+import { checks } from './checks.ts'
 import { fileChecks } from './file-checks.ts'
 import { interpret } from './interpret.ts'
 import { linesOf } from './lines.ts'

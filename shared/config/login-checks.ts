@@ -1,4 +1,4 @@
-import type { CrossProblem } from './checks.ts'
+import type { CrossProblem } from './check.ts'
 import type { Config } from './schema.ts'
 
 /** Parameters that the agent decides itself; fixing one of them in the settings would take a check away. */

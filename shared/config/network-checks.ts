@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js'
-import type { CrossProblem } from './checks.ts'
+import type { CrossProblem } from './check.ts'
 import type { Config } from './schema.ts'
 
 /** Addresses, ports and paths: who is believed, and that no two parts claim the same place. */

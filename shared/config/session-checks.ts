@@ -1,4 +1,4 @@
-import type { CrossProblem } from './checks.ts'
+import type { CrossProblem } from './check.ts'
 import { isProfile, profileLimits } from './profiles.ts'
 import type { Config } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import type { CrossProblem } from './checks.ts'
+import type { CrossProblem } from './check.ts'
 import { isLoopbackHost, isLocalOrigin } from './local.ts'
 import type { Config, Route } from './schema.ts'
 
