@@ -56,11 +56,11 @@ proxy:
     await page.signIn(name)
     pages[name] = page
   }
-})
+}, 60_000)
 afterAll(async () => {
-  await world.close()
-  await api.close()
-})
+  await world?.close()
+  await api?.close()
+}, 60_000)
 
 /** Whom the API took the call for, and for whom the token was meant. */
 function bearerOf(target: string) {
