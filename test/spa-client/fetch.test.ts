@@ -374,6 +374,12 @@ describe('signIn', () => {
     expect(profile.seen.map(({ credentials }) => credentials)).toEqual(['include', 'include'])
   })
 
+  it('opens its window at once, because browsers allow that only after a click', async () => {
+    const { tab, tokenHandler } = await openSignedIn()
+    void tokenHandler.signIn({ popup: true })
+    expect(tab.popups).toHaveLength(1)
+  })
+
   it('in a window is false when the user closes it, and throws when it cannot start', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     const cancelled = tokenHandler.signIn({ popup: true })

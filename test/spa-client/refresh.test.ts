@@ -200,6 +200,21 @@ describe('activity', () => {
     expect(tab.tokenHandler.session().idleEndsAt).toBeGreaterThan(profile.limits.idleEndsAt - 1000)
   })
 
+  it('is asked for once, however often the same end is heard of', async () => {
+    const profile = createProfile()
+    profile.session.accessEndsAt += 3_600_000
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    let warnings = 0
+    tokenHandler.on('expiring', () => (warnings += 1))
+    await profile.pass(850_000)
+    for (let check = 0; check < 3; check += 1) {
+      await profile.pass(12_000)
+      await tokenHandler.check()
+    }
+    expect(warnings).toBe(1)
+  })
+
   it('does not press an agent that is away', async () => {
     const profile = createProfile()
     const tab = profile.openTab()
