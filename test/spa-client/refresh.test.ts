@@ -208,7 +208,7 @@ describe('activity', () => {
     let warnings = 0
     tokenHandler.on('expiring', () => (warnings += 1))
     await profile.pass(850_000)
-    for (let check = 0; check < 3; check += 1) {
+    for (let check = 0; check < 4; check += 1) {
       await profile.pass(12_000)
       await tokenHandler.check()
     }
