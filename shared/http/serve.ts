@@ -121,16 +121,24 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       stopping = true
       retire()
       parts.handler.endStreams?.()
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       const cancel = parts.clock.after(drainMs, () => {
         for (const socket of sockets) socket.destroy()
       })
-      await closed
+      await whatHasArrived()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
       // Upgraded sockets no longer belong to the server, so its close does not wait for them.
       await Promise.all([...sockets].map(untilClosed))
       cancel()
     },
   }
+}
+
+/**
+ * Lets the event loop take in the connections and bytes that the kernel already holds: closing over them would reset
+ * requests that their sender believes delivered.
+ */
+function whatHasArrived(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
 async function settle(parts: ServeParts, request: IncomingMessage, response: ServerResponse): Promise<void> {

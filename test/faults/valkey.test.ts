@@ -76,9 +76,9 @@ describe('Valkey out of reach', () => {
     const operator = createClient({ url: server.url })
     await operator.connect()
     for (const use of Object.values(uses)) {
-      await operator.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
       await operator.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
       await use(store)
+      await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
     }
     expect(new Set(events.map(({ name }) => name))).toEqual(new Set(['store.unavailable', 'store.available']))
     operator.destroy()

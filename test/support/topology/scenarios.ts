@@ -48,6 +48,7 @@ export function createScenarios(size: { browsers: number; tabs: number; paceMs: 
     ): Promise<Row> {
       const browsers = await topology.signedIn(size.browsers)
       const before = await topology.provider.ledger()
+      const logged = topology.nginx.log().length
       const started = performance.now()
       const load = startLoad({ browsers, tabs: size.tabs, paceMs: size.paceMs, lock })
       try {
@@ -74,7 +75,9 @@ export function createScenarios(size: { browsers: number; tabs: number; paceMs: 
         askedToWait: tally.askedToWait,
         wrongUser: tally.wrongUser + wrong,
         signedOut: tally.signedOut,
-        surprises: [...tally.surprises].map(([what, times]) => `${times} × ${what}`).join(', '),
+        surprises: [...tally.surprises, ...gatewayErrors(topology.nginx.log().slice(logged))]
+          .map(([what, times]) => `${times} × ${what}`)
+          .join(', '),
       }
       rows.push(row)
       return row
@@ -93,6 +96,14 @@ export function createScenarios(size: { browsers: number; tabs: number; paceMs: 
 
 function isCalm({ lost, doubled, serverErrors, wrongUser, signedOut }: Row): boolean {
   return lost + doubled + serverErrors + wrongUser + signedOut === 0
+}
+
+/** What nginx complained of, without the request, as often as it did. */
+function gatewayErrors(log: string): Map<string, number> {
+  const errors = new Map<string, number>()
+  for (const [, what = ''] of log.matchAll(/\[error\] \S+ \*\d+ ([^,]+)/g))
+    errors.set(what, (errors.get(what) ?? 0) + 1)
+  return errors
 }
 
 /** Orders that came twice, and confirmed ones that did not come. */

@@ -111,7 +111,7 @@ async function start(
         operations: {
           listen: { host: '127.0.0.1', port: operationsPort },
           trusted_proxies: ['127.0.0.1/32'],
-          shutdown_wait_seconds: 1,
+          shutdown_wait_seconds: 2,
         },
         observability: { log_level: 'warn', audit_file: join(folder, 'audit.log') },
       }),
@@ -179,7 +179,7 @@ function command(...parameters: string[]): string {
 /** The http block of the gateway of docker-compose.yml, without TLS and with the ports of this topology. */
 function gateway(port: number, agents: readonly Replica[], proxies: readonly Replica[]): string {
   const servers = (replicas: readonly Replica[]) =>
-    replicas.map((replica) => `server 127.0.0.1:${replica.port} max_fails=3 fail_timeout=2s;`).join('\n')
+    replicas.map((replica) => `server 127.0.0.1:${replica.port} max_fails=0;`).join('\n')
   return readFileSync('deploy/compose/nginx.conf', 'utf8')
     .replace(/^[^]*?\nhttp \{/, '')
     .replace(/\}\s*$/, '')
