@@ -7,7 +7,7 @@ import { startTopology, type Topology } from '../support/topology/topology.ts'
 /** TOKEN_HANDLER_LONG=1 runs three replicas of each, 200 browsers and five minutes per scenario. */
 const size =
   process.env['TOKEN_HANDLER_LONG'] === '1'
-    ? { replicas: 3, browsers: 200, tabs: 3, paceMs: 1500, seconds: 300, storeSeconds: 60, accessTokenSeconds: 30 }
+    ? { replicas: 3, browsers: 200, tabs: 3, paceMs: 3000, seconds: 300, storeSeconds: 60, accessTokenSeconds: 30 }
     : { replicas: 2, browsers: 16, tabs: 3, paceMs: 250, seconds: 8, storeSeconds: 8, accessTokenSeconds: 5 }
 
 const scenarios = createScenarios(size)

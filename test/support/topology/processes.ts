@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 /** A module of this folder in a process of its own, which answers questions. */
@@ -69,7 +69,7 @@ export async function startReplica(options: ReplicaOptions): Promise<Replica> {
     const exit = once(child, 'exit')
     child.kill('SIGTERM')
     const [code] = (await exit) as [number | null]
-    if (code !== 0) throw new Error(`${options.mode} on port ${options.port} ended with ${code}; see ${options.log}`)
+    if (code !== 0) throw new Error(`${options.mode} ended with ${code}: ${readFileSync(options.log, 'utf8')}`)
   }
 
   return {
@@ -100,7 +100,7 @@ function run({ mode, config, log }: ReplicaOptions): ChildProcess {
 
 async function ready(child: ChildProcess, operations: string, { mode, log }: ReplicaOptions): Promise<void> {
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`${mode} did not start; see ${log}`)
+    if (child.exitCode !== null) throw new Error(`${mode} did not start: ${readFileSync(log, 'utf8')}`)
     const answer = await fetch(`${operations}/readyz`).catch(() => undefined)
     if (answer?.ok === true) return
     await new Promise((resolve) => setTimeout(resolve, 20))

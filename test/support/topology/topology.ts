@@ -147,7 +147,11 @@ async function start(
         const { username, claims } = person
         browsers.push(createBrowser(origin, { username, subject: claims.sub, password: demoPassword }))
       }
-      await Promise.all(browsers.map((browser) => browser.signIn()))
+      const waiting = [...browsers]
+      const signInNext = async (): Promise<void> => {
+        for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) await next.signIn()
+      }
+      await Promise.all(Array.from({ length: 8 }, signInNext))
       return browsers
     },
   }
