@@ -17,20 +17,17 @@ export function themeOf({ id }: Case): string {
   return id.startsWith('FI-') ? 'FI' : id.slice(0, 1)
 }
 
-/** Names of tests and suites as they stand in the source; a template keeps its placeholders. */
-const namePattern =
-  /\b(?:it|test|describe)(?:\.\w+)?(?:\([^'"`]*?\))?\s*\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`)/g
+/** Texts that name a case: the name of a test, of a suite, or of a row of its table. */
+const namingText = /['"`]([^'"`\n]*\b(?:[A-N]\d\d|FI-\d\d)\b[^'"`\n]*)['"`]/g
 const casePattern = /\b(?:[A-N]\d\d|FI-\d\d)\b/g
 
-/** Files whose tests name each case; a case named in a table of the file counts for that file. */
+/** Files whose tests name each case. */
 export function filesByCase(): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, Set<string>>()
   for (const file of filesBelow(['test'], ['.test.ts'])) {
     if (file === 'test/attacks/catalogue.test.ts') continue
     const text = read(file)
-    const names = [...text.matchAll(namePattern)].map((match) => match[1] ?? match[2] ?? match[3] ?? '')
-    const rows = [...text.matchAll(/['"`]((?:[A-N]\d\d|FI-\d\d)\b[^'"`\n]*)['"`]/g)].map((match) => match[1] ?? '')
-    for (const name of [...names, ...rows]) {
+    for (const [, name = ''] of text.matchAll(namingText)) {
       for (const [id] of name.matchAll(casePattern)) found.set(id, (found.get(id) ?? new Set()).add(file))
     }
   }
