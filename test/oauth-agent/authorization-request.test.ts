@@ -182,6 +182,21 @@ describe('a signed authorization response (JARM)', () => {
     })
   })
 
+  it('names its issuer inside, also where the server promises no iss (MS-2)', () =>
+    inWorld({ settings }, async (world) => {
+      const { metadata } = world.server.script
+      world.server.script.metadata = async (form, request) => {
+        const reply = await metadata(form, request)
+        if (typeof reply === 'string') return reply
+        return { body: { ...(reply.body as object), authorization_response_iss_parameter_supported: false } }
+      }
+      const unnamed: Record<string, unknown> = { iss: undefined }
+      const answer = await comeBack(world, (query) =>
+        world.server.signedResponse({ ...Object.fromEntries(query), ...unnamed }),
+      )
+      expect(code(answer)).toEqual([400, 'authorization_response_invalid'])
+    }))
+
   it('of another attempt finds no attempt', () =>
     inWorld({ settings }, async (world) => {
       const answer = await comeBack(world, () => world.server.signedResponse({ code: 'x', state: 'y'.repeat(43) }))

@@ -271,6 +271,7 @@ describe('signing out by a form', () => {
   it.each<[string, Record<string, string>]>([
     ['another site', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.test' }],
     ['a sibling host', { 'sec-fetch-site': 'same-site', origin: 'http://sibling.localhost' }],
+    ['a redirect through another site', { 'sec-fetch-site': 'cross-site' }],
     ['a page that hides where it is', { origin: 'null' }],
     ['nobody knows where', { origin: '' }],
     ['an old browser without Origin', { origin: '', 'sec-fetch-site': '', 'sec-fetch-mode': '', 'sec-fetch-dest': '' }],

@@ -117,6 +117,15 @@ export const plans: readonly Plan[] = [
     modules: [skip('all modules', 'Only the authorization code flow is used (RFC 9700 §2.1.2).')],
   },
   {
+    name: 'oidcc-client-test-3rd-party-init-login-test-plan',
+    modules: [
+      skip(
+        'all modules',
+        'A sign-in that a third party starts cannot be told from one that an attacker starts, so none is offered.',
+      ),
+    ],
+  },
+  {
     name: 'oidcc-client-dynamic-certification-test-plan',
     modules: [skip('all modules', 'The client is registered by its operator; nothing is registered at run time.')],
   },
