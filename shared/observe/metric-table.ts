@@ -119,7 +119,7 @@ export const metricTable = {
   token_handler_store_unavailable_total: count(
     'store.unavailable',
     ['operation'],
-    'Uses of the shared store that failed; each has its documented fallback.',
+    'Times at which the shared store was lost; each of its uses has a documented fallback.',
   ),
   token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys or routes read again.'),
   token_handler_config_rejections_total: count(
