@@ -15,9 +15,14 @@ export const agentSettings = z.strictObject({
   max_body_bytes: z.number().int().positive().default(16_384).meta({ description: 'Longest request body.' }),
   rate_limits: z
     .strictObject({
-      login: limit(30, 60).meta({ description: 'Logins started or finished, per client address.' }),
+      login: limit(600, 60).meta({
+        description:
+          'Logins started or finished, per client address; users behind one address share it, and behind a gateway that is not among operations.trusted_proxies all users do.',
+      }),
       refresh: limit(60, 60).meta({ description: 'Refreshes, per session.' }),
-      session: limit(300, 60).meta({ description: 'Everything else, per session.' }),
+      session: limit(1200, 60).meta({
+        description: 'Everything else, per session, or per client address without one.',
+      }),
     })
     .prefault({})
     .meta({ description: 'Requests per client address (login) or session (refresh, session).' }),
