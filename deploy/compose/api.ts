@@ -11,7 +11,7 @@ const api = await startExampleApi({
   issuer,
   audience: 'https://api.example.com',
   jwks: (await keys.json()) as JSONWebKeySet,
-  apiKey: readFileSync('/client/api-key', 'utf8').trim(),
+  apiKey: readFileSync('/partner/api-key', 'utf8').trim(),
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void api.close())

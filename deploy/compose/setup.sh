@@ -31,10 +31,10 @@ secret() { # file, owner
   install -m 0400 -o "$2" -g "$2" /dev/stdin "$1"
 }
 openssl rand -hex 32 | secret /out/client/secret 1000
-openssl rand -hex 32 | secret /out/client/api-key 1000
+openssl rand -hex 32 | secret /out/partner/api-key 1000
 password=$(openssl rand -hex 32)
-echo "redis://token-handler:$password@valkey:6379" | secret /out/client/store-url 1000
-chown 1000:1000 /out/client
+echo "redis://token-handler:$password@valkey:6379" | secret /out/store/url 1000
+chown 1000:1000 /out/client /out/partner /out/store
 
 # Without a disk: what the store holds lives for seconds, or is sent again. A full store refuses to write rather than
 # drop a lock. Anybody may ping, for the health check.

@@ -5,7 +5,7 @@ import { filesBelow, read } from './source-files.ts'
 
 /** Files that the settings name and that are made at the place of deployment. */
 function readFile(path: string): string {
-  if (path.endsWith('store-url')) return 'redis://token-handler:example@valkey:6379'
+  if (/store(?:-|\/)url$/.test(path)) return 'redis://token-handler:example@valkey:6379'
   if (path.endsWith('.pem')) return String(rootCertificates[0])
   return 'a-secret-of-forty-characters-or-very-near'
 }
