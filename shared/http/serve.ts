@@ -77,6 +77,8 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     connectionsCheckingInterval: limits.checkMs,
     // A missing Host is refused by the request gate, in our own words.
     requireHostHeader: false,
+    // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
+    optimizeEmptyRequests: true,
   })
   const sockets = new Set<Socket>()
   const inFlight = new Set<ServerResponse>()
