@@ -46,7 +46,10 @@ export interface AdmissionParts {
   readonly readText: (context: AgentContext) => Promise<string>
 }
 
-/** Creates everything between a request's head and its endpoint, in this order: guard, session, limit, CSRF token, body. */
+/**
+ * Creates everything between a request's head and its endpoint, in this order: guard, session, limit, CSRF token, body.
+ * A form carries its token in the body, so there the last two change places.
+ */
 export function createAdmission(
   parts: AdmissionParts,
 ): (context: AgentContext, demands: Demands) => Promise<AgentRequest> {

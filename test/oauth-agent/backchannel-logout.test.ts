@@ -3,15 +3,24 @@ import { StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Page, PageAnswer } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
+import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { createShiftedClock } from '../support/shifted-clock.ts'
 
 const on = 'logout: { backchannel: true }'
 let world: ScriptedWorld
+let api: Upstream
 beforeAll(async () => {
-  world = await startScriptedWorld({ settings: on })
+  api = await startUpstream()
+  world = await startScriptedWorld({
+    settings: `${on}\nproxy: { routes: [{ path: /api, upstream: "${api.origin}" }] }`,
+  })
+  api.behave((socket) => socket.end('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n'))
 })
-afterAll(() => world.close())
+afterAll(async () => {
+  await world.close()
+  await api.close()
+})
 
 /** What the authorization server sends: no cookies, no header of ours, nothing of a browser. */
 const bare = {
@@ -39,8 +48,11 @@ async function signedIn(to: ScriptedWorld, subject: string, sid?: string): Promi
 describe('a good logout token', () => {
   it('ends the session it names, at the agent and at the proxy, and no other (LO-8)', async () => {
     const [one, two] = [await signedIn(world, 'alice', 's-1'), await signedIn(world, 'alice', 's-2')]
+    const calls = async () => [(await one.call('GET', '/api')).status, (await two.call('GET', '/api')).status]
+    expect(await calls()).toEqual([204, 204])
     const answer = await post(world, { logout_token: await world.server.logoutToken({ sid: 's-1', sub: 'alice' }) })
     expect([answer.status, answer.headers['cache-control'], answer.setCookies]).toEqual([200, 'no-store', []])
+    expect(await calls()).toEqual([401, 204])
     expect(await refresh(one)).toEqual([401, 'session_expired'])
     expect((await one.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
     expect(await refresh(two)).toEqual([200, undefined])
