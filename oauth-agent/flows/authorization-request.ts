@@ -20,22 +20,28 @@ export interface AuthorizationWish {
 const maxLengths: Readonly<Record<string, number>> = { claims: 4096, id_token_hint: 4096 }
 const maxLength = 1024
 
+/** Parameters whose effect shows in the ID token, where we look for it (OpenID Connect Core §3.1.3.7 steps 12, 13). */
+const checkedOnReturn: ReadonlySet<string> = new Set(['acr_values', 'max_age'])
+
 const prompts: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account', 'create'])
 
 /**
  * Reads the parameters of a login start.
  *
  * Only names on the allow-list pass, each once and within bounds, so that nothing of ours (redirect_uri, state,
- * code_challenge, request, …) can be replaced (C08). Throws `parameter_not_allowed`.
+ * code_challenge, request, …) can be replaced (C08), nor what the settings fix. A level or an age of authentication that
+ * is fixed there is checked on return like one that was asked for. Throws `parameter_not_allowed`.
  */
 export function parseAuthorizationWish(
   parameters: Parameters,
   settings: AuthorizationRequestSettings,
 ): AuthorizationWish {
-  checkParameterNames(parameters, new Set(settings.login.allowedParameters))
+  const { allowedParameters, extraParameters } = settings.login
+  const fixed = Object.entries(extraParameters)
+  checkParameterNames(parameters, new Set(allowedParameters.filter((name) => !Object.hasOwn(extraParameters, name))))
   const further = new Map<string, string>()
   const read: { prompt?: string; maxAge?: number; acrValues?: readonly string[] } = {}
-  for (const [name, value] of parameters) {
+  for (const [name, value] of [...fixed.filter(([name]) => checkedOnReturn.has(name)), ...parameters]) {
     if (value.length > (maxLengths[name] ?? maxLength) || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(value)) {
       throw notAllowed(name)
     }

@@ -65,7 +65,7 @@ export async function startLogin(
   { signedIn, arrival }: { signedIn: SessionFacts | undefined; arrival: Arrival },
 ): Promise<LoginAttempt> {
   const { config, authorizationServer, clock } = parts
-  const { wish, returnTo } = parseWish(parameters, config)
+  const { wish, returnTo, sameUser } = parseWish(parameters, config)
   const content: LoginContent = {
     state: oauth.generateRandomState(),
     nonce: oauth.generateRandomNonce(),
@@ -79,7 +79,7 @@ export async function startLogin(
     ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
     ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),
     ...(arrival.responseMode === 'query' ? undefined : { responseMode: arrival.responseMode }),
-    ...(signedIn !== undefined && needsSameUser(wish)
+    ...(signedIn !== undefined && sameUser
       ? { stepUpOf: { sessionId: signedIn.sessionId, subject: signedIn.subject } }
       : undefined),
   }
@@ -99,16 +99,18 @@ export async function startLogin(
 export function parseWish(
   parameters: Parameters,
   config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin'>,
-): { readonly wish: AuthorizationWish; readonly returnTo?: string } {
+): { readonly wish: AuthorizationWish; readonly returnTo?: string; readonly sameUser: boolean } {
   const asked = new Map(parameters)
   asked.delete('return_to')
   const wish = parseAuthorizationWish(asked, config)
   const returnTo = parameters.get('return_to')
-  return returnTo === undefined ? { wish } : { wish, returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }
-}
-
-function needsSameUser({ acrValues, maxAge, prompt }: AuthorizationWish): boolean {
-  return acrValues !== undefined || maxAge !== undefined || prompt === 'none'
+  // What the settings ask of everybody makes no step-up of a sign-in.
+  const sameUser = asked.has('acr_values') || asked.has('max_age') || wish.prompt === 'none'
+  return {
+    wish,
+    sameUser,
+    ...(returnTo === undefined ? undefined : { returnTo: parseReturnTo(returnTo, pageOriginOf(config)) }),
+  }
 }
 
 /** Whether a signed-in user was asked for more than the present session has. */

@@ -58,6 +58,14 @@ export function* loginChecks(config: Config): Iterable<CrossProblem> {
       remedy: 'Remove it.',
     }
   }
+  const { max_age: maxAge } = login.extraParameters
+  if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {
+    yield {
+      path: 'login.extra_parameters.max_age',
+      problem: 'is not a number of seconds',
+      remedy: 'Write digits in quotes, such as "3600".',
+    }
+  }
   for (const [index, resource] of login.resource.entries()) {
     if (URL.canParse(resource) && new URL(resource).hash === '') continue
     yield {

@@ -26,7 +26,8 @@ export const loginSettings = z.strictObject({
     .default(['scope', 'prompt', 'login_hint', 'ui_locales', 'acr_values', 'max_age', 'claims'])
     .meta({ description: 'Authorization parameters that the SPA may send to POST /login/start.' }),
   extra_parameters: z.record(z.string(), z.string()).default({}).meta({
-    description: 'Fixed parameters added to every authorization request.',
+    description:
+      'Fixed parameters of every authorization request, which the SPA cannot change; acr_values and max_age are checked in the ID token.',
   }),
   default_return_to: pagePath.default('/').meta({ description: 'Where a sign-in ends if return_to was not sent.' }),
   resource: z

@@ -257,6 +257,31 @@ login:
   })
 })
 
+describe('fixed parameters', () => {
+  const settings = 'login: { extra_parameters: { acr_values: high, max_age: "600", ui_theme: dark } }'
+
+  it('are sent, and the page can neither change nor loosen them (C08, X-3)', () =>
+    inWorld({ settings }, async (world) => {
+      const { searchParams } = urlOf(await start(world, { ui_locales: 'de' }))
+      expect(Object.fromEntries(searchParams)).toMatchObject({ acr_values: 'high', max_age: '600', ui_theme: 'dark' })
+      for (const form of [{ acr_values: 'low' }, { max_age: '999999' }]) {
+        expect(code(await start(world, form))).toEqual([400, 'parameter_not_allowed'])
+      }
+    }))
+
+  it('are checked in the ID token like what was asked for (OID-9, OID-10)', () =>
+    inWorld({ settings }, async (world) => {
+      const page = world.browser()
+      expect(code(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
+      world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high', auth_time: 1 })
+      expect(code(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
+      world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+      expect(code(await world.signIn(page))).toEqual([200, undefined])
+      // Everybody has to meet them, so another user may follow.
+      expect((await world.signIn(page, {}, 'bob')).json()).toMatchObject({ id_token_claims: { sub: 'bob' } })
+    }))
+})
+
 describe('resource indicators (X-6)', () => {
   it('go into the authorization request, the code exchange and every refresh', () =>
     inWorld({ settings: 'login: { resource: ["https://a.test", "https://b.test"] }' }, async (world) => {

@@ -60,6 +60,7 @@ describe('settings that are refused', () => {
     ['aal3 idle over 15 minutes', { session: { profile: 'aal3', idle_seconds: 901 } }, 'session.idle_seconds'],
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
+    ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
     ['a fixed state', { login: { extra_parameters: { state: 'x' } } }, 'login.extra_parameters.state'],
     [
       'a fixed redirect_uri',
