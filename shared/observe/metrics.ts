@@ -67,12 +67,29 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   }
 }
 
+/** Counts in plain numbers and tells the library when somebody looks, since its own counting looks labels up each time. */
 function counter(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
-  const metric = new Counter({ name, help: row.help, labelNames: [...row.labels], registers })
-  const child = remembered((labels) => metric.labels(labels), row.labels)
+  const tallies: { readonly labels: Record<string, string>; count: number }[] = []
+  new Counter({
+    name,
+    help: row.help,
+    labelNames: [...row.labels],
+    registers,
+    collect() {
+      for (const tally of tallies) {
+        if (tally.count > 0) this.inc(tally.labels, tally.count)
+        tally.count = 0
+      }
+    },
+  })
+  const tallyOf = remembered((labels) => {
+    const tally = { labels, count: 0 }
+    tallies.push(tally)
+    return tally
+  }, row.labels)
   const { only } = row
   return (event) => {
-    if (only === undefined || event.fields[only] !== undefined) child(event).inc()
+    if (only === undefined || event.fields[only] !== undefined) tallyOf(event).count++
   }
 }
 
@@ -92,11 +109,11 @@ function remembered<T>(
 ): (event: ObservedEvent) => T {
   const children = new Map<string, T>()
   return ({ fields }) => {
-    const values = names.map((name) => String(fields[name] ?? ''))
-    const key = values.join('\n')
+    let key = ''
+    for (const name of names) key += `${fields[name] ?? ''}\n`
     const known = children.get(key)
     if (known !== undefined) return known
-    const child = make(Object.fromEntries(names.map((name, index) => [name, values[index] ?? ''])))
+    const child = make(Object.fromEntries(names.map((name) => [name, String(fields[name] ?? '')])))
     children.set(key, child)
     return child
   }
