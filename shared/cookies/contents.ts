@@ -1,4 +1,4 @@
-import { bytes16, count, flag, json, scope, text, textList, time, timeBase, token } from './fields.ts'
+import { bytes16, count, json, scope, text, textList, time, timeBase, token } from './fields.ts'
 import { type FieldTable, createRecordCodec, optional, recordField } from './record.ts'
 import type { AccessContent, IdentityContent, LoginContent, RefreshContent, SessionFacts } from './session.ts'
 
@@ -51,7 +51,6 @@ const login: FieldTable<LoginContent> = {
   prompt: optional(text),
   responseMode: optional(text),
   stepUpOf: optional(recordField<NonNullable<LoginContent['stepUpOf']>>({ sessionId: bytes16, subject: text })),
-  popup: optional(flag),
 }
 
 /** What each purpose seals. */

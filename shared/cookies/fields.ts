@@ -13,11 +13,6 @@ export const count: Field<number> = {
   read: (input) => input.varint(),
 }
 
-export const flag: Field<boolean> = {
-  write: (out, value) => out.byte(value ? 1 : 0),
-  read: (input) => input.byte() === 1,
-}
-
 /** 16 bytes that are written as 22 base64url characters. */
 export const bytes16: Field<string> = {
   write(out, value) {

@@ -59,7 +59,6 @@ export interface LoginContent {
   readonly responseMode?: string
   /** Requested by a signed-in user: the session that stays until the step-up succeeds, and whose subject must return. */
   readonly stepUpOf?: { readonly sessionId: string; readonly subject: string }
-  readonly popup?: boolean
 }
 
 /** All cookies of one signed-in browser that belong together. */

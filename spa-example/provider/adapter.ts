@@ -69,7 +69,7 @@ export function createAdapter(clock: Clock) {
       drop(`${model}:${id}`)
     },
     async revokeByGrantId(grantId: string): Promise<void> {
-      for (const key of [...(keysOfGrant.get(grantId) ?? [])]) drop(key)
+      for (const key of Array.from(keysOfGrant.get(grantId) ?? [])) drop(key)
     },
   })
 }

@@ -81,7 +81,7 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
     identity: { ...full, claims: { sub: 'alice12345', name: 'Ålice' }, idToken: jwt(120), amr: [] },
   }
   const rich = cookiesOf('everything', everything)
-  const attempt = loginContent({ returnTo: '/orders?page=2', acrValues: ['urn:example:mfa'], maxAge: 0, popup: true })
+  const attempt = loginContent({ returnTo: '/orders?page=2', acrValues: ['urn:example:mfa'], maxAge: 0 })
   const stepUp = { ...attempt, stepUpOf: { sessionId: sessionFacts().sessionId, subject: 'alice12345' } }
   const login = browserAfter(sealing(vectorKeys, 'login').setLogin(loginId, stepUp, noCookies))
   const bytes = Buffer.from(value, 'base64url')

@@ -67,7 +67,6 @@ const login: fc.Arbitrary<LoginContent> = fc.record(
     prompt: words,
     responseMode: words,
     stepUpOf: fc.record({ sessionId, subject: words }),
-    popup: fc.boolean(),
   },
   { requiredKeys: ['state', 'nonce', 'codeVerifier', 'issuer', 'redirectUri', 'startedAt', 'scope'] },
 )
