@@ -11,7 +11,9 @@ const under =
 
 /** Imports that break a rule, as `file → target`. */
 function offenders(from: (file: string) => boolean, to: (target: string) => boolean): string[] {
-  return imports.filter((each: Import) => from(each.file) && to(each.target)).map(({ file, target }) => `${file} → ${target}`)
+  return imports
+    .filter((each: Import) => from(each.file) && to(each.target))
+    .map(({ file, target }) => `${file} → ${target}`)
 }
 
 const sides = ['oauth-agent', 'oauth-proxy', 'spa-client', 'spa-example', 'bin', 'test', 'bench', 'deploy']
@@ -36,7 +38,9 @@ describe('who may import whom', () => {
   const top = ['shared/cookies', 'shared/http']
   it('floors of shared/ are only ever descended', () => {
     expect(offenders(under(...ground), under(...middle, ...top))).toEqual([])
-    expect(offenders(under(...middle), (target) => under(...top)(target) && target !== 'shared/cookies/session.ts')).toEqual([])
+    expect(
+      offenders(under(...middle), (target) => under(...top)(target) && target !== 'shared/cookies/session.ts'),
+    ).toEqual([])
   })
   it('config and crypto know no event readings, stores or flows', () => {
     expect(offenders(under('shared/crypto'), under('shared/oauth', 'shared/store'))).toEqual([])
@@ -79,10 +83,20 @@ describe('one door per library', () => {
     'node:cluster': under('bin'),
   }
   it.each(Object.entries(doors))('%s', (library, allowed) => {
-    expect(offenders((file) => !allowed(file), (target) => target === library)).toEqual([])
+    expect(
+      offenders(
+        (file) => !allowed(file),
+        (target) => target === library,
+      ),
+    ).toEqual([])
   })
   it('only routes of the agent write cookies', () => {
     const writers = under('oauth-agent/routes', 'oauth-agent/agent.ts')
-    expect(offenders((file) => !writers(file), (target) => target === 'shared/cookies/write.ts')).toEqual([])
+    expect(
+      offenders(
+        (file) => !writers(file),
+        (target) => target === 'shared/cookies/write.ts',
+      ),
+    ).toEqual([])
   })
 })
