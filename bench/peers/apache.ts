@@ -24,7 +24,7 @@ export const apache: Peer = {
 ServerName 127.0.0.1
 PidFile ${folder}/apache.pid
 Listen 127.0.0.1:${port}
-ErrorLog /dev/stderr
+ErrorLog ${folder}/error.log
 LogLevel error
 ${loaded.map((name) => `LoadModule ${name}_module ${modules}/mod_${name}.so`).join('\n')}
 User www-data
@@ -68,7 +68,7 @@ OIDCInfoHook access_token
       return { processes: [started], target: { port, path: '/api/orders', headers } }
     } catch (error) {
       await started.stop()
-      throw error
+      throw new Error(`${String(error)}\n${started.output()}`, { cause: error })
     } finally {
       await authorizationServer.stop()
     }

@@ -29,7 +29,7 @@ interface Hop {
 
 function get(url: URL, cookies: string): Promise<Hop> {
   return new Promise((resolve, reject) => {
-    const headers = cookies === '' ? {} : { cookie: cookies }
+    const headers = { accept: 'text/html', ...(cookies === '' ? {} : { cookie: cookies }) }
     const call = request({
       host: '127.0.0.1',
       port: url.port,
