@@ -1,0 +1,151 @@
+import type { ErrorCode } from '../errors.ts'
+import { luaText } from './lua.ts'
+import { browserFields, type NginxFacts, nginxFields } from './nginx-facts.ts'
+import type { NginxGroup, NginxRoute } from './nginx-routes.ts'
+import type { Config } from './schema.ts'
+
+/** Fields of an API whose value decides what becomes of them, or that may stand beside ours. */
+const judgedByModule = ['location', 'vary']
+/** Failures that nginx finds itself, by the status it gives them. */
+export const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
+  [400, 'ambiguous_request'],
+  [405, 'method_not_allowed'],
+  [413, 'payload_too_large'],
+  [414, 'ambiguous_request'],
+  [494, 'ambiguous_request'],
+  [500, 'server_error'],
+  [501, 'framing_not_supported'],
+  [502, 'upstream_unreachable'],
+  [503, 'overloaded'],
+  [504, 'upstream_response_timeout'],
+  [590, 'upstream_invalid_response'],
+]
+
+/** The locations of one group of routes: the decision of the module and the way to the API, or the way to the proxy. */
+export function groupLocations(group: NginxGroup, index: number, facts: NginxFacts, config: Config): readonly string[] {
+  if (group.handedOver !== undefined) {
+    return group.matchers.flatMap((matcher) => passedOn(`location ${matcher}`, 'token_handler_proxy'))
+  }
+  const entry = (body: readonly string[]) =>
+    group.matchers.flatMap((matcher) => [`location ${matcher} {`, ...body.map((line) => `  ${line}`), '}'])
+  const decide = [
+    'set $th_authorization "";',
+    ...(group.routes.some(({ setting }) => setting.forwardCookies.length > 0) ? ['set $th_cookie "";'] : []),
+    ...(group.routes.some(rewrites) ? ['set $th_target "";'] : []),
+    'set $th_request_id "";',
+    'set $th_via "1.1 token-handler";',
+    'set $th_cache_control "no-store";',
+    `access_by_lua_block { token_handler.access(${index + 1}) }`,
+    ...answerFields,
+    ...failurePages,
+  ]
+  const [only] = group.routes
+  if (group.routes.length === 1 && only !== undefined) return entry([...decide, ...forward(only, index, facts, config)])
+  return [
+    ...entry(decide),
+    ...group.routes.flatMap((route) => [
+      `location @${route.name} {`,
+      ...[...answerFields, ...failurePages, ...forward(route, index, facts, config)].map((line) => `  ${line}`),
+      '}',
+    ]),
+  ]
+}
+
+/** Said of every answer, ours and that of an API (oauth-proxy/forward/response-headers.ts). */
+export const answerFields = [
+  'add_header Cache-Control $th_cache_control always;',
+  'add_header Vary "Cookie, Origin" always;',
+  'add_header X-Content-Type-Options nosniff always;',
+  "add_header Content-Security-Policy \"default-src 'none'; sandbox; frame-ancestors 'none'\" always;",
+  'add_header Cross-Origin-Resource-Policy same-origin always;',
+  'add_header X-Request-Id $th_request_id always;',
+]
+
+const failurePages = [...nginxFailures.map(([status]) => status), 591].map(
+  (status) => `error_page ${status} ${failurePath(status)};`,
+)
+function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOrigin }: Config): readonly string[] {
+  const { setting, name, upstreamOrigin } = route
+  const upstream = new URL(upstreamOrigin)
+  const streams = setting.headerless.includes('event_stream')
+  const readTimeoutMs = Math.max(
+    setting.responseTimeoutMs,
+    streams ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
+  )
+  const removed = [...facts.managedRequestFields, ...browserFields].filter((field) => !nginxFields.includes(field))
+  const own: Readonly<Record<string, string>> = {
+    authorization: '$th_authorization',
+    cookie: setting.forwardCookies.length > 0 ? '$th_cookie' : '""',
+    via: '$th_via',
+    'x-request-id': '$th_request_id',
+    'x-forwarded-for': '$remote_addr',
+    'x-forwarded-host': new URL(publicOrigin).host,
+    'x-forwarded-proto': new URL(publicOrigin).protocol.slice(0, -1),
+  }
+  const names = [...new Set([...Object.keys(own), ...removed])]
+  return [
+    `header_filter_by_lua_block { token_handler.filter_header(${index + 1}) }`,
+    `client_max_body_size ${setting.maxBodyBytes};`,
+    'proxy_http_version 1.1;',
+    'proxy_buffering off;',
+    'proxy_request_buffering off;',
+    'proxy_redirect off;',
+    'proxy_buffer_size 32k;',
+    'proxy_buffers 4 32k;',
+    `proxy_connect_timeout ${setting.connectTimeoutMs}ms;`,
+    `proxy_send_timeout ${setting.idleTimeoutMs}ms;`,
+    `proxy_read_timeout ${readTimeoutMs}ms;`,
+    'proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;',
+    `proxy_set_header Host ${luaText(upstream.host)};`,
+    'proxy_set_header Connection "";',
+    ...names.map((field) => `proxy_set_header ${field} ${own[field] ?? '""'};`),
+    ...facts.refusedResponseFields
+      .filter((field) => !judgedByModule.includes(field))
+      .map((field) => `proxy_hide_header ${field};`),
+    ...tls(route, upstream, facts),
+    `proxy_pass ${upstream.protocol}//${name}${rewrites(route) ? '$th_target' : ''};`,
+  ]
+}
+
+function rewrites({ setting }: NginxRoute): boolean {
+  return setting.stripPrefix !== undefined || setting.addPrefix !== undefined
+}
+
+function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonly string[] {
+  if (upstream.protocol !== 'https:') return []
+  return [
+    'proxy_ssl_verify on;',
+    'proxy_ssl_verify_depth 4;',
+    'proxy_ssl_server_name on;',
+    'proxy_ssl_protocols TLSv1.2 TLSv1.3;',
+    `proxy_ssl_name ${luaText(upstream.hostname)};`,
+    `proxy_ssl_trusted_certificate ${luaText(setting.caFile ?? facts.caFile)};`,
+    ...(setting.clientCertificateFile === undefined
+      ? []
+      : [`proxy_ssl_certificate ${luaText(setting.clientCertificateFile)};`]),
+    ...(setting.clientPrivateKeyFile === undefined
+      ? []
+      : [`proxy_ssl_certificate_key ${luaText(setting.clientPrivateKeyFile)};`]),
+  ]
+}
+
+/** A location whose requests go on unchanged; the process behind reads them with its own gate. */
+export function passedOn(location: string, upstream: string): readonly string[] {
+  return [
+    `${location} {`,
+    '  proxy_http_version 1.1;',
+    '  proxy_buffering off;',
+    '  proxy_request_buffering off;',
+    '  proxy_set_header Host $http_host;',
+    '  proxy_set_header X-Forwarded-For $remote_addr;',
+    '  proxy_set_header Upgrade $th_upgrade;',
+    '  proxy_set_header Connection $th_connection;',
+    `  proxy_pass http://${upstream};`,
+    '}',
+  ]
+}
+
+/** Where nginx goes with a failure that it found itself. */
+export function failurePath(status: number): string {
+  return `/token-handler-failed/${status}`
+}
