@@ -132,11 +132,20 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return false
   }
 
+  /**
+   * What the winner got, or what came of it since: the answer to a late loser may be the last that its browser hears,
+   * and must not take it back to a refresh token that is spent by now.
+   */
   async function successorOf(ticket: string): Promise<Refreshed | undefined> {
+    let latest = await keptFor(ticket)
+    for (let next = latest; next?.refresh !== undefined; next = await keptFor(ticketOf(next.refresh))) latest = next
+    return latest === undefined ? undefined : { cookies: latest, joined: true, rotated: false }
+  }
+
+  async function keptFor(ticket: string): Promise<SessionCookies | undefined> {
     const key = `successor:${ticket}`
     const value = (await ownMemory.get(key)) ?? (await store.get(key).catch(ignoreUnavailable))
-    const cookies = value === undefined ? undefined : successors.open(ticket, value)
-    return cookies === undefined ? undefined : { cookies, joined: true, rotated: false }
+    return value === undefined ? undefined : successors.open(ticket, value)
   }
 
   /** Nothing that fails here may cost the tokens that were just obtained; the store tells of its own failures. */

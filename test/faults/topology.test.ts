@@ -18,7 +18,7 @@ describe('several replicas behind nginx with Valkey', () => {
   beforeAll(async () => {
     topology = await startTopology({ ...size, store: 'valkey' })
   }, 120_000)
-  afterAll(() => topology?.stop())
+  afterAll(() => topology?.stop(), 60_000)
 
   const calm = { lost: 0, signedOut: 0, serverErrors: 0, askedToWait: 0, doubled: 0, wrongUser: 0, extraTokenCalls: 0 }
 

@@ -44,6 +44,17 @@ describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
     expect(refreshCalls()).toBe(1)
   })
 
+  it('a tab that comes late gets the newest cookies, so that its answer takes no browser back to spent ones', async () => {
+    const page = await signedIn({ replicas: 2 })
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    await refresh(page)
+    expect(generation(await refresh(page))).toBe(3)
+    expect(generation(await refresh(late))).toBe(3)
+    expect(refreshCalls()).toBe(2)
+    world.clock.pass(60)
+    expect(generation(await refresh(late))).toBe(4)
+  })
+
   it('without rotation each generation is refreshed anew, although its token is the same', async () => {
     const page = await signedIn()
     world.server.script.token = async () => ({
