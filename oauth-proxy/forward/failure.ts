@@ -20,6 +20,9 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_HEADERS_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_BODY_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid_request',
+  // It is this process that has run out of descriptors, not the API that is away.
+  EMFILE: 'overloaded',
+  ENFILE: 'overloaded',
 }
 
 /** What went wrong on the way to the API, as a code of ours; by class and code of the error, never by its text. */

@@ -24,6 +24,8 @@ describe('K18 what went wrong, by its code', () => {
     ['HPE_INVALID_CONSTANT', 'upstream_invalid_response', false, false],
     ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'upstream_invalid_response', false, false],
     ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'invalid_request', false, false],
+    ['EMFILE', 'overloaded', false, false],
+    ['ENFILE', 'overloaded', false, false],
     ['', 'upstream_invalid_response', false, false],
   ])('%s is %s', (code, expected, connect, broken) => {
     const error = coded(code)
