@@ -15,7 +15,8 @@ const ambiguous = /%(?:25)?(?:2f|5c|[01][0-9a-f]|7f)|%252e|\/\.{1,2};/i
  * it once more (RFC 9700 §4.11.1; E01, E04, E06, E14). The accepted string is used as it is, never rebuilt.
  */
 export function parseReturnTo(value: string, publicOrigin: string): string {
-  if (value.length > maxLength || !/^\/[\x21-\x7e]*$/.test(value)) throw notAllowed('form')
+  // Releases of Node differ on whether a path keeps "^".
+  if (value.length > maxLength || !/^\/[\x21-\x5d\x5f-\x7e]*$/.test(value)) throw notAllowed('form')
   if (value.includes('\\') || value.startsWith('//')) throw notAllowed('form')
   if (ambiguous.test(value.split(/[?#]/, 1)[0] ?? '')) throw notAllowed('ambiguous')
   // A canonical path is the only one that every reader resolves alike: no dot segments, nothing left to normalise.
