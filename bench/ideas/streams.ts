@@ -32,6 +32,7 @@ export const streams: Idea = {
       columns: ['', 'KB of RSS each', 'left open upstream'],
       rows,
       facts,
+      notes: [`Left open: connections to the API ${settleMs / 1000} s after the last client has gone.`],
     }
   },
 }
@@ -81,9 +82,12 @@ function openOne(port: number, request: string): Promise<Socket> {
   })
 }
 
+/** undici opens a connection in the place of one that was aborted, and lets it go unused after some seconds. */
+const settleMs = 6000
+
 async function closeAll(sockets: readonly Socket[]): Promise<void> {
   for (const socket of sockets) socket.destroy()
-  await pause(1500)
+  await pause(settleMs)
 }
 
 function openUpstream(): Promise<number> {

@@ -23,6 +23,7 @@ export const nginxPlain: Peer = {
       `${upstreamBlock}
 server {
   listen 127.0.0.1:${port};
+  client_max_body_size 0;
   location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://api; }
 }`,
     )

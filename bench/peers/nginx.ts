@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type Core, type Started, start } from '../machine/process.ts'
 import { type World, subfolder } from '../world.ts'
@@ -15,7 +16,10 @@ export function startNginx(world: World, name: string, core: Core, http: string)
 
 function mainConfiguration(folder: string, http: string): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  // Started by root, the worker would become a user who may not read the files of this run.
+  const user = userInfo().uid === 0 ? 'user root;' : ''
   return `daemon off;
+${user}
 worker_processes 1;
 worker_rlimit_nofile 20000;
 pid ${folder}/nginx.pid;

@@ -26,7 +26,7 @@ const reader = createCookieReader({
   observe: { emit: () => {} },
 })
 const hosts = allowedHosts(config.publicOrigin)
-const agent = new Agent({ keepAlive: true, maxSockets: 256 })
+const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
 const proxy = httpProxy.createProxyServer({ target: `http://127.0.0.1:${ports.upstream}`, agent })
 proxy.on('error', () => {})
 
