@@ -21,7 +21,7 @@ export const hello: Peer = {
 
 export const httpProxy: Peer = {
   name: 'http-proxy',
-  title: 'http-proxy 1.18.1, keep-alive, same guard and cookie',
+  title: 'http-proxy 1.18.1, same guard and cookie',
   start: (world) => script(world, 'http-proxy', ports.peer + 1),
 }
 

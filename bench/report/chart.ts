@@ -7,7 +7,7 @@ interface Bar {
 }
 
 const width = 960
-const labelWidth = 350
+const labelWidth = 370
 const barHeight = 22
 const rowHeight = 34
 const ours = '#0b6e4f'
