@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
+import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
@@ -32,6 +32,8 @@ export type Refresh = (session: Session, wish: { readonly activity: boolean }) =
 
 /** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
 const successorSeconds = 30
+/** Answers of one race reach a browser within this time. */
+const raceSeconds = 10
 const pollMs = 50
 const longestWaitMs = 3000
 const maxDenied = 10_000
@@ -53,10 +55,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
   return async (session, { activity }) => {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
-    const ticket = ticketOf(refresh)
-
-    const flight = flights.get(ticket)
-    const refreshed = flight === undefined ? await takeOff(ticket, session, refresh) : joining(await flight)
+    const refreshed = await joinOrTakeOff(session, refresh)
 
     // A sign-out that came in the meantime wins: nothing may bring the session back.
     if (store.hasEnded(sessionKey(session.facts))) {
@@ -67,7 +66,10 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed
   }
 
-  function takeOff(ticket: string, session: Session, refresh: RefreshContent): Promise<Refreshed> {
+  async function joinOrTakeOff(session: Session, refresh: RefreshContent): Promise<Refreshed> {
+    const ticket = ticketOf(refresh)
+    const present = flights.get(ticket)
+    if (present !== undefined) return joining(await present)
     const flight = lead(ticket, session, refresh).finally(() => flights.delete(ticket))
     flights.set(ticket, flight)
     return flight
@@ -78,7 +80,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const waitUntilMs = clock.nowMs() + longestWaitMs
     for (;;) {
       const earlier = await successorOf(ticket)
-      if (earlier !== undefined) return earlier
+      if (earlier !== undefined) return goOnFrom(earlier)
       const lock = await acquire(ticket)
       if (lock !== undefined) return refreshUnder(lock, ticket, session, refresh)
       if (clock.nowMs() >= waitUntilMs) throw inProgress()
@@ -104,12 +106,19 @@ export function createRefresh(parts: RefreshParts): Refresh {
         if (lock === 'no lock' && !deniedBefore(ticket)) throw inProgress()
         throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
       }
-      await keepSuccessor(ticket, outcome.renewed.cookies)
+      await keepSuccessor(ticket, outcome.renewed.cookies, session)
       return { ...outcome.renewed, joined: false }
     } finally {
       // A lock that cannot be given back ends by itself.
       if (lock !== 'no lock') await lock.release().catch(() => {})
     }
+  }
+
+  /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
+  async function goOnFrom(earlier: Refreshed): Promise<Refreshed> {
+    const { access, refresh, identity } = earlier.cookies
+    if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return earlier
+    return joinOrTakeOff({ facts: access, access, refresh, identity }, refresh)
   }
 
   /** Without the shared store each replica is on its own: one flight per process still holds. */
@@ -149,9 +158,20 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   /** Nothing that fails here may cost the tokens that were just obtained; the store tells of its own failures. */
-  async function keepSuccessor(ticket: string, cookies: SessionCookies): Promise<void> {
+  async function keepSuccessor(ticket: string, cookies: SessionCookies, spent: Session): Promise<void> {
     const [key, value] = [`successor:${ticket}`, successors.seal(ticket, cookies)]
-    await store.put(key, value, successorSeconds).catch(() => ownMemory.put(key, value, successorSeconds))
+    const ttlSeconds = keptSeconds(cookies.access, spent)
+    await store.put(key, value, ttlSeconds).catch(() => ownMemory.put(key, value, ttlSeconds))
+  }
+
+  /**
+   * Longer where the tokens spent came from a refresh a moment ago: answers of both are then on their way to one browser,
+   * and if it hears the older one last, it comes back with a spent token when that answer's access token expires.
+   */
+  function keptSeconds(obtained: AccessContent, { facts, access }: Session): number {
+    const ageSeconds = obtained.accessTokenExpiresAt - (access?.accessTokenExpiresAt ?? 0)
+    const isRace = facts.generation > 1 && ageSeconds < raceSeconds
+    return successorSeconds + (isRace ? Math.max(0, obtained.accessTokenExpiresAt - clock.nowSeconds()) : 0)
   }
 
   /** The idle limit moves with the user, not with a timer in a forgotten tab. */

@@ -55,6 +55,27 @@ describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
     expect(generation(await refresh(late))).toBe(4)
   })
 
+  it('a browser that heard the older of two answers last is not signed out when that one expires', async () => {
+    const page = await signedIn({ replicas: 2 })
+    await refresh(page)
+    const behind = world.tab({ ...page, jar: page.jar.copy() })
+    expect(generation(await refresh(page))).toBe(3)
+    world.clock.pass(301)
+    expect(generation(await refresh(behind))).toBe(4)
+    expect(refreshCalls()).toBe(3)
+  })
+
+  it('a refresh token spent in its due time is worth nothing half a minute later', async () => {
+    const page = await signedIn({ replicas: 2 })
+    const stale = world.tab({ ...page, jar: page.jar.copy() })
+    world.clock.pass(301)
+    await refresh(page)
+    world.clock.pass(31)
+    const calls = refreshCalls()
+    await refresh(stale)
+    expect(refreshCalls()).toBe(calls + 1)
+  })
+
   it('without rotation each generation is refreshed anew, although its token is the same', async () => {
     const page = await signedIn()
     world.server.script.token = async () => ({
