@@ -16,6 +16,8 @@ const meanings: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['unmet_authentication_requirements', 'step_up_not_reached'],
 ])
 
+const neverEmpty = ['iss', 'state', 'code', 'error']
+
 /**
  * Checks the authorization response and gives the parameters that the code exchange needs.
  *
@@ -30,6 +32,8 @@ export function checkAuthorizationResponse(
   const { metadata, client, settings } = parts
   const { requireIssuerInResponse } = settings.authorizationServer
   if (requireIssuerInResponse === 'always' && !parameters.has('iss')) throw invalid('iss_missing')
+  // Readers differ on whether an empty value is there: `iss=` must not count as none, nor `error=` as no error.
+  if (neverEmpty.some((name) => parameters.get(name) === '')) throw invalid('form')
   if (parameters.has('code') === parameters.has('error')) throw invalid('code_or_error')
   try {
     return oauth.validateAuthResponse(metadata, client, new URLSearchParams([...parameters]), attempt.state)

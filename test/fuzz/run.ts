@@ -40,7 +40,7 @@ async function hunt(target: FuzzTarget, forMs: number): Promise<number> {
   const dice = createDice(seed ^ parseInt(hashOf(target.name).slice(0, 7), 16))
   const corpus = [...target.seeds]
   const guide = await createCoverageGuide(target.guides)
-  for (const input of corpus) target.run(input)
+  for (const input of corpus) await target.run(input)
   await guide.sawNew()
 
   const started = performance.now()
@@ -51,7 +51,7 @@ async function hunt(target: FuzzTarget, forMs: number): Promise<number> {
     const batch = Array.from({ length: 64 }, () => mutate(corpus, target.dictionary, dice))
     for (const input of batch) {
       runs++
-      const what = failureOf(target, input)
+      const what = await failureOf(target, input)
       if (what === undefined || findings.has(what)) continue
       findings.add(what)
       keep(target, input)
@@ -70,6 +70,7 @@ async function hunt(target: FuzzTarget, forMs: number): Promise<number> {
     `${target.name}: ${runs} inputs, ${corpus.length} kept, ${guide.reached} places reached, ${findings.size} findings`,
   )
   await guide.close()
+  await target.close?.()
   return findings.size
 }
 
@@ -81,15 +82,16 @@ async function takeInteresting(
   guide: CoverageGuide,
 ): Promise<void> {
   for (const [at, input] of batch.entries()) {
-    if (at % 8 === 0 && failureOf(target, input) === undefined) corpus.push(input)
+    if (at % 8 === 0 && (await failureOf(target, input)) === undefined) corpus.push(input)
   }
   await guide.sawNew()
   while (corpus.length > 4096) corpus.splice(target.seeds.length, 512)
 }
 
-function failureOf(target: FuzzTarget, input: string): string | undefined {
+async function failureOf(target: FuzzTarget, input: string): Promise<string | undefined> {
   try {
-    target.run(input)
+    const run = target.run(input)
+    if (run !== undefined) await run
     return undefined
   } catch (error) {
     return error instanceof Error ? `${error.name}: ${error.message.slice(0, 120)}` : 'something that is no error'

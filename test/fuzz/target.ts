@@ -10,7 +10,9 @@ export interface FuzzTarget {
   /** Source files whose branches lead the hunt. */
   readonly guides: readonly string[]
   /** Reads one input; throws BrokenPromise, or anything else that the reader should not have thrown. */
-  readonly run: (input: string) => void
+  readonly run: (input: string) => void | Promise<void>
+  /** Gives back what the runs needed. */
+  readonly close?: () => Promise<void>
 }
 
 /** A reader accepted what it promises to refuse, or changed what it promises to keep. */
@@ -26,6 +28,16 @@ export function promise(kept: boolean, what: string): void {
 export function unlessRefused<T>(read: () => T): T | undefined {
   try {
     return read()
+  } catch (error) {
+    if (error instanceof TokenHandlerError) return undefined
+    throw error
+  }
+}
+
+/** The same for a reader that answers later. */
+export async function unlessRefusedLater<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read()
   } catch (error) {
     if (error instanceof TokenHandlerError) return undefined
     throw error

@@ -20,6 +20,8 @@ import {
 } from '../support/installation.ts'
 import { pathReaders } from '../support/path-readers.ts'
 import { settingsFile } from '../shared/config/settings.ts'
+import { authorizationResponse, logoutToken } from './authorization-targets.ts'
+import { framing } from './framing-target.ts'
 import { type FuzzTarget, promise, unlessRefused } from './target.ts'
 
 const catalogue = createCatalogue(cookieSettings())
@@ -425,4 +427,16 @@ const settings: FuzzTarget = {
   },
 }
 
-export const targets: readonly FuzzTarget[] = [cookies, sealed, path, head, returnTo, parameters, gateway, settings]
+export const targets: readonly FuzzTarget[] = [
+  cookies,
+  sealed,
+  path,
+  head,
+  framing,
+  returnTo,
+  parameters,
+  authorizationResponse,
+  gateway,
+  logoutToken,
+  settings,
+]
