@@ -40,6 +40,7 @@ export async function startAsked<Ledger>(name: string, ...parameters: string[]):
 /** One agent or proxy as an operator runs it. */
 export interface Replica {
   readonly port: number
+  readonly operationsPort: number
   /** Value of a metric without labels, or with exactly these; 0 if it is not there. */
   metric(line: string): Promise<number>
   /** Says that keys and settings have changed. */
@@ -74,6 +75,7 @@ export async function startReplica(options: ReplicaOptions): Promise<Replica> {
 
   return {
     port: options.port,
+    operationsPort: options.operationsPort,
     async metric(line) {
       const text = await (await fetch(`${operations}/metrics`)).text()
       const found = text.split('\n').find((each) => each.startsWith(`${line} `))
