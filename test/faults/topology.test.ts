@@ -4,13 +4,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createScenarios } from '../support/topology/scenarios.ts'
 import { startTopology, type Topology } from '../support/topology/topology.ts'
 
-/** TOKEN_HANDLER_LONG=1 runs three replicas of each, 200 browsers and five minutes per scenario. */
+/** TOKEN_HANDLER_LONG=1 runs three replicas of each, 200 browsers and five minutes per scenario (the store is away for one). */
 const size =
   process.env['TOKEN_HANDLER_LONG'] === '1'
     ? { replicas: 3, browsers: 200, tabs: 3, paceMs: 3000, seconds: 300, storeSeconds: 60, accessTokenSeconds: 30 }
     : { replicas: 2, browsers: 16, tabs: 3, paceMs: 250, seconds: 8, storeSeconds: 8, accessTokenSeconds: 5 }
 
 const scenarios = createScenarios(size)
+
+/** Does it once, and again until the time of a scenario has passed. */
+async function again(work: () => Promise<void>): Promise<void> {
+  const end = performance.now() + size.seconds * 1000
+  do await work()
+  while (performance.now() < end)
+}
+
 afterAll(() => process.stdout.write(`\n${scenarios.table()}\n`))
 
 describe('several replicas behind nginx with Valkey', () => {
@@ -29,9 +37,11 @@ describe('several replicas behind nginx with Valkey', () => {
   })
 
   it('rolling restart of every process (FI-07)', async () => {
-    const row = await scenarios.run('rolling restart', topology, { lock: 'none' }, async () => {
-      for (const replica of [...topology.agents, ...topology.proxies]) await replica.restart()
-    })
+    const row = await scenarios.run('rolling restart', topology, { lock: 'none' }, () =>
+      again(async () => {
+        for (const replica of [...topology.agents, ...topology.proxies]) await replica.restart()
+      }),
+    )
     expect(row).toMatchObject(calm)
   })
 
@@ -49,18 +59,20 @@ describe('several replicas behind nginx with Valkey', () => {
       for (const replica of replicas) replica.reload()
       await expect.poll(reloaded, { timeout: 20_000 }).toBe(before + replicas.length)
     }
-    const row = await scenarios.run('key rotation', topology, { lock: 'none' }, async () => {
-      const [old] = ids()
-      await distribute('rotate', ring)
-      const added = ids().find((id) => id !== old)
-      await distribute('promote', ring, String(added))
-      for (const agent of topology.agents)
-        expect(await agent.metric(`token_handler_key_info{key_id="${added}"}`)).toBe(1)
-      // Every cookie is sealed anew at the next refresh, so nothing needs the old key after that.
-      await pass((size.accessTokenSeconds + 3) * 1000)
-      await distribute('remove', ring, String(old))
-      await pass(3000)
-    })
+    const row = await scenarios.run('key rotation', topology, { lock: 'none' }, () =>
+      again(async () => {
+        const [old] = ids()
+        await distribute('rotate', ring)
+        const added = ids().find((id) => id !== old)
+        await distribute('promote', ring, String(added))
+        for (const agent of topology.agents)
+          expect(await agent.metric(`token_handler_key_info{key_id="${added}"}`)).toBe(1)
+        // Every cookie is sealed anew at the next refresh, so nothing needs the old key after that.
+        await pass((size.accessTokenSeconds + 3) * 1000)
+        await distribute('remove', ring, String(old))
+        await pass(3000)
+      }),
+    )
     expect(row).toMatchObject(calm)
   })
 
