@@ -1,6 +1,11 @@
 import { randomBytes } from 'node:crypto'
 
-const ids = new WeakMap<object, string>()
+const requestId = Symbol('request id')
+
+/** Kept on the request itself: a table beside it would cost the garbage collector more than all else here. */
+interface Identified {
+  [requestId]?: string
+}
 
 const idBytes = 16
 const poolIds = 256
@@ -11,13 +16,13 @@ let pool = Buffer.alloc(0)
  *
  * None is ever taken from outside, where it could be chosen to collide, to mislead a search of the log or to forge a line.
  */
-export function requestIdOf(request: object): string {
-  const known = ids.get(request)
+export function requestIdOf(request: object & Identified): string {
+  const known = request[requestId]
   if (known !== undefined) return known
   // Drawing random bytes for many ids at once costs a tenth of drawing them one by one.
   if (pool.length === 0) pool = randomBytes(idBytes * poolIds)
   const id = pool.toString('hex', 0, idBytes)
   pool = pool.subarray(idBytes)
-  ids.set(request, id)
+  request[requestId] = id
   return id
 }

@@ -1,9 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import { TokenHandlerError } from '../errors.ts'
 import type { Observe } from '../observe/events.ts'
+import { type Connections, createConnections } from './connections.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
@@ -80,24 +81,11 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
     optimizeEmptyRequests: true,
   })
-  const sockets = new Set<Socket>()
-  const inFlight = new Set<ServerResponse>()
-  let retiring = false
-  let stopping = false
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
-
+  const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    inFlight.add(response)
-    response.once('close', () => {
-      inFlight.delete(response)
-      if (stopping) server.closeIdleConnections()
-    })
-    if (retiring) response.shouldKeepAlive = false
-    around(request, () => void settle(parts, request, response))
+    connections.begin(request.socket, response)
+    around(request, () => void settle(parts, connections, request, response))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -110,26 +98,18 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     })
   }
 
-  const retire = (): void => {
-    retiring = true
-    for (const response of inFlight) response.shouldKeepAlive = false
-  }
-
   await listening(server, parts.listen)
   return {
     port: portOf(server),
-    retire,
+    retire: () => connections.retire(),
     async stop(drainMs) {
-      stopping = true
-      retire()
+      connections.drain()
       parts.handler.endStreams?.()
-      const cancel = parts.clock.after(drainMs, () => {
-        for (const socket of sockets) socket.destroy()
-      })
+      const cancel = parts.clock.after(drainMs, () => connections.cut())
       await whatHasArrived()
       await new Promise<void>((resolve) => server.close(() => resolve()))
       // Upgraded sockets no longer belong to the server, so its close does not wait for them.
-      await Promise.all([...sockets].map(untilClosed))
+      await connections.gone()
       cancel()
     },
   }
@@ -143,19 +123,26 @@ function whatHasArrived(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
-async function settle(parts: ServeParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function settle(
+  parts: ServeParts,
+  connections: Connections,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { socket } = request
   try {
     await parts.handler.handle(request, response)
   } catch (cause) {
     tell(parts.observe, request, cause)
     if (response.headersSent) {
       response.destroy()
-      return
+    } else {
+      const { status, headers, body } = errorAnswer(asTokenHandlerError(cause), requestIdOf(request))
+      response.shouldKeepAlive = false
+      response.writeHead(status, headers).end(body)
     }
-    const { status, headers, body } = errorAnswer(asTokenHandlerError(cause), requestIdOf(request))
-    response.shouldKeepAlive = false
-    response.writeHead(status, headers).end(body)
   }
+  connections.end(socket, response)
 }
 
 async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
@@ -195,11 +182,4 @@ function listening(server: Server, { host, port }: ServeParts['listen']): Promis
 function portOf(server: Server): number {
   const address = server.address() as AddressInfo
   return address.port
-}
-
-function untilClosed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.destroyed) resolve()
-    else socket.once('close', () => resolve())
-  })
 }

@@ -1,0 +1,74 @@
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** The open connections of a server, each with the answer that is being given on it. */
+export interface Connections {
+  begin(socket: Socket, response: ServerResponse): void
+  /** The handler is done with the answer; it may still be on its way out. */
+  end(socket: Socket, response: ServerResponse): void
+  /** From now on every connection ends with its next answer. */
+  retire(): void
+  /** Retires, and closes each connection that falls idle all the same. */
+  drain(): void
+  /** Cuts every connection. */
+  cut(): void
+  /** Resolves when the connections that are open now are gone. */
+  gone(): Promise<void>
+}
+
+/**
+ * Watches the connections of `server`.
+ *
+ * The newest answer of each is kept in a place that exists as long as the connection: a set of the requests in flight
+ * would grow and shrink with every request, and the tables it outgrows keep those requests from being collected early.
+ */
+export function createConnections(server: Server): Connections {
+  const newest = new Map<Socket, ServerResponse | undefined>()
+  let retiring = false
+  let draining = false
+  server.on('connection', (socket: Socket) => {
+    newest.set(socket, undefined)
+    socket.once('close', () => newest.delete(socket))
+  })
+
+  const closeIdle = (): void => server.closeIdleConnections()
+  const prepare = (response: ServerResponse | undefined): void => {
+    if (response === undefined) return
+    if (retiring) response.shouldKeepAlive = false
+    // An answer whose head has gone out already leaves its connection open.
+    if (draining) response.once('close', closeIdle)
+  }
+
+  return {
+    begin(socket, response) {
+      // Answers to pipelined requests go out in turn, so it is the newest one that ends the connection.
+      newest.set(socket, response)
+      prepare(response)
+    },
+    end(socket, response) {
+      if (response.writableFinished && newest.get(socket) === response) newest.set(socket, undefined)
+    },
+    retire() {
+      retiring = true
+      for (const response of newest.values()) prepare(response)
+    },
+    drain() {
+      retiring = true
+      draining = true
+      for (const response of newest.values()) prepare(response)
+    },
+    cut() {
+      for (const socket of newest.keys()) socket.destroy()
+    },
+    async gone() {
+      await Promise.all([...newest.keys()].map(untilClosed))
+    },
+  }
+}
+
+function untilClosed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve()
+    else socket.once('close', () => resolve())
+  })
+}
