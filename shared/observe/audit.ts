@@ -2,8 +2,9 @@ import type { Reading } from './observe.ts'
 
 /** The audit rows of the event table as JSON lines of their own, for a file that is kept apart from the log. */
 export function createAudit(write: (line: string) => void): Reading {
-  return ({ name, row, timeMs, fields }) => {
-    if (!row.audit) return
+  return (event) => {
+    if (!event.row.audit) return
+    const { name, timeMs, fields } = event
     write(`${JSON.stringify({ time: new Date(timeMs).toISOString(), event: name, audit: true, ...fields })}\n`)
   }
 }

@@ -20,10 +20,12 @@ export function createLog({ level, write, withAudit }: LogParts): Reading {
     },
     { write },
   )
-  return ({ name, row, timeMs, fields }) => {
+  return (event) => {
+    const { name, row } = event
     const audit = withAudit && row.audit
     const at = logger.isLevelEnabled(row.level) ? row.level : audit ? level : undefined
     if (at === undefined) return
+    const { timeMs, fields } = event
     logger[at]({ time: new Date(timeMs).toISOString(), event: name, ...(audit ? { audit } : undefined), ...fields })
   }
 }

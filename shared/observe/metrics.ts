@@ -89,7 +89,7 @@ function counter(name: string, row: MetricRow, registers: Registry[]): (event: O
   }, row.labels)
   const { only } = row
   return (event) => {
-    if (only === undefined || event.fields[only] !== undefined) tallyOf(event).count++
+    if (only === undefined || event.given[only] !== undefined) tallyOf(event).count++
   }
 }
 
@@ -97,24 +97,39 @@ function histogram(name: string, row: MetricRow, registers: Registry[]): (event:
   const metric = new Histogram({ name, help: row.help, labelNames: [...row.labels], buckets, registers })
   const child = remembered((labels) => metric.labels(labels), row.labels)
   return (event) => {
-    const milliseconds = event.fields[row.milliseconds ?? '']
-    if (typeof milliseconds === 'number') child(event).observe(milliseconds / 1000)
+    const milliseconds = event.given[row.milliseconds ?? '']
+    if (typeof milliseconds === 'number' && Number.isFinite(milliseconds)) child(event).observe(milliseconds / 1000)
   }
 }
 
-/** Finding the time series of a label set costs more than counting in it, so each is looked up once. */
+/** The time series of label sets that agree in their first labels, by the value of the next one. */
+interface Branch<T> {
+  readonly next: Map<unknown, Branch<T>>
+  series: T | undefined
+}
+
+/**
+ * Finding the time series of a label set costs more than counting in it, so each is looked up once.
+ *
+ * A branch exists only for a value that has passed the check of its field, so a value with a branch needs no other.
+ */
 function remembered<T>(
   make: (labels: Record<string, string>) => T,
   names: readonly string[],
 ): (event: ObservedEvent) => T {
-  const children = new Map<string, T>()
-  return ({ fields }) => {
-    let key = ''
-    for (const name of names) key += `${fields[name] ?? ''}\n`
-    const known = children.get(key)
-    if (known !== undefined) return known
-    const child = make(Object.fromEntries(names.map((name) => [name, String(fields[name] ?? '')])))
-    children.set(key, child)
-    return child
+  const root: Branch<T> = { next: new Map(), series: undefined }
+  return (event) => {
+    let at = root
+    for (const name of names) at = at.next.get(event.given[name]) ?? grown(at, event.fields[name])
+    return (at.series ??= make(Object.fromEntries(names.map((name) => [name, String(event.fields[name] ?? '')]))))
   }
+}
+
+/** The branch of a checked value. */
+function grown<T>({ next }: Branch<T>, value: unknown): Branch<T> {
+  const known = next.get(value)
+  if (known !== undefined) return known
+  const made: Branch<T> = { next: new Map(), series: undefined }
+  next.set(value, made)
+  return made
 }

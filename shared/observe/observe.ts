@@ -1,13 +1,18 @@
 import type { Clock } from '../clock.ts'
-import { type EventFields, type EventName, type EventRow, type FieldKind, type Observe, eventTable } from './events.ts'
+import { type EventName, type EventRow, type FieldKind, type Observe, eventTable } from './events.ts'
 
-/** One event as the readings see it: only fields of its row, each checked against its kind. */
+/** One event as the readings see it. */
 export interface ObservedEvent {
   readonly name: EventName
   readonly row: EventRow
   readonly timeMs: number
-  readonly fields: Readonly<Record<string, string | number | boolean>>
+  /** Only fields of its row, each checked against its kind. */
+  readonly fields: CheckedFields
+  /** The fields before the check; nothing of them may be kept or written that is not also in `fields`. */
+  readonly given: Readonly<Record<string, unknown>>
 }
+
+export type CheckedFields = Readonly<Record<string, string | number | boolean>>
 
 /** Makes something of events (log lines, counters, spans, audit lines); must not throw and must not wait. */
 export type Reading = (event: ObservedEvent) => void
@@ -26,8 +31,7 @@ export interface ObserveParts {
 export function createObserve({ clock, readings }: ObserveParts): Observe {
   return {
     emit(name, fields) {
-      const row: EventRow = eventTable[name]
-      const event = { name, row, timeMs: clock.nowMs(), fields: checkedFields(row, fields) }
+      const event = new EmittedEvent(name, eventTable[name], fields, clock)
       for (const read of readings) {
         try {
           read(event)
@@ -39,12 +43,33 @@ export function createObserve({ clock, readings }: ObserveParts): Observe {
   }
 }
 
-function checkedFields<N extends EventName>(
-  row: EventRow,
-  fields: EventFields<N>,
-): Record<string, string | number | boolean> {
+/** Checks at the first reading that looks, since most events of a busy proxy are only counted. */
+class EmittedEvent implements ObservedEvent {
+  readonly name: EventName
+  readonly row: EventRow
+  readonly given: Readonly<Record<string, unknown>>
+  readonly #clock: ObserveParts['clock']
+  #timeMs: number | undefined
+  #fields: CheckedFields | undefined
+
+  constructor(name: EventName, row: EventRow, given: Readonly<Record<string, unknown>>, clock: ObserveParts['clock']) {
+    this.name = name
+    this.row = row
+    this.given = given
+    this.#clock = clock
+  }
+
+  get timeMs(): number {
+    return (this.#timeMs ??= this.#clock.nowMs())
+  }
+
+  get fields(): CheckedFields {
+    return (this.#fields ??= checkedFields(this.row, this.given))
+  }
+}
+
+function checkedFields(row: EventRow, given: ObservedEvent['given']): CheckedFields {
   const checked: Record<string, string | number | boolean> = {}
-  const given: Readonly<Record<string, unknown>> = fields
   for (const name in given) {
     const value = given[name]
     const kind = row.fields[name]

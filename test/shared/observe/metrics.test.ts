@@ -51,6 +51,21 @@ describe('events become metrics', () => {
     expect(lines).toContain('token_handler_request_duration_seconds_bucket{le="0.025",side="proxy",route="/api/**"} 0')
     expect(lines.join('\n')).not.toContain('token_handler_errors_total')
   })
+  it('makes one series of everything that fails its check, and none of a field that is not of the event', async () => {
+    const { observe, samples } = setup()
+    const odd: object[] = [{ check: 'a"b' }, { check: 'c\nd' }, { check: 7 }, { check: {} }, { check: '[invalid]' }]
+    for (const fields of odd) observe.emit('login.failed', fields)
+    observe.emit('login.failed', { access_token: 'abc' } as object)
+    expect(await samples()).toEqual([
+      'token_handler_logins_failed_total{error_code="",check="[invalid]"} 5',
+      'token_handler_logins_failed_total{error_code="",check=""} 1',
+    ])
+  })
+  it('measures nothing that is no number', async () => {
+    const { observe, samples } = setup()
+    observe.emit('request.answered', { side: 'proxy', duration_ms: Number.NaN })
+    expect(await samples()).toEqual(['token_handler_requests_total{side="proxy",route="",method="",status=""} 1'])
+  })
   it('takes every event that there is', async () => {
     const { observe, samples } = setup()
     for (const name of Object.keys(eventTable)) observe.emit(name as EventName, {})
