@@ -66,39 +66,51 @@ async function answer(
     throw new TokenHandlerError('payload_too_large')
   }
   const release = slots.take()
+  const startedMs = parts.clock.nowMs()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
     trail.forwarded = true
-    await told(requestId, decision.route, parts, () => callApi(request, response, requestId, decision, parts))
+    const outcome = await callApi(request, response, requestId, decision, parts)
+    tellCall(outcome, requestId, decision.route, startedMs, parts)
+  } catch (thrown) {
+    tellFailedCall(asTokenHandlerError(thrown), requestId, decision.route, startedMs, parts)
+    throw thrown
   } finally {
     release()
   }
 }
 
-/** Makes a call and tells what became of it. */
-async function told(
+function tellCall(
+  { status, outcome, retried }: CallOutcome,
   requestId: string,
   { path: route }: ProxyRoute,
+  startedMs: number,
   { clock, observe }: EdgeParts,
-  run: () => Promise<CallOutcome>,
-): Promise<void> {
-  const startedMs = clock.nowMs()
-  const facts = () => ({ request_id: requestId, route, duration_ms: clock.nowMs() - startedMs })
-  try {
-    const outcome = await run()
-    observe.emit('upstream.called', { ...facts(), ...outcome })
-    if (outcome.outcome === 'truncated') {
-      observe.emit('upstream.failed', { ...facts(), error_code: 'upstream_reset', check: 'truncated' })
-    }
-  } catch (thrown) {
-    const { code, detail } = asTokenHandlerError(thrown)
-    observe.emit('upstream.called', { ...facts(), outcome: code })
-    if (code.startsWith('upstream_') || code === 'server_error') {
-      const check = typeof detail.check === 'string' ? detail.check : undefined
-      observe.emit('upstream.failed', { ...facts(), error_code: code, check })
-    }
-    throw thrown
-  }
+): void {
+  const duration = clock.nowMs() - startedMs
+  observe.emit('upstream.called', { request_id: requestId, route, duration_ms: duration, status, outcome, retried })
+  if (outcome !== 'truncated') return
+  observe.emit('upstream.failed', {
+    request_id: requestId,
+    route,
+    duration_ms: duration,
+    error_code: 'upstream_reset',
+    check: 'truncated',
+  })
+}
+
+function tellFailedCall(
+  { code, detail }: TokenHandlerError,
+  requestId: string,
+  { path: route }: ProxyRoute,
+  startedMs: number,
+  { clock, observe }: EdgeParts,
+): void {
+  const facts = { request_id: requestId, route, duration_ms: clock.nowMs() - startedMs }
+  observe.emit('upstream.called', { ...facts, outcome: code })
+  if (!code.startsWith('upstream_') && code !== 'server_error') return
+  const check = typeof detail.check === 'string' ? detail.check : undefined
+  observe.emit('upstream.failed', { ...facts, error_code: code, check })
 }
 
 function callApi(
@@ -130,7 +142,7 @@ function callApi(
         throw refusal
       }
       return browserResponseHeaders(fields, {
-        credentialValue: credential?.value.split(' ').at(-1),
+        credentialValue: credential?.value.slice(credential.value.lastIndexOf(' ') + 1),
         allowSetCookie: setting.allowSetCookie,
         requestId,
         cors: corsHeaders(head.fields.origin, parts.config),

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
 import type { Cancel, Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
@@ -66,8 +67,7 @@ function attempt(
 ): void {
   const { response, method } = call
   const target = call.upstream.pick()
-  let abort: ((reason: Error) => void) | undefined
-  let resume: (() => void) | undefined
+  let running: Dispatcher.DispatchController | undefined
   let status = 0
   let refusal: TokenHandlerError | undefined
   let discarded = 0
@@ -75,11 +75,11 @@ function attempt(
   let cancelStall: Cancel | undefined
   let afterBody: (() => void) | undefined
 
-  const onClientClose = () => abort?.(new ClientGone())
+  const onClientClose = () => running?.abort(new ClientGone())
   const onDrain = () => {
     cancelStall?.()
     cancelStall = undefined
-    resume?.()
+    running?.resume()
   }
   const settle = () => {
     cancelStall?.()
@@ -87,7 +87,7 @@ function attempt(
     response.off('close', onClientClose)
     response.off('drain', onDrain)
   }
-  response.once('close', onClientClose)
+  response.on('close', onClientClose)
 
   target.pool.dispatch(
     {
@@ -99,8 +99,7 @@ function attempt(
     },
     {
       onRequestStart(controller) {
-        abort = (reason) => controller.abort(reason)
-        resume = () => controller.resume()
+        running = controller
         if (response.destroyed) controller.abort(new ClientGone())
       },
       onResponseStart(_controller, upstreamStatus, fields) {
@@ -117,7 +116,7 @@ function attempt(
           afterBody = call.onBody(fields, () => {
             response.off('close', onClientClose)
             response.end()
-            abort?.(new StreamCut())
+            running?.abort(new StreamCut())
           })
         } catch (error) {
           refusal = upstreamFailure(error)

@@ -30,9 +30,7 @@ export function createRouteTable<R extends PathRule>(routes: readonly R[]): Rout
   for (const route of routes) add(root, route)
   return {
     match(path) {
-      const segments = path.split('/').slice(1)
-      if (segments.at(-1) === '') segments.pop()
-      const found = find(root, segments, 0)
+      const found = find(root, path, 1)
       return found === refused ? undefined : found
     },
   }
@@ -71,18 +69,21 @@ function literal<R>(at: Branch<R>, segment: string): Branch<R> {
 
 const refused = Symbol('refused')
 
-function find<R>(at: Branch<R>, segments: readonly string[], index: number): readonly R[] | typeof refused | undefined {
-  const segment = segments[index]
-  if (segment === undefined) return nonEmpty(at.exact) ?? nonEmpty(at.subtree)
+/** Follows the segment of `path` that begins at `start`, and what comes behind it. */
+function find<R>(at: Branch<R>, path: string, start: number): readonly R[] | typeof refused | undefined {
+  if (start >= path.length) return nonEmpty(at.exact) ?? nonEmpty(at.subtree)
+  const slash = path.indexOf('/', start)
+  const end = slash === -1 ? path.length : slash
+  const segment = path.slice(start, end)
   const next = at.literals.get(segment)
   if (next === undefined) {
     // `/ADMIN` beside a route `/admin` must not fall through to a laxer `/**` (G18).
     if (at.folded.has(segment.toLowerCase())) return refused
   } else {
-    const found = find(next, segments, index + 1)
+    const found = find(next, path, end + 1)
     if (found !== undefined) return found
   }
-  const found = at.wildcard === undefined ? undefined : find(at.wildcard, segments, index + 1)
+  const found = at.wildcard === undefined ? undefined : find(at.wildcard, path, end + 1)
   return found ?? nonEmpty(at.subtree)
 }
 
