@@ -1,25 +1,6 @@
 import type { AgentError } from './agent.ts'
 import type { Emitter } from './events.ts'
 
-/** A call that was refused until the user authenticates again; the app answers by calling one of the functions. */
-export interface StepUp {
-  /** Why: `insufficient_user_authentication`, `insufficient_scope`, or a code that says that the session ended. */
-  readonly code: string
-  /** The parameters that a new sign-in needs, such as `acr_values` and `max_age`. */
-  readonly parameters: Readonly<Record<string, string>>
-  /**
-   * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
-   * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
-   */
-  readonly inPopup: () => Promise<boolean>
-  /** Leaves the page for the sign-in; the call is given up. */
-  readonly inPage: () => Promise<never>
-  /** Gives the call up: its answer is the refusal. */
-  readonly decline: () => void
-  /** When it is decided, be it elsewhere: a sign-in in another tab settles it, too. True if the call is repeated. */
-  readonly settled: Promise<boolean>
-}
-
 interface Parts {
   readonly emitter: Emitter
   readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<boolean>

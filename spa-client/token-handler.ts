@@ -11,9 +11,8 @@ import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
 
 export { AgentError } from './agent.ts'
-export type { Events } from './events.ts'
+export type { Events, StepUp } from './events.ts'
 export type { Session } from './session.ts'
-export type { StepUp } from './step-up.ts'
 
 export interface TokenHandlerOptions {
   /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
