@@ -57,6 +57,8 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     '# What Node refuses is refused here too, instead of being left out silently.',
     'underscores_in_headers on;',
     'ignore_invalid_headers off;',
+    '# The head of a request with our cookies is several KB: a buffer for all of it saves reading it in two pieces.',
+    'client_header_buffer_size 8k;',
     'large_client_header_buffers 4 16k;',
     ...earlyFailures.map((status) => `error_page ${status} ${failurePath(status)};`),
     ...realAddress(config),
