@@ -42,9 +42,10 @@ export interface AdmissionParts {
   readonly reader: CookieReader
   readonly store: Store
   readonly clock: Clock
-  /** Reads the body as text; throws `payload_too_large` or `invalid_request`. */
-  readonly readText: (context: AgentContext) => Promise<string>
 }
+
+/** Reads the body as text; throws `payload_too_large` or `invalid_request`. */
+export type ReadText = () => Promise<string>
 
 /**
  * Creates everything between a request's head and its endpoint, in this order: guard, session, limit, CSRF token, body.
@@ -52,8 +53,8 @@ export interface AdmissionParts {
  */
 export function createAdmission(
   parts: AdmissionParts,
-): (context: AgentContext, demands: Demands) => Promise<AgentRequest> {
-  const { config, keys, catalogue, reader, store, clock, readText } = parts
+): (context: AgentContext, demands: Demands, readText: ReadText) => Promise<AgentRequest> {
+  const { config, keys, catalogue, reader, store, clock } = parts
   const { login, refresh, session: reading } = config.agent.rateLimits
   const limiters = {
     login: createRateLimiter({ name: 'login', limit: login, store, clock }),
@@ -62,7 +63,7 @@ export function createAdmission(
   }
   const isTrustedHop = createAddressMatcher(config.operations.trustedProxies)
 
-  return async function admit(context, demands) {
+  return async function admit(context, demands, readText) {
     const { head } = context.state
     if (head === undefined) throw new Error('the head was not read')
     const requestId = requestIdOf(context.req)
@@ -79,7 +80,7 @@ export function createAdmission(
 
     const isForm = demands.caller === 'form'
     if (demands.csrf && session.kind === 'open' && !isForm) checkCsrf(session, head.fields['x-csrf-token'])
-    const parameters = await readParameters(context, head, demands.caller)
+    const parameters = await readParameters(context, head, demands.caller, readText)
     if (demands.csrf && session.kind === 'open' && isForm) checkCsrf(session, parameters.get('csrf_token'))
     return { requestId, cookies, session, parameters, fromOurPage: isFromOurPage(demands.caller, head) }
   }
@@ -105,14 +106,19 @@ export function createAdmission(
     }
   }
 
-  async function readParameters(context: AgentContext, head: RequestHead, caller: Caller): Promise<Parameters> {
+  async function readParameters(
+    context: AgentContext,
+    head: RequestHead,
+    caller: Caller,
+    readText: ReadText,
+  ): Promise<Parameters> {
     if (head.method === 'GET') return caller === 'page' ? new Map() : parseParameters(form, queryOf(head))
     const kind = parseBodyKind(head)
     // Neither a browser's form nor the authorization server sends JSON.
     if (kind === json && caller !== 'page') throw new TokenHandlerError('unsupported_media_type')
     if (kind === 'none') return new Map()
     if (head.expectsContinue) context.res.writeContinue()
-    return parseParameters(kind, await readText(context))
+    return parseParameters(kind, await readText())
   }
 }
 

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import Router from '@koa/router'
-import Koa from 'koa'
+import Koa, { type Context } from 'koa'
 import { koaBody } from 'koa-body'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
+import type { RequestCookies } from '../shared/cookies/header.ts'
 import { createCookieReader } from '../shared/cookies/open.ts'
 import { createSuccessorBox } from '../shared/cookies/successor.ts'
 import { createCookieWriter } from '../shared/cookies/write.ts'
@@ -16,9 +17,10 @@ import { TokenHandlerError } from '../shared/errors.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
-import { createAdmission, type Demands } from './admission.ts'
+import { createAdmission, type ReadText } from './admission.ts'
 import {
   type AgentContext,
+  type AgentMiddleware,
   type AnswerParts,
   createAnswering,
   createHeadReading,
@@ -26,19 +28,10 @@ import {
   writeAnswer,
 } from './answer.ts'
 import { form, json } from './body.ts'
+import { DirectContext } from './direct.ts'
+import { type Row, endpoints } from './endpoints.ts'
 import { createRefresh } from './flows/refresh.ts'
-import { createBackchannelLogout } from './routes/backchannel-logout.ts'
-import { createFormCallback, createQueryCallback } from './routes/callback.ts'
-import type { Endpoint, EndpointParts } from './routes/endpoint.ts'
-import { createJwks } from './routes/jwks.ts'
-import { createLoginEnd } from './routes/login-end.ts'
-import { createLoginPage } from './routes/login-page.ts'
-import { createLoginStart } from './routes/login-start.ts'
-import { createLogout } from './routes/logout.ts'
-import { createLogoutForm, createLogoutPage, signOutPath } from './routes/logout-page.ts'
-import { createRefreshEndpoint } from './routes/refresh.ts'
-import { createSession } from './routes/session.ts'
-import { createUserinfo } from './routes/userinfo.ts'
+import type { EndpointParts } from './routes/endpoint.ts'
 
 /** What the agent is made of. */
 export interface AgentParts {
@@ -58,92 +51,102 @@ export interface Agent {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
 }
 
-/** One row of the endpoint table. */
-interface Row extends Demands {
-  readonly method: 'GET' | 'POST'
-  readonly path: string
-  /** Whether the settings switch it on; always, if absent. */
-  readonly isOn?: (config: Config) => boolean
-  readonly create: (parts: EndpointParts) => Endpoint
-}
-
-const hasPublicKeys = ({ client }: Config) =>
-  client.authentication === 'private_key_jwt' || client.authentication === 'self_signed_tls_client_auth'
-const byNavigation = ({ login }: Config) => login.navigation.enabled
-const byForm = ({ login }: Config) => login.navigation.enabled && login.navigation.responseMode === 'form_post'
-const byQuery = (config: Config) => byNavigation(config) && !byForm(config)
-
-const page = { caller: 'page' } as const
-const open = { caller: 'server', limit: 'none', csrf: false } as const
-const tab = { caller: 'navigation', csrf: false, isOn: byNavigation } as const
-const back = { caller: 'return', limit: 'login', csrf: false } as const
-
-const endpoints: readonly Row[] = [
-  { ...page, method: 'POST', path: '/login/start', limit: 'login', csrf: true, create: createLoginStart },
-  // The page that comes back knows no CSRF token yet; the login cookie binds the response to its browser.
-  { ...page, method: 'POST', path: '/login/end', limit: 'login', csrf: false, create: createLoginEnd },
-  { ...page, method: 'GET', path: '/session', limit: 'session', csrf: false, create: createSession },
-  { ...page, method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfo },
-  { ...page, method: 'POST', path: '/refresh', limit: 'refresh', csrf: true, create: createRefreshEndpoint },
-  { ...page, method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogout },
-  { ...open, method: 'POST', path: '/backchannel-logout', create: createBackchannelLogout },
-  { ...open, method: 'GET', path: '/jwks', isOn: hasPublicKeys, create: createJwks },
-  { ...tab, method: 'GET', path: '/login', limit: 'login', create: createLoginPage },
-  { ...back, method: 'GET', path: '/callback', isOn: byQuery, create: createQueryCallback },
-  { ...back, method: 'POST', path: '/callback', isOn: byForm, create: createFormCallback },
-  { ...tab, method: 'GET', path: '/logout', limit: 'session', create: createLogoutPage },
-  { ...tab, caller: 'form', method: 'POST', path: signOutPath, limit: 'session', csrf: true, create: createLogoutForm },
-]
-
 /** Creates the OAuth agent: the endpoints that sign users in and out, the only writer of cookies. */
 export function createAgent(agentParts: AgentParts): Agent {
-  const { config, keys, store, clock } = agentParts
-  const catalogue = createCatalogue(config)
+  const { config } = agentParts
   const parts = createEndpointParts(agentParts)
-  const admit = createAdmission({
-    config,
-    keys,
-    catalogue,
-    reader: parts.reader,
-    store,
-    clock,
-    readText: textReader(config),
-  })
-
-  const router = new Router<RequestState>({ prefix: config.agent.path, sensitive: true, strict: true })
   const rows = endpoints.filter(({ isOn }) => isOn?.(config) ?? true)
-  for (const row of rows) {
-    const endpoint = row.create(parts)
-    router.register(row.path, [row.method], async (context: AgentContext) => {
-      if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${config.agent.path}/login`
-      const request = await admit(context, row)
-      context.state.reachedEndpoint = true
-      writeAnswer(context, await endpoint(request))
-    })
-  }
-
+  const routes = createRoutes(rows, agentParts, parts)
   const methodsOf = (path: string): string[] =>
-    rows.filter((row) => path === `${config.agent.path}${row.path}`).map(({ method }) => method)
-  return createApp({ ...parts, methodsOf }, router)
+    routes.filter((route) => route.path === path).map(({ method }) => method)
+  const clearSession = (present: RequestCookies) => parts.writer.clearSession(present)
+  const steps: Steps = {
+    answering: createAnswering({ ...parts, methodsOf, clearSession }),
+    headReading: createHeadReading({ config, methodsOf }),
+    methodsOf,
+  }
+  const behindKoa = createApp(routes, steps, parts)
+  const direct = createDirect(routes, steps)
+  return {
+    handle: (request, response) => (direct.get(`${request.method} ${request.url}`) ?? behindKoa)(request, response),
+  }
 }
 
-/** The middleware from the outside in. */
-function createApp(parts: EndpointParts & Pick<AnswerParts, 'methodsOf'>, router: Router<RequestState>): Agent {
-  const { methodsOf, observe, writer } = parts
+/** An endpoint at its place; `serve` is everything from the guard to the answer. */
+interface Route extends Pick<Row, 'method' | 'path' | 'isHot'> {
+  readonly serve: (context: AgentContext, readText: ReadText) => Promise<void>
+}
+
+/** What happens around every route, from the outside in. */
+interface Steps extends Pick<AnswerParts, 'methodsOf'> {
+  readonly answering: AgentMiddleware
+  readonly headReading: AgentMiddleware
+}
+
+function createRoutes(
+  rows: readonly Row[],
+  { config, keys, store, clock }: AgentParts,
+  parts: EndpointParts,
+): readonly Route[] {
+  const catalogue = createCatalogue(config)
+  const admit = createAdmission({ config, keys, catalogue, reader: parts.reader, store, clock })
+  return rows.map((row) => {
+    const endpoint = row.create(parts)
+    return {
+      ...row,
+      path: `${config.agent.path}${row.path}`,
+      async serve(context, readText) {
+        if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${config.agent.path}/login`
+        const request = await admit(context, row, readText)
+        context.state.reachedEndpoint = true
+        writeAnswer(context, await endpoint(request))
+      },
+    }
+  })
+}
+
+function createApp(routes: readonly Route[], steps: Steps, { config, observe }: EndpointParts): Agent['handle'] {
+  const readText = textReader(config)
+  const router = new Router<RequestState>({ sensitive: true, strict: true })
+  for (const { path, method, serve } of routes) {
+    router.register(path, [method], (context) => serve(context, () => readText(context)))
+  }
   const app = new Koa<RequestState>()
   app.silent = true
   app.on('error', (error: Error) => observe.emit('internal.failed', { where: 'agent.edge', error_name: error.name }))
-  app.use(createAnswering({ ...parts, clearSession: (present) => writer.clearSession(present) }))
-  app.use(createHeadReading(parts))
+  app.use(steps.answering)
+  app.use(steps.headReading)
   app.use(router.routes())
-  app.use((context: AgentContext) => {
-    const methods = methodsOf(context.path)
+  app.use((context) => {
+    const methods = steps.methodsOf(context.path)
     if (methods.length === 0) throw new TokenHandlerError('route_not_found')
     context.set('allow', methods.join(', '))
     throw new TokenHandlerError('method_not_allowed')
   })
-  return { handle: app.callback() }
+  return app.callback()
 }
+
+/** The hot routes by method and exact target: the same steps on a context that costs less. */
+function createDirect(
+  routes: readonly Route[],
+  { answering, headReading }: Steps,
+): ReadonlyMap<string, Agent['handle']> {
+  return new Map(
+    routes
+      .filter(({ isHot }) => isHot)
+      .map(({ method, path, serve }) => [
+        `${method} ${path}`,
+        async (request, response) => {
+          const context = new DirectContext(request, response, path)
+          await answering(context, () => headReading(context, () => serve(context, noText)))
+          context.send()
+        },
+      ]),
+  )
+}
+
+/** What is hot has no body that means anything. */
+const noText: ReadText = () => Promise.resolve('')
 
 function createEndpointParts(agentParts: AgentParts): EndpointParts {
   const { config, keys, authorizationServer, store, clock, observe, random = systemRandomBytes } = agentParts
@@ -173,7 +176,7 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
 }
 
 /** Bodies are read as text and parsed by us, once and strictly: no arrays, no nested names, no uploads. */
-function textReader({ agent }: Pick<Config, 'agent'>): (context: AgentContext) => Promise<string> {
+function textReader({ agent }: Pick<Config, 'agent'>): (context: Context) => Promise<string> {
   const read = koaBody({
     multipart: false,
     urlencoded: false,

@@ -1,4 +1,4 @@
-import type { Middleware, Next, ParameterizedContext } from 'koa'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
@@ -24,10 +24,21 @@ export interface RequestState {
   signInUrl?: string
 }
 
-/** A Koa context with our state. */
-export type AgentContext = ParameterizedContext<RequestState>
+/** One request and the answer to it in the making: the part of a Koa context that we use, with our state. */
+export interface AgentContext {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly method: string
+  /** The target without its query. */
+  readonly path: string
+  readonly state: RequestState
+  status: number
+  body: unknown
+  /** Sets fields of the answer; names in lower case, so that a later one replaces an earlier one. */
+  set(fields: Readonly<Record<string, string | string[]>>): void
+}
 /** A middleware on that context. */
-export type AgentMiddleware = Middleware<RequestState>
+export type AgentMiddleware = (context: AgentContext, next: () => Promise<unknown>) => Promise<void>
 
 /** What the edge is made of. */
 export interface AnswerParts {
@@ -50,7 +61,7 @@ export interface AnswerParts {
 export function createAnswering(parts: AnswerParts): AgentMiddleware {
   const { config, clock, observe, methodsOf, clearSession, pseudonyms } = parts
 
-  return async function answer(context: AgentContext, next: Next) {
+  return async function answer(context, next) {
     const startedMs = clock.nowMs()
     const requestId = requestIdOf(context.req)
     try {
@@ -61,7 +72,7 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
       writeFailure(context, failure, cookies !== undefined && failure.row.endsSession ? clearSession(cookies) : [])
     }
     context.set(corsHeaders(context.state.head?.fields['origin'], config))
-    context.set('x-request-id', requestId)
+    context.set({ 'x-request-id': requestId })
     tell(context, requestId, clock.nowMs() - startedMs)
   }
 
@@ -100,7 +111,7 @@ export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf
   const { config, methodsOf } = parts
   const hosts = allowedHosts(config.publicOrigin)
 
-  return async function readHead(context: AgentContext, next: Next) {
+  return async function readHead(context, next) {
     const { method = '', url = '', httpVersion, rawHeaders } = context.req
     const head = parseRequestHead({ method, target: url, httpVersion, rawHeaders }, hosts)
     context.state.head = head
@@ -150,7 +161,7 @@ export function writeFailure(context: AgentContext, error: TokenHandlerError, co
 }
 
 function setCookies(context: AgentContext, cookies: readonly string[]): void {
-  if (cookies.length > 0) context.set('set-cookie', [...cookies])
+  if (cookies.length > 0) context.set({ 'set-cookie': [...cookies] })
 }
 
 function nameOf(error: unknown): string {

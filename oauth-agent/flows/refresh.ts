@@ -7,7 +7,7 @@ import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
-import { type Session, sessionKey } from './session-state.ts'
+import type { Session } from './session-state.ts'
 
 /** What refreshing needs. */
 export interface RefreshParts extends RefreshAtServerParts {
@@ -58,7 +58,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const refreshed = await joinOrTakeOff(session, refresh)
 
     // A sign-out that came in the meantime wins: nothing may bring the session back.
-    if (store.hasEnded(sessionKey(session.facts))) {
+    if (store.hasEnded(session.facts)) {
       const { refreshToken } = refreshed.cookies.refresh ?? {}
       await revokeTokens(parts.authorizationServer, { refreshToken }, config.logout.revocationTimeoutMs)
       throw new TokenHandlerError('session_expired', { detail: { check: 'ended' } })

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { AccessContent, IdentityContent, RefreshContent, SessionFacts } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { SessionKey, Store } from '../../shared/store/store.ts'
+import type { Store } from '../../shared/store/store.ts'
 
 /** A session as far as the cookies of one request tell of it; all of them belong to one sign-in. */
 export interface Session {
@@ -43,10 +43,8 @@ export function judgeSession(read: ReadContents, parts: { store: Store; clock: C
   const identity = contentOf(read.identity)
   const facts = newest(access, refresh)
   if (facts === undefined) return { kind: 'over', code: 'session_invalid' }
-  const ids = new Set(
-    [access, refresh, identity].flatMap((content) => (content === undefined ? [] : content.sessionId)),
-  )
-  if (ids.size > 1) return { kind: 'over', code: 'session_invalid' }
+  const isForeign = (content: SessionFacts | undefined) => (content?.sessionId ?? facts.sessionId) !== facts.sessionId
+  if (isForeign(access) || isForeign(refresh) || isForeign(identity)) return { kind: 'over', code: 'session_invalid' }
 
   const session: Session = {
     facts,
@@ -55,7 +53,7 @@ export function judgeSession(read: ReadContents, parts: { store: Store; clock: C
     ...(identity === undefined ? undefined : { identity }),
   }
   const now = parts.clock.nowSeconds()
-  const isOver = now >= facts.absoluteExpiresAt || now >= facts.idleExpiresAt || parts.store.hasEnded(sessionKey(facts))
+  const isOver = now >= facts.absoluteExpiresAt || now >= facts.idleExpiresAt || parts.store.hasEnded(facts)
   return isOver ? { kind: 'over', code: 'session_expired', session } : { kind: 'open', session }
 }
 
@@ -63,16 +61,6 @@ export function judgeSession(read: ReadContents, parts: { store: Store; clock: C
 export function requireSession(state: SessionState): Session {
   if (state.kind === 'open') return state.session
   throw new TokenHandlerError(state.kind === 'none' ? 'session_missing' : state.code)
-}
-
-/** The names under which the session could have been ended. */
-export function sessionKey(facts: SessionFacts): SessionKey {
-  return {
-    sessionId: facts.sessionId,
-    subject: facts.subject,
-    createdAt: facts.createdAt,
-    ...(facts.providerSessionId === undefined ? undefined : { providerSessionId: facts.providerSessionId }),
-  }
 }
 
 function contentOf<T>(read: Read<T>): T | undefined {

@@ -42,14 +42,16 @@ interface ReaderParts {
 const absent: Opened<never> = { kind: 'absent' }
 const unreadable: Opened<never> = { kind: 'unreadable' }
 
+/** Several tabs ask in one moment; a refresh token outlives an access token, so it is not kept for longer than that. */
+const briefly = { maxAgeMs: 10_000 }
+
 /** A reader for one installation; tells `cookie.opened` and `cookie.unreadable`. */
 export function createCookieReader({ keys, catalogue, binding, clock, observe }: ReaderParts): CookieReader {
   const openFor = createOpener({ keys, binding })
 
-  const seen = createOpenedCache<AccessContent>({ keys, clock })
-  const access = readerOf(catalogue.access, codecs.access, seen)
-  const refresh = readerOf(catalogue.refresh, codecs.refresh)
-  const identity = readerOf(catalogue.identity, codecs.identity)
+  const access = readerOf(catalogue.access, codecs.access, createOpenedCache({ keys, clock }))
+  const refresh = readerOf(catalogue.refresh, codecs.refresh, createOpenedCache({ keys, clock }, briefly))
+  const identity = readerOf(catalogue.identity, codecs.identity, createOpenedCache({ keys, clock }))
   const login = (cookies: RequestCookies, id: string, requestId?: string): Opened<LoginContent> =>
     readerOf(catalogue.login(id), codecs.login)(cookies, requestId)
 

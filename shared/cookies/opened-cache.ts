@@ -50,7 +50,7 @@ export function createOpenedCache<T>(
       return aged.entry
     },
     put(value, entry) {
-      Object.freeze(entry.content)
+      freeze(entry.content)
       if (keys.current() === ring) remember(value.slice(-tagCharacters), { value, entry })
     },
   }
@@ -72,4 +72,11 @@ export function createOpenedCache<T>(
     older = new Map()
     ring = keys.current()
   }
+}
+
+/** Freezes what an entry holds at every depth, so that no request can change what the next one is given. */
+function freeze(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return
+  Object.freeze(value)
+  for (const inner of Object.values(value)) freeze(inner)
 }

@@ -53,7 +53,7 @@ describe('opening cookies', () => {
       { cookie: 'access', key_id, cached: false },
       { cookie: 'access', key_id, cached: true },
       { cookie: 'refresh', key_id, cached: false },
-      { cookie: 'refresh', key_id, cached: false },
+      { cookie: 'refresh', key_id, cached: true },
     ])
   })
 
@@ -128,6 +128,8 @@ describe('the memory of opened cookies', () => {
     const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))
     const opened = reader.access(cookies)
     expect(opened.kind === 'opened' && Object.isFrozen(opened.content)).toBe(true)
+    const identity = reader.identity(cookies)
+    expect(identity.kind === 'opened' && Object.isFrozen(identity.content.claims)).toBe(true)
   })
 })
 

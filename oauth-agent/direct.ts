@@ -1,0 +1,31 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AgentContext, RequestState } from './answer.ts'
+
+/** Stands in for a Koa context where one request after another asks the same: it keeps the answer and writes it at once. */
+export class DirectContext implements AgentContext {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly method: string
+  readonly path: string
+  readonly state: RequestState = {}
+  status = 404
+  body: unknown = ''
+  readonly #fields: Record<string, string | string[]> = {}
+
+  constructor(request: IncomingMessage, response: ServerResponse, path: string) {
+    this.req = request
+    this.res = response
+    this.method = request.method ?? ''
+    this.path = path
+  }
+
+  set(fields: Readonly<Record<string, string | string[]>>): void {
+    Object.assign(this.#fields, fields)
+  }
+
+  /** Writes the answer; bodies are text. */
+  send(): void {
+    const text = String(this.body)
+    this.res.writeHead(this.status, { ...this.#fields, 'content-length': Buffer.byteLength(text) }).end(text)
+  }
+}
