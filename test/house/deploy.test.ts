@@ -42,12 +42,13 @@ describe('files for deployment', () => {
     }
     expect(Number(/stop_grace_period: (\d+)s/.exec(read('docker-compose.yml'))?.[1])).toBeGreaterThan(needed)
   })
-  it('nginx lets go of a connection before agent and proxy do', () => {
+  it('nginx lets go of a connection before agent and proxy do, also before those that are told to stop', () => {
     const nginx = [...read('deploy/compose/nginx.conf').matchAll(/keepalive_timeout (\d+)s/g)].map((match) =>
       Number(match[1]),
     )
     const serve = /keepAliveMs: ([\d_]+)/.exec(read('shared/http/serve.ts'))?.[1]?.replaceAll('_', '')
     expect(nginx).toHaveLength(2)
     expect(Math.max(...nginx) * 1000).toBeLessThan(Number(serve))
+    expect(Math.max(...nginx)).toBeLessThan(shutdownWaitSeconds)
   })
 })

@@ -189,6 +189,8 @@ function gateway(port: number, agents: readonly Replica[], proxies: readonly Rep
     .replace(/\}\s*$/, '')
     .replace(/^\s*(?:ssl_\w+|http2|\w+_temp_path|access_log) .*$/gm, '')
     .replace('include /etc/nginx/mime.types;', '')
+    // As much shorter as the wait of these processes is shorter than the default.
+    .replaceAll('keepalive_timeout 4s;', 'keepalive_timeout 1s;')
     .replaceAll(/listen 8443 ssl( default_server)?;/g, `listen 127.0.0.1:${port}$1;`)
     .replace(/(?:\s*server agent-\d+:.*)+/, `\n${servers(agents)}`)
     .replace(/(?:\s*server proxy-\d+:.*)+/, `\n${servers(proxies)}`)
