@@ -49,6 +49,6 @@ describe('files for deployment', () => {
     const serve = /keepAliveMs: ([\d_]+)/.exec(read('shared/http/serve.ts'))?.[1]?.replaceAll('_', '')
     expect(nginx).toHaveLength(2)
     expect(Math.max(...nginx) * 1000).toBeLessThan(Number(serve))
-    expect(Math.max(...nginx)).toBeLessThan(shutdownWaitSeconds)
+    expect(Math.max(...nginx)).toBeLessThan(parse('deploy/compose/token-handler.yaml').operations.shutdownWaitSeconds)
   })
 })
