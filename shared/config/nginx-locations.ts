@@ -35,14 +35,15 @@ export function groupLocations(group: NginxGroup, index: number, facts: NginxFac
     'set $th_request_id "";',
     'set $th_via "1.1 token-handler";',
     'set $th_cache_control "no-store";',
-    `access_by_lua_block { token_handler.access(${index + 1}) }`,
+    `set_by_lua_block $th_decision { return token_handler.decide(${index + 1}) }`,
+    `if ($th_decision != allowed) { set $th_group ${index + 1}; return ${notAllowed}; }`,
     ...answerFields,
     ...failurePages,
   ]
   const [only] = group.routes
   if (group.routes.length === 1 && only !== undefined) return entry([...decide, ...forward(only, index, facts, config)])
   return [
-    ...entry(decide),
+    ...entry([...decide, `access_by_lua_block { token_handler.pass_on(${index + 1}) }`]),
     ...group.routes.flatMap((route) => [
       `location @${route.name} {`,
       ...[...answerFields, ...failurePages, ...forward(route, index, facts, config)].map((line) => `  ${line}`),
@@ -61,9 +62,14 @@ export const answerFields = [
   'add_header X-Request-Id $th_request_id always;',
 ]
 
-const failurePages = [...nginxFailures.map(([status]) => status), 591].map(
+/** Statuses of no protocol, by which nginx goes to a location where the module answers. */
+export const refusedByApi = 591
+export const notAllowed = 592
+
+const failurePages = [...nginxFailures.map(([status]) => status), refusedByApi, notAllowed].map(
   (status) => `error_page ${status} ${failurePath(status)};`,
 )
+
 function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOrigin }: Config): readonly string[] {
   const { setting, name, upstreamOrigin } = route
   const upstream = new URL(upstreamOrigin)

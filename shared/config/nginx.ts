@@ -1,6 +1,14 @@
 import { luaValue } from './lua.ts'
 import type { NginxFacts } from './nginx-facts.ts'
-import { answerFields, failurePath, groupLocations, nginxFailures, passedOn } from './nginx-locations.ts'
+import {
+  answerFields,
+  failurePath,
+  groupLocations,
+  nginxFailures,
+  notAllowed,
+  passedOn,
+  refusedByApi,
+} from './nginx-locations.ts'
 import { moduleSettings } from './nginx-module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './nginx-routes.ts'
 import type { Config } from './schema.ts'
@@ -65,21 +73,21 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     '',
     ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent'),
     ...groups.flatMap((group, index) => groupLocations(group, index, facts, config)),
-    ...nginxFailures.flatMap(([status, code]) => [
-      `location = ${failurePath(status)} {`,
-      '  internal;',
-      '  set $th_cache_control "no-store";',
-      ...answerFields.map((line) => `  ${line}`),
-      `  content_by_lua_block { token_handler.fail("${code}") }`,
-      '}',
-    ]),
-    `location = ${failurePath(591)} {`,
+    ...nginxFailures.flatMap(([status, code]) => answeredByModule(status, `token_handler.fail("${code}")`)),
+    ...answeredByModule(refusedByApi, 'token_handler.refuse_for_api()'),
+    ...answeredByModule(notAllowed, 'token_handler.answer_decision()'),
+  )
+}
+
+function answeredByModule(status: number, call: string): readonly string[] {
+  return [
+    `location = ${failurePath(status)} {`,
     '  internal;',
     '  set $th_cache_control "no-store";',
     ...answerFields.map((line) => `  ${line}`),
-    '  content_by_lua_block { token_handler.refuse_for_api() }',
+    `  content_by_lua_block { ${call} }`,
     '}',
-  )
+  ]
 }
 
 function realAddress({ operations }: Config): readonly string[] {

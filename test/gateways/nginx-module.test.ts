@@ -345,7 +345,7 @@ describe('HTTP/2', () => {
         stdio: 'ignore',
       })
       const everythingElse =
-        'location / { set $th_cache_control no-store; access_by_lua_block { token_handler.access(0) } }'
+        'location / { set_by_lua_block $th_decision { return token_handler.decide(0) } return 592; error_page 592 /token-handler-failed/592; }'
       const directives = `${everythingElse} listen 127.0.0.1:${port} ssl http2; ssl_certificate ${certificate}; ssl_certificate_key ${key};`
       return { directives, ports: [port] }
     })

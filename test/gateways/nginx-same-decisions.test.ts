@@ -33,7 +33,8 @@ const routes = (origin: string) => `
 `
 
 /** Sends paths of no route through the module as well; it refuses them, since no route has the number 0. */
-const everythingElse = 'location / { set $th_cache_control no-store; access_by_lua_block { token_handler.access(0) } }'
+const everythingElse =
+  'location / { set_by_lua_block $th_decision { return token_handler.decide(0) } return 592; error_page 592 /token-handler-failed/592; }'
 
 beforeAll(async () => {
   upstream = await startUpstream()

@@ -33,15 +33,11 @@ function M.configure(given)
   head.configure(given.removed_request_headers)
 end
 
-local function refuse(code, check, fields)
-  local row = settings.errors[code]
-  -- Only names from our own lists are logged, so nobody can write log lines of their own.
-  ngx.log(row.level, "token handler: request refused, error_code=", code, " check=", check or "-")
-  if fields and fields.expect then
-    -- nginx would ask for a body that nobody is going to read (RFC 9110 §10.1.1).
-    ngx.req.clear_header("Expect")
-  end
-  return answer.refuse(settings, code, fields and fields.origin)
+--- Tells the log of a refusal, and answers its code. Only names from our own lists are logged, so nobody can write log
+--- lines of their own.
+local function refused(code, check)
+  ngx.log(settings.errors[code].level, "token handler: request refused, error_code=", code, " check=", check or "-")
+  return code
 end
 
 local function forwardable(others, allowed)
@@ -72,65 +68,66 @@ local function rewritten(request_uri, path, route)
   return route.add_prefix .. (rest == "" and route.add_prefix == "" and "/" or rest) .. query
 end
 
---- Decides the request for a location of the group `id`, and leaves what the API shall see in variables.
-function M.access(id)
+--- Decides the request for a location of the group `id`. "allowed" leaves what the API shall see in variables; with
+--- anything else, an error code or "preflight", the generated configuration goes to `answer_decision` and to no API.
+-- Runs in set_by_lua, which unlike the other phases needs no coroutine per request.
+function M.decide(id)
   local var = ngx.var
   var.th_request_id = crypto.new_id()
   local fields, code, check = head.read(settings.hosts)
   if not fields then
-    return refuse(code, check)
+    return refused(code, check)
   end
   if fields.via then
     if runs_in_a_circle(fields.via) then
-      return refuse("ambiguous_request", "loop", fields)
+      return refused("ambiguous_request", "loop")
     end
     var.th_via = fields.via .. ", 1.1 token-handler"
   end
   local method, line = get_method(), var.request
   check = head.check_version(line, fields)
   if check then
-    return refuse("ambiguous_request", check, fields)
+    return refused("ambiguous_request", check)
   end
   -- The line as it arrived: for `GET http://host/path` other variables hold the path only.
   local request_uri = sub(line, #method + 2, -10)
   local path
   path, check = target.parse(request_uri)
   if not path then
-    return refuse("ambiguous_request", check, fields)
+    return refused("ambiguous_request", check)
   end
   -- nginx chose this location by its own reading of the path; ours must come to the same end.
   if routes.match(table_of_routes, path) ~= id then
-    return refuse("route_not_found", nil, fields)
+    return refused("route_not_found")
   end
 
   local group = settings.groups[id]
   if method == "OPTIONS" and fields.origin and fields["access-control-request-method"] then
-    code = answer.preflight(settings, fields, group)
-    return code and refuse(code, "preflight", fields)
+    code = answer.preflight_problem(settings, fields, group)
+    return code and refused(code, "preflight") or "preflight"
   end
   local route = group.routes[method]
   if not route then
-    ngx.header["Allow"] = table.concat(group.methods, ", ")
-    return refuse("method_not_allowed", "route", fields)
+    return refused("method_not_allowed", "route")
   end
   code, check = guard.check(method, fields, settings, route.headerless)
   if code then
-    return refuse(code, check, fields)
+    return refused(code, check)
   end
 
   local found
   found, code, check = sessions.read(fields.cookie, now())
   if not found then
-    return refuse(code, check, fields)
+    return refused(code, check)
   end
   local content = found.content
   if content and settings.csrf_required and fields["token-handler-version"] then
     if not sessions.is_csrf_token(content, fields["x-csrf-token"]) then
-      return refuse("csrf_token_invalid", nil, fields)
+      return refused("csrf_token_invalid")
     end
   end
   if not content and not route.anonymous then
-    return refuse("session_missing", nil, fields)
+    return refused("session_missing")
   end
 
   if route.credential and content then
@@ -143,9 +140,26 @@ function M.access(id)
   if route.rewrites then
     var.th_target = rewritten(request_uri, path, route)
   end
-  if route.location then
-    return ngx.exec(route.location)
+  return "allowed"
+end
+
+--- Goes on to the location of the route, where the methods of the group `id` go to different APIs.
+function M.pass_on(id)
+  return ngx.exec(settings.groups[id].routes[get_method()].location)
+end
+
+--- Answers a request that `decide` has not allowed.
+function M.answer_decision()
+  local var = ngx.var
+  local code, origin, group = var.th_decision, var.http_origin, settings.groups[tonumber(var.th_group)]
+  -- nginx would ask for a body that nobody is going to read (RFC 9110 §10.1.1).
+  ngx.req.clear_header("Expect")
+  if code == "preflight" then
+    return answer.preflight(settings, origin, group)
+  elseif code == "method_not_allowed" then
+    ngx.header["Allow"] = table.concat(group.methods, ", ")
   end
+  return answer.refuse(settings, settings.errors[code] and code or "server_error", origin)
 end
 
 --- Header filter of a location of the group `id`.
@@ -166,7 +180,7 @@ function M.fail(code)
   if code == "upstream_unreachable" and find(var.upstream_addr or "", "^th_route_") then
     code = "overloaded"
   end
-  return refuse(code, "nginx", { origin = var.http_origin })
+  return answer.refuse(settings, refused(code, "nginx"), var.http_origin)
 end
 
 --- Answers in place of an API that refused the credential.

@@ -107,6 +107,15 @@ describe('the configuration', () => {
     expect(server).not.toContain('proxy_set_header connection')
   })
 
+  it('lets nothing through but what the module has allowed in so many words', () => {
+    const { server } = generate(route('/a') + route('/b', ', methods: [GET]') + route('/b', ', methods: [POST]'))
+    const decided = server.match(
+      /set_by_lua_block \$th_decision .*\n\s*if \(\$th_decision != allowed\) \{ .*return 592; \}/g,
+    )
+    expect(decided).toHaveLength(server.match(/set_by_lua_block/g)?.length ?? 0)
+    expect(decided).toHaveLength(4)
+  })
+
   it('verifies the certificate of the API', () => {
     const { server } = generate(route('/api/**'))
     expect(server).toContain('proxy_ssl_verify on;')

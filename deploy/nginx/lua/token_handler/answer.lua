@@ -43,22 +43,26 @@ function M.refuse(settings, code, origin, members)
   return ngx.exit(ngx.HTTP_OK)
 end
 
---- Answers a CORS preflight (Fetch §4.8) for a path with these methods, or gives the error code for it.
-function M.preflight(settings, fields, group)
+--- The error code for a CORS preflight (Fetch §4.8) to a path with the methods of `group`, or nil if it may be answered.
+function M.preflight_problem(settings, fields, group)
   if not settings.cors_origins[fields.origin] then
     return "origin_not_allowed"
   elseif not group.allows[fields["access-control-request-method"]] then
     return "method_not_allowed"
   end
-  M.allow_origin(settings, fields.origin)
+  return nil
+end
+
+--- Answers a CORS preflight in which there is no problem.
+function M.preflight(settings, origin, group)
+  M.allow_origin(settings, origin)
   local header = ngx.header
   ngx.status = ngx.HTTP_NO_CONTENT
   header["Access-Control-Allow-Methods"] = table.concat(group.methods, ", ")
   header["Access-Control-Allow-Headers"] = REQUESTABLE
   header["Access-Control-Max-Age"] = settings.cors_max_age_seconds
   send_head()
-  ngx.exit(ngx.HTTP_OK)
-  return nil
+  return ngx.exit(ngx.HTTP_OK)
 end
 
 return M

@@ -98,7 +98,7 @@ local function is_framed_once(fields, status)
   local length = ngx.var.upstream_http_content_length
   if not length then
     return http_version() >= 1
-  elseif checks_lengths or status == 204 or status == 304 then
+  elseif length == fields["content-length"] or checks_lengths or status == 204 or status == 304 then
     return true
   end
   local number = tonumber(length)
