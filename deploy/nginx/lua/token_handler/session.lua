@@ -6,7 +6,11 @@ local cookie_header = require "token_handler.cookie_header"
 local crypto = require "token_handler.crypto"
 local record = require "token_handler.record"
 
+local matches = ngx.re.find
+
 local M = {}
+
+local visible_characters = [[^[\x21-\x7e]++\z]]
 
 local FORMAT_VERSION = 1
 local HEAD_BYTES = 5 -- version and key id
@@ -54,7 +58,7 @@ function M.create(settings, keys)
       return nil, "record"
     end
     -- A token with a line break would write headers of its own (H12).
-    if content.access_token:find("[^\33-\126]") or content.access_token == "" then
+    if not matches(content.access_token, visible_characters, "jo") then
       return nil, "token"
     end
     return content
