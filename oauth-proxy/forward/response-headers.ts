@@ -74,6 +74,9 @@ function isPassed(name: string): boolean {
   return answer
 }
 
+/** Whose answer it is depends on the cookie, and who may read it on the origin, whatever the API says. */
+const ownVary = 'Cookie, Origin'
+
 /** What an answer needs beside the API's own fields. */
 export interface ResponsePolicy {
   /** The credential that was sent: an API that echoes it in a field must not hand it to the browser (HX-24). */
@@ -107,7 +110,7 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
     headers[name] = value
   }
   headers['cache-control'] = privateCaching(one(fields['cache-control']))
-  headers.vary = mergeVary(mergeVary(one(fields.vary), 'Cookie'), 'Origin')
+  headers.vary = fields.vary === undefined ? ownVary : mergeVary(mergeVary(one(fields.vary), 'Cookie'), 'Origin')
   headers['x-content-type-options'] = 'nosniff'
   headers['content-security-policy'] = "default-src 'none'; sandbox; frame-ancestors 'none'"
   headers['cross-origin-resource-policy'] = 'same-origin'
