@@ -15,9 +15,9 @@ local function starts_with(text, prefix, at)
   return sub(text, at, at + #prefix - 1) == prefix
 end
 
-local function is_ours(pair, prefixes)
+local function is_ours(header, at, prefixes)
   for i = 1, #prefixes do
-    if starts_with(pair, prefixes[i], 1) then
+    if starts_with(header, prefixes[i], at) then
       return true
     end
   end
@@ -39,19 +39,19 @@ function M.parse(header, prefixes)
     while to >= from and (byte(header, to) == 32 or byte(header, to) == 9) do to = to - 1 end
     at = stop + 1
     if from <= to then
-      local pair = sub(header, from, to)
-      if not is_ours(pair, prefixes) then
+      if not is_ours(header, from, prefixes) then
+        local pair = sub(header, from, to)
         if pair ~= "=" then
           others[#others + 1] = pair
         end
       else
-        local equals = find(pair, "=", 1, true)
-        if equals then
-          local name = sub(pair, 1, equals - 1)
+        local equals = find(header, "=", from, true)
+        if equals and equals <= to then
+          local name = sub(header, from, equals - 1)
           if ours[name] then
             return nil, "ambiguous_cookie"
           end
-          ours[name] = sub(pair, equals + 1)
+          ours[name] = sub(header, equals + 1, to)
         end
       end
     end

@@ -29,9 +29,9 @@ end
 
 --- A reader for one installation; `keys` come from token_handler.keys.
 function M.create(settings, keys)
-  local data = {}
-  for key_id in pairs(keys.access) do
-    data[key_id] = associated_data(key_id, settings)
+  local rows = {}
+  for key_id, key in pairs(keys.access) do
+    rows[bytes.decode_hex(key_id)] = { decrypt = key, data = associated_data(key_id, settings) }
   end
   -- What one and the same Cookie header means never changes while the keys stay, so it is worth remembering; whether
   -- the session is over is asked every time. Only headers with a genuine cookie get in, so strangers cannot fill it.
@@ -44,12 +44,11 @@ function M.create(settings, keys)
     elseif sealed:byte(1) ~= FORMAT_VERSION then
       return nil, "unknown_version"
     end
-    local key_id = bytes.encode_hex(sealed:sub(2, HEAD_BYTES))
-    local key = keys.access[key_id]
-    if not key then
+    local row = rows[sealed:sub(2, HEAD_BYTES)]
+    if not row then
       return nil, "unknown_key"
     end
-    local plaintext = key(sealed, HEAD_BYTES, data[key_id])
+    local plaintext = row.decrypt(sealed, HEAD_BYTES, row.data)
     if not plaintext then
       return nil, "tampered"
     end
