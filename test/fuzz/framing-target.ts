@@ -1,6 +1,5 @@
 import { connect } from 'node:net'
 import { systemClock } from '../../shared/clock.ts'
-import { TokenHandlerError } from '../../shared/errors.ts'
 import { allowedHosts, parseRequestHead } from '../../shared/http/request-gate.ts'
 import { type RunningServer, serve } from '../../shared/http/serve.ts'
 import { type FuzzTarget, promise } from './target.ts'

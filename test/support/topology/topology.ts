@@ -184,14 +184,16 @@ function command(...parameters: string[]): string {
 function gateway(port: number, agents: readonly Replica[], proxies: readonly Replica[]): string {
   const servers = (replicas: readonly Replica[]) =>
     replicas.map((replica) => `server 127.0.0.1:${replica.port} max_fails=0;`).join('\n')
-  return readFileSync('deploy/compose/nginx.conf', 'utf8')
-    .replace(/^[^]*?\nhttp \{/, '')
-    .replace(/\}\s*$/, '')
-    .replace(/^\s*(?:ssl_\w+|http2|\w+_temp_path|access_log) .*$/gm, '')
-    .replace('include /etc/nginx/mime.types;', '')
-    // As much shorter as the wait of these processes is shorter than the default.
-    .replaceAll('keepalive_timeout 4s;', 'keepalive_timeout 1s;')
-    .replaceAll(/listen 8443 ssl( default_server)?;/g, `listen 127.0.0.1:${port}$1;`)
-    .replace(/(?:\s*server agent-\d+:.*)+/, `\n${servers(agents)}`)
-    .replace(/(?:\s*server proxy-\d+:.*)+/, `\n${servers(proxies)}`)
+  return (
+    readFileSync('deploy/compose/nginx.conf', 'utf8')
+      .replace(/^[^]*?\nhttp \{/, '')
+      .replace(/\}\s*$/, '')
+      .replace(/^\s*(?:ssl_\w+|http2|\w+_temp_path|access_log) .*$/gm, '')
+      .replace('include /etc/nginx/mime.types;', '')
+      // As much shorter as the wait of these processes is shorter than the default.
+      .replaceAll('keepalive_timeout 4s;', 'keepalive_timeout 1s;')
+      .replaceAll(/listen 8443 ssl( default_server)?;/g, `listen 127.0.0.1:${port}$1;`)
+      .replace(/(?:\s*server agent-\d+:.*)+/, `\n${servers(agents)}`)
+      .replace(/(?:\s*server proxy-\d+:.*)+/, `\n${servers(proxies)}`)
+  )
 }
