@@ -405,3 +405,18 @@ describe('HTTP/2', () => {
     expect(upstream.seen).toEqual([])
   })
 })
+
+describe('a decision that is none', () => {
+  it.each(['nil', 'true', '0', '""', '"Allowed"', '"allowed "', 'error("x")', 'ngx.exit(ngx.OK)', 'nothing.at.all'])(
+    '%s reaches no API',
+    async (decision) => {
+      const world = await startNginxWorld(api(), '', async () => ({
+        sabotage: (server) => server.replaceAll('return token_handler.decide(1)', `return ${decision}`),
+      }))
+      const answered = await world.call('GET', '/api/echo')
+      await world.close()
+      expect(answered.status).toBe(500)
+      expect(upstream.seen).toEqual([])
+    },
+  )
+})

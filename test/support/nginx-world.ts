@@ -32,6 +32,8 @@ export interface NginxWorld {
 export interface ListenOptions {
   readonly directives?: string
   readonly ports?: readonly number[]
+  /** Breaks the generated server part, to see what a broken one lets through. */
+  readonly sabotage?: (server: string) => string
 }
 
 /** Seconds since 1970 from now, which is what nginx judges times by. */
@@ -55,11 +57,11 @@ export async function startNginxWorld(
   })
   const { http, server } = configurationFor(config)
   const port = await freePort()
-  const { directives = '', ports = [] } = await listen(folder)
+  const { directives = '', ports = [], sabotage = (text: string) => text } = await listen(folder)
   const nginx = await startNginx({
     folder,
     ports: [port, ...ports],
-    http: `${http}\nserver {\nlisten 127.0.0.1:${port};\nserver_name www.example.com;\n${directives}\n${server}\n}`,
+    http: `${http}\nserver {\nlisten 127.0.0.1:${port};\nserver_name www.example.com;\n${directives}\n${sabotage(server)}\n}`,
   })
   const writer = createCookieWriter({
     keys: fixedKeys(createKeyRing(entries)),
