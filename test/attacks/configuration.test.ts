@@ -27,6 +27,16 @@ describe('settings that open a door', () => {
     expect(problemsOf(settingsFile(change))).not.toEqual([])
   })
 
+  it.each(
+    ['__proto__', 'constructor', 'toString', 'hasOwnProperty'].flatMap((name) =>
+      ['x', '{ a: b }', '[1]', 'null'].map((value) => [name, value]),
+    ),
+  )('A13: %s: %s, which every object inherits, is no setting', (name, value) => {
+    const [outside, inside] = [`${settingsFile()}\n${name}: ${value}\n`, `client:\n  ${name}: ${value}`]
+    expect(pathsOf(outside)).toEqual([name])
+    expect(pathsOf(settingsFile().replace('client:', inside))).toEqual([`client.${name}`])
+  })
+
   it('A13: no default of any setting is a secret', () => {
     const defaults = JSON.stringify(parse(settingsFile()))
     expect(defaults).not.toMatch(/(?:password|passphrase|changeme|default-?key|[0-9a-f]{32}|[A-Za-z0-9_-]{43})/i)

@@ -5,8 +5,8 @@ export interface Framed {
   readonly body: string
 }
 
-/** More than one space before the version is let through by many, and changes nothing of what was read (§3). */
-const requestLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\xff]+) +HTTP\/1\.[01]$/
+/** More than one space between the three words is let through by many, and changes nothing of what is read (§3). */
+const requestLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([\x21-\xff]+) +HTTP\/1\.[01]$/
 const fieldLine = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\x21-\xff](?:[\t\x20-\xff]*[\x21-\xff])?)?)[ \t]*$/
 const chunkLine = /^([0-9A-Fa-f]{1,15})(?:;[\t\x20-\xff]*)?$/
 
