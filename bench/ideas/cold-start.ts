@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { get } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -7,13 +8,16 @@ import { startUpstream } from '../peers/upstream.ts'
 import { ports } from '../world.ts'
 import { type Idea, rounded } from './idea.ts'
 
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
 const hello = fileURLToPath(new URL('../peers/servers/hello.ts', import.meta.url))
 
-/** From starting the process to its first answer with the credential of a session. */
+/** From starting the process to its first answer with the credential of a session; what is installed is the built program. */
 export const coldStart: Idea = {
   name: 'cold-start',
   async run({ world, effort, say }) {
+    const built = spawnSync(process.execPath, ['deploy/build.ts'], { cwd: root, stdio: 'inherit' })
+    if (built.status !== 0) throw new Error('The program cannot be built.')
+    const command = `${root}dist/bin/token-handler.js`
     const upstream = await startUpstream(world)
     const headers = Object.fromEntries(world.browser().map((line) => line.split(': ', 2)))
     const programs = {

@@ -10,6 +10,7 @@ import { endOnUncaught, followSignals } from '../signals.ts'
 import { type RunningProcess, startSingle } from '../single.ts'
 import type { Terminal } from '../terminal.ts'
 import { runWorker, startPrimary } from '../workers.ts'
+import { keepYoungGenerationSmall } from '../young-generation.ts'
 
 const modes: Readonly<Record<Mode, string>> = {
   serve: 'Run agent and proxy in one process.',
@@ -39,6 +40,7 @@ async function run(
   const source = settingsSource(file, [...partChecks, ...processChecks(mode, workersOption)])
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
+  keepYoungGenerationSmall(process)
   if (cluster.isWorker) return runWorker(options, terminal)
 
   const warning = inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] })

@@ -1,11 +1,12 @@
 import { timingSafeEqual } from 'node:crypto'
-import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type AddressMatcher, createAddressMatcher } from '../../shared/http/client-address.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
+import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
@@ -91,7 +92,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
     handle,
     upgrade(request, socket) {
       if (!(socket instanceof Socket)) throw new TypeError('an upgrade comes with a network socket')
-      const response = new ServerResponse(request)
+      const response = new DetachedResponse(request)
       response.assignSocket(socket)
       response.shouldKeepAlive = false
       response.once('finish', () => socket.end())

@@ -1,7 +1,7 @@
 import { TokenHandlerError, type ErrorCode } from '../errors.ts'
 import { errorAnswer } from './error-answer.ts'
+import { STATUS_CODES } from './node-http.ts'
 import { requestIdOf } from './request-id.ts'
-import { STATUS_CODES } from 'node:http'
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   HPE_HEADER_OVERFLOW: 'request_header_too_large',

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
@@ -6,6 +6,7 @@ import { TokenHandlerError } from '../errors.ts'
 import type { Observe } from '../observe/events.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
+import { createServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
 

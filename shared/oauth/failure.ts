@@ -1,4 +1,4 @@
-import { errors as jose } from 'jose'
+import * as jose from 'jose/errors'
 import * as oauth from 'oauth4webapi'
 import { TokenHandlerError } from '../errors.ts'
 import { ProviderAnswerInvalid, type ProviderEndpoint, ProviderRefused, ProviderUnavailable } from './provider-error.ts'

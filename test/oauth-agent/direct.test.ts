@@ -27,15 +27,15 @@ afterAll(() => world.close())
 
 /** Everything that a browser can see but what differs each time. */
 function visible({ status, headers, setCookies, text }: PageAnswer): unknown {
-  const { date, 'x-request-id': requestId, ...rest } = headers
+  const { date: _, 'x-request-id': requestId, ...rest } = headers
   return { status, headers: rest, hasId: /^[0-9a-f]{32}$/.test(String(requestId)), setCookies, text }
 }
 
 /** What was told of the request since `from`, without what differs each time. */
 function told(from: number): unknown {
   return world.events.slice(from).map(({ name, fields }) => {
-    const { request_id, duration_ms, cached, ...rest } = fields as Record<string, unknown>
-    return { name, fields: rest, hasId: request_id !== undefined }
+    const { request_id: id, duration_ms: _, cached: __, ...rest } = fields as Record<string, unknown>
+    return { name, fields: rest, hasId: id !== undefined }
   })
 }
 
