@@ -43,21 +43,16 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
   if (raw === null && schema !== undefined && coreOf(schema) instanceof z.ZodObject) return undefined
   if (!isRecord(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
-  const fields = object === undefined ? {} : fieldsOf(object)
+  const fields = fieldsOf(object)
   const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {
     const secretName = key.replace(/_file$/, '')
-    const field = ownField(fields, secretName)
-    if (!Object.hasOwn(fields, key) && field !== undefined && isSecret(field)) {
+    const field = fields[secretName]
+    if (!(key in fields) && field !== undefined && isSecret(field)) {
       return [secretName, readSecret(raw, key, secretName, path, run)]
     }
-    return [key, fill(ownField(fields, key), entry, [...path, key], run)]
+    return [key, fill(fields[key], entry, [...path, key], run)]
   })
   return Object.fromEntries(entries)
-}
-
-/** What every object inherits, such as `__proto__`, is no setting. */
-function ownField<T>(fields: Readonly<Record<string, T>>, name: string): T | undefined {
-  return Object.hasOwn(fields, name) ? fields[name] : undefined
 }
 
 function readSecret(

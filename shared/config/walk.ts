@@ -37,9 +37,10 @@ export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject 
     )
 }
 
-/** The settings of a section by name. */
-export function fieldsOf(object: z.ZodObject): Readonly<Record<string, z.core.$ZodType>> {
-  return object.shape
+/** The settings of a section by name, without a prototype: what every object inherits, such as `__proto__`, is no setting. */
+export function fieldsOf(object?: z.ZodObject): Readonly<Record<string, z.core.$ZodType>> {
+  const fields: Record<string, z.core.$ZodType> = Object.create(null)
+  return Object.assign(fields, object?.shape)
 }
 
 function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
