@@ -39,8 +39,7 @@ export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject 
 
 /** The settings of a section by name, without a prototype: what every object inherits, such as `__proto__`, is no setting. */
 export function fieldsOf(object?: z.ZodObject): Readonly<Record<string, z.core.$ZodType>> {
-  const fields: Record<string, z.core.$ZodType> = Object.create(null)
-  return Object.assign(fields, object?.shape)
+  return Object.setPrototypeOf({ ...object?.shape }, null) as Record<string, z.core.$ZodType>
 }
 
 function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
