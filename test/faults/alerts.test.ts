@@ -167,16 +167,18 @@ describe('the real metrics in Prometheus', () => {
 
   it('every query of the dashboard is understood, and the busy ones have something to show', async () => {
     const { panels } = JSON.parse(read('deploy/grafana/dashboard.json')) as Dashboard
-    const shown = new Set<string>()
-    for (const { title, targets = [] } of panels) {
-      for (const { expr } of targets) {
-        const query = expr.replaceAll('$job', '.*').replaceAll('$__rate_interval', '1m')
-        const { result } = (await prometheus.ask('query', { query })) as { result: unknown[] }
-        if (result.length > 0) shown.add(title)
+    const shown = async (): Promise<string[]> => {
+      const titles = new Set<string>()
+      for (const { title, targets = [] } of panels) {
+        for (const { expr } of targets) {
+          const query = expr.replaceAll('$job', '.*').replaceAll('$__rate_interval', '1m')
+          const { result } = (await prometheus.ask('query', { query })) as { result: unknown[] }
+          if (result.length > 0) titles.add(title)
+        }
       }
+      return [...titles]
     }
-    expect([...shown]).toEqual(
-      expect.arrayContaining(['Logins', 'Requests by status', 'APIs, 95 %', 'Cookies opened per key', 'Memory']),
-    )
+    const busy = ['Logins', 'Requests by status', 'APIs, 95 %', 'Cookies opened per key', 'Memory']
+    await expect.poll(shown, { timeout: 20_000 }).toEqual(expect.arrayContaining(busy))
   })
 })

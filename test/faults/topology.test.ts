@@ -80,9 +80,10 @@ describe('several replicas behind nginx with Valkey', () => {
     const row = await scenarios.run('store stopped', topology, { lock: 'tabs' }, async () => {
       await topology.valkey?.stop()
       await pass(size.storeSeconds * 1000)
-      for (const { metric } of topology.agents) expect(await metric('token_handler_store_available')).toBe(0)
+      const replicas = [...topology.agents, ...topology.proxies]
+      for (const { metric } of replicas) expect(await metric('token_handler_store_available')).toBe(0)
       await topology.valkey?.start()
-      for (const { metric } of topology.agents)
+      for (const { metric } of replicas)
         await expect.poll(() => metric('token_handler_store_available'), { timeout: 10_000 }).toBe(1)
     })
     expect(row).toMatchObject({ ...calm, askedToWait: expect.any(Number) })

@@ -17,8 +17,8 @@ const chunkLine = /^([0-9A-Fa-f]{1,15})(?:;[\t\x20-\xff]*)?$/
 export function readStrictly(bytes: string): readonly Framed[] {
   const requests: Framed[] = []
   for (let at = 0; ; ) {
-    // Empty lines before a request line are ignored (§2.2).
-    while (bytes.startsWith('\r\n', at)) at += 2
+    // Empty lines before a request line are ignored (§2.2), however they end: between messages they belong to none.
+    while (bytes[at] === '\r' || bytes[at] === '\n') at += 1
     const head = readLines(bytes, at)
     const [, method, target] = requestLine.exec(head?.lines[0] ?? '') ?? []
     if (head === undefined || method === undefined || target === undefined) return requests
