@@ -77,8 +77,8 @@ world.remove()
 
 const lines = verdicts(Object.assign({}, ...Object.values(results).map(({ facts }) => facts)) as Record<string, number>)
 if (options.check) {
-  for (const { what, reach, measured, verdict } of lines)
-    console.log(`${verdict.padEnd(12)} ${what}: ${measured} (reach ${reach})`)
+  for (const { what, reach, measured, parts, verdict } of lines)
+    console.log(`${verdict.padEnd(12)} ${what}: ${measured} (reach ${reach}; parts alone ${parts})`)
 }
 if (options.write) writeReport({ machine, results, lines })
 const missed =

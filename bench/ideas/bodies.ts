@@ -4,13 +4,13 @@ import { median } from '../machine/median.ts'
 import { memory } from '../machine/process.ts'
 import { type LoadTarget, saturate } from '../machine/wrk.ts'
 import { nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
-import { httpProxy, ourProxy } from '../peers/node-peers.ts'
+import { bareUndici, httpProxy, ourProxy } from '../peers/node-peers.ts'
 import type { RunningPeer } from '../peers/peer.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { type Bench, type Idea, rounded } from './idea.ts'
 
 const megabytes = 10
-const contenders = [nginxPlain, ourProxy, nginxModule, httpProxy]
+const contenders = [nginxPlain, ourProxy, nginxModule, bareUndici, httpProxy]
 
 /** Bodies of 10 MB, eight at a time, until at least 1 GB has passed each way. */
 export const bodies: Idea = {
@@ -51,9 +51,9 @@ async function measure({ world, effort, say }: Bench, running: ReadonlyMap<strin
     }
   }
   const rate = (name: string, direction: string) => median(rates.get(`${name}.${direction}`) ?? [])
-  const ofNginx = (direction: string) =>
+  const ofNginx = (name: string, direction: string) =>
     median(
-      (rates.get(`oauth-proxy.${direction}`) ?? []).map(
+      (rates.get(`${name}.${direction}`) ?? []).map(
         (value, at) => value / (rates.get(`nginx.${direction}`)?.[at] ?? Number.NaN),
       ),
     )
@@ -70,8 +70,10 @@ async function measure({ world, effort, say }: Bench, running: ReadonlyMap<strin
       rounded(peak(name)),
     ]),
     facts: {
-      'bodies.download_of_nginx': ofNginx('download'),
-      'bodies.upload_of_nginx': ofNginx('upload'),
+      'bodies.download_of_nginx': ofNginx('oauth-proxy', 'download'),
+      'bodies.undici_download_of_nginx': ofNginx('undici', 'download'),
+      'bodies.upload_of_nginx': ofNginx('oauth-proxy', 'upload'),
+      'bodies.undici_upload_of_nginx': ofNginx('undici', 'upload'),
       'bodies.peak_megabytes': peak('oauth-proxy'),
     },
   }

@@ -45,7 +45,10 @@ export const coldStart: Idea = {
       title: 'Cold start to the first answer',
       columns: ['', 'median ms', 'least ms'],
       rows,
-      facts: { 'start.milliseconds': median(times.get('Token Handler: OAuth proxy') ?? []) },
+      facts: {
+        'start.milliseconds': median(times.get('Token Handler: OAuth proxy') ?? []),
+        'start.hello_milliseconds': median(times.get('bare node:http server') ?? []),
+      },
     }
   },
 }

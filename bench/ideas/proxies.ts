@@ -1,9 +1,10 @@
+import { median } from '../machine/median.ts'
 import { type Contest, type Contestant, contest } from '../machine/contest.ts'
 import { type SteadyResult, steady } from '../machine/steady-load.ts'
 import { apache } from '../peers/apache.ts'
 import { caddy, haproxy } from '../peers/gateways.ts'
-import { nginxAuthRequest, nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
-import { hello, httpProxy, ourProxy } from '../peers/node-peers.ts'
+import { nginxAlwaysYes, nginxAuthRequest, nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
+import { bareUndici, hello, httpProxy, ourProxy } from '../peers/node-peers.ts'
 import { oauth2Proxy } from '../peers/oauth2-proxy.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
 import { startUpstream } from '../peers/upstream.ts'
@@ -11,10 +12,14 @@ import { type Bench, type Idea, type IdeaResult, rounded } from './idea.ts'
 
 /** Those without which the targets cannot be judged. */
 const needed: readonly Peer[] = [hello, httpProxy, ourProxy, nginxPlain, nginxAuthRequest, nginxModule]
-const others: readonly Peer[] = [apache, oauth2Proxy, haproxy, caddy]
+const others: readonly Peer[] = [bareUndici, nginxAlwaysYes, apache, oauth2Proxy, haproxy, caddy]
 
 /** A rate that every peer can bear, so that latencies are compared and not queues. */
 const steadyRate = 1000
+
+const latencyRounds = 5
+
+type Latency = Pick<SteadyResult, 'p50Ms' | 'p99Ms'>
 
 interface Entry extends Contestant {
   readonly title: string
@@ -63,19 +68,36 @@ async function startAll({ world, say }: Bench): Promise<{ running: Map<Peer, Run
 async function measure(entries: readonly Entry[], notes: readonly string[], bench: Bench): Promise<IdeaResult> {
   const { rounds, seconds, quick } = bench.effort
   const result = await contest(entries, { rounds, seconds, say: bench.say })
-  const latencies = new Map<string, SteadyResult>()
-  for (const { name, target } of entries) {
-    const latency = await steady(target, steadyRate, quick ? 2 : 5)
-    latencies.set(name, latency)
-    bench.say(`at ${steadyRate}/s ${name}: p50 ${latency.p50Ms.toFixed(2)} ms, p99 ${latency.p99Ms.toFixed(2)} ms`)
-  }
+  const latencies = await latenciesOf(entries, quick ? 1 : latencyRounds, bench)
   return report(entries, result, latencies, [`p50 and p99 at ${steadyRate} requests/s.`, ...notes])
+}
+
+/** Medians over rounds, like everything else: one stall of the machine must not fall upon one peer. */
+async function latenciesOf(
+  entries: readonly Entry[],
+  rounds: number,
+  { say }: Bench,
+): Promise<ReadonlyMap<string, Latency>> {
+  const samples = new Map<string, SteadyResult[]>()
+  for (let round = 0; round < rounds; round++) {
+    for (const { name, target } of entries) {
+      const sample = await steady(target, steadyRate, 3)
+      samples.set(name, [...(samples.get(name) ?? []), sample])
+      say(`at ${steadyRate}/s ${name}: p50 ${sample.p50Ms.toFixed(2)} ms, p99 ${sample.p99Ms.toFixed(2)} ms`)
+    }
+  }
+  return new Map(
+    [...samples].map(([name, each]) => [
+      name,
+      { p50Ms: median(each.map(({ p50Ms }) => p50Ms)), p99Ms: median(each.map(({ p99Ms }) => p99Ms)) },
+    ]),
+  )
 }
 
 function report(
   entries: readonly Entry[],
   { figure, ratio }: Contest,
-  latencies: ReadonlyMap<string, SteadyResult>,
+  latencies: ReadonlyMap<string, Latency>,
   notes: readonly string[],
 ): IdeaResult {
   const facts: Record<string, number> = {}

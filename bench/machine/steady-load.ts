@@ -66,8 +66,8 @@ async function measure({ target, rate, seconds }: Task): Promise<SteadyResult> {
   })
   await Promise.all(calls)
   agent.destroy()
-  // The first tenth warms connections and code up.
-  const settled = latencies.slice(Math.floor(latencies.length / 10))
+  // The first third warms connections and code up, those of the load as well.
+  const settled = latencies.slice(Math.floor(latencies.length / 3))
   return { p50Ms: percentile(settled, 0.5), p99Ms: percentile(settled, 0.99), errors }
 }
 

@@ -51,6 +51,40 @@ export const nginxModule: Peer = {
   },
 }
 
+/** nginx asking a server that decides nothing: what any decision service on Node costs at least. */
+export const nginxAlwaysYes: Peer = {
+  name: 'nginx-always-yes',
+  title: 'nginx asking node:http, which always allows',
+  async start(world) {
+    const port = ports.peer + 16
+    const script = fileURLToPath(new URL('servers/always-yes.ts', import.meta.url))
+    const decider = start(process.execPath, [script, world.configFile, String(port + 1)], { core: 'measured' })
+    await listening(port + 1, decider)
+    const started = startNginx(
+      world,
+      'nginx-always-yes',
+      'measured',
+      `${upstreamBlock}
+upstream decider { server 127.0.0.1:${port + 1}; keepalive 64; keepalive_requests 100000000; }
+server {
+  listen 127.0.0.1:${port};
+  proxy_http_version 1.1;
+  proxy_set_header Connection "";
+  location / {
+    auth_request /decide;
+    auth_request_set $th_authorization $upstream_http_authorization;
+    proxy_set_header Authorization $th_authorization;
+    proxy_set_header Cookie "";
+    proxy_pass http://api;
+  }
+  location = /decide { internal; proxy_pass_request_body off; proxy_pass http://decider; }
+}`,
+    )
+    await listening(port, started)
+    return { processes: [started, decider], target: { port, path, headers: world.browser() } }
+  },
+}
+
 const recipe = fileURLToPath(new URL('../../deploy/nginx/forward-auth.conf', import.meta.url))
 const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 

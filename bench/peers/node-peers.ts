@@ -25,6 +25,13 @@ export const httpProxy: Peer = {
   start: (world) => script(world, 'http-proxy', ports.peer + 1),
 }
 
+/** The parts of our proxy as they come, without any decision: what they cost, our decisions can only add to. */
+export const bareUndici: Peer = {
+  name: 'undici',
+  title: 'node:http and undici, no decision',
+  start: (world) => script(world, 'undici', ports.peer + 9),
+}
+
 export const ourProxy: Peer = {
   name: 'oauth-proxy',
   title: 'Token Handler: OAuth proxy',

@@ -28,8 +28,13 @@ export function writeReport(report: Report): void {
 }
 
 function markdown({ machine, results, lines }: Report, measuredAt: string): string {
-  const rows = lines.map(({ what, reach, measured, verdict }) => [what, reach, measured, verdict])
-  const reached = { title: 'Targets', columns: ['what', 'reach', 'measured', 'verdict'], rows, facts: {} }
+  const rows = lines.map(({ what, reach, measured, parts, verdict }) => [what, reach, measured, parts, verdict])
+  const reached = {
+    title: 'Targets',
+    columns: ['what', 'reach', 'measured', 'parts alone', 'verdict'],
+    rows,
+    facts: {},
+  }
   return [
     `Measured on ${measuredAt}: ${machine.join('; ')}.`,
     tableMarkdown(reached),
