@@ -7,7 +7,11 @@ import { addRunCommands } from './commands/run.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
 
-/** The command line as a whole; `parseAsync` runs what the arguments ask for and rejects with what went wrong. */
+/**
+ * The command line as a whole; `parseAsync` runs what the arguments ask for and rejects with what went wrong.
+ *
+ * A command loads what it works with when it is asked for, so that no start pays for the others.
+ */
 export function createProgram(terminal: Terminal): Command {
   const program = new Command('token-handler')
     .description('Keeps OAuth tokens out of the browser: OAuth agent, OAuth proxy and the tools to run them.')

@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
-import { loadConfig } from '../../shared/config/load.ts'
 import { CommandError, exitFailure } from '../failure.ts'
-import { partChecks } from '../part-checks.ts'
 import type { Terminal } from '../terminal.ts'
 
 /** `doctor`: looks at the deployment as it is. */
@@ -17,11 +15,12 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
       'refresh token of a test user, to learn about rotation; its session may end by this',
     )
     .action(async ({ json = false, refreshTokenFile }: { json?: boolean; refreshTokenFile?: string }) => {
-      const config = loadConfig(program.opts<{ config?: string }>().config, partChecks)
-      const [{ examine }, { findingsText }] = await Promise.all([
+      const [{ loadSettings }, { examine }, { findingsText }] = await Promise.all([
+        import('../load-settings.ts'),
         import('../doctor/doctor.ts'),
         import('../doctor/finding.ts'),
       ])
+      const config = loadSettings(program.opts<{ config?: string }>().config)
       const findings = await examine({
         config,
         clock: systemClock,

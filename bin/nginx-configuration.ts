@@ -1,0 +1,30 @@
+import { fileURLToPath } from 'node:url'
+import { hopByHop } from '../oauth-proxy/forward/hop-by-hop.ts'
+import { managedNames } from '../oauth-proxy/forward/request-headers.ts'
+import { refusedNames } from '../oauth-proxy/forward/response-headers.ts'
+import { type NginxConfiguration, nginxConfiguration } from '../shared/config/nginx.ts'
+import type { Config } from '../shared/config/schema.ts'
+import { createCatalogue } from '../shared/cookies/catalogue.ts'
+import { allowedHosts } from '../shared/http/request-gate.ts'
+
+const shippedModule = fileURLToPath(new URL('../deploy/nginx/lua', import.meta.url))
+
+/** Paths on the machine where nginx runs. */
+export interface NginxPlaces {
+  readonly lua?: string
+  readonly caFile?: string
+}
+
+/** The configuration of nginx for these settings. */
+export function configurationFor(config: Config, places: NginxPlaces = {}): NginxConfiguration {
+  const { access, ownPrefixes } = createCatalogue(config)
+  return nginxConfiguration(config, {
+    accessCookie: access.name,
+    ownPrefixes,
+    hosts: [...allowedHosts(config.publicOrigin)],
+    managedRequestFields: [...managedNames, ...hopByHop],
+    refusedResponseFields: [...refusedNames],
+    luaFolder: places.lua ?? shippedModule,
+    caFile: places.caFile ?? '/etc/ssl/certs/ca-certificates.crt',
+  })
+}

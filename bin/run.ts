@@ -1,0 +1,44 @@
+import cluster from 'node:cluster'
+import { systemClock } from '../shared/clock.ts'
+import { settingsSource } from '../shared/config/load.ts'
+import { loadKeys } from './load-keys.ts'
+import { partChecks, processChecks } from './part-checks.ts'
+import type { Mode } from './parts.ts'
+import { inspectorWarning } from './runtime.ts'
+import { endOnUncaught, followSignals } from './signals.ts'
+import { type RunningProcess, startSingle } from './single.ts'
+import type { Terminal } from './terminal.ts'
+import { runWorker, startPrimary } from './workers.ts'
+import { keepYoungGenerationSmall } from './young-generation.ts'
+
+/** What the command line asks for. */
+export interface RunOptions {
+  readonly mode: Mode
+  readonly file: string | undefined
+  /** In place of the setting. */
+  readonly workers: number | undefined
+  readonly terminal: Terminal
+}
+
+/** Runs agent, proxy or both until a signal ends them; throws as `startServing` and `startPrimary` do. */
+export async function run({ mode, file, workers: workersOption, terminal }: RunOptions): Promise<void> {
+  const source = settingsSource(file, [...partChecks, ...processChecks(mode, workersOption)])
+  const options = { mode, source, clock: systemClock, say: terminal.err }
+  endOnUncaught()
+  keepYoungGenerationSmall(process)
+  if (cluster.isWorker) return runWorker(options, terminal)
+
+  const warning = inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] })
+  if (warning !== undefined) terminal.err(warning)
+  const config = source.parse(source.readText())
+  await loadKeys(config.keys.file, mode)
+  const workers = workersOption ?? config.operations.workers
+  const running: RunningProcess =
+    workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
+  followSignals(running)
+  if (process.stderr.isTTY) {
+    terminal.err(
+      `${mode} for ${running.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,
+    )
+  }
+}
