@@ -11,7 +11,7 @@ export interface FollowParts {
   /** The text in force and what was made of it. */
   readonly text: string
   readonly config: Config
-  readonly apply: (config: Config) => void
+  readonly apply: (config: Config) => Promise<void>
   readonly clock: Clock
   readonly observe: Observe
   /** Where the problems of a refused file are said. */
@@ -33,10 +33,13 @@ const pollMs = 5000
  * as `config.restart_needed`.
  */
 export function followSettings(parts: FollowParts): SettingsFollower {
-  const { source, apply, clock, observe, say } = parts
+  const { source, clock, observe, say } = parts
   let { config } = parts
   let text: string | undefined = parts.text
   let cancel = clock.after(pollMs, poll)
+  let closed = false
+  // One after another, so that what was read last is what stays.
+  let turn = Promise.resolve()
 
   function poll(): void {
     const found = readable()
@@ -54,8 +57,12 @@ export function followSettings(parts: FollowParts): SettingsFollower {
 
   function take(found: string | undefined): void {
     text = found
+    turn = turn.then(() => (closed ? undefined : apply(found)))
+  }
+
+  async function apply(found: string | undefined): Promise<void> {
     try {
-      use(source.parse(found ?? source.readText()))
+      await use(source.parse(found ?? source.readText()))
     } catch (error) {
       const problems = error instanceof ConfigError ? error.problems.length : 1
       observe.emit('config.rejected', { part: 'settings', problems })
@@ -63,17 +70,21 @@ export function followSettings(parts: FollowParts): SettingsFollower {
     }
   }
 
-  function use(next: Config): void {
+  async function use(next: Config): Promise<void> {
     const changed = changedSections(config, next)
     if (changed[0] !== undefined) observe.emit('config.restart_needed', { part: changed[0] })
-    config = { ...config, proxy: { ...config.proxy, routes: next.proxy.routes } }
-    apply(config)
+    const wanted = { ...config, proxy: { ...config.proxy, routes: next.proxy.routes } }
+    await parts.apply(wanted)
+    config = wanted
     observe.emit('config.reloaded', { part: 'routes' })
   }
 
   return {
     reload: () => take(readable()),
-    close: () => cancel(),
+    close() {
+      closed = true
+      cancel()
+    },
   }
 }
 

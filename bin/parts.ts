@@ -5,7 +5,7 @@ import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import type { HttpHandler } from '../shared/http/serve.ts'
-import { createAuthorizationServer } from '../shared/oauth/authorization-server.ts'
+import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
 import type { Store } from '../shared/store/store.ts'
@@ -23,8 +23,8 @@ export interface SharedParts {
 
 /** Agent, proxy or both behind one door. */
 export interface Door extends HttpHandler {
-  /** Takes the routes of `config` from now on; calls that run finish under the old ones. */
-  readonly replaceRoutes: (config: Config) => void
+  /** Takes the routes of `config` from now on; calls that run finish under the old ones. Rejects as `createProxy` does. */
+  readonly replaceRoutes: (config: Config) => Promise<void>
   close(): Promise<void>
 }
 
@@ -37,17 +37,16 @@ export async function openStore({ config, clock, observe }: Omit<SharedParts, 's
 
 /** Makes what the mode needs and loads nothing else, so that a proxy starts fast. */
 export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door> {
-  const authorizationServer = createAuthorizationServer(shared)
-  const parts = { ...shared, authorizationServer }
-  const agent: Agent | undefined =
-    mode === 'proxy' ? undefined : (await import('../oauth-agent/agent.ts')).createAgent(parts)
+  const authorizationServer = sharedAuthorizationServer(shared)
+  const agent = mode === 'proxy' ? undefined : await loadAgent(shared, await authorizationServer.load())
   if (mode === 'agent' && agent !== undefined) {
-    return { ...agent, replaceRoutes: () => undefined, close: () => authorizationServer.close() }
+    return { ...agent, replaceRoutes: () => Promise.resolve(), close: () => authorizationServer.close() }
   }
 
   const { createProxy } = await import('../oauth-proxy/proxy.ts')
+  const parts = { ...shared, loadAuthorizationServer: authorizationServer.load }
   const drainMs = shared.config.operations.shutdownDrainSeconds * 1000
-  const proxy = replaceable<Proxy>(createProxy(parts), { clock: shared.clock, drainMs })
+  const proxy = replaceable<Proxy>(await createProxy(parts), { clock: shared.clock, drainMs })
   const isForAgent = pathTest(shared.config.agent.path)
   return {
     handle(request, response) {
@@ -56,13 +55,41 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
     },
     upgrade: (request, socket, head) => proxy.current().upgrade(request, socket, head),
     endStreams: () => proxy.current().endStreams(),
-    replaceRoutes(config) {
-      proxy.replace(createProxy({ ...parts, config }))
+    async replaceRoutes(config) {
+      proxy.replace(await createProxy({ ...parts, config }))
     },
     async close() {
       await proxy.close()
       await authorizationServer.close()
     },
+  }
+}
+
+async function loadAgent(shared: SharedParts, authorizationServer: AuthorizationServer): Promise<Agent> {
+  const { createAgent } = await import('../oauth-agent/agent.ts')
+  return createAgent({ ...shared, authorizationServer })
+}
+
+/** One authorization server for agent and proxy, made for the first who asks; a proxy may never ask. */
+function sharedAuthorizationServer(shared: SharedParts): {
+  load(): Promise<AuthorizationServer>
+  close(): Promise<void>
+} {
+  let made: Promise<AuthorizationServer> | undefined
+  const make = async (): Promise<AuthorizationServer> => {
+    const { createAuthorizationServer } = await import('../shared/oauth/authorization-server.ts')
+    return createAuthorizationServer(shared)
+  }
+  return {
+    load() {
+      made ??= make().catch((error: unknown) => {
+        // A file that cannot be read now may be there at the next reload.
+        made = undefined
+        throw error
+      })
+      return made
+    },
+    close: async () => (await made)?.close(),
   }
 }
 

@@ -11,7 +11,8 @@ import { allowedHosts } from '../shared/http/request-gate.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
-import { createCredentials } from './credentials/credentials.ts'
+import { asksForTokens, createCredentials } from './credentials/credentials.ts'
+import type { TokenRequests } from './credentials/token-request.ts'
 import type { EdgeParts } from './edges/edge.ts'
 import { createForwardAuth } from './edges/forward-auth.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
@@ -24,7 +25,8 @@ import { createStreams } from './streams.ts'
 export interface ProxyParts {
   readonly config: Config
   readonly keys: KeySource
-  readonly authorizationServer: AuthorizationServer
+  /** Called if a route asks for tokens; the libraries behind it are large. */
+  readonly loadAuthorizationServer: () => Promise<AuthorizationServer>
   readonly store: Store
   readonly clock: Clock
   readonly observe: Observe
@@ -41,9 +43,14 @@ export interface Proxy {
   close(): Promise<void>
 }
 
-/** The OAuth proxy: lets API calls through with the right credential, and never sets a cookie. */
-export function createProxy(given: ProxyParts): Proxy {
-  const { config, keys, authorizationServer, store, clock, observe, readFile = readText } = given
+/**
+ * The OAuth proxy: lets API calls through with the right credential, and never sets a cookie.
+ *
+ * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `readFile` do.
+ */
+export async function createProxy(given: ProxyParts): Promise<Proxy> {
+  const { config, keys, store, clock, observe, readFile = readText } = given
+  const requests = await loadTokenRequests(given)
   const catalogue = createCatalogue(config)
   const routes = config.proxy.routes.map((setting) =>
     createProxyRoute(setting, config.publicOrigin, { clock, store, readFile }),
@@ -53,7 +60,7 @@ export function createProxy(given: ProxyParts): Proxy {
     issuer: config.authorizationServer.issuer,
     publicOrigin: config.publicOrigin,
   }
-  const credentials = createCredentials({ config, authorizationServer, clock, observe })
+  const credentials = createCredentials({ requests, clock, observe })
   const decideParts = {
     config,
     hosts: allowedHosts(config.publicOrigin),
@@ -90,6 +97,13 @@ export function createProxy(given: ProxyParts): Proxy {
       await Promise.all(routes.map(({ upstream }) => upstream.close()))
     },
   }
+}
+
+async function loadTokenRequests(given: ProxyParts): Promise<TokenRequests | undefined> {
+  const { config, loadAuthorizationServer, clock } = given
+  if (!config.proxy.routes.some(asksForTokens)) return undefined
+  const { createTokenRequests } = await import('./credentials/token-request.ts')
+  return createTokenRequests({ authorizationServer: await loadAuthorizationServer(), settings: config.session, clock })
 }
 
 function readText(path: string): string {

@@ -143,9 +143,9 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
     const store = createMemoryStore({ clock })
     const authorizationServer = createAuthorizationServer({ config, clock, observe })
     stops.push(() => authorizationServer.close())
-    const parts = { config, keys, authorizationServer, store, clock, observe }
-    const agent = createAgent(parts)
-    const proxy = createProxy(parts)
+    const parts = { config, keys, store, clock, observe }
+    const agent = createAgent({ ...parts, authorizationServer })
+    const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
     stops.push(() => proxy.close())
 
     const pages = createPages({

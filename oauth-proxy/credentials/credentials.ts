@@ -3,12 +3,10 @@ import type { Clock } from '../../shared/clock.ts'
 import type { CredentialSetting, Route } from '../../shared/config/schema.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import { bearer, type Credential } from './credential.ts'
 import { createTokenCache, type ObtainedToken } from './token-cache.ts'
-import { createTokenRequests } from './token-request.ts'
+import type { TokenRequests } from './token-request.ts'
 
 /** The part of a route that says which credential its API gets. */
 export type CredentialRoute = Pick<Route, 'path' | 'credential' | 'anonymous' | 'anonymousToken'>
@@ -40,15 +38,21 @@ interface TokenPlan {
   readonly load: () => Promise<ObtainedToken>
 }
 
+/** True for a route for which the authorization server is asked for tokens. */
+export function asksForTokens({ credential, anonymous }: CredentialRoute): boolean {
+  return (
+    credential.kind === 'exchange' || credential.kind === 'client_credentials' || anonymous === 'client_credentials'
+  )
+}
+
 /** Creates the credentials of all routes over one token cache. */
 export function createCredentials(parts: {
-  config: { readonly session: LifetimeSettings }
-  authorizationServer: AuthorizationServer
+  /** May be undefined if no route asks for tokens. */
+  requests: TokenRequests | undefined
   clock: Clock
   observe: Observe
 }): Credentials {
-  const { authorizationServer, clock, observe } = parts
-  const requests = createTokenRequests({ authorizationServer, settings: parts.config.session, clock })
+  const { clock, observe } = parts
   const cache = createTokenCache({ clock, maxEntries: maxTokens })
   // An opened cookie is the same object for as long as it is remembered, so its header is made once.
   const userCredentials = new WeakMap<CredentialSession, Credential>()
@@ -61,6 +65,11 @@ export function createCredentials(parts: {
     return made
   }
 
+  function requests(): TokenRequests {
+    if (parts.requests === undefined) throw new RangeError('a route asks for tokens that nobody requests')
+    return parts.requests
+  }
+
   const exchange = (
     { audience, resource, scope, requestedTokenType }: Setting<'exchange'>,
     session: CredentialSession,
@@ -69,7 +78,7 @@ export function createCredentials(parts: {
     const subject = hash('sha256', session.accessToken, 'base64url')
     return {
       key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
-      load: () => requests.exchange(session, { audience, resource, scope, requestedTokenType }),
+      load: async () => requests().exchange(session, { audience, resource, scope, requestedTokenType }),
     }
   }
   const clientCredentials = ({
@@ -78,7 +87,7 @@ export function createCredentials(parts: {
     scope,
   }: Omit<Setting<'client_credentials'>, 'kind'>): TokenPlan => ({
     key: JSON.stringify(['client_credentials', audience, resource, scope]),
-    load: () => requests.clientCredentials({ audience, resource, scope }),
+    load: async () => requests().clientCredentials({ audience, resource, scope }),
   })
 
   /** The one table of kinds: what each gives at once, or how its token is obtained. */

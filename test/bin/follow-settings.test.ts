@@ -13,6 +13,14 @@ let events: { name: string; fields: object }[]
 let applied: string[]
 let said: string[]
 let follower: SettingsFollower
+/** What `apply` waits for. */
+let applying: (paths: string[]) => Promise<void>
+
+/** Lets time pass, and what it started come to its end. */
+async function pass(seconds: number): Promise<void> {
+  clock.pass(seconds)
+  await new Promise(setImmediate)
+}
 
 beforeEach(() => {
   text = withRoute('/one')
@@ -20,6 +28,7 @@ beforeEach(() => {
   events = []
   applied = []
   said = []
+  applying = () => Promise.resolve()
   follower = followSettings({
     source: {
       readText() {
@@ -30,7 +39,11 @@ beforeEach(() => {
     },
     text,
     config: parse(text),
-    apply: (config: Config) => void applied.push(...config.proxy.routes.map(({ path }) => path)),
+    async apply(config: Config) {
+      const paths = config.proxy.routes.map(({ path }) => path)
+      await applying(paths)
+      applied.push(...paths)
+    },
     clock,
     observe: { emit: (name, fields) => void events.push({ name, fields }) },
     say: (words) => void said.push(words),
@@ -38,45 +51,74 @@ beforeEach(() => {
 })
 
 describe('the settings file', () => {
-  it('is left alone while it stays the same', () => {
-    clock.pass(60)
+  it('is left alone while it stays the same', async () => {
+    await pass(60)
     expect([applied, events]).toEqual([[], []])
   })
-  it('gives its routes when it changes', () => {
+  it('gives its routes when it changes', async () => {
     text = withRoute('/two')
-    clock.pass(60)
+    await pass(60)
     expect(applied).toEqual(['/two'])
     expect(events).toEqual([{ name: 'config.reloaded', fields: { part: 'routes' } }])
   })
-  it('that is bad changes nothing, is told once, and says what is wrong (FI-26)', () => {
+  it('that is bad changes nothing, is told once, and says what is wrong (FI-26)', async () => {
     text = withRoute('no-slash')
-    clock.pass(60)
+    await pass(60)
     expect(applied).toEqual([])
     expect(events).toEqual([{ name: 'config.rejected', fields: { part: 'settings', problems: 1 } }])
     expect(said.join()).toContain('proxy.routes[0].path')
     text = withRoute('/three')
-    clock.pass(60)
+    await pass(60)
     expect(applied).toEqual(['/three'])
   })
-  it('that is gone changes nothing and is told once', () => {
+  it('that is gone changes nothing and is told once', async () => {
     text = undefined
-    clock.pass(60)
+    await pass(60)
     expect([applied, events.length]).toEqual([[], 1])
   })
-  it('keeps what is read at start, and tells that a restart is needed', () => {
+  it('keeps what is read at start, and tells that a restart is needed', async () => {
     text = withRoute('/two', { session: { idle_seconds: 60 } })
-    clock.pass(60)
+    await pass(60)
     expect(applied).toEqual(['/two'])
     expect(events[0]).toEqual({ name: 'config.restart_needed', fields: { part: 'session' } })
   })
-  it('is applied at once and in any case when asked', () => {
+  it('is applied at once and in any case when asked', async () => {
     follower.reload()
+    await pass(0)
     expect(applied).toEqual(['/one'])
   })
-  it('is not followed after the end', () => {
+  it('is not followed after the end', async () => {
     follower.close()
     text = withRoute('/two')
-    clock.pass(60)
+    await pass(60)
+    expect(applied).toEqual([])
+  })
+  it('is applied after the one that is still being applied', async () => {
+    let go: () => void = () => undefined
+    applying = ([path]) => (path === '/two' ? new Promise((resolve) => (go = resolve)) : Promise.resolve())
+    text = withRoute('/two')
+    await pass(5)
+    text = withRoute('/three')
+    await pass(5)
+    expect(applied).toEqual([])
+    go()
+    await pass(0)
+    expect(applied).toEqual(['/two', '/three'])
+  })
+  it('that cannot be applied is told, and the next one is', async () => {
+    applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
+    text = withRoute('/two')
+    await pass(5)
+    text = withRoute('/three')
+    await pass(5)
+    expect(applied).toEqual(['/three'])
+    expect(events.map(({ name }) => name)).toEqual(['config.rejected', 'config.reloaded'])
+  })
+  it('is not applied when the end comes before its turn', async () => {
+    text = withRoute('/two')
+    clock.pass(5)
+    follower.close()
+    await pass(0)
     expect(applied).toEqual([])
   })
 })

@@ -60,10 +60,10 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
   const keys = fixedKeys(createKeyRing(entries))
   const store = createMemoryStore({ clock })
   const authorizationServer = createAuthorizationServer({ config, clock, observe })
-  const proxy = createProxy({
+  const proxy = await createProxy({
     config,
     keys,
-    authorizationServer,
+    loadAuthorizationServer: () => Promise.resolve(authorizationServer),
     store,
     clock,
     observe,

@@ -108,9 +108,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   for (let replica = 0; replica < (options.replicas ?? 1); replica++) {
     const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
     const authorizationServer = tappedServer(config, clock, observe, tap)
-    const parts = { config, keys: options.keysOf?.(replica) ?? keys, authorizationServer, store, clock, observe }
-    const agent = createAgent(parts)
-    const proxy = createProxy(parts)
+    const parts = { config, keys: options.keysOf?.(replica) ?? keys, store, clock, observe }
+    const agent = createAgent({ ...parts, authorizationServer })
+    const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
     handlers.push((request, response) =>
       (request.url ?? '').startsWith(`${config.agent.path}/`)
         ? agent.handle(request, response)

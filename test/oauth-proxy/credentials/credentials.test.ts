@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type CredentialRoute, createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
+import { asksForTokens, type CredentialRoute, createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
+import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
 import { parseConfig } from '../../../shared/config/load.ts'
 import type { ErrorCode } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
@@ -52,7 +53,8 @@ function credentialsWith(reply: Reply) {
   }
   const observe = { emit: (name: EventName, fields: object) => void events.push({ name, fields }) }
   const authorizationServer = createAuthorizationServer({ config: settings, clock, observe, transport })
-  const credentials = createCredentials({ config: settings, authorizationServer, clock, observe })
+  const requests = createTokenRequests({ authorizationServer, settings: settings.session, clock })
+  const credentials = createCredentials({ requests, clock, observe })
   const sessionOf = (accessToken: string, lifeSeconds = 300) => ({
     accessToken,
     accessTokenExpiresAt: clock.nowSeconds() + lifeSeconds,
@@ -115,6 +117,24 @@ describe('what each kind of credential gives', () => {
     ],
   ])('%s', async (_name, given, session, expected) => {
     expect(await credentials.obtain(given, session, 'r1')).toEqual(expected)
+  })
+  it.each([
+    ['user', route({}), false],
+    ['none', route({ credential: { kind: 'none' } }), false],
+    ['api_key', route({ credential: { kind: 'api_key', header: 'X', prefix: '', value: new Secret('key') } }), false],
+    ['a visitor with anonymous: none', route({ anonymous: 'none' }), false],
+    ['exchange', exchange({}), true],
+    ['client_credentials', route({ credential: { kind: 'client_credentials' } }), true],
+    ['a visitor with anonymous: client_credentials', route({ anonymous: 'client_credentials' }), true],
+  ])('%s, where nobody requests tokens, fails only if it asks for them', async (_name, given, asks) => {
+    expect(asksForTokens(given)).toBe(asks)
+    const alone = createCredentials({ requests: undefined, clock: createManualClock(), observe: { emit() {} } })
+    const caller = given.anonymous === 'deny' ? session : undefined
+    const outcome = alone.obtain(given, caller, 'r1').then(
+      () => false,
+      (error: unknown) => error instanceof RangeError,
+    )
+    expect(await outcome).toBe(asks)
   })
   it('asks for the token of visitors with their own target', () => {
     expect(asked.at(-1)).toMatchObject({

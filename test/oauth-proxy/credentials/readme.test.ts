@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
+import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
 import type { Credential } from '../../../oauth-proxy/credentials/credential.ts'
 import { gatewayDialects } from '../../../oauth-proxy/edges/gateway-dialects.ts'
 import { identityHeaderNames } from '../../../oauth-proxy/identity-headers.ts'
@@ -60,7 +61,8 @@ const transport: Transport = {
 const clock = createManualClock()
 const observe = { emit: () => undefined }
 const authorizationServer = createAuthorizationServer({ config, clock, observe, transport })
-const credentials = createCredentials({ config, authorizationServer, clock, observe })
+const requests = createTokenRequests({ authorizationServer, settings: config.session, clock })
+const credentials = createCredentials({ requests, clock, observe })
 const routes = createRouteTable(config.proxy.routes)
 const session = {
   accessToken: Buffer.from("the user's token").toString('base64url'),
