@@ -1,4 +1,3 @@
-import { errors } from 'undici'
 import { type ErrorCode, TokenHandlerError } from '../../shared/errors.ts'
 
 /** Codes of a connection that was never made. */
@@ -20,6 +19,8 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_HEADERS_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_BODY_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid_request',
+  // What we asked of the library was wrong, not what the API did.
+  UND_ERR_INVALID_ARG: 'server_error',
   // It is this process that has run out of descriptors, not the API that is away.
   EMFILE: 'overloaded',
   ENFILE: 'overloaded',
@@ -34,7 +35,6 @@ export function upstreamFailure(error: unknown): TokenHandlerError {
   if (unreachable.has(code) || isTlsFailure(code))
     return new TokenHandlerError('upstream_unreachable', { cause: error })
   if (broken.has(code)) return new TokenHandlerError('upstream_reset', { cause: error })
-  if (error instanceof errors.InvalidArgumentError) return new TokenHandlerError('server_error', { cause: error })
   return new TokenHandlerError('upstream_invalid_response', { cause: error })
 }
 

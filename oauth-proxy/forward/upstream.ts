@@ -1,4 +1,5 @@
-import { Pool } from 'undici'
+// The index of the package loads its fetch, caches and mocks as well, and Node's own fetch: a sixth of each start.
+import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Clock } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 

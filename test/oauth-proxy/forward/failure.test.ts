@@ -1,3 +1,4 @@
+import { errors } from 'undici'
 import { describe, expect, it } from 'vitest'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from '../../../oauth-proxy/forward/failure.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
@@ -24,6 +25,7 @@ describe('K18 what went wrong, by its code', () => {
     ['HPE_INVALID_CONSTANT', 'upstream_invalid_response', false, false],
     ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'upstream_invalid_response', false, false],
     ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'invalid_request', false, false],
+    ['UND_ERR_INVALID_ARG', 'server_error', false, false],
     ['EMFILE', 'overloaded', false, false],
     ['ENFILE', 'overloaded', false, false],
     ['', 'upstream_invalid_response', false, false],
@@ -32,6 +34,10 @@ describe('K18 what went wrong, by its code', () => {
     expect(upstreamFailure(error).code).toBe(expected)
     expect(isConnectFailure(error)).toBe(connect)
     expect(isBrokenConnection(error)).toBe(broken)
+  })
+
+  it('a call that the library refuses is our fault', () => {
+    expect(upstreamFailure(new errors.InvalidArgumentError('invalid path')).code).toBe('server_error')
   })
 
   it('of several addresses the first one speaks', () => {

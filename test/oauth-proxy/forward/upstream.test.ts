@@ -1,6 +1,7 @@
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { Pool } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createUpstream, type UpstreamSetting } from '../../../oauth-proxy/forward/upstream.ts'
@@ -15,6 +16,12 @@ const setting: UpstreamSetting = {
   responseTimeoutMs: 1000,
   idleTimeoutMs: 1000,
 }
+
+it('the pool is the one that the library exports', async () => {
+  const upstream = createUpstream(setting, { clock: createManualClock(), readFile: () => '' })
+  expect(upstream.pick().pool).toBeInstanceOf(Pool)
+  await upstream.close()
+})
 
 describe('several targets', () => {
   const clock = createManualClock()
