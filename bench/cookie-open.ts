@@ -20,7 +20,7 @@ const rounds = 15
 const cookiesPerRound = 1500
 
 const settings = {
-  cookies: { prefix: 'th', refreshPath: 'root', maxTotalBytes: 14_336, idTokenHint: false },
+  cookies: { prefix: 'th', refreshPath: 'root', maxTotalBytes: 14_336, idTokenHint: false, insecurePlain: false },
   agent: { path: '/oauth-agent' },
   login: { attemptSeconds: 600, maxAttempts: 5, navigation: { enabled: false, responseMode: 'query' } },
 } as const

@@ -35,6 +35,8 @@ export interface DemoOptions {
    */
   readonly siblingHost?: boolean
   readonly pageCaching?: 'no-store' | 'no-cache'
+  /** Sets `cookies.insecure_plain`, for Safari, which keeps no Secure cookies on http://localhost. */
+  readonly plainCookies?: boolean
   /** Further settings of the OpenID Provider. */
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Told of everything that happens, as the log would be. */
@@ -63,7 +65,7 @@ const longestStop = 500
  * `listen` when the port is in use.
  */
 export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
-  const { clock = systemClock, accessTokenSeconds = 60 } = options
+  const { clock = systemClock, accessTokenSeconds = 60, plainCookies = false } = options
   const observe = createObserve({ clock, readings: options.reading === undefined ? [] : [options.reading] })
   const stops: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
@@ -137,6 +139,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       absoluteSeconds: options.absoluteSeconds ?? 28_800,
       refreshAheadSeconds: options.refreshAheadSeconds ?? Math.min(20, Math.floor(accessTokenSeconds / 3)),
       mfaLevel,
+      plainCookies,
     })
     const config = parseConfig(settings, { env: {}, readFile: () => '' })
     const keys = fixedKeys(createKeyRing(generateKeyRing({ random: randomBytes, clock })))
@@ -154,6 +157,7 @@ export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
       redirectPath: config.login.redirectPath,
       pageOrigin: appOrigin,
       agent: options.siblingHost ? `${publicOrigin}${config.agent.path}` : config.agent.path,
+      plainCookies,
       ...(options.pageCaching === undefined ? {} : { pageCaching: options.pageCaching }),
     })
     const agentPath = `${config.agent.path}/`

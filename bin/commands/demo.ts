@@ -9,8 +9,9 @@ export function addDemoCommand(program: Command, { out }: Terminal): void {
     .command('demo')
     .description('Run everything on this machine, with an example app and its own OpenID Provider.')
     .option('-p, --port <number>', 'port of the app', parsePort, 3000)
-    .action(async ({ port }: { port: number }) => {
-      const demo = await start(port)
+    .option('--plain-cookies', 'for Safari, which keeps no Secure cookies on http://localhost')
+    .action(async (options: { port: number; plainCookies?: boolean }) => {
+      const demo = await start(options)
       const { demoCode, demoPassword, demoUsers } = await import('../../spa-example/openid-provider.ts')
       const names = demoUsers.map(({ username }) => username).join(' or ')
       out(welcome({ ...demo, who: `${names}, password ${demoPassword}, code ${demoCode} where one is asked for` }))
@@ -24,10 +25,10 @@ export function addDemoCommand(program: Command, { out }: Terminal): void {
     })
 }
 
-async function start(port: number) {
+async function start({ port, plainCookies = false }: { port: number; plainCookies?: boolean }) {
   try {
     const { startDemo } = await import('../../spa-example/demo.ts')
-    return await startDemo({ port })
+    return await startDemo({ port, plainCookies })
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error)) throw error
     if (error.code === 'ERR_MODULE_NOT_FOUND') {

@@ -26,8 +26,17 @@ const besides = { line: 512, header: 2048 }
 export async function* browserChecks(config: Config, ask: typeof fetch): AsyncIterable<Finding> {
   const { publicOrigin, cookies } = config
   const { hostname } = new URL(publicOrigin)
-  if (isLocalOrigin(publicOrigin)) {
-    yield ok('cookies.prefix', 'localhost: browsers keep Secure cookies with their prefixes')
+  if (cookies.insecurePlain) {
+    yield warning(
+      'cookies.prefix',
+      'cookies.insecure_plain leaves the names unguarded: scripts can plant cookies of our names',
+      'Use it for development only.',
+    )
+  } else if (isLocalOrigin(publicOrigin)) {
+    yield ok(
+      'cookies.prefix',
+      'localhost: browsers keep Secure cookies with their prefixes, except Safari (cookies.insecure_plain)',
+    )
   } else if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) {
     yield warning(
       'cookies.prefix',

@@ -89,15 +89,19 @@ ${table(['Metric', 'Kind', 'Labels', 'Meaning'], [...counted, ...own])}`
 }
 
 function cookiesPage(): string {
-  const settings = (refreshPath: 'root' | 'agent') => ({
-    cookies: { prefix: 'th', refreshPath, maxTotalBytes: 7168, idTokenHint: false },
+  interface Shape {
+    readonly refreshPath?: 'root' | 'agent'
+    readonly insecurePlain?: boolean
+  }
+  const settings = ({ refreshPath = 'root', insecurePlain = false }: Shape) => ({
+    cookies: { prefix: 'th', refreshPath, maxTotalBytes: 7168, idTokenHint: false, insecurePlain },
     agent: { path: '/oauth-agent' },
     login: { attemptSeconds: 600, maxAttempts: 5, navigation: { enabled: false, responseMode: 'query' as const } },
   })
-  const rows = (refreshPath: 'root' | 'agent') =>
+  const rows = (shape: Shape) =>
     table(
       ['Cookie', 'Holds', 'Opened by', 'Attributes', 'Lives', 'Cleared'],
-      describeCookies(settings(refreshPath)).map((row) => [
+      describeCookies(settings(shape)).map((row) => [
         `\`${row.name}\``,
         row.holds,
         row.openedBy,
@@ -111,9 +115,14 @@ function cookiesPage(): string {
 Every value is sealed (see \`shared/cookies/FORMAT.md\`). A value that does not fit into one cookie is spread over
 \`name\`, \`name.1\`, and so on.
 
-${rows('root')}
+${rows({})}
 
 With \`cookies.refresh_path: agent\`:
 
-${rows('agent')}`
+${rows({ refreshPath: 'agent' })}
+
+With \`cookies.insecure_plain: true\`, which is for development at http://localhost in a browser that keeps no Secure
+cookies there:
+
+${rows({ insecurePlain: true })}`
 }

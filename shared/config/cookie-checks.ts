@@ -1,20 +1,43 @@
 import type { CrossProblem } from './check.ts'
+import { isLocalOrigin } from './local.ts'
 import type { Config, Route } from './schema.ts'
 
 /** What a route may do with cookies and with requests that carry no header. */
-export function* cookieChecks({ cookies, proxy, agent }: Config): Iterable<CrossProblem> {
+export function* cookieChecks(config: Config): Iterable<CrossProblem> {
+  const { cookies, proxy, agent } = config
   for (const [index, route] of proxy.routes.entries()) {
     const path = `proxy.routes[${index}]`
     yield* nameChecks(route.forwardCookies, `${path}.forward_cookies`, cookies.prefix)
     yield* nameChecks(route.allowSetCookie, `${path}.allow_set_cookie`, cookies.prefix)
     yield* headerlessChecks(route, path)
   }
+  yield* plainChecks(config)
   if (cookies.refreshPath === 'agent' && agent.path === '/') {
     yield {
       path: 'cookies.refresh_path',
       problem: 'cannot be agent while agent.path is /',
       remedy: 'Give the agent a path of its own.',
       given: ['agent.path'],
+    }
+  }
+}
+
+function* plainChecks({ cookies, login, publicOrigin }: Config): Iterable<CrossProblem> {
+  if (!cookies.insecurePlain) return
+  if (!publicOrigin.startsWith('http:') || !isLocalOrigin(publicOrigin)) {
+    yield {
+      path: 'cookies.insecure_plain',
+      problem: 'is refused, because the public origin is not http: on localhost',
+      remedy: 'Remove it.',
+      given: ['public_origin'],
+    }
+  }
+  if (login.navigation.enabled && login.navigation.responseMode === 'form_post') {
+    yield {
+      path: 'cookies.insecure_plain',
+      problem: 'cannot be combined with form_post, whose SameSite=None browsers take with Secure only',
+      remedy: 'Remove one of them.',
+      given: ['login.navigation.response_mode'],
     }
   }
 }

@@ -46,6 +46,10 @@ export const cookieSettings = z.strictObject({
   id_token_hint: z.boolean().default(false).meta({
     description: 'Keeps the ID token in its cookie, so that sign-out at the authorization server needs no question.',
   }),
+  insecure_plain: z.boolean().default(false).meta({
+    description:
+      'Cookies without Secure and without a guarded name, for browsers that keep no others on http://localhost (Safari); refused elsewhere.',
+  }),
 })
 
 export const keySettings = z.strictObject({

@@ -5,6 +5,7 @@ import type { SealSlot } from '../crypto/seal.ts'
 export interface CookieRow extends SealSlot {
   readonly path: string
   readonly sameSite: 'Strict' | 'Lax' | 'None'
+  readonly secure: boolean
   /** `name`, then the names of further chunks: as many as the value may be spread over. */
   readonly names: readonly string[]
 }
@@ -39,25 +40,36 @@ const maxChunks = 9
 /** Names and attributes of all cookies under the given settings. */
 export function createCatalogue({ cookies, agent, login }: CookieSettings): Catalogue {
   const scoped = cookies.refreshPath === 'agent'
-  const host = `${hostPrefix}${cookies.prefix}-`
-  const agentOnly = `${scoped ? pathPrefix : hostPrefix}${cookies.prefix}-`
+  const secure = !cookies.insecurePlain
+  const guarded = [`${hostPrefix}${cookies.prefix}-`, `${pathPrefix}${cookies.prefix}-`] as const
+  // Browsers take the guarded names with Secure only.
+  const plain = `${cookies.prefix}-`
+  const [host, onPath] = secure ? guarded : ([plain, plain] as const)
+  const agentOnly = scoped ? onPath : host
   const agentPath = scoped ? agent.path : '/'
   const loginPrefix = `${host}login-`
   // A form posted from the authorization server carries neither Strict nor Lax cookies (CK-10).
   const crossSitePost = login.navigation.enabled && login.navigation.responseMode === 'form_post'
 
   return {
-    access: { ...named(`${host}at`, maxChunks), purpose: 'access', path: '/', sameSite: 'Strict' },
-    refresh: { ...named(`${agentOnly}rt`, maxChunks), purpose: 'refresh', path: agentPath, sameSite: 'Strict' },
-    identity: { ...named(`${agentOnly}id`, maxChunks), purpose: 'identity', path: agentPath, sameSite: 'Strict' },
+    access: { ...named(`${host}at`, maxChunks), purpose: 'access', path: '/', sameSite: 'Strict', secure },
+    refresh: { ...named(`${agentOnly}rt`, maxChunks), purpose: 'refresh', path: agentPath, sameSite: 'Strict', secure },
+    identity: {
+      ...named(`${agentOnly}id`, maxChunks),
+      purpose: 'identity',
+      path: agentPath,
+      sameSite: 'Strict',
+      secure,
+    },
     login: (id) => ({
       ...named(`${loginPrefix}${id}`, 1),
       purpose: 'login',
       path: '/',
       sameSite: crossSitePost ? 'None' : 'Lax',
+      secure,
     }),
     loginPrefix,
-    ownPrefixes: [host, `${pathPrefix}${cookies.prefix}-`],
+    ownPrefixes: secure ? guarded : [...guarded, plain],
   }
 }
 
@@ -101,6 +113,6 @@ export function describeCookies(settings: CookieSettings): readonly DescribedCoo
 }
 
 function describe(row: CookieRow, holds: string, openedBy: string, lifetime: string, cleared: string): DescribedCookie {
-  const attributes = `Path=${row.path}; Secure; HttpOnly; SameSite=${row.sameSite}`
+  const attributes = `Path=${row.path};${row.secure ? ' Secure;' : ''} HttpOnly; SameSite=${row.sameSite}`
   return { name: row.name, holds, openedBy, attributes, lifetime, cleared }
 }

@@ -136,7 +136,8 @@ function namesWithin({ names }: CookieRow, { cookies }: CookieSettings): readonl
 
 function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {
   const maxAge = Math.min(Math.max(maxAgeSeconds, 0), longestMaxAgeSeconds)
-  return `${name}=${value}; Path=${row.path}; Max-Age=${maxAge}; Secure; HttpOnly; SameSite=${row.sameSite}`
+  const secure = row.secure ? ' Secure;' : ''
+  return `${name}=${value}; Path=${row.path}; Max-Age=${maxAge};${secure} HttpOnly; SameSite=${row.sameSite}`
 }
 
 /** Deleting differs from setting in value and lifetime only; browsers ignore any other deletion (B01, B02). */

@@ -43,21 +43,25 @@ interface Parts {
   readonly pageOrigin: string
   /** Address of the agent: a path, or a URL on a sibling host. */
   readonly agent: string
+  readonly plainCookies: boolean
   /** Cache-Control of the page; `no-cache` lets browsers keep it in their back/forward cache. */
   readonly pageCaching?: 'no-store' | 'no-cache'
 }
 
-/** The page, told where the agent is. */
-function pageFor(assets: ReadonlyMap<string, Asset>, agent: string): readonly (readonly [string, Asset])[] {
+/** The page, told where the agent is and what cookies it gives. */
+function pageFor({ assets, agent, plainCookies }: Parts): readonly (readonly [string, Asset])[] {
   const page = assets.get('/index.html')
   if (page === undefined) return []
-  return [['/index.html', { ...page, body: String(page.body).replace('content="/oauth-agent"', `content="${agent}"`) }]]
+  const body = String(page.body)
+    .replace('content="/oauth-agent"', `content="${agent}"`)
+    .replace('content="secure"', plainCookies ? 'content="plain"' : 'content="secure"')
+  return [['/index.html', { ...page, body }]]
 }
 
 /** Serves the page and its assets with the headers they need; returns false for other paths. */
 export function createPages(parts: Parts) {
   const { pagePaths, redirectPath, pageOrigin, agent, pageCaching = 'no-store' } = parts
-  const assets = new Map([...parts.assets, ...pageFor(parts.assets, agent)])
+  const assets = new Map([...parts.assets, ...pageFor(parts)])
   const apiOrigin = new URL(agent, pageOrigin).origin
   const pageHost = new URL(pageOrigin).host
   const pageHeaders: Readonly<Record<string, string>> = {

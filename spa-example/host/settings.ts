@@ -13,6 +13,7 @@ export interface DemoSettings {
   readonly absoluteSeconds: number
   readonly refreshAheadSeconds: number
   readonly mfaLevel: string
+  readonly plainCookies: boolean
 }
 
 /** The settings file of the demo, as anyone would write it. */
@@ -33,6 +34,7 @@ export function demoSettings(settings: DemoSettings): string {
       refresh_ahead_seconds: settings.refreshAheadSeconds,
     },
     logout: { backchannel: true },
+    ...(settings.plainCookies ? { cookies: { insecure_plain: true } } : {}),
     keys: { file: 'held-in-memory' },
     proxy: {
       routes: [

@@ -26,7 +26,14 @@ export const binding: Binding = {
 /** Cookie settings with their defaults, and changes to them. */
 export function cookieSettings(change: Partial<CookieSettings['cookies']> = {}): CookieSettings {
   return {
-    cookies: { prefix: 'th', refreshPath: 'root', maxTotalBytes: 7168, idTokenHint: false, ...change },
+    cookies: {
+      prefix: 'th',
+      refreshPath: 'root',
+      maxTotalBytes: 7168,
+      idTokenHint: false,
+      insecurePlain: false,
+      ...change,
+    },
     agent: { path: '/oauth-agent' },
     login: { attemptSeconds: 600, maxAttempts: 5, navigation: { enabled: false, responseMode: 'query' } },
   }

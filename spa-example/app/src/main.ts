@@ -29,8 +29,23 @@ const sentences: Readonly<Record<string, string>> = {
   invalid_state: 'That sign-in was not started here, or is finished already. Please start again.',
 }
 
+const lostCookies =
+  'This browser keeps no Secure cookies on http://localhost, so the sign-in was lost. ' +
+  'Start the example with npm start -- --plain-cookies, or use Chrome, Edge or Firefox.'
+
+/** Safari is such a browser (webkit.org/b/281149). */
+function losesSecureCookies(): boolean {
+  if (document.querySelector('meta[name=example-cookies][content=plain]') !== null) return false
+  const attributes = 'Secure; SameSite=Strict; Path=/'
+  document.cookie = `example-probe=1; ${attributes}`
+  const isKept = document.cookie.includes('example-probe=')
+  document.cookie = `example-probe=; Max-Age=0; ${attributes}`
+  return !isKept
+}
+
 function tellFailure(error: unknown): void {
   if (!(error instanceof AgentError)) return notice('There is no connection at the moment.', 'bad')
+  if (error.code === 'invalid_state' && losesSecureCookies()) return notice(lostCookies, 'bad')
   const { sizes } = error.fields
   const detail = error.code === 'token_too_large' ? ` (${JSON.stringify(sizes)})` : ''
   notice((sentences[error.code] ?? `Signing in did not work: ${error.code}.`) + detail, 'bad')
@@ -106,9 +121,7 @@ async function load(): Promise<void> {
   if (returned.size === 1 && returned.has('state')) history.replaceState(null, '', '/')
   const session = await tokenHandler.onPageLoad()
   if (!session.isLoggedIn || !returned.has('code')) return
-  if (!(await tokenHandler.check()).isLoggedIn) {
-    notice('This browser keeps no secure cookies on http://localhost. Please use Chrome, Edge or Firefox.', 'bad')
-  }
+  if (!(await tokenHandler.check()).isLoggedIn) notice(lostCookies, 'bad')
 }
 
 main.append(element('p', { class: 'empty', text: 'One moment …' }))

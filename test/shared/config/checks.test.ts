@@ -10,6 +10,21 @@ describe('settings that are refused', () => {
     ['http: public origin (N10)', { public_origin: 'http://www.example.com' }, 'public_origin'],
     ['http: localhost without the insecure setting', { public_origin: 'http://localhost' }, 'public_origin'],
     ['insecure setting on a public origin', { insecure_allow_http: true }, 'insecure_allow_http'],
+    ['plain cookies on a public origin', { cookies: { insecure_plain: true } }, 'cookies.insecure_plain'],
+    [
+      'plain cookies where https: would keep the others',
+      { public_origin: 'https://localhost', cookies: { insecure_plain: true } },
+      'cookies.insecure_plain',
+    ],
+    [
+      'plain cookies that have to be SameSite=None',
+      {
+        ...local,
+        cookies: { insecure_plain: true },
+        login: { navigation: { enabled: true, response_mode: 'form_post' } },
+      },
+      'cookies.insecure_plain',
+    ],
     ['http: issuer', { authorization_server: { issuer: 'http://login.example.com' } }, 'authorization_server.issuer'],
     ['issuer with a query', { authorization_server: { issuer: 'https://a/?x=1' } }, 'authorization_server.issuer'],
     ['issuer with a fragment', { authorization_server: { issuer: 'https://a/#x' } }, 'authorization_server.issuer'],

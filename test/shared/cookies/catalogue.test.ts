@@ -19,6 +19,8 @@ describe.each([
   ['refresh_path: agent', cookieSettings({ refreshPath: 'agent' })],
   ['response_mode: form_post', formPost],
   ['another prefix', cookieSettings({ prefix: 'app1' })],
+  ['insecure_plain', cookieSettings({ insecurePlain: true })],
+  ['insecure_plain and refresh_path: agent', cookieSettings({ insecurePlain: true, refreshPath: 'agent' })],
 ])('the catalogue with %s', (_, settings) => {
   const catalogue = createCatalogue(settings)
   const rows = [catalogue.access, catalogue.refresh, catalogue.identity, catalogue.login(loginId)]
@@ -30,7 +32,10 @@ describe.each([
   })
 
   it('keeps the promises of the name prefixes (CK-5)', () => {
-    for (const { name, path } of rows) expect(path === '/').toBe(name.startsWith('__Host-Http-'))
+    for (const { name, path, secure } of rows) {
+      expect(secure && path === '/').toBe(name.startsWith('__Host-Http-'))
+      expect(secure).toBe(name.startsWith('__'))
+    }
   })
 
   it('is described as it is set', () => {
