@@ -16,7 +16,7 @@ describe('the pages of the example', () => {
       redirectPath: '/callback',
       pageOrigin,
       agent: '/oauth-agent',
-  plainCookies: false,
+      plainCookies: false,
     })
     server = createServer((incoming, response) => {
       if (!pages(incoming, response)) response.writeHead(404).end('not a page')
