@@ -8,6 +8,9 @@ import { type Config, schema } from './schema.ts'
 import { exampleOf } from './type-words.ts'
 import { isRecord, isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
 
+/** Settings are read too seldom to be worth a parser that zod would first write as code and compile. */
+const parsing = { jitless: true } as const
+
 export interface Interpretation {
   /** Absent when nothing usable could be made of the tree. */
   readonly config?: Config
@@ -23,7 +26,7 @@ export interface Interpretation {
 export function interpret(raw: unknown, sources: Sources, checks: readonly ConfigCheck[]): Interpretation {
   const prepared = prepare(schema, raw, sources)
   const tree = withProfile(prepared.value)
-  const result = schema.safeParse(tree)
+  const result = schema.safeParse(tree, parsing)
   const known = new Set(prepared.problems.map(({ path }) => path.replace(/_file$/, '')))
   const refused = result.success
     ? []
@@ -44,7 +47,7 @@ function withProfile(tree: unknown): unknown {
 function repaired(tree: unknown): z.output<typeof schema> | undefined {
   let candidate: unknown = tree
   for (let round = 0; round < 6; round++) {
-    const result = schema.safeParse(candidate)
+    const result = schema.safeParse(candidate, parsing)
     if (result.success) return result.data
     for (const issue of result.error.issues) {
       const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
