@@ -27,6 +27,15 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'engines',
+          include: ['test/engines/**/*.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
           name: 'gateways',
           include: ['test/gateways/**/*.test.ts'],
           testTimeout: 120_000,

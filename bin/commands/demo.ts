@@ -54,6 +54,7 @@ function welcome({ appOrigin, issuer, who }: { appOrigin: string; issuer: string
     Sign in   ${who}
     at        ${issuer}, which for browsers is another site, as in real life
 
+  Safari keeps no Secure cookies on http://localhost: there, start with npm start -- --plain-cookies
   Ctrl-C stops everything. Nothing was written to disk.
 `
 }
