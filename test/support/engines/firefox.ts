@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { type Engine, needPrograms, type Tab } from './engine.ts'
 
 const program = '/usr/bin/firefox-esr'
@@ -36,17 +35,16 @@ export async function startFirefox(): Promise<Engine> {
   }
 }
 
-async function address(child: ChildProcess): Promise<string> {
-  if (child.stderr === null) throw new Error('Firefox has no output')
-  let said = ''
-  for await (const line of createInterface({ input: child.stderr })) {
-    said += `${line}\n`
-    const [, url] = /WebDriver BiDi listening on (ws:\S+)/.exec(line) ?? []
-    if (url === undefined) continue
-    child.stderr.resume()
-    return url
-  }
-  throw new Error(`Firefox did not start:\n${said}`)
+function address(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = ''
+    child.stderr?.on('data', (data: Buffer) => {
+      said = (said + data.toString()).slice(-4000)
+      const [, url] = /WebDriver BiDi listening on (ws:\S+)\n/.exec(said) ?? []
+      if (url !== undefined) resolve(url)
+    })
+    child.once('exit', () => reject(new Error(`Firefox did not start:\n${said}`)))
+  })
 }
 
 function commander(socket: WebSocket): Command {
