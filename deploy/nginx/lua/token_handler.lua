@@ -8,6 +8,7 @@ local crypto = require "token_handler.crypto"
 local guard = require "token_handler.guard"
 local head = require "token_handler.head"
 local keys = require "token_handler.keys"
+local memory = require "token_handler.memory"
 local response = require "token_handler.response"
 local routes = require "token_handler.routes"
 local session = require "token_handler.session"
@@ -31,6 +32,7 @@ function M.configure(given)
   table_of_routes = routes.create(patterns)
   sessions = session.create(given, keys.load(given.key_file))
   head.configure(given.removed_request_headers)
+  memory.keep_freed()
 end
 
 --- Tells the log of a refusal, and answers its code. Only names from our own lists are logged, so nobody can write log
