@@ -7,7 +7,8 @@ import type { Config } from '../shared/config/schema.ts'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
 
-const shippedModule = fileURLToPath(new URL('../deploy/nginx/lua', import.meta.url))
+/** Where this installation keeps the Lua module. */
+export const shippedModule = fileURLToPath(new URL('../deploy/nginx/lua', import.meta.url))
 
 /** Paths on the machine where nginx runs. */
 export interface NginxPlaces {

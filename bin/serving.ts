@@ -29,9 +29,9 @@ export interface Serving {
   readonly checks: Readonly<Record<string, ReadinessCheck>>
   /** Reads keys and settings again, and opens the audit file again. */
   readonly reload: () => void
-  /** Lets what is in flight finish, but not longer than the drain time of the settings. */
   /** Ends connections with their next answer; new ones are still taken. */
   retire(): void
+  /** Lets what is in flight finish, but not longer than the drain time of the settings. */
   stop(): Promise<void>
 }
 

@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { NginxPlaces } from '../nginx-configuration.ts'
 
@@ -12,15 +12,20 @@ export function addConfigNginxCommand(config: Command, file: () => string | unde
   config
     .command('nginx')
     .description('Print configuration for nginx with the Lua module, made from the settings.')
-    .option('--write <folder>', 'write token-handler-http.conf and token-handler-server.conf there instead')
-    .option('--lua <folder>', 'where nginx finds token_handler.lua')
+    .option(
+      '--write <folder>',
+      'write token-handler-http.conf, token-handler-server.conf and the module in lua/ there instead',
+    )
+    .option('--lua <folder>', 'where nginx finds token_handler.lua; with it, --write leaves the module out')
     .option('--ca-file <file>', 'certificate authorities for APIs that name none')
     .action(async (options: NginxOptions) => {
-      const [{ loadSettings }, { configurationFor }] = await Promise.all([
+      const [{ loadSettings }, { configurationFor, shippedModule }] = await Promise.all([
         import('../load-settings.ts'),
         import('../nginx-configuration.ts'),
       ])
-      const { http, server, handedOver } = configurationFor(loadSettings(file()), options)
+      const written = options.write === undefined ? undefined : join(resolve(options.write), 'lua')
+      const lua = options.lua ?? written ?? shippedModule
+      const { http, server, handedOver } = configurationFor(loadSettings(file()), { ...options, lua })
       for (const { path, reason } of handedOver) console.error(`${path} stays with the proxy: ${reason}.`)
       if (options.write === undefined) {
         process.stdout.write(`# For the http block.\n${http}\n# For the server block.\n${server}`)
@@ -29,5 +34,7 @@ export function addConfigNginxCommand(config: Command, file: () => string | unde
       mkdirSync(options.write, { recursive: true })
       writeFileSync(join(options.write, 'token-handler-http.conf'), http)
       writeFileSync(join(options.write, 'token-handler-server.conf'), server)
+      // Configuration and module belong to one version, so they are written together.
+      if (lua === written) cpSync(shippedModule, written, { recursive: true })
     })
 }

@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
+import { createProgram } from '../../bin/program.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import { filesBelow, read, root } from './source-files.ts'
 
@@ -27,7 +29,44 @@ function settingsOf(page: string): string[] {
   })
 }
 
+/** Command lines of a page: whole lines of shell blocks, and what stands between backticks. */
+function commandLines(page: string): string[] {
+  const text = read(page)
+  const blocks = [...text.matchAll(/```sh\n([^]*?)```/g)].flatMap((match) => String(match[1]).split('\n'))
+  const inline = [...text.replaceAll(/```[^]*?```/g, '').matchAll(/`([^`]+)`/g)].map((match) => String(match[1]))
+  return [...blocks, ...inline]
+    .map((line) => /^\s*(?:npx )?token-handler ([\w-][^#|]*)/.exec(line)?.[1]?.trim())
+    .filter((line) => line !== undefined)
+}
+
+/** What is wrong with a command line, if anything. */
+function problemOf(line: string, program: Command): string | undefined {
+  let command = program
+  let operands = 0
+  const words = line.split(/\s+/)
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    if (word.startsWith('-')) {
+      const option = [command, command.parent, program]
+        .flatMap((each) => each?.options ?? [])
+        .find(({ long, short }) => long === word || short === word)
+      if (option === undefined) return `${word} is no option of ${command.name()}`
+      if (option.required) words.shift()
+      continue
+    }
+    const inner = operands === 0 ? command.commands.find((each) => each.name() === word) : undefined
+    if (inner === undefined) operands += 1
+    command = inner ?? command
+  }
+  return operands > command.registeredArguments.length ? `${command.name()} takes fewer arguments` : undefined
+}
+
 describe('guides', () => {
+  it.each(pages)('%s shows commands that exist', (page) => {
+    const silent = { out: () => {}, err: () => {}, exitWith: () => {} }
+    const problems = commandLines(page).map((line) => [line, problemOf(line, createProgram(silent))])
+    expect(problems.filter(([, problem]) => problem !== undefined)).toEqual([])
+  })
+
   it.each(pages)('%s links to files that exist', (page) => {
     const missing = linkedFiles(page).filter((target) => !existsSync(join(root, dirname(page), target)))
     expect(missing).toEqual([])

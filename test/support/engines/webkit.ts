@@ -63,10 +63,10 @@ export async function startWebKit(): Promise<Engine> {
 
 function commander(origin: string): Command {
   return async (method, path, body) => {
-    const answer = await fetch(`${origin}${path}`, {
-      method,
-      body: method === 'POST' ? JSON.stringify(body ?? {}) : null,
-    })
+    const answer = await fetch(
+      `${origin}${path}`,
+      method === 'POST' ? { method, body: JSON.stringify(body ?? {}) } : { method },
+    )
     const { value } = (await answer.json()) as { value: { message?: string } | null }
     if (!answer.ok) throw new Error(value?.message ?? `WebKitWebDriver answered ${answer.status}`)
     return value
