@@ -189,11 +189,11 @@ export function createRefresh(parts: RefreshParts): Refresh {
 /**
  * Names a refresh token in locks and in the store without telling it.
  *
- * The generation is part of it, because a server that does not rotate gives the same token to all generations, and only
- * those who still hold the old one are losers of the race.
+ * Session and generation are part of it: a server that does not rotate gives the same token to all generations, and may
+ * give it to every sign-in of a user; only those who still hold the old one of this session are losers of the race.
  */
-function ticketOf({ generation, refreshToken }: RefreshContent): string {
-  return hash('sha256', `${generation}.${refreshToken}`, 'base64url')
+function ticketOf({ sessionId, generation, refreshToken }: RefreshContent): string {
+  return hash('sha256', `${sessionId}.${generation}.${refreshToken}`, 'base64url')
 }
 
 function inProgress(): TokenHandlerError {

@@ -85,6 +85,21 @@ describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
     expect(generation(await refresh(page))).toBe(3)
     expect(refreshCalls()).toBe(2)
   })
+
+  it('two sign-ins that were given one refresh token stay two sessions (A20, CK-17)', async () => {
+    const one = await signedIn()
+    const two = world.browser()
+    world.server.script.token = (form) =>
+      form.has('code')
+        ? world.server.tokens(form, { refresh_token: 'one-for-all' })
+        : { body: { access_token: crypto.randomUUID(), token_type: 'bearer', expires_in: 300 } }
+    for (const page of [one, two]) await world.signIn(page)
+    const session = (page: Page) => world.open(page).sessionId
+    const before = [one, two].map(session)
+    await Promise.all([refresh(one), refresh(two)])
+    for (const page of [one, two]) await refresh(page)
+    expect([one, two].map(session)).toEqual(before)
+  })
 })
 
 describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-03, FI-04)', () => {
