@@ -78,7 +78,13 @@ const lines: readonly Line[] = [
   { what: 'peak memory while 1 GB passes', fact: 'bodies.peak_megabytes', atMost: 220, unit: 'MB' },
   { what: '2,000 open event streams', fact: 'streams.kilobytes_each', atMost: 70, unit: 'KB each' },
   { what: 'upstream connections left after the clients have gone', fact: 'streams.left_open', atMost: 0, unit: '' },
-  { what: 'cold start to the first answer', fact: 'start.milliseconds', atMost: 250, unit: 'ms' },
+  {
+    what: 'cold start to the first answer',
+    fact: 'start.milliseconds',
+    partsFact: 'start.hello_milliseconds',
+    atMost: 250,
+    unit: 'ms',
+  },
 ]
 
 /** Each line with its verdict. */

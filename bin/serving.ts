@@ -44,9 +44,22 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
   const keys = await openKeys(config.keys.file, mode, { clock, observe })
   const store = await openStore({ config, clock, observe })
   metrics.watch({ storeAvailable: () => store.available, keyId: () => keys.current().primaryKeyId })
-  const door = await createDoor(mode, { config, keys, store, clock, observe })
+  const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
+    await store.close()
+    throw error
+  })
   const settings = followSettings({ source, text, config, apply: door.replaceRoutes, clock, observe, say })
   const ring = watchRing({ keys, store, clock })
+  const stopFollowing = (): void => {
+    settings.close()
+    keys.close()
+    ring.close()
+  }
+  const release = async (): Promise<void> => {
+    await door.close()
+    await store.close()
+    await telemetry.flush()
+  }
 
   const { operations } = config
   const server = await listening(mode === 'agent' ? 'agent.listen' : 'proxy.listen', config, (listen) =>
@@ -61,7 +74,12 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
       observe,
       ...(telemetry.around === undefined ? undefined : { around: telemetry.around }),
     }),
-  )
+  ).catch(async (error: unknown) => {
+    // An open connection to the store would keep the process alive, so that no supervisor starts it again.
+    stopFollowing()
+    await release()
+    throw error
+  })
   observe.emit('process.started', { mode, key_id: keys.current().primaryKeyId, port: server.port })
 
   return {
@@ -77,13 +95,9 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
     },
     retire: () => server.retire(),
     async stop() {
-      settings.close()
-      keys.close()
-      ring.close()
+      stopFollowing()
       await server.stop(operations.shutdownDrainSeconds * 1000)
-      await door.close()
-      await store.close()
-      await telemetry.flush()
+      await release()
     },
   }
 }

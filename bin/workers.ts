@@ -35,12 +35,18 @@ export interface PrimaryOptions extends ServingOptions {
 /**
  * Starts workers that share one port, restarts those that die, and answers for all of them on the operations port.
  *
- * Throws CommandError when a worker cannot start at all; it has said why.
+ * Throws CommandError when a worker cannot start at all, which has said why, or when the operations port cannot be had;
+ * then no worker is left, or the primary would live on with them, without health checks and deaf to signals.
  */
 export async function startPrimary({ config, workers, clock, say }: PrimaryOptions): Promise<RunningProcess> {
   const noProblem: readonly string[] = []
   const states = new Map<number, readonly string[]>()
   let stopping = false
+  const giveUp = (error: unknown): never => {
+    stopping = true
+    for (const worker of living()) worker.process.kill('SIGKILL')
+    throw error
+  }
 
   const fork = (): Worker => {
     const worker = cluster.fork()
@@ -50,7 +56,7 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
     })
     return worker
   }
-  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork())))
+  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork()))).catch(giveUp)
   cluster.on('exit', (worker, code, signal) => {
     states.delete(worker.id)
     if (stopping) return
@@ -69,7 +75,7 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
   const { host, port } = config.operations.listen
   const operations = await listening('operations.listen', config, () =>
     serve({ handler: health, listen: { host, port }, clock, observe: { emit: () => undefined } }),
-  )
+  ).catch(giveUp)
 
   return {
     port: started[0] ?? 0,

@@ -9,7 +9,8 @@ import { ports } from '../world.ts'
 import { type Idea, rounded } from './idea.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const hello = fileURLToPath(new URL('../peers/servers/hello.ts', import.meta.url))
+/** As JavaScript, since what is installed is JavaScript too. */
+const hello = `require('node:http').createServer((_, response) => response.end()).listen(${ports.peer}, '127.0.0.1')`
 
 /** From starting the process to its first answer with the credential of a session; what is installed is the built program. */
 export const coldStart: Idea = {
@@ -21,7 +22,7 @@ export const coldStart: Idea = {
     const upstream = await startUpstream(world)
     const headers = Object.fromEntries(world.browser().map((line) => line.split(': ', 2)))
     const programs = {
-      'bare node:http server': { args: [hello, world.configFile, String(ports.peer)], port: ports.peer },
+      'bare node:http server': { args: ['--eval', hello], port: ports.peer },
       'Token Handler: OAuth proxy': { args: [command, '--config', world.configFile, 'proxy'], port: ports.proxy },
     }
     const times = new Map<string, number[]>()

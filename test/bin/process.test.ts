@@ -1,5 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,7 +24,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-function writeSettings(route: string): void {
+function writeSettings(route: string, operationsPort = 0): void {
   writeFileSync(
     join(folder, 'settings.yaml'),
     `public_origin: http://localhost:3000
@@ -31,7 +33,7 @@ authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: "\${SECRET}" }
 keys: { file: keys.json }
 proxy: { listen: { port: 0 }, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
-operations: { listen: { port: 0 }, shutdown_wait_seconds: 0 }
+operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0 }
 `,
   )
 }
@@ -99,3 +101,23 @@ it('workers share one port, one that dies is replaced, and all end together', as
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
 }, 90_000)
+
+it('workers end with their primary when the operations port is taken', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  writeSettings('/api/**', port)
+  child = spawn(process.execPath, [command, 'serve', '--workers', '2'], {
+    cwd: folder,
+    env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  const ended = once(child, 'exit')
+  // Both write to the same pipe, so it closes when the last worker is gone.
+  await once(child, 'close')
+  expect(await ended).toEqual([1, null])
+  expect(errors).toContain(`Port ${port} on 127.0.0.1 is in use`)
+  taken.close()
+}, 60_000)

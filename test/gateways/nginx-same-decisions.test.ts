@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseTarget } from '../../oauth-proxy/gate/path.ts'
 import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
 import { type ProxyWorld, hostLine, ownPage, publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
 import { type RawAnswer, rawRequest, sendRaw } from '../support/raw-http.ts'
@@ -273,6 +274,27 @@ const cookieHeaders: Readonly<Record<string, string>> = {
   'control characters': 'a=\x01; {cookies}',
 }
 
+/** Characters beyond ASCII that the proxy refuses in a path, in whatever company. */
+function structuralCharacters(): readonly string[] {
+  const characters: string[] = []
+  for (let code = 0x80; code < 0x110000; code++) {
+    if (code >= 0xd800 && code <= 0xdfff) continue
+    const character = String.fromCodePoint(code)
+    const escaped = encodeURIComponent(character)
+    if ([`/${escaped}`, `/a${escaped}b`, `/.${escaped}`].some(isRefused)) characters.push(character)
+  }
+  return characters
+}
+
+function isRefused(path: string): boolean {
+  try {
+    parseTarget(path)
+    return false
+  } catch {
+    return true
+  }
+}
+
 describe('nginx decides as the proxy does', () => {
   it.each(targets)('G target %s', async (target) => {
     const { proxy: expected, nginx: got } = await both(request('GET', target))
@@ -349,6 +371,14 @@ describe('nginx decides as the proxy does', () => {
           cors: cors(expected),
         })
       }
+    }
+  })
+
+  it('G06 every character that some reader takes for structure', async () => {
+    for (const character of structuralCharacters()) {
+      const target = `/api/a${encodeURIComponent(character)}b`
+      const { nginx: got } = await both(request('GET', target))
+      expect({ target, ...got }).toEqual({ target, status: 400, errorCode: 'ambiguous_request', seen: undefined })
     }
   })
 

@@ -3,8 +3,9 @@
 
 local ffi = require "ffi"
 local base = require "resty.core.base"
-local clear_table = require "table.clear"
 require "resty.core.request"
+
+ffi.cdef "int memcmp(const void *a, const void *b, size_t length);"
 
 local C, ffi_string = ffi.C, ffi.string
 local find, lower, gsub, sub = string.find, string.lower, string.gsub, string.sub
@@ -56,8 +57,7 @@ local function is_managed(name)
   return false
 end
 
-local SINGLETON, LIST, REFUSED = 1, 2, 3
-local kinds, removed, remembered = {}, {}, 0
+local rows, remembered = {}, 0
 local statically_removed = {}
 
 --- Names that the configuration of nginx itself keeps from APIs.
@@ -65,18 +65,26 @@ function M.configure(names)
   statically_removed = set_of(table.concat(names, " "))
 end
 
---- Remembers what a name means; names are what clients make up, so the memory is emptied when it is full.
+--- A row for what a name means; names are what clients make up, so the memory is emptied when it is full.
 local function learn(name)
   if remembered == REMEMBERED then
-    kinds, removed, remembered = {}, {}, 0
+    rows, remembered = {}, 0
   end
-  remembered = remembered + 1
-  -- "_" and "." are refused because CGI-style readers take X_User for X-User (H02).
-  kinds[name] = find(name, "[^a-z0-9-]") and REFUSED or list_fields[name] and LIST or SINGLETON
-  removed[name] = is_managed(name) and not statically_removed[name]
-  return kinds[name]
+  local row = {
+    -- "_" and "." are refused because CGI-style readers take X_User for X-User (H02).
+    is_refused = find(name, "[^a-z0-9-]") ~= nil,
+    is_list = list_fields[name] or false,
+    is_removed = is_managed(name) and not statically_removed[name],
+    -- Read by token_handler.cookie_header, which has a rule of its own.
+    is_judged_later = name == "cookie",
+    -- A value that passed the checks.
+    value = "",
+  }
+  rows[name], remembered = row, remembered + 1
+  return row
 end
 
+local SHORT = 256
 local plain_values, plain_count = {}, 0
 
 --- True for printable ASCII and tabs. Short values repeat from request to request, so they are remembered for a while.
@@ -87,7 +95,7 @@ local function is_plain(value)
   if find(value, "[^\t\32-\126]") then
     return false
   end
-  if #value <= 256 then
+  if #value <= SHORT then
     if plain_count == REMEMBERED then
       plain_values, plain_count = {}, 0
     end
@@ -107,17 +115,37 @@ local function check_connection(value)
   return true
 end
 
+--- The value of a line, or nil for one that is not plain. Most fields say in every request the same, and comparing costs
+-- less than making a string and looking it up.
+local function value_of(row, data, length)
+  local value = row.value
+  if #value == length and C.memcmp(value, data, length) == 0 then
+    return value
+  end
+  value = ffi_string(data, length)
+  if not row.is_judged_later and not is_plain(value) then
+    return nil
+  elseif length <= SHORT then
+    row.value = value
+  end
+  return value
+end
+
 -- What ngx.req.get_headers is made of. Asked directly, the fields are read in one compiled loop that makes nothing but the
 -- strings themselves, at a third of the cost.
 local lines = ffi.new("ngx_http_lua_ffi_table_elt_t[?]", MOST_HEADERS)
 local truncated = ffi.new("int[1]")
-local fields = {}
+local fields, names = {}, {}
 
 --- Fields by lower-case name after every check, or nil, error code and the name of the check.
--- What an API must not see is taken out of the request on the way. The table is used again for the next request.
+-- What an API must not see is taken out of the request on the way. The table is used again for the next request: a name
+-- that stays in it costs less than one that is put into an empty table.
 function M.read(hosts)
   local request = base.get_request()
-  clear_table(fields)
+  for i = 1, #names do
+    fields[names[i]] = nil
+    names[i] = nil
+  end
   local count = C.ngx_http_lua_ffi_req_get_headers_count(request, MOST_HEADERS, truncated)
   if truncated[0] ~= 0 or C.ngx_http_lua_ffi_req_get_headers(request, lines, count, 0) < 0 then
     return nil, "ambiguous_request", "header_count"
@@ -125,18 +153,19 @@ function M.read(hosts)
   for i = 0, count - 1 do
     local line = lines[i]
     local name = ffi_string(line.key.data, line.key.len)
-    local value = ffi_string(line.value.data, line.value.len)
-    local kind = kinds[name] or learn(name)
+    local row = rows[name] or learn(name)
+    local value = value_of(row, line.value.data, tonumber(line.value.len))
     local earlier = fields[name]
-    if kind == REFUSED then
+    if row.is_refused then
       return nil, "ambiguous_request", "header_name"
-    elseif earlier and kind ~= LIST then
+    elseif earlier and not row.is_list then
       return nil, "ambiguous_request", "repeated_header"
-    elseif name ~= "cookie" and not is_plain(value) then
+    elseif not value then
       return nil, "ambiguous_request", "header_value"
     end
     fields[name] = earlier and earlier .. ", " .. value or value
-    if removed[name] then
+    names[i + 1] = name
+    if row.is_removed then
       clear_header(name)
     end
   end
@@ -156,7 +185,7 @@ end
 
 --- The name of the check that refuses fields of HTTP/1.1 in a request of HTTP/2, or nil. `line` is the request line.
 function M.check_version(line, fields)
-  if sub(line, -9, -3) ~= " HTTP/1" then
+  if find(line, " HTTP/1", -9, true) ~= #line - 8 then
     for i = 1, #connection_specific do
       if fields[connection_specific[i]] then
         return "connection_specific_header"
