@@ -1,13 +1,23 @@
-import { readFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { Secret } from '../../shared/secret.ts'
 import { StoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { openValkeyStore } from '../../shared/store/valkey.ts'
+import { testKeys } from '../support/installation.ts'
 import { describeStore } from '../support/store-contract.ts'
 import { startValkey, type ValkeyServer } from '../support/valkey.ts'
+
+const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 
 let server: ValkeyServer
 const opened: Store[] = []
@@ -139,6 +149,27 @@ describe('Valkey out of reach', () => {
     expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'connect', reason: 'ECONNREFUSED' } }])
     await server.start()
     await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+  })
+
+  it('its connection keeps no process alive that could not start', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'token-handler-'))
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    await writeFile(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
+    await writeFile(
+      join(folder, 'settings.yaml'),
+      `public_origin: https://www.example.com
+authorization_server: { issuer: "https://login.example.com" }
+client: { id: app, authentication: client_secret_basic, secret: not-so-secret }
+keys: { file: keys.json }
+proxy: { listen: { port: ${(taken.address() as AddressInfo).port} } }
+store: { kind: valkey, url: "${server.url}" }
+`,
+    )
+    const child = spawn(process.execPath, [command, '-c', join(folder, 'settings.yaml'), 'serve'], { stdio: 'ignore' })
+    expect(await once(child, 'exit')).toEqual([1, null])
+    taken.close()
+    await rm(folder, { recursive: true })
   })
 
   it('a server that cannot write is not available', async () => {
