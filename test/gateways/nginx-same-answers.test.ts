@@ -17,6 +17,9 @@ const routes = (origin: string) => `
       upstream: ${origin}
       strip_prefix: /inner
       add_prefix: /v1
+    - path: /**
+      upstream: ${origin}
+      add_prefix: /v1
 `
 
 beforeAll(async () => {
@@ -126,6 +129,8 @@ const locations = [
 
   '\\\\evil.test',
   '/v1',
+  '/v1?x=1',
+  '/v1#top',
   '/v1x',
   '',
 ]
@@ -169,6 +174,7 @@ describe('nginx answers as the proxy does', () => {
       ['302 Found', '/inner/a'],
       ['201 Created', '/inner/a'],
       ['307 Temporary Redirect', '/api/a'],
+      ['302 Found', '/a'],
     ] as const) {
       const { proxy: expected, nginx: got } = await both(okBytes('{}', [`Location: ${location}`], status), path)
       expect({ sent: status, path, ...got }).toEqual({ sent: status, path, ...expected })

@@ -87,7 +87,9 @@ local function public_location(location, route)
   if not path or prefix ~= "" and path ~= prefix and sub(path, 1, #prefix + 1) ~= prefix .. "/" then
     return nil
   end
-  return route.strip_prefix .. sub(location, #prefix + 1)
+  local visible = route.strip_prefix .. sub(location, #prefix + 1)
+  -- The prefix alone is the root of what the browser sees; nothing at all would be its own address (RFC 3986 §5.2.2).
+  return sub(visible, 1, 1) == "/" and visible or "/" .. visible
 end
 
 local checks_lengths = ngx.config.nginx_version >= 1023000

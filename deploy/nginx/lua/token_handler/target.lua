@@ -14,7 +14,7 @@ local structural_escape =
 local query_characters = [[^[\x21\x22\x24-\x7e]*$]]
 local token_parameter = [[(?:^|[?&;])access_token(?:=|&|;|$)]]
 
--- Characters that compatibility normalisation (NFKC) turns into ".", "/", ";" or "\\", alone or among others, and those
+-- Characters that compatibility normalisation (NFKC) turns into ".", "/", ";" or "\", alone or among others, and those
 -- that the tables of some systems take for a slash: alone, in fractions and in units such as "m/s".
 local folding = [=[[\x{BC}-\x{BE}\x{037E}\x{2024}-\x{2026}\x{2044}\x{2047}\x{2100}\x{2101}\x{2105}\x{2106}]=]
   .. [=[\x{2150}-\x{215F}\x{2189}\x{2215}\x{2216}\x{2488}-\x{249B}\x{29F5}\x{29F8}\x{29F9}\x{33A7}\x{33A8}]=]
