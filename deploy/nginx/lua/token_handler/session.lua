@@ -10,7 +10,8 @@ local matches = ngx.re.find
 
 local M = {}
 
-local visible_characters = [[^[\x21-\x7e]++\z]]
+-- RFC 6750 §2.1 b64token, as the proxy asks of every token (oauth-proxy/credentials/credential.ts).
+local bearer_token = [[^[A-Za-z0-9._~+/-]++=*+\z]]
 
 local FORMAT_VERSION = 1
 local HEAD_BYTES = 5 -- version and key id
@@ -56,8 +57,8 @@ function M.create(settings, keys)
     if not content then
       return nil, "record"
     end
-    -- A token with a line break would write headers of its own (H12).
-    if not matches(content.access_token, visible_characters, "jo") then
+    -- A token with a line break would write headers of its own, one with a comma would be two values (H12).
+    if not matches(content.access_token, bearer_token, "jo") then
       return nil, "token"
     end
     return content
