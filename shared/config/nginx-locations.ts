@@ -24,7 +24,9 @@ export const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
 /** The locations of one group of routes: the decision of the module and the way to the API, or the way to the proxy. */
 export function groupLocations(group: NginxGroup, index: number, facts: NginxFacts, config: Config): readonly string[] {
   if (group.handedOver !== undefined) {
-    return group.matchers.flatMap((matcher) => passedOn(`location ${matcher}`, 'token_handler_proxy'))
+    return group.matchers.flatMap((matcher) =>
+      passedOn(`location ${matcher}`, 'token_handler_proxy', longestSilenceMs(group)),
+    )
   }
   const entry = (body: readonly string[]) =>
     group.matchers.flatMap((matcher) => [`location ${matcher} {`, ...body.map((line) => `  ${line}`), '}'])
@@ -73,11 +75,7 @@ const failurePages = [...nginxFailures.map(([status]) => status), refusedByApi, 
 function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOrigin }: Config): readonly string[] {
   const { setting, name, upstreamOrigin } = route
   const upstream = new URL(upstreamOrigin)
-  const streams = setting.headerless.includes('event_stream')
-  const readTimeoutMs = Math.max(
-    setting.responseTimeoutMs,
-    streams ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
-  )
+  const readTimeoutMs = Math.max(setting.responseTimeoutMs, setting.idleTimeoutMs)
   const removed = [...facts.managedRequestFields, ...browserFields].filter((field) => !nginxFields.includes(field))
   const own: Readonly<Record<string, string>> = {
     authorization: '$th_authorization',
@@ -135,13 +133,21 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
   ]
 }
 
-/** A location whose requests go on unchanged; the process behind reads them with its own gate. */
-export function passedOn(location: string, upstream: string): readonly string[] {
+/**
+ * A location whose requests go on unchanged; the process behind reads them with its own gate and keeps its own limits, so
+ * nginx sets none on the length of a body and gives up after `silenceMs` only, later than that process does.
+ */
+export function passedOn(location: string, upstream: string, silenceMs: number): readonly string[] {
   return [
     `${location} {`,
+    // Named in the locations that answer for nginx, which must know it even where nginx decides nothing.
+    '  set $th_request_id "";',
+    '  client_max_body_size 0;',
     '  proxy_http_version 1.1;',
     '  proxy_buffering off;',
     '  proxy_request_buffering off;',
+    `  proxy_read_timeout ${silenceMs}ms;`,
+    `  proxy_send_timeout ${silenceMs}ms;`,
     '  proxy_set_header Host $http_host;',
     '  proxy_set_header X-Forwarded-For $remote_addr;',
     '  proxy_set_header Upgrade $th_upgrade;',
@@ -149,6 +155,18 @@ export function passedOn(location: string, upstream: string): readonly string[] 
     `  proxy_pass http://${upstream};`,
     '}',
   ]
+}
+
+/** The proxy has a second to say that it has given up, before nginx does. */
+const laterMs = 1000
+
+function longestSilenceMs({ routes }: NginxGroup): number {
+  const silences = routes.flatMap(({ setting: { responseTimeoutMs, idleTimeoutMs, streamIdleTimeoutMs } }) => [
+    responseTimeoutMs,
+    idleTimeoutMs,
+    streamIdleTimeoutMs,
+  ])
+  return Math.max(...silences) + laterMs
 }
 
 /** Where nginx goes with a failure that it found itself. */

@@ -57,6 +57,9 @@ function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup
   )
 }
 
+/** Longer than the agent waits for the authorization server. */
+const agentSilenceMs = 60_000
+
 /** Found by nginx before it knows a location; named ones cannot be used then. */
 const earlyFailures = [400, 405, 414, 494, 501]
 
@@ -71,7 +74,7 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     ...earlyFailures.map((status) => `error_page ${status} ${failurePath(status)};`),
     ...realAddress(config),
     '',
-    ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent'),
+    ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent', agentSilenceMs),
     ...groups.flatMap((group, index) => groupLocations(group, index, facts, config)),
     ...nginxFailures.flatMap(([status, code]) => answeredByModule(status, `token_handler.fail("${code}")`)),
     ...answeredByModule(refusedByApi, 'token_handler.refuse_for_api()'),

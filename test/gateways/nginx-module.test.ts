@@ -14,7 +14,7 @@ import { cookieSettings, seededRandom, testKeys } from '../support/installation.
 import { createManualClock } from '../support/manual-clock.ts'
 import { nginxFolder, startNginx } from '../support/nginx.ts'
 import { type NginxWorld, fromNow, startNginxWorld } from '../support/nginx-world.ts'
-import { hostLine, ownPage, publicOrigin } from '../support/proxy-world.ts'
+import { hostLine, ownPage, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { type RawAnswer, openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
 import type { SealedCookieVectors } from '../support/sealed-cookie-vectors.ts'
 import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
@@ -143,6 +143,30 @@ describe('a session inside nginx', () => {
     const answered = await silent.call('GET', '/api/echo')
     expect([answered.status, errorCode(answered)]).toEqual([504, 'upstream_response_timeout'])
     await silent.close()
+  })
+})
+
+describe('where every route stays with the proxy', () => {
+  it('nginx starts, and leaves the limits to the proxy', async () => {
+    const routes = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
+    const proxy = await startProxy(routes)
+    const world = await startNginxWorld(`${routes}  listen: { host: 127.0.0.1, port: ${proxy.port} }\n`)
+    const options = { cookies: proxy.cookies(), more: [`Origin: ${publicOrigin}`] }
+    const large = await world.call('POST', '/api/echo', { ...options, body: 'x'.repeat(2_000_000) })
+    expect(large.status).toBe(200)
+    expect(upstream.seen[0]?.body).toHaveLength(2_000_000)
+    const tooLarge = await world.call('POST', '/api/echo', { ...options, body: 'x'.repeat(10_485_761) })
+    expect([tooLarge.status, errorCode(tooLarge)]).toEqual([413, 'payload_too_large'])
+    await world.close()
+    await proxy.close()
+  })
+
+  it('nginx answers in our words what it cannot read', async () => {
+    const world = await startNginxWorld(api(), 'store: { kind: valkey, url: "redis://127.0.0.1:1" }')
+    const answered = await sendRaw(world.port, 'GET /api/echo HTTP/1.1\r\nHost: a b\r\n\r\n')
+    expect([answered.status, errorCode(answered)]).toEqual([400, 'ambiguous_request'])
+    expect(answered.header('x-request-id')).toMatch(/^[0-9a-f]{32}$/)
+    await world.close()
   })
 })
 
