@@ -51,6 +51,7 @@ function reasonFor(route: Route): string | undefined {
   if (require.scope.length > 0 || require.acr.length > 0 || require.maxAge !== undefined) return 'require'
   if (Object.keys(require.claims).length > 0) return 'require'
   if (route.websocket || route.headerless.includes('websocket')) return 'websocket'
+  if (route.headerless.includes('event_stream')) return 'event_stream'
   if (route.allowSetCookie.length > 0) return 'allow_set_cookie'
   if (route.rateLimit !== undefined) return 'rate_limit'
   if (Array.isArray(route.upstream) && route.upstream.length > 1) return 'several upstreams'

@@ -30,7 +30,7 @@ const routes = (origin: string) => `
       anonymous: none
     - path: /files/**
       upstream: ${origin}
-      headerless: [event_stream, download]
+      headerless: [download]
 `
 
 /** Sends paths of no route through the module as well; it refuses them, since no route has the number 0. */

@@ -39,7 +39,7 @@ describe('what nginx decides and what stays with the proxy', () => {
     ['', undefined],
     [', credential: { kind: none }', undefined],
     [', anonymous: none', undefined],
-    [', headerless: [event_stream, download]', undefined],
+    [', headerless: [download]', undefined],
     [', forward_cookies: [theme]', undefined],
     [', credential: { kind: exchange, audience: a }', 'credential exchange'],
     [', credential: { kind: client_credentials }', 'credential client_credentials'],
@@ -50,6 +50,7 @@ describe('what nginx decides and what stays with the proxy', () => {
     [', require: { max_age: 60 }', 'require'],
     [', require: { claims: { a: b } }', 'require'],
     [', websocket: true', 'websocket'],
+    [', headerless: [event_stream, download]', 'event_stream'],
     [', allow_set_cookie: [lang]', 'allow_set_cookie'],
     [', rate_limit: { requests: 1, window_seconds: 1 }', 'rate_limit'],
   ])('%s', (more, reason) => {
@@ -114,6 +115,12 @@ describe('the configuration', () => {
     )
     expect(decided).toHaveLength(server.match(/set_by_lua_block/g)?.length ?? 0)
     expect(decided).toHaveLength(4)
+  })
+
+  it('leaves the limits of a route to the proxy that carries it out', () => {
+    const { server } = generate(route('/chat', ', websocket: true, stream_idle_timeout_ms: 7200000'))
+    const [, chat = ''] = server.split('location = /chat {')
+    expect(chat).toMatch(/^[^}]*client_max_body_size 0;[^}]*proxy_read_timeout 7201000ms;[^}]*proxy_pass/)
   })
 
   it('verifies the certificate of the API', () => {

@@ -6,23 +6,17 @@ local safe_methods = { GET = true, HEAD = true, OPTIONS = true }
 
 local modes = {
   api = { ["cors"] = true, ["same-origin"] = true },
-  event_stream = { ["cors"] = true, ["same-origin"] = true },
   download = { ["navigate"] = true },
 }
 local destinations = {
   api = { ["empty"] = true },
-  event_stream = { ["empty"] = true },
   download = { ["document"] = true, ["empty"] = true },
 }
 
---- Which kind of request without our header this looks like; its Fetch Metadata still has to agree.
+--- Which kind of request without our header this looks like; its Fetch Metadata still has to agree. Routes with kinds that
+-- last, event streams and WebSockets, are the proxy's.
 local function headerless_kind(method, fields)
-  if method ~= "GET" then
-    return nil
-  elseif fields["sec-fetch-mode"] == "navigate" then
-    return "download"
-  end
-  return fields.accept == "text/event-stream" and "event_stream" or nil
+  return method == "GET" and fields["sec-fetch-mode"] == "navigate" and "download" or nil
 end
 
 --- Fetch Metadata §2.3: the site covers the whole redirect chain, so it comes first and Origin must agree with it.
