@@ -146,6 +146,20 @@ describe('a session inside nginx', () => {
   })
 })
 
+describe('an API with several addresses', () => {
+  it('HX-33 refuses in our words, also when the first address did not answer', async () => {
+    const world = await startNginxWorld(api(), '', async () => ({
+      http: (http) => http.replace(/server 127\.0\.0\.1:\d+ max_conns/, `server 127.0.0.1:1 max_fails=0; $&`),
+    }))
+    upstream.behave((socket) => void socket.write('HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n'))
+    for (let call = 0; call < 2; call++) {
+      const answered = await world.call('GET', '/api/echo')
+      expect([answered.status, errorCode(answered)]).toEqual([401, 'upstream_unauthorized'])
+    }
+    await world.close()
+  })
+})
+
 describe('where every route stays with the proxy', () => {
   it('nginx starts, and leaves the limits to the proxy', async () => {
     const routes = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')

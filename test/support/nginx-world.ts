@@ -34,6 +34,8 @@ export interface ListenOptions {
   readonly ports?: readonly number[]
   /** Breaks the generated server part, to see what a broken one lets through. */
   readonly sabotage?: (server: string) => string
+  /** Changes the generated http part. */
+  readonly http?: (http: string) => string
 }
 
 /** Seconds since 1970 from now, which is what nginx judges times by. */
@@ -57,11 +59,12 @@ export async function startNginxWorld(
   })
   const { http, server } = configurationFor(config)
   const port = await freePort()
-  const { directives = '', ports = [], sabotage = (text: string) => text } = await listen(folder)
+  const same = (text: string) => text
+  const { directives = '', ports = [], sabotage = same, http: changeHttp = same } = await listen(folder)
   const nginx = await startNginx({
     folder,
     ports: [port, ...ports],
-    http: `${http}\nserver {\nlisten 127.0.0.1:${port};\nserver_name www.example.com;\n${directives}\n${sabotage(server)}\n}`,
+    http: `${changeHttp(http)}\nserver {\nlisten 127.0.0.1:${port};\nserver_name www.example.com;\n${directives}\n${sabotage(server)}\n}`,
   })
   const writer = createCookieWriter({
     keys: fixedKeys(createKeyRing(entries)),

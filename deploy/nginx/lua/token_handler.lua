@@ -188,7 +188,9 @@ end
 --- Answers in place of an API that refused the credential.
 function M.refuse_for_api()
   local var = ngx.var
-  local code, members = challenge.refusal(tonumber(var.upstream_status), var.upstream_http_www_authenticate)
+  -- Where a name has several addresses, the statuses of those that were tried before stand in front.
+  local status = tonumber(var.upstream_status:match("%d+$"))
+  local code, members = challenge.refusal(status, var.upstream_http_www_authenticate)
   ngx.log(settings.errors[code].level, "token handler: refused by the API, error_code=", code)
   return answer.refuse(settings, code, var.http_origin, members)
 end
