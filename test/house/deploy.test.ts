@@ -42,6 +42,11 @@ describe('files for deployment', () => {
     }
     expect(Number(/stop_grace_period: (\d+)s/.exec(read('docker-compose.yml'))?.[1])).toBeGreaterThan(needed)
   })
+  it('nginx leaves the length of bodies to the proxy, which knows it for each route', () => {
+    const [, api = ''] = read('deploy/compose/nginx.conf').split('location /api/ {')
+    expect(api).toMatch(/^[^}]*client_max_body_size 0;/)
+    expect(read('deploy/kubernetes/overlays/production/ingress.yaml')).toContain('proxy-body-size: "0"')
+  })
   it('nginx lets go of a connection before agent and proxy do, also before those that are told to stop', () => {
     const nginx = [...read('deploy/compose/nginx.conf').matchAll(/keepalive_timeout (\d+)s/g)].map((match) =>
       Number(match[1]),
