@@ -6,6 +6,8 @@ export interface Connections {
   begin(socket: Socket, response: ServerResponse): void
   /** The handler is done with the answer; it may still be on its way out. */
   end(socket: Socket, response: ServerResponse): void
+  /** True between the head of an answer and its end, when any other byte would be taken for part of it. */
+  isAnswering(socket: Socket): boolean
   /** From now on every connection ends with its next answer. */
   retire(): void
   /** Retires, and closes each connection that falls idle all the same. */
@@ -47,6 +49,10 @@ export function createConnections(server: Server): Connections {
     },
     end(socket, response) {
       if (response.writableFinished && newest.get(socket) === response) newest.set(socket, undefined)
+    },
+    isAnswering(socket) {
+      const response = newest.get(socket)
+      return response?.headersSent === true && !response.writableFinished
     },
     retire() {
       retiring = true

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream'
-import type { Clock } from '../../shared/clock.ts'
+import type { Clock } from '../clock.ts'
 
 /** How long a client may take to close its side. */
 const closeGraceMs = 2000
 
 /**
- * Sends the last bytes on a socket that no server watches any more, and lets go of it even if the client never does.
+ * Sends the last bytes on a socket whose time limits nobody watches any more, and lets go of it even if the client never
+ * does.
  *
  * Closing at once could take the bytes back: unread input turns the close into a reset (RFC 9112 §9.6).
  */

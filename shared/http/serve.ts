@@ -1,10 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import { TokenHandlerError } from '../errors.ts'
 import type { Observe } from '../observe/events.ts'
 import { type Connections, createConnections } from './connections.ts'
+import { endSocket } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { createServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
@@ -85,15 +86,21 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    // The rest of what was refused: it has its answer, and must not have an effect.
+    if (request.socket.writableEnded) return
     connections.begin(request.socket, response)
     around(request, () => void settle(parts, connections, request, response))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
-  server.on('clientError', (error: Error, socket: Duplex) => refuse(error, socket))
+  server.on('clientError', (error: Error, socket: Socket) => {
+    if (connections.isAnswering(socket)) socket.destroy()
+    else refuse(error, socket, parts.clock)
+  })
   if (parts.handler.upgrade !== undefined) {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (socket.writableEnded) return
       socket.on('error', () => socket.destroy())
       around(request, () => void settleUpgrade(parts, request, socket, head))
     })
@@ -164,10 +171,10 @@ function tell(observe: Observe, request: IncomingMessage, cause: unknown): void 
 }
 
 /** Answers what the parser refused, in our own words, unless the client is gone already. */
-function refuse(error: Error, socket: Duplex): void {
+function refuse(error: Error, socket: Socket, clock: ServeParts['clock']): void {
   const code = 'code' in error ? String(error.code) : ''
   if (code === 'ECONNRESET' || !socket.writable) socket.destroy()
-  else socket.end(parserRefusal(code))
+  else endSocket(socket, parserRefusal(code), clock)
 }
 
 function listening(server: Server, { host, port }: ServeParts['listen']): Promise<void> {

@@ -78,6 +78,43 @@ describe('what the parser refuses', () => {
     connection.write('GET / HTTP/1.1\r\nHost')
     expect(await connection.closed()).toContain('"error_code":"request_timeout"')
   })
+  it('a request that was answered 408 has no effect when its rest arrives after all', async () => {
+    const handled: string[] = []
+    const handler: HttpHandler = { handle: ({ url = '' }, response) => void (handled.push(url), response.end()) }
+    const running = await start(handler, { limits: { headersMs: 1, requestMs: 2, checkMs: 5 } })
+    const late = await open(running)
+    late.write('POST /late HTTP/1.1\r\nHost: l\r\n')
+    await late.closed()
+    const gone = new Promise((resolve) => late.socket.once('close', resolve))
+    // In a piece of its own: what comes together with the end of a connection is not read any more.
+    late.write('Content-Length: 0\r\n\r\n')
+    await new Promise((resolve) => setImmediate(resolve))
+    late.socket.end()
+    await gone
+    expect(handled).toEqual([])
+  })
+  it('a connection is let go although the client never closes its side', async () => {
+    const clock = createManualClock()
+    const running = await start(answerOk, { clock, limits: { headersMs: 1, requestMs: 2, checkMs: 5 } })
+    const connection = await open(running)
+    connection.write('GET / HTTP/1.1\r\nHost')
+    await connection.closed()
+    clock.pass(2)
+    const gone = new Promise((resolve) => connection.socket.once('close', resolve))
+    connection.socket.on('error', () => {})
+    // What is sent to a socket that is gone is answered by a reset.
+    const prod = setInterval(() => connection.socket.write('x'), 5)
+    await gone
+    clearInterval(prod)
+  })
+  it('an answer on its way is cut, not mixed with another, when the body of its request takes too long', async () => {
+    const handler: HttpHandler = { handle: (_, response) => void response.writeHead(200).write('begun') }
+    const connection = await open(await start(handler, { limits: { headersMs: 1, requestMs: 2, checkMs: 5 } }))
+    connection.write('POST / HTTP/1.1\r\nHost: l\r\nContent-Length: 9\r\n\r\nslow')
+    const text = await connection.closed()
+    expect(text).toContain('begun')
+    expect(text).not.toContain('request_timeout')
+  })
 })
 
 describe('requests', () => {
