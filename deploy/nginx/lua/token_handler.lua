@@ -19,7 +19,7 @@ local find, sub = string.find, string.sub
 
 local M = {}
 
-local settings, table_of_routes, sessions
+local settings, match_route, sessions
 
 --- Takes the generated settings and reads the key ring; called once, in init_by_lua, by the master process.
 -- A reload of nginx reads both again, and keeps the old workers when one is bad.
@@ -29,7 +29,7 @@ function M.configure(given)
   for id, group in pairs(given.groups) do
     patterns[id] = group.path
   end
-  table_of_routes = routes.create(patterns)
+  match_route = routes.create(patterns)
   sessions = session.create(given, keys.load(given.key_file))
   head.configure(given.removed_request_headers)
   memory.keep_freed()
@@ -99,7 +99,7 @@ function M.decide(id)
     return refused("ambiguous_request", check)
   end
   -- nginx chose this location by its own reading of the path; ours must come to the same end.
-  if routes.match(table_of_routes, path) ~= id then
+  if match_route(path) ~= id then
     return refused("route_not_found")
   end
 

@@ -26,8 +26,7 @@ local function add(root, pattern, id)
   at.exact = id
 end
 
---- A table of path patterns; `ids` gives each its name.
-function M.create(patterns)
+local function tree(patterns)
   local root = branch()
   for id, pattern in pairs(patterns) do
     add(root, pattern, id)
@@ -64,9 +63,27 @@ local function search(at, path, from)
   return found
 end
 
---- The id of the most specific pattern, or nil. A trailing slash is the same route as without.
-function M.match(root, path)
-  return search(root, path, 2) or nil
+local REMEMBERED, LONGEST = 512, 256
+
+--- Answers a function (path) that gives the id of the most specific pattern, or nil. A trailing slash is the same route
+-- as without. What it found for a path is remembered, up to a bound.
+function M.create(patterns)
+  local root = tree(patterns)
+  local ids, remembered = {}, 0
+  return function(path)
+    local known = ids[path]
+    if known then
+      return known
+    end
+    local id = search(root, path, 2) or nil
+    if id and #path <= LONGEST then
+      if remembered == REMEMBERED then
+        ids, remembered = {}, 0
+      end
+      ids[path], remembered = id, remembered + 1
+    end
+    return id
+  end
 end
 
 return M
