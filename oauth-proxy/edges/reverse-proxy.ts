@@ -13,6 +13,7 @@ import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
 import { refusalAnswer, tellRefusal } from './refusal.ts'
+import { tellCall, tellFailedCall } from './tell-call.ts'
 
 /** Carries decisions out by calling the API: one request in, one call out, one answer back. */
 export function createReverseProxy(
@@ -78,39 +79,6 @@ async function answer(
   } finally {
     release()
   }
-}
-
-function tellCall(
-  { status, outcome, retried }: CallOutcome,
-  requestId: string,
-  { path: route }: ProxyRoute,
-  startedMs: number,
-  { clock, observe }: EdgeParts,
-): void {
-  const duration = clock.nowMs() - startedMs
-  observe.emit('upstream.called', { request_id: requestId, route, duration_ms: duration, status, outcome, retried })
-  if (outcome !== 'truncated') return
-  observe.emit('upstream.failed', {
-    request_id: requestId,
-    route,
-    duration_ms: duration,
-    error_code: 'upstream_reset',
-    check: 'truncated',
-  })
-}
-
-function tellFailedCall(
-  { code, detail }: TokenHandlerError,
-  requestId: string,
-  { path: route }: ProxyRoute,
-  startedMs: number,
-  { clock, observe }: EdgeParts,
-): void {
-  const facts = { request_id: requestId, route, duration_ms: clock.nowMs() - startedMs }
-  observe.emit('upstream.called', { ...facts, outcome: code })
-  if (!code.startsWith('upstream_') && code !== 'server_error') return
-  const check = typeof detail.check === 'string' ? detail.check : undefined
-  observe.emit('upstream.failed', { ...facts, error_code: code, check })
 }
 
 function callApi(

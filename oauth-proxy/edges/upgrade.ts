@@ -9,12 +9,13 @@ import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { openWebSocket } from '../forward/websocket.ts'
+import { type OpenWebSocket, openWebSocket, type WebSocketCall } from '../forward/websocket.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
 import { refusalAnswer, tellRefusal } from './refusal.ts'
+import { tellCall, tellFailedCall } from './tell-call.ts'
 
 /** Close codes of RFC 6455 §7.4.2 (private use) and §7.4.1; the client starts anew after signing in or refreshing. */
 const closeCodes: Readonly<Record<StreamEnd, number>> = {
@@ -42,7 +43,7 @@ export function createUpgrade(
       const error = asTokenHandlerError(thrown)
       errorCode = error.code
       status = error.row.status
-      tellRefusal(error, requestId, trail, parts)
+      if (trail.forwarded !== true) tellRefusal(error, requestId, trail, parts)
       refuse(socket, error, requestId, trail, parts)
     }
     observe.emit('request.answered', {
@@ -76,20 +77,9 @@ async function carryOut(
   if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
   const { route, session } = decision
   const release = route.slots.take()
+  trail.forwarded = true
   try {
-    const webSocket = await openWebSocket({
-      request,
-      socket,
-      head,
-      target: route.upstream.pick(),
-      path: forwardPath(decision.target, route.setting),
-      headers: handshakeHeaders(decision, requestId),
-      connectTimeoutMs: route.setting.connectTimeoutMs,
-      responseTimeoutMs: route.setting.responseTimeoutMs,
-      idleTimeoutMs: route.setting.streamIdleTimeoutMs,
-      requestId,
-      clock: parts.clock,
-    })
+    const webSocket = await shakeHands({ request, socket, head }, requestId, decision, parts)
     const forget = parts.streams.watch(session, (cause) => {
       parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
       webSocket.close(closeCodes[cause], cause)
@@ -98,6 +88,37 @@ async function carryOut(
     forget()
   } finally {
     release()
+  }
+}
+
+async function shakeHands(
+  browser: Pick<WebSocketCall, 'request' | 'socket' | 'head'>,
+  requestId: string,
+  decision: ForwardDecision<ProxyRoute>,
+  parts: EdgeParts,
+): Promise<OpenWebSocket> {
+  const { route, session, credential } = decision
+  const { setting } = route
+  const startedMs = parts.clock.nowMs()
+  try {
+    const webSocket = await openWebSocket({
+      ...browser,
+      target: route.upstream.pick(),
+      path: forwardPath(decision.target, setting),
+      headers: handshakeHeaders(decision, requestId),
+      connectTimeoutMs: setting.connectTimeoutMs,
+      responseTimeoutMs: setting.responseTimeoutMs,
+      idleTimeoutMs: setting.streamIdleTimeoutMs,
+      requestId,
+      clock: parts.clock,
+    })
+    tellCall({ status: 101, outcome: 'complete', retried: false }, requestId, route, startedMs, parts)
+    return webSocket
+  } catch (thrown) {
+    const error = asTokenHandlerError(thrown)
+    if (error.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
+    tellFailedCall(error, requestId, route, startedMs, parts)
+    throw error
   }
 }
 

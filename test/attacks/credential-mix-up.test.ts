@@ -3,6 +3,7 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 import type { Page } from '../support/page.ts'
+import { rawRequest, sendRaw } from '../support/raw-http.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { demoUsers, tokenExchangeGrant } from '../../spa-example/openid-provider.ts'
 
@@ -16,6 +17,8 @@ const audiences = {
 const subjects = Object.fromEntries(demoUsers.map(({ username, claims }) => [username, claims.sub]))
 
 const empty = (socket: Socket) => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+const refuse = (socket: Socket) =>
+  void socket.write('HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n')
 /** TOKEN_HANDLER_LONG=1 goes on for about a minute. */
 const rounds = process.env['TOKEN_HANDLER_LONG'] === '1' ? 2000 : 40
 
@@ -44,6 +47,11 @@ proxy:
     - { path: /api/payments/**, upstream: '${api.origin}', credential: { kind: exchange, audience: '${audiences.payments}', scope: payments } }
     - { path: /api/plain/**, upstream: '${api.origin}' }
     - { path: /api/wrong/**, upstream: '${api.origin}', credential: { kind: exchange, audience: nobody-knows-it } }
+    - path: /api/chat
+      upstream: ${api.origin}
+      credential: { kind: exchange, resource: '${audiences.orders}' }
+      websocket: true
+      headerless: [websocket]
     - path: /api/catalogue
       upstream: ${api.origin}
       credential: { kind: none }
@@ -107,14 +115,36 @@ describe('each API sees its own token', () => {
     await Promise.all(Array.from({ length: 12 }, (_, at) => page.call('GET', `/api/orders/many-${at}`)))
     expect(asked()).toBe(before + 1)
     world.clock.pass(10)
-    api.behave((socket) => {
-      socket.write('HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nContent-Length: 0\r\n\r\n')
-    })
+    api.behave(refuse)
     const refused = await page.call('GET', '/api/orders/refused')
     expect(refused.json()['error_code']).toBe('upstream_unauthorized')
     api.behave(empty)
     await page.call('GET', '/api/orders/again')
     expect(asked()).toBe(before + 2)
+  })
+
+  it('also when it refuses the handshake of a WebSocket', async () => {
+    const asked = () => world.tap.grants(tokenExchangeGrant).length
+    const page = pages['bob'] ?? world.browser()
+    const { hostname, port, origin, host } = new URL(world.publicOrigin)
+    const openSocket = async () => {
+      const lines = [
+        `Host: ${host}`,
+        `Origin: ${origin}`,
+        `Cookie: ${page.jar.header(hostname, '/api/chat', 'same-site') ?? ''}`,
+      ]
+      const handshake = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13']
+      const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
+      return sendRaw(Number(port), rawRequest('GET', '/api/chat', [...lines, ...handshake, key]))
+    }
+    api.behave(refuse)
+    await openSocket()
+    const before = asked()
+    world.clock.pass(10)
+    expect((await openSocket()).json()['error_code']).toBe('upstream_unauthorized')
+    expect(asked()).toBe(before)
+    await openSocket()
+    expect(asked()).toBe(before + 1)
   })
 })
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createAgent } from '../../oauth-agent/agent.ts'
-import { createProxy } from '../../oauth-proxy/proxy.ts'
+import { createProxy, type Proxy } from '../../oauth-proxy/proxy.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
@@ -88,9 +88,13 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
   const tap = createTap()
   const handlers: ((request: IncomingMessage, response: ServerResponse) => void | Promise<void>)[] = []
+  const proxies: Proxy[] = []
   let turn = 0
   const server = await serve({
-    handler: { handle: (request, response) => handlers[world.balance() % handlers.length]?.(request, response) },
+    handler: {
+      handle: (request, response) => handlers[world.balance() % handlers.length]?.(request, response),
+      upgrade: (request, socket, head) => proxies[world.balance() % proxies.length]?.upgrade(request, socket, head),
+    },
     listen: { host: '127.0.0.1', port: options.port ?? 0 },
     clock,
     observe,
@@ -111,6 +115,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     const parts = { config, keys: options.keysOf?.(replica) ?? keys, store, clock, observe }
     const agent = createAgent({ ...parts, authorizationServer })
     const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
+    proxies.push(proxy)
     handlers.push((request, response) =>
       (request.url ?? '').startsWith(`${config.agent.path}/`)
         ? agent.handle(request, response)

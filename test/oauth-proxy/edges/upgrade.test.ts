@@ -177,6 +177,32 @@ describe('an API that does not upgrade', () => {
   })
 })
 
+describe('what is told', () => {
+  const told = async (opening: Opening) => {
+    world.events.length = 0
+    const { socket } = await open(opening)
+    socket.terminate()
+    return world.events
+      .filter(({ name }) => name.startsWith('upstream.') || name === 'request.refused')
+      .map(({ name, fields }) => [name, fields['outcome'] ?? fields['error_code']])
+  }
+
+  it('a handshake that went well is a call of the API', async () => {
+    expect(await told({})).toEqual([['upstream.called', 'complete']])
+  })
+
+  it('an API that fails is its failure, and no refusal of ours', async () => {
+    expect(await told({ path: '/gone' })).toEqual([
+      ['upstream.called', 'upstream_unreachable'],
+      ['upstream.failed', 'upstream_unreachable'],
+    ])
+  })
+
+  it('a request that may not pass is refused', async () => {
+    expect(await told({ cookie: undefined })).toEqual([['request.refused', 'session_missing']])
+  })
+})
+
 describe('K06 a WebSocket does not outlive what it was opened with', () => {
   it('closes with 4401 when the access token expires', async () => {
     const { socket } = await open()

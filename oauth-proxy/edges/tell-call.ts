@@ -1,0 +1,39 @@
+import type { TokenHandlerError } from '../../shared/errors.ts'
+import type { RoutedRule } from '../decide.ts'
+import type { CallOutcome } from '../forward/send.ts'
+import type { EdgeParts } from './edge.ts'
+
+/** Tells how a call of an API that was made went. */
+export function tellCall(
+  { status, outcome, retried }: CallOutcome,
+  requestId: string,
+  { path: route }: RoutedRule,
+  startedMs: number,
+  { clock, observe }: Pick<EdgeParts, 'clock' | 'observe'>,
+): void {
+  const duration = clock.nowMs() - startedMs
+  observe.emit('upstream.called', { request_id: requestId, route, duration_ms: duration, status, outcome, retried })
+  if (outcome !== 'truncated') return
+  observe.emit('upstream.failed', {
+    request_id: requestId,
+    route,
+    duration_ms: duration,
+    error_code: 'upstream_reset',
+    check: 'truncated',
+  })
+}
+
+/** Tells why a call of an API came to nothing. */
+export function tellFailedCall(
+  { code, detail }: TokenHandlerError,
+  requestId: string,
+  { path: route }: RoutedRule,
+  startedMs: number,
+  { clock, observe }: Pick<EdgeParts, 'clock' | 'observe'>,
+): void {
+  const facts = { request_id: requestId, route, duration_ms: clock.nowMs() - startedMs }
+  observe.emit('upstream.called', { ...facts, outcome: code })
+  if (!code.startsWith('upstream_') && code !== 'server_error') return
+  const check = typeof detail.check === 'string' ? detail.check : undefined
+  observe.emit('upstream.failed', { ...facts, error_code: code, check })
+}
