@@ -30,6 +30,7 @@ import {
 import { form, json } from './body.ts'
 import { DirectContext } from './direct.ts'
 import { type Row, endpoints } from './endpoints.ts'
+import { createFinishOnce } from './flows/finish-once.ts'
 import { createRefresh } from './flows/refresh.ts'
 import type { EndpointParts } from './routes/endpoint.ts'
 
@@ -166,6 +167,7 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
     random,
     reader: createCookieReader({ keys, catalogue, binding, clock, observe }),
     writer: createCookieWriter({ keys, catalogue, binding, settings: config, clock, random }),
+    finishLogin: createFinishOnce({ config, authorizationServer, store, clock, random, successors }),
     refresh: createRefresh({ config, authorizationServer, store, clock, successors }),
     csrfTokenOf: (sessionId) => (config.csrf.token === 'required' ? csrfToken(keys.current(), sessionId) : undefined),
     pseudonyms: ({ subject, sessionId }) => ({

@@ -23,6 +23,12 @@ export interface CodeExchangeParts {
   readonly random: RandomBytes
 }
 
+/** An authorization response and the way it came. */
+export interface Arrived {
+  readonly parameters: Parameters
+  readonly arrivedBy: ArrivedBy
+}
+
 /**
  * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
  *
@@ -32,7 +38,7 @@ export interface CodeExchangeParts {
 export async function finishLogin(
   parts: CodeExchangeParts,
   attempt: LoginContent,
-  arrived: { readonly parameters: Parameters; readonly arrivedBy: ArrivedBy },
+  arrived: Arrived,
 ): Promise<SessionCookies> {
   const { config, authorizationServer } = parts
   checkAttempt(attempt, parts)

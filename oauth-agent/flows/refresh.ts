@@ -4,10 +4,11 @@ import type { Config } from '../../shared/config/schema.ts'
 import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
-import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import type { Store } from '../../shared/store/store.ts'
 import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
+import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn, type Turn } from './turn.ts'
 
 /** What refreshing needs. */
 export interface RefreshParts extends RefreshAtServerParts {
@@ -34,8 +35,6 @@ export type Refresh = (session: Session, wish: { readonly activity: boolean }) =
 const successorSeconds = 30
 /** Answers of one race reach a browser within this time. */
 const raceSeconds = 10
-const pollMs = 50
-const longestWaitMs = 3000
 const maxDenied = 10_000
 
 /**
@@ -77,19 +76,15 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
   /** This process's turn: the lock, or what the replica that holds it leaves behind. */
   async function lead(ticket: string, session: Session, refresh: RefreshContent): Promise<Refreshed> {
-    const waitUntilMs = clock.nowMs() + longestWaitMs
-    for (;;) {
-      const earlier = await successorOf(ticket)
-      if (earlier !== undefined) return goOnFrom(earlier)
-      const lock = await acquire(ticket)
-      if (lock !== undefined) return refreshUnder(lock, ticket, session, refresh)
-      if (clock.nowMs() >= waitUntilMs) throw inProgress()
-      await pause(clock, pollMs)
-    }
+    // Long enough for metadata, the token and the keys of a new ID token, each at its slowest.
+    const holdMs = 4 * config.authorizationServer.timeoutMs + longestWaitMs
+    const taken = await takeTurn(parts, { key: `refresh:${ticket}`, holdMs, found: () => successorOf(ticket) })
+    if (taken === undefined) throw inProgress()
+    return 'found' in taken ? goOnFrom(taken.found) : refreshInTurn(taken.turn, ticket, session, refresh)
   }
 
-  async function refreshUnder(
-    lock: Lock | 'no lock',
+  async function refreshInTurn(
+    turn: Turn,
     ticket: string,
     session: Session,
     refresh: RefreshContent,
@@ -103,14 +98,13 @@ export function createRefresh(parts: RefreshParts): Refresh {
         const winner = await successorOf(ticket)
         if (winner !== undefined) return winner
         // Without the lock another replica may have won; who did gets new cookies, and only who did not comes back.
-        if (lock === 'no lock' && !deniedBefore(ticket)) throw inProgress()
+        if (turn === 'no lock' && !deniedBefore(ticket)) throw inProgress()
         throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
       }
       await keepSuccessor(ticket, outcome.renewed.cookies, session)
       return { ...outcome.renewed, joined: false }
     } finally {
-      // A lock that cannot be given back ends by itself.
-      if (lock !== 'no lock') await lock.release().catch(() => {})
+      await endTurn(turn)
     }
   }
 
@@ -119,16 +113,6 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const { access, refresh, identity } = earlier.cookies
     if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return earlier
     return joinOrTakeOff({ facts: access, access, refresh, identity }, refresh)
-  }
-
-  /** Without the shared store each replica is on its own: one flight per process still holds. */
-  async function acquire(ticket: string): Promise<Lock | 'no lock' | undefined> {
-    // Long enough for the token call and for the keys of a new ID token, each at its slowest.
-    const holdMs = 2 * config.authorizationServer.timeoutMs + longestWaitMs
-    return store.acquire(`refresh:${ticket}`, holdMs).catch((error: unknown) => {
-      ignoreUnavailable(error)
-      return 'no lock' as const
-    })
   }
 
   function deniedBefore(ticket: string): boolean {
@@ -202,15 +186,4 @@ function inProgress(): TokenHandlerError {
 
 function joining(refreshed: Refreshed): Refreshed {
   return { ...refreshed, joined: true }
-}
-
-function pause(clock: Clock, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.after(ms, resolve)
-  })
-}
-
-function ignoreUnavailable(error: unknown): undefined {
-  if (!(error instanceof StoreUnavailable)) throw error
-  return undefined
 }

@@ -1,8 +1,8 @@
-import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
+import type { LoginContent } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
-import { finishLogin } from '../flows/code-exchange.ts'
+import type { FinishedLogin } from '../flows/finish-once.ts'
 import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import type { Session } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
@@ -22,7 +22,7 @@ export type AttemptOutcome =
 export function createAttemptEnd(
   parts: EndpointParts,
 ): (request: AgentRequest, arrivedBy: ArrivedBy) => Promise<AttemptOutcome> {
-  const { reader, writer, observe, config } = parts
+  const { reader, writer, observe, config, finishLogin } = parts
 
   return async (request, arrivedBy) => {
     const state = peekState(request.parameters)
@@ -33,10 +33,10 @@ export function createAttemptEnd(
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
     }
     try {
-      const cookies = await finishLogin(parts, attempt.content, { parameters: request.parameters, arrivedBy })
+      const finished = await finishLogin(attempt.content, { parameters: request.parameters, arrivedBy })
       const present = arrivedBy === 'page' ? request.cookies : 'unseen'
-      const setCookies = [...writer.setSession(cookies, present), ...writer.clearLogin(id)]
-      return signedIn(request, attempt.content, cookies, setCookies)
+      const setCookies = [...writer.setSession(finished.cookies, present), ...writer.clearLogin(id)]
+      return signedIn(request, attempt.content, finished, setCookies)
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id)
     }
@@ -45,16 +45,12 @@ export function createAttemptEnd(
   function signedIn(
     { requestId }: AgentRequest,
     attempt: LoginContent,
-    cookies: SessionCookies,
+    { cookies, joined }: FinishedLogin,
     setCookies: readonly string[],
   ): AttemptOutcome {
     const { acr } = cookies.access
-    observe.emit('login.completed', {
-      request_id: requestId,
-      ...parts.pseudonyms(cookies.access),
-      step_up: isStepUp(attempt),
-      acr,
-    })
+    const who = { request_id: requestId, ...parts.pseudonyms(cookies.access) }
+    if (!joined) observe.emit('login.completed', { ...who, step_up: isStepUp(attempt), acr })
     return {
       kind: 'signed in',
       session: { facts: cookies.access, ...cookies },

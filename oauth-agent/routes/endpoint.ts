@@ -9,6 +9,7 @@ import type { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Store } from '../../shared/store/store.ts'
+import type { FinishOnce } from '../flows/finish-once.ts'
 import type { Parameters } from '../flows/parameters.ts'
 import type { Refresh } from '../flows/refresh.ts'
 import type { SessionState } from '../flows/session-state.ts'
@@ -50,6 +51,7 @@ export interface EndpointParts {
   readonly random: RandomBytes
   readonly reader: CookieReader
   readonly writer: CookieWriter
+  readonly finishLogin: FinishOnce
   readonly refresh: Refresh
   readonly csrfTokenOf: (sessionId: string) => string | undefined
   /** How events name a session and its user. */

@@ -196,11 +196,52 @@ describe('finishing (C02, C06, C10, C12, C14, C22, C29, FI-06)', () => {
     expect(world.server.count('token')).toBe(1)
   })
 
-  it('a code that was used while the answer was lost asks to start again (FI-06)', async () => {
+  it.each([
+    ['one process', { replicas: 1 }],
+    ['three replicas with a shared store', { replicas: 3 }],
+  ])(
+    '%s: a response that comes several times at once is one sign-in, and the code is used once',
+    async (_, options) => {
+      const several = await startScriptedWorld(options)
+      const page = several.browser()
+      const query = await several.start(page)
+      const tabs = Array.from({ length: 4 }, () => several.tab({ ...page, jar: page.jar.copy() }))
+      const answers = await Promise.all(tabs.map((tab) => end(tab, query)))
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+      expect(new Set(tabs.map((tab) => several.open(tab).sessionId)).size).toBe(1)
+      expect(several.server.count('token')).toBe(1)
+      expect(several.told('login.completed')).toHaveLength(1)
+      await several.close()
+    },
+  )
+
+  it('a response with another code does not get the session of the first', async () => {
+    const page = world.browser()
+    const query = await world.start(page)
+    const other = world.tab({ ...page, jar: page.jar.copy() })
+    await end(page, query)
+    query.set('code', 'another')
+    expect(code(await end(other, query))).toEqual([409, 'login_restart_required'])
+  })
+
+  it('a response that comes again after a sign-out brings nobody back', async () => {
+    const page = world.browser()
+    const query = await world.start(page)
+    const behind = world.tab({ ...page, jar: page.jar.copy() })
+    await end(page, query)
+    await page.call('POST', '/oauth-agent/logout')
+    expect(code(await end(behind, query))).toEqual([409, 'login_restart_required'])
+  })
+
+  it('an answer that was lost is given again for half a minute; then the browser is asked to start again (FI-06)', async () => {
     const page = world.browser()
     const query = await world.start(page)
     const crashed = world.tab({ ...page, jar: page.jar.copy() })
     await end(page, query)
+    const soon = world.tab({ ...crashed, jar: crashed.jar.copy() })
+    expect((await end(soon, query)).status).toBe(200)
+    expect(world.open(soon).sessionId).toBe(world.open(page).sessionId)
+    world.clock.pass(31)
     expect(code(await end(crashed, query))).toEqual([409, 'login_restart_required'])
     expect(loginCookies(crashed)).toEqual([])
     expect((await world.signIn(crashed)).status).toBe(200)
