@@ -7,15 +7,18 @@ export interface Clock {
   nowMs(): number
   /** Whole seconds since 1970, as tokens and cookies count. */
   nowSeconds(): number
-  /** Calls `run` once after `delayMs` without keeping the process alive for it. */
+  /** Calls `run` once after `delayMs`, or after 24 days if that is longer, without keeping the process alive for it. */
   after(delayMs: number, run: () => void): Cancel
 }
+
+/** Timers count in 31 bits; Node runs what is due later than that at once. */
+const longestDelayMs = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   nowSeconds: () => Math.floor(Date.now() / 1000),
   after(delayMs, run) {
-    const timer = setTimeout(run, delayMs)
+    const timer = setTimeout(run, Math.min(delayMs, longestDelayMs))
     timer.unref()
     return () => clearTimeout(timer)
   },
