@@ -16,7 +16,8 @@ const ttlSeconds = 60
  * Compares the key ring with what other replicas seal with, through the shared store (FI-08).
  *
  * Each replica that can open what the last one wrote puts its own sealing key there; one that cannot stays silent and
- * not ready until its ring is read again or the other is gone.
+ * not ready until its ring is read again or the other is gone. A key that was taken out of its ring it knows all the
+ * same: whoever still seals with that one is behind, and all that are not must go on when a leaked key is removed.
  */
 export function watchRing({
   keys,
@@ -27,6 +28,7 @@ export function watchRing({
   readonly store: Pick<Store, 'get' | 'put'>
   readonly clock: Pick<Clock, 'after'>
 }): RingWatch {
+  const everHad = new Set<string>()
   let foreignKey: string | undefined
   let closed = false
   let cancel = clock.after(0, run)
@@ -42,7 +44,8 @@ export function watchRing({
   async function compare(): Promise<void> {
     const seen = await store.get(slot)
     const ring = keys.current()
-    foreignKey = seen === undefined || ring.keyIds().includes(seen) ? undefined : seen
+    for (const id of ring.keyIds()) everHad.add(id)
+    foreignKey = seen === undefined || everHad.has(seen) ? undefined : seen
     if (foreignKey === undefined) await store.put(slot, ring.primaryKeyId, ttlSeconds)
   }
 

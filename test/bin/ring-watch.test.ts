@@ -69,6 +69,20 @@ describe('replicas that share a store (FI-08)', () => {
       expect([first.problem() === undefined, stranger.problem() === undefined]).toEqual([true, false])
     }
   })
+  it('stay ready when a leaked key is replaced by another, and those that still seal with it do not', async () => {
+    const { start, pass } = replicas()
+    const all = [start(one), start(one), start(one)]
+    await pass(10)
+    const problems = () => all.map(({ problem }) => problem() !== undefined)
+    for (const replica of all.slice(0, 2)) replica.use(two)
+    await pass(10)
+    expect(problems()).toEqual([false, false, true])
+    all[2]?.use(two)
+    for (let look = 0; look < 14; look++) {
+      await pass(5)
+      expect(problems()).toEqual([false, false, false])
+    }
+  })
   it('that lack the key of one that is gone are ready again', async () => {
     const { start, pass } = replicas()
     const first = start([...two, ...one])
