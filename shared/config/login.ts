@@ -57,7 +57,7 @@ export const loginSettings = z.strictObject({
     .enum(['query', 'jwt'])
     .default('query')
     .meta({ description: 'jwt asks for a signed response (JARM).' }),
-  attempt_seconds: seconds.default(600).meta({ description: 'How long one attempt to sign in may take.' }),
+  attempt_seconds: seconds.positive().default(600).meta({ description: 'How long one attempt to sign in may take.' }),
   max_attempts: z.number().int().min(1).max(10).default(5).meta({
     description: 'Attempts open at one time in one browser; the oldest is dropped beyond that.',
   }),

@@ -56,7 +56,7 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
         problem: 'would believe everybody',
         remedy: 'List the addresses of the gateways themselves; /0 is never accepted.',
       }
-    } else if (!isAddress(address) || (prefix !== undefined && !ipaddr.isValidCIDR(range))) {
+    } else if (!isAddress(address) || (prefix !== undefined && !isRange(range))) {
       yield {
         path: `${path}[${index}]`,
         problem: `is not a range of addresses, but ${JSON.stringify(range.slice(0, 50))}`,
@@ -64,6 +64,13 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
       }
     }
   }
+}
+
+/** A prefix without leading zeros that fits the address; one of IPv6 that stands for IPv4 counts as IPv4. */
+function isRange(range: string): boolean {
+  if (!ipaddr.isValidCIDR(range) || /\/0[0-9]/.test(range)) return false
+  const [address, bits] = ipaddr.parseCIDR(range)
+  return ipaddr.process(address.toString()).kind() === address.kind() || bits <= 32
 }
 
 /** Four decimal parts or IPv6; other spellings of IPv4 are read differently by different software. */

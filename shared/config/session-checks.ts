@@ -43,11 +43,24 @@ export function* sessionChecks({ session, logout, operations, store }: Config): 
       given: ['operations.workers', 'store.kind'],
     }
   }
-  if (store.kind === 'valkey' && !/^rediss?:\/\/[^/]/.test(store.url.reveal())) {
+  if (store.kind === 'valkey' && !isStoreUrl(store.url.reveal())) {
     yield {
       path: 'store.url',
       problem: 'is not a redis:// or rediss:// URL',
-      remedy: 'Write rediss://host:6379, with user and password where needed.',
+      remedy: 'Write rediss://user:password@host:6379; in user and password, %2F stands for /, %23 for #, %25 for %.',
     }
+  }
+}
+
+/** What the client of the store can read; a password as it is would end the host or hide part of itself. */
+function isStoreUrl(text: string): boolean {
+  if (!/^rediss?:\/\//.test(text) || !URL.canParse(text)) return false
+  const { hostname, pathname, search, hash, username, password } = new URL(text)
+  if (hostname === '' || search !== '' || hash !== '' || !/^(?:\/[0-9]{0,5})?$/.test(pathname)) return false
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
   }
 }

@@ -2,9 +2,11 @@ import { z } from 'zod'
 import { Secret } from '../secret.ts'
 
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
-export const origin = z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
-  message: 'must be an origin such as https://www.example.com, without path or trailing slash',
-})
+export const origin = z
+  .string()
+  .refine((text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text, {
+    message: 'must be an origin such as https://www.example.com, without path or trailing slash',
+  })
 
 export const httpsUrl = z
   .string()
