@@ -55,7 +55,8 @@ export async function checkLogoutToken(parts: LogoutTokenParts, token: string): 
   return {
     ...(sub === undefined ? undefined : { subject: sub }),
     ...(sid === undefined ? undefined : { providerSessionId: sid }),
-    issuedAt: iat,
+    // Sessions count in whole seconds, and so does the list that replicas share; a NumericDate need not.
+    issuedAt: Math.floor(iat),
     id: hash('sha256', jti, 'base64url'),
     usableSeconds: Math.max(Math.ceil(Math.min(exp, iat + maxAgeSeconds)) + tolerance - now, 1),
   }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { StoreUnavailable } from '../../shared/store/store.ts'
+import { type EndedEntry, StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Page, PageAnswer } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
@@ -67,6 +67,19 @@ describe('a good logout token', () => {
     expect(await refresh(other)).toEqual([200, undefined])
     world.clock.pass(1)
     expect(await refresh(await signedIn(world, 'carol'))).toEqual([200, undefined])
+  })
+
+  it('may be of half a second; the other replicas are told a whole one', async () => {
+    const clock = createShiftedClock()
+    const told: EndedEntry[] = []
+    const store = createMemoryStore({ clock })
+    const end = (entry: EndedEntry) => (told.push(entry), store.end(entry))
+    const watched = await startScriptedWorld({ settings: on, store: { ...store, end } })
+    const iat = watched.clock.nowSeconds()
+    const logoutToken = await watched.server.logoutToken({ sub: 'frank', iat: iat - 0.5 })
+    expect((await post(watched, { logout_token: logoutToken })).status).toBe(200)
+    expect(told).toMatchObject([{ kind: 'subject', subject: 'frank', notBefore: iat - 1 }])
+    await watched.close()
   })
 
   it('works only once (LO-7)', async () => {
