@@ -79,7 +79,8 @@ export async function finishLogin(
 /** The attempt's own limits; the cookie's lifetime alone is the browser's promise, not ours. */
 function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangeParts): void {
   const age = clock.nowSeconds() - attempt.startedAt
-  if (age < 0 || age > config.login.attemptSeconds) {
+  // The replica that began it may have a clock that is a little ahead, and a silent sign-in takes less than a second.
+  if (age < -config.authorizationServer.clockToleranceSeconds || age > config.login.attemptSeconds) {
     throw new TokenHandlerError('login_restart_required', { detail: { check: 'attempt_age' } })
   }
   if (attempt.issuer !== config.authorizationServer.issuer) {

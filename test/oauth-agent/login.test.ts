@@ -247,6 +247,18 @@ describe('finishing (C02, C06, C10, C12, C14, C22, C29, FI-06)', () => {
     expect((await world.signIn(crashed)).status).toBe(200)
   })
 
+  it.each([
+    [-1, 200],
+    [-25, 200],
+    [-35, 409],
+  ])('an attempt that began %d s from now, by the clock of another replica: %d', async (seconds, status) => {
+    const page = world.browser()
+    const query = await world.start(page)
+    world.clock.pass(seconds)
+    expect((await end(page, query)).status).toBe(status)
+    world.clock.pass(-seconds)
+  })
+
   it('an attempt ends after ten minutes, by our clock', async () => {
     const page = world.browser()
     const query = await world.start(page)
