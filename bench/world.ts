@@ -152,6 +152,10 @@ proxy:
       methods: [GET, HEAD, POST]
       upstream: http://127.0.0.1:${ports.upstream}
       max_body_bytes: 2000000000
+      max_concurrent_requests: 4000
+    - path: /api/events
+      methods: [GET]
+      upstream: http://127.0.0.1:${ports.upstream}
       headerless: [event_stream]
       max_concurrent_requests: 4000
 `

@@ -3,14 +3,13 @@ import { type Socket, connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { listening, memory, start } from '../machine/process.ts'
-import { nginxModule } from '../peers/nginx-peers.ts'
 import { httpProxy, ourProxy } from '../peers/node-peers.ts'
 import type { Peer } from '../peers/peer.ts'
 import { ports } from '../world.ts'
 import { type Bench, type Idea, rounded } from './idea.ts'
 
 const upstreamScript = fileURLToPath(new URL('../peers/servers/event-upstream.ts', import.meta.url))
-const contenders: readonly Peer[] = [ourProxy, nginxModule, httpProxy]
+const contenders: readonly Peer[] = [ourProxy, httpProxy]
 
 /** 2,000 event streams at once: what each costs, and what is left behind them. */
 export const streams: Idea = {
