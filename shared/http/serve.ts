@@ -10,6 +10,7 @@ import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { createServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
+import { cutStalledReader } from './stalled-reader.ts'
 
 /** What agent and proxy offer to a server. */
 export interface HttpHandler {
@@ -44,6 +45,8 @@ export interface ServerLimits {
   /** Longest time for a whole request with its body. */
   readonly requestMs: number
   readonly maxHeaderBytes: number
+  /** Longest time in which a client takes nothing of an answer that waits for it. */
+  readonly stalledMs: number
   /** How often the two times are looked at. */
   readonly checkMs: number
 }
@@ -53,6 +56,7 @@ export const defaultLimits: ServerLimits = {
   headersMs: 15_000,
   requestMs: 300_000,
   maxHeaderBytes: 16_384,
+  stalledMs: 60_000,
   checkMs: 5000,
 }
 
@@ -151,6 +155,7 @@ async function settle(
     }
   }
   connections.end(socket, response)
+  cutStalledReader(socket, response, parts.limits?.stalledMs ?? defaultLimits.stalledMs, parts.clock)
 }
 
 async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { requestIdOf } from '../../../shared/http/request-id.ts'
 import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
-import { createManualClock } from '../../support/manual-clock.ts'
+import { createManualClock, type ManualClock } from '../../support/manual-clock.ts'
 import { openRaw, type RawConnection } from '../../support/raw-http.ts'
 
 const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
@@ -148,6 +149,48 @@ describe('requests', () => {
     connection.write(get)
     expect(await connection.closed()).toMatch(/\r\n\r\nhalf$/)
   })
+  /** A client that asks for far more than any buffer holds, and does not read it. */
+  async function unread(clock: ManualClock) {
+    let socket: Socket | undefined
+    const handler: HttpHandler = {
+      async handle(request, response) {
+        response.write(Buffer.alloc(15_000_000))
+        await new Promise((resolve) => setImmediate(resolve))
+        response.end(Buffer.alloc(15_000_000))
+        socket = request.socket
+      },
+    }
+    const connection = await open(await start(handler, { clock }))
+    connection.socket.pause()
+    connection.write(get)
+    const until = async (condition: () => boolean) => {
+      while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+    }
+    await until(() => socket !== undefined)
+    return { connection, left: () => socket?.writableLength ?? 0, until, isCut: () => socket?.destroyed === true }
+  }
+
+  it('that nobody reads are given up, with the memory they take', async () => {
+    const clock = createManualClock()
+    const { until, isCut } = await unread(clock)
+    clock.pass(59)
+    expect(isCut()).toBe(false)
+    clock.pass(1)
+    await until(isCut)
+  })
+
+  it('that somebody reads, however slowly, are not', async () => {
+    const clock = createManualClock()
+    const { connection, left, until, isCut } = await unread(clock)
+    const before = left()
+    clock.pass(59)
+    connection.socket.resume()
+    await until(() => left() < before)
+    clock.pass(1)
+    await connection.until((text) => text.length > 30_000_000)
+    expect(isCut()).toBe(false)
+  })
+
   it('that wait for 100 Continue are decided before their body is asked for', async () => {
     const handle = (_: IncomingMessage, response: ServerResponse): void => {
       response.shouldKeepAlive = false
