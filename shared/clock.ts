@@ -23,3 +23,13 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer)
   },
 }
+
+/**
+ * True for `forMs` milliseconds from `sinceMs` on.
+ *
+ * A clock that is set back ends it, or whatever waits would wait until the old time has come again.
+ */
+export function isWithin(clock: Pick<Clock, 'nowMs'>, sinceMs: number, forMs: number): boolean {
+  const passedMs = clock.nowMs() - sinceMs
+  return passedMs >= 0 && passedMs < forMs
+}

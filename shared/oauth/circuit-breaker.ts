@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, isWithin } from '../clock.ts'
 
 /** Stops calling what keeps failing, and lets one call through at a time to see whether it is back. */
 export interface CircuitBreaker {
@@ -19,15 +19,16 @@ export interface BreakerSettings {
 /** Creates a closed breaker. */
 export function createCircuitBreaker(clock: Clock, settings: BreakerSettings): CircuitBreaker {
   let failuresInARow = 0
-  let openUntilMs = 0
+  let openedMs = Number.NEGATIVE_INFINITY
 
   return {
     admit() {
       if (failuresInARow < settings.failures) return 0
-      const now = clock.nowMs()
-      if (now < openUntilMs) return Math.ceil((openUntilMs - now) / 1000)
+      if (isWithin(clock, openedMs, settings.openMs)) {
+        return Math.ceil((openedMs + settings.openMs - clock.nowMs()) / 1000)
+      }
       // The next try is as far away again unless this one succeeds first.
-      openUntilMs = now + settings.openMs
+      openedMs = clock.nowMs()
       return 0
     },
     succeeded() {
@@ -35,7 +36,7 @@ export function createCircuitBreaker(clock: Clock, settings: BreakerSettings): C
     },
     failed() {
       failuresInARow += 1
-      openUntilMs = clock.nowMs() + settings.openMs
+      openedMs = clock.nowMs()
     },
   }
 }

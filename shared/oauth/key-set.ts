@@ -2,7 +2,7 @@ import type { JSONWebKeySet, JWTVerifyGetKey, JWTVerifyOptions } from 'jose'
 import * as errors from 'jose/errors'
 import { createLocalJWKSet } from 'jose/jwks/local'
 import { jwtVerify } from 'jose/jwt/verify'
-import type { Clock } from '../clock.ts'
+import { type Clock, isWithin } from '../clock.ts'
 
 /** The issuer's keys, as verification needs them. */
 export interface KeySet {
@@ -38,7 +38,7 @@ export function createKeySet(parts: {
   let flight: Promise<JWTVerifyGetKey> | undefined
 
   function fetchKeys(): Promise<JWTVerifyGetKey> {
-    if (failed !== undefined && clock.nowMs() - failed.atMs < failurePauseMs) return Promise.reject(failed.error)
+    if (failed !== undefined && isWithin(clock, failed.atMs, failurePauseMs)) return Promise.reject(failed.error)
     flight ??= fetchOnce().finally(() => {
       flight = undefined
     })
@@ -60,7 +60,7 @@ export function createKeySet(parts: {
   function present(): Promise<JWTVerifyGetKey> {
     const known = keys
     if (known === undefined) return fetchKeys()
-    if (clock.nowMs() - loadedMs < maxAgeSeconds * 1000) return Promise.resolve(known)
+    if (isWithin(clock, loadedMs, maxAgeSeconds * 1000)) return Promise.resolve(known)
     return fetchKeys().catch(() => known)
   }
 
@@ -68,7 +68,7 @@ export function createKeySet(parts: {
   function newer(tried: JWTVerifyGetKey, notFound: unknown): Promise<JWTVerifyGetKey> {
     if (flight !== undefined) return flight
     if (keys !== undefined && keys !== tried) return Promise.resolve(keys)
-    if (failed === undefined && clock.nowMs() - missedMs < missPauseMs) return Promise.reject(notFound)
+    if (failed === undefined && isWithin(clock, missedMs, missPauseMs)) return Promise.reject(notFound)
     missedMs = clock.nowMs()
     return fetchKeys()
   }

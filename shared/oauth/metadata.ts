@@ -1,5 +1,5 @@
 import * as oauth from 'oauth4webapi'
-import type { Clock } from '../clock.ts'
+import { type Clock, isWithin } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import type { CallThroughTransport } from './call-options.ts'
 import { asProviderError } from './failure.ts'
@@ -61,10 +61,9 @@ export function createMetadataSource(parts: {
 
   return () => {
     if (present === undefined) return load()
-    const now = clock.nowMs()
-    const isOld = now - present.loadedMs >= maxAgeSeconds * 1000
-    if (isOld && now - renewedMs >= renewalPauseMs) {
-      renewedMs = now
+    const isOld = !isWithin(clock, present.loadedMs, maxAgeSeconds * 1000)
+    if (isOld && !isWithin(clock, renewedMs, renewalPauseMs)) {
+      renewedMs = clock.nowMs()
       load().catch(() => {})
     }
     return Promise.resolve(present.metadata)

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { createClient } from '@redis/client'
-import type { Cancel, Clock } from '../clock.ts'
+import { type Cancel, type Clock, isWithin } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
 import { StoreUnavailable } from './store.ts'
@@ -95,8 +95,8 @@ export function connectValkey(parts: {
 
   /** The connection, or the next one if the last was lost a moment ago. */
   async function connection(): Promise<ValkeyClient> {
-    const patienceMs = lostAtMs + settings.timeoutMs - clock.nowMs()
-    if (!available && !closed && patienceMs > 0) {
+    if (!available && !closed && isWithin(clock, lostAtMs, settings.timeoutMs)) {
+      const patienceMs = lostAtMs + settings.timeoutMs - clock.nowMs()
       await new Promise<void>((resolve) => {
         const goOn = () => {
           waiting.delete(goOn)

@@ -99,6 +99,20 @@ describe('key set (L06, N02, FI-21)', () => {
     expect(fetches).toBe(2)
   })
 
+  it('a clock that is set back delays nothing', async () => {
+    const set = keySet()
+    down = true
+    const failed = set.verify(await jwt(first), options)
+    await expect(failed).rejects.toBeInstanceOf(ProviderUnavailable)
+    down = false
+    clock.pass(-3600)
+    await set.verify(await jwt(first), options)
+    await expect(set.verify(await jwt(second), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+    published = [first, second]
+    clock.pass(-3600)
+    await set.verify(await jwt(second), options)
+  })
+
   it('a withdrawn key is no longer trusted once the set was fetched again', async () => {
     const set = keySet()
     await set.verify(await jwt(first), options)
