@@ -102,7 +102,8 @@ async function parseJsonObject(response: Response): Promise<Readonly<Record<stri
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new ProviderAnswerInvalid('token', 'json_object')
   }
-  return { ...parsed }
+  // Serialisers that write every member give null to those that are not there; that costs nobody the session.
+  return Object.fromEntries(Object.entries(parsed).filter(([, value]) => value !== null))
 }
 
 function textOrNull(value: unknown): string | null {

@@ -208,6 +208,15 @@ describe('token answers nobody should send (D05)', () => {
   })
 })
 
+it('members that are null say nothing, and cost nobody the session', async () => {
+  const page = await signedIn()
+  const nothing = { refresh_token: null, scope: null, id_token: null, expires_in: null, error: null }
+  world.server.script.token = () => ({ body: { access_token: crypto.randomUUID(), token_type: 'bearer', ...nothing } })
+  const { scope } = world.open(page)
+  expect(generation(await refresh(page))).toBe(2)
+  expect(world.open(page).scope).toBe(scope)
+})
+
 describe('expires_in in every form (D06)', () => {
   it.each<[unknown, number]>([
     [undefined, 300],
