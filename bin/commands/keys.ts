@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
 import { type KeyEntries, formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
@@ -78,7 +88,10 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .action((path: string, output: string) => {
       const derived = deriveKeyRing(load(path), proxyPurposes)
       if (output === '-') out(formatKeyRingFile(derived).trimEnd())
-      else save(output, derived)
+      else {
+        checkReplaceable(output)
+        save(output, derived)
+      }
       if (output !== '-') out(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
     })
 
@@ -104,10 +117,32 @@ function load(path: string): KeyEntries {
   return parseKeyRingFile(text)
 }
 
-/** Replaces the file in one step, so that a running process never reads half of it. */
+/**
+ * Replaces the file in one step, so that a running process never reads half of it. Who may read it stays as it was: the
+ * process whose keys these are is often another user than the one who rotates them.
+ */
 function save(path: string, entries: KeyEntries): void {
-  const temporary = `${path}.${process.pid}.new`
+  const place = existsSync(path) ? realpathSync(path) : path
+  const temporary = `${place}.${process.pid}.new`
   writeFileSync(temporary, formatKeyRingFile(entries), { mode: 0o600, flag: 'wx' })
-  chmodSync(temporary, 0o600)
-  renameSync(temporary, path)
+  try {
+    allowAs(place, temporary)
+  } catch {
+    rmSync(temporary)
+    throw new CommandError(`${path} belongs to another user. Run this as that user, or as root.`)
+  }
+  renameSync(temporary, place)
+}
+
+function allowAs(present: string, next: string): void {
+  if (!existsSync(present)) return chmodSync(next, 0o600)
+  const [wanted, made] = [statSync(present), statSync(next)]
+  if (wanted.uid !== made.uid || wanted.gid !== made.gid) chownSync(next, wanted.uid, wanted.gid)
+  chmodSync(next, wanted.mode & 0o777)
+}
+
+/** A ring with master keys is the only thing that can open what it sealed, and derived keys cannot bring it back. */
+function checkReplaceable(output: string): void {
+  if (!existsSync(output) || !readFileSync(output, 'utf8').includes('"master"')) return
+  throw new CommandError(`${output} holds master keys, which cannot be derived again. Choose another name.`)
 }

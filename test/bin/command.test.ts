@@ -1,4 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,6 +81,31 @@ describe('keys', () => {
     const derived = await run('keys', 'derive', at('ring.json'), '-')
     expect(derived.out).not.toContain('"refresh"')
     expect(derived.out).not.toContain('master')
+  })
+  it('stay readable for whoever could read them, at the place to which a link leads', async () => {
+    await run('keys', 'generate', at('shared.json'))
+    chmodSync(at('shared.json'), 0o640)
+    symlinkSync(at('shared.json'), at('link.json'))
+    const isRoot = process.getuid?.() === 0
+    if (isRoot) chownSync(at('shared.json'), 1234, 1235)
+    expect((await run('keys', 'rotate', at('link.json'))).code).toBe(0)
+    const { mode, uid, gid } = statSync(at('shared.json'))
+    expect(mode & 0o777).toBe(0o640)
+    if (isRoot) expect([uid, gid]).toEqual([1234, 1235])
+    expect(readFileSync(at('shared.json'), 'utf8')).toContain(
+      (await run('keys', 'list', at('link.json'))).out.slice(0, 8),
+    )
+    expect(lstatSync(at('link.json')).isSymbolicLink()).toBe(true)
+  })
+  it('are not lost by deriving over them', async () => {
+    await run('keys', 'generate', at('master.json'))
+    const before = readFileSync(at('master.json'), 'utf8')
+    const derived = await run('keys', 'derive', at('master.json'), at('master.json'))
+    expect([derived.code, derived.err]).toEqual([1, expect.stringContaining('holds master keys')])
+    expect(readFileSync(at('master.json'), 'utf8')).toBe(before)
+    for (let time = 0; time < 2; time++) {
+      expect((await run('keys', 'derive', at('master.json'), at('derived.json'))).code).toBe(0)
+    }
   })
   it('are not overwritten', async () => {
     const again = await run('keys', 'generate', at('keys.json'))
