@@ -123,9 +123,12 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
   return headers
 }
 
+/** Names of media types differ in case only for people (RFC 9110 §8.3.1). */
+const eventStream = /^text\/event-stream/i
+
 /** True for server-sent events, which intermediaries must not collect before passing them on. */
 export function isEventStream(fields: UpstreamFields): boolean {
-  return one(fields['content-type'])?.startsWith('text/event-stream') === true
+  return eventStream.test(one(fields['content-type']) ?? '')
 }
 
 /** A field that may be given once only; a repeated one is read as its lines joined (RFC 9110 §5.3). */

@@ -127,11 +127,11 @@ describe('I16 HX-15 Expect: 100-continue', () => {
 })
 
 describe('K05 server-sent events', () => {
-  const open = async (cookies?: string) => {
+  const open = async (cookies?: string, type = 'text/event-stream') => {
     const stream: { socket?: Socket } = {}
     api.behave((socket) => {
       stream.socket = socket
-      socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n')
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`)
     })
     const connection = await openRaw(world.port)
     const events = [
@@ -167,18 +167,22 @@ describe('K05 server-sent events', () => {
     await api.until(() => socket !== undefined && !api.open.has(socket))
   })
 
-  it('K06 ends in good order when the access token expires, so that the browser comes back', async () => {
-    const { connection, stream } = await open()
-    const { socket } = stream
-    world.clock.pass(301)
-    expect(await connection.until((text) => text.endsWith('0\r\n\r\n'))).toContain('text/event-stream')
-    await api.until(() => socket !== undefined && !api.open.has(socket))
-    connection.close()
-    world.clock.pass(-301)
-    expect(
-      world.events.some(({ name, fields }) => name === 'stream.closed' && fields['cause'] === 'token_expired'),
-    ).toBe(true)
-  })
+  it.each(['text/event-stream', 'Text/Event-Stream;charset=UTF-8'])(
+    'K06 %s ends in good order when the access token expires, so that the browser comes back',
+    async (type) => {
+      world.events.length = 0
+      const { connection, stream } = await open(world.cookies(), type)
+      const { socket } = stream
+      world.clock.pass(301)
+      expect(await connection.until((text) => text.endsWith('0\r\n\r\n'))).toContain(type)
+      await api.until(() => socket !== undefined && !api.open.has(socket))
+      connection.close()
+      world.clock.pass(-301)
+      expect(
+        world.events.some(({ name, fields }) => name === 'stream.closed' && fields['cause'] === 'token_expired'),
+      ).toBe(true)
+    },
+  )
 
   it('K06 ends when the user signs out elsewhere', async () => {
     const sessionId = 'DDECAwQFBgcICQoLDA0ODw'
