@@ -54,7 +54,7 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
       return proxy.current().handle(request, response)
     },
     upgrade: (request, socket, head) => proxy.current().upgrade(request, socket, head),
-    endStreams: () => proxy.current().endStreams(),
+    endStreams: () => proxy.endStreams(),
     async replaceRoutes(config) {
       proxy.replace(await createProxy({ ...parts, config }))
     },

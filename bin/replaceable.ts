@@ -10,6 +10,8 @@ export interface Replaceable<T> {
   current(): T
   /** Puts `next` in place; the old one ends its streams after the drain time, and is closed after that time again. */
   replace(next: T): void
+  /** Ends the streams of the current one and of all that are not closed yet: each was opened under one of them. */
+  endStreams(): void
   /** Closes the current one and all that are not closed yet. */
   close(): Promise<void>
 }
@@ -35,6 +37,9 @@ export function replaceable<T extends Retirable>(
         void old.close()
       }
       retired.set(old, clock.after(drainMs, endStreams))
+    },
+    endStreams() {
+      for (const each of [current, ...retired.keys()]) each.endStreams()
     },
     async close() {
       for (const cancel of retired.values()) cancel()

@@ -25,6 +25,13 @@ it('puts the new one in place at once and lets the old one finish first', () => 
   expect(told).toEqual(['old ends streams', 'old closes'])
 })
 
+it('ends all streams when told to, also those that were opened before the replacement', () => {
+  const { told, part, slot } = setup()
+  slot.replace(part('new'))
+  slot.endStreams()
+  expect(told).toEqual(['new ends streams', 'old ends streams'])
+})
+
 it('closes all that are left at the end, each once', async () => {
   const { clock, told, part, slot } = setup()
   slot.replace(part('new'))
