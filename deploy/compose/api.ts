@@ -10,6 +10,7 @@ const api = await startExampleApi({
   port: 8080,
   issuer,
   audience: 'https://api.example.com',
+  partnerAudience: 'https://partner.example.com',
   jwks: (await keys.json()) as JSONWebKeySet,
   apiKey: readFileSync('/partner/api-key', 'utf8').trim(),
 })

@@ -29,7 +29,10 @@ const provider = await startOpenIdProvider({
       backchannel_logout_session_required: true,
     },
   ],
-  resources: [{ identifier: 'https://api.example.com', scope: 'orders' }],
+  resources: [
+    { identifier: 'https://api.example.com', scope: 'orders' },
+    { identifier: 'https://partner.example.com', scope: 'invoices' },
+  ],
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void provider.close())

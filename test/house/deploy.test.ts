@@ -1,5 +1,6 @@
 import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
+import { createRouteTable } from '../../oauth-proxy/routes/route-table.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import { filesBelow, read } from './source-files.ts'
 
@@ -41,6 +42,15 @@ describe('files for deployment', () => {
       expect(Number(seconds)).toBeGreaterThan(needed)
     }
     expect(Number(/stop_grace_period: (\d+)s/.exec(read('docker-compose.yml'))?.[1])).toBeGreaterThan(needed)
+  })
+  it('the example in compose reaches every API that its page calls', () => {
+    const { routes } = parse('deploy/compose/token-handler.yaml').proxy
+    const table = createRouteTable(routes)
+    const called = filesBelow(['spa-example/app/src/cards'], ['.ts']).flatMap(
+      (path) => read(path).match(/\/api\/[a-z/]+/g) ?? [],
+    )
+    expect(called.length).toBeGreaterThan(8)
+    expect(called.filter((path) => table.match(path) === undefined)).toEqual([])
   })
   it('nginx leaves the length of bodies to the proxy, which knows it for each route', () => {
     const [, api = ''] = read('deploy/compose/nginx.conf').split('location /api/ {')
