@@ -25,7 +25,10 @@ export const agentSettings = z.strictObject({
       }),
     })
     .prefault({})
-    .meta({ description: 'Requests per client address (login) or session (refresh, session).' }),
+    .meta({
+      description:
+        'Requests per client address (login) or session (refresh, session); IPv6 addresses of one /64 count as one.',
+    }),
 })
 
 export const corsSettings = z.strictObject({

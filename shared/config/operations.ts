@@ -6,7 +6,12 @@ export const storeSettings = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('valkey').meta({ description: 'Shared by all replicas through a Valkey or Redis server.' }),
     url: secret.meta({ description: 'redis:// or rediss:// URL of a Valkey or Redis server.' }),
-    key_prefix: z.string().default('token-handler:').meta({ description: 'Put before every key and channel.' }),
+    key_prefix: z
+      .string()
+      .default('token-handler:')
+      .meta({
+        description: 'Put before every key and channel; each application that shares the server needs its own.',
+      }),
     timeout_ms: z
       .number()
       .int()

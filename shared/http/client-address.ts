@@ -44,6 +44,18 @@ export function clientAddress(
   return address
 }
 
+/**
+ * What tells one client from another: an IPv4 address, or the first 64 bits of an IPv6 address, since a client can take
+ * every address below them (RFC 4291 §2.5.4, RFC 8981). Any other text stays as it is.
+ */
+export function networkOf(address: string): string {
+  if (!address.includes(':') || !ipaddr.IPv6.isValid(address)) return address
+  return `${ipaddr.IPv6.parse(address)
+    .parts.slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(':')}::/64`
+}
+
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 
 function canonicalAddress(address: string): string {

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
 import type { Clock } from '../clock.ts'
 import { TokenHandlerError } from '../errors.ts'
+import { networkOf } from './client-address.ts'
 import { type Store, StoreUnavailable } from '../store/store.ts'
 
 /** How many requests one caller may make in a window. */
@@ -13,7 +14,8 @@ export interface RateLimit {
 /** Counts requests and refuses those beyond a limit. */
 export interface RateLimiter {
   /**
-   * Counts one request of `caller`, a session id or a client address.
+   * Counts one request of `caller`, a session id or a client address; whoever has one IPv6 address has all of its
+   * network, so these count as one.
    *
    * Throws `too_many_requests` with the seconds until the window ends (RFC 9110 §10.2.3).
    */
@@ -56,7 +58,7 @@ export function createRateLimiter(parts: {
 
   return {
     async consume(caller) {
-      const key = hash('sha256', `${name}\0${caller}`, 'base64url')
+      const key = hash('sha256', `${name}\0${networkOf(caller)}`, 'base64url')
       const waitMs = await countTogether(key).catch((error: unknown) => {
         if (error instanceof StoreUnavailable) return countAlone(key)
         throw error

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { clientAddress, createAddressMatcher } from '../../../shared/http/client-address.ts'
+import { clientAddress, createAddressMatcher, networkOf } from '../../../shared/http/client-address.ts'
 
 const gateways = createAddressMatcher(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7'])
 
@@ -26,6 +26,16 @@ describe('the address of the client', () => {
   it('nobody is trusted unless listed', () => {
     expect(clientAddress('127.0.0.1', '1.2.3.4', createAddressMatcher([]))).toBe('127.0.0.1')
   })
+})
+
+it.each([
+  ['2001:db8:1:2::1', '2001:db8:1:2:ffff::', true],
+  ['2001:db8:1:2::1', '2001:db8:1:3::1', false],
+  ['::1', '::2', true],
+  ['198.51.100.1', '198.51.100.2', false],
+  ['WsG0Qk1bZk6oTgq8o3r5pA', 'WsG0Qk1bZk6oTgq8o3r5pB', false],
+])('%s and %s are one client: %s', (one, two, same) => {
+  expect(networkOf(one) === networkOf(two)).toBe(same)
 })
 
 it.each(['0.0.0.0/0', '::/0', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', '10.0.0.0/08', 'gateway', '10.0.0', ''])(

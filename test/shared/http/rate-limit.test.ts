@@ -48,6 +48,17 @@ describe('rate limit', () => {
     expect(await answers(1, () => one.consume('alice'))).toEqual(['too_many_requests 60'])
   })
 
+  it('counts an IPv6 client once, whichever of its addresses it takes', async () => {
+    const clock = createManualClock(windowStart)
+    const limiter = createRateLimiter({ name: 'api', limit, store: createMemoryStore({ clock }), clock })
+    const outcomes: string[] = []
+    for (const address of ['2001:db8:0:7::1', '2001:db8:0:7::2', '2001:db8:0:7:a:b:c:d', '2001:db8:0:7:ffff::']) {
+      outcomes.push(...(await answers(1, () => limiter.consume(address))))
+    }
+    expect(outcomes).toEqual(['passed', 'passed', 'passed', 'too_many_requests 60'])
+    expect(await answers(1, () => limiter.consume('2001:db8:0:8::1'))).toEqual(['passed'])
+  })
+
   it('counts together over replicas that share a store', async () => {
     const clock = createManualClock(windowStart)
     const store = createMemoryStore({ clock })
