@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import type { IncomingMessage } from 'node:http'
 import type { Agent } from '../oauth-agent/agent.ts'
 import type { Proxy } from '../oauth-proxy/proxy.ts'
@@ -8,7 +9,7 @@ import type { HttpHandler } from '../shared/http/serve.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
-import type { Store } from '../shared/store/store.ts'
+import { type Store, StoreUnavailable } from '../shared/store/store.ts'
 import { replaceable } from './replaceable.ts'
 
 export type Mode = 'serve' | 'agent' | 'proxy'
@@ -28,9 +29,22 @@ export interface Door extends HttpHandler {
   close(): Promise<void>
 }
 
-/** The store that the settings name. */
-export async function openStore({ config, clock, observe }: Omit<SharedParts, 'store' | 'keys'>): Promise<Store> {
-  if (config.store.kind === 'memory') return createMemoryStore({ clock })
+/**
+ * The store that the settings name; `alone` says that no other process serves the same port.
+ *
+ * The memory of one among several workers gives no locks: a refusal of the authorization server may then be due to
+ * another worker, and whoever lost that race must not be signed out for it.
+ */
+export async function openStore({
+  config,
+  clock,
+  observe,
+  alone = !cluster.isWorker,
+}: Omit<SharedParts, 'store' | 'keys'> & { readonly alone?: boolean }): Promise<Store> {
+  if (config.store.kind === 'memory') {
+    const memory = createMemoryStore({ clock })
+    return alone ? memory : { ...memory, acquire: () => Promise.reject(new StoreUnavailable()) }
+  }
   const { openValkeyStore } = await import('../shared/store/valkey.ts')
   return openValkeyStore({ settings: config.store, clock, observe })
 }

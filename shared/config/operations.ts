@@ -6,12 +6,9 @@ export const storeSettings = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('valkey').meta({ description: 'Shared by all replicas through a Valkey or Redis server.' }),
     url: secret.meta({ description: 'redis:// or rediss:// URL of a Valkey or Redis server.' }),
-    key_prefix: z
-      .string()
-      .default('token-handler:')
-      .meta({
-        description: 'Put before every key and channel; each application that shares the server needs its own.',
-      }),
+    key_prefix: z.string().default('token-handler:').meta({
+      description: 'Put before every key and channel; each application that shares the server needs its own.',
+    }),
     timeout_ms: z
       .number()
       .int()
@@ -28,7 +25,10 @@ export const operationsSettings = z.strictObject({
   listen: listen(9090)
     .prefault({})
     .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
-  workers: z.number().int().min(1).max(64).default(1).meta({ description: 'Processes that share the port.' }),
+  workers: z.number().int().min(1).max(64).default(1).meta({
+    description:
+      'Processes that share the port; several of those that sign in and refresh need store.kind: valkey, or each does so and remembers sign-outs for itself.',
+  }),
   keep_alive_seconds: seconds.positive().default(90).meta({
     description: 'How long idle connections are kept; must exceed the idle limit of the load balancer in front.',
   }),

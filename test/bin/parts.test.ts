@@ -2,10 +2,11 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Door, type Mode, createDoor } from '../../bin/parts.ts'
+import { type Door, type Mode, createDoor, openStore } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
+import { StoreUnavailable } from '../../shared/store/store.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 import { testKeys } from '../support/installation.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
@@ -58,5 +59,27 @@ describe('the authorization server', () => {
     writeFileSync(caFile, '')
     await proxy.replaceRoutes(configWith(ownTokens))
     await proxy.close()
+  })
+})
+
+describe('the memory as a store', () => {
+  const open = (alone: boolean) =>
+    openStore({
+      config: parse(settingsFile({})),
+      clock: createManualClock(),
+      observe: { emit: () => undefined },
+      alone,
+    })
+
+  it('gives locks to a process that is alone', async () => {
+    const store = await open(true)
+    expect(await store.acquire('refresh', 1000)).toBeDefined()
+    expect(await store.acquire('refresh', 1000)).toBeUndefined()
+  })
+  it('gives none to one of several workers, whose first refusal may be a lost race (D10)', async () => {
+    const store = await open(false)
+    await expect(store.acquire('refresh', 1000)).rejects.toBeInstanceOf(StoreUnavailable)
+    await store.put('successor', 'value', 30)
+    expect(await store.get('successor')).toBe('value')
   })
 })
