@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { endSocket } from '../../shared/http/end-socket.ts'
+import { endSocket, letGo } from '../../shared/http/end-socket.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
@@ -147,6 +147,11 @@ function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: S
     })
     upstreamSocket.resume()
   }
+  // Once the API has ended nobody takes what the browser still sends, and behind it stands that the browser has closed.
+  socket.once('finish', () => {
+    socket.unpipe(upstreamSocket)
+    letGo(socket, clock)
+  })
   socket.setTimeout(idleTimeoutMs, () => close(1001, 'idle'))
   return {
     close,

@@ -11,8 +11,13 @@ const closeGraceMs = 2000
  * Closing at once could take the bytes back: unread input turns the close into a reset (RFC 9112 §9.6).
  */
 export function endSocket(socket: Duplex, bytes: string | Buffer, clock: Pick<Clock, 'after'>): void {
+  letGo(socket, clock)
+  socket.end(bytes)
+}
+
+/** Lets go of a socket whose own side is ended: what still comes is not kept, and the other side gets a moment to close. */
+export function letGo(socket: Duplex, clock: Pick<Clock, 'after'>): void {
   const cancel = clock.after(closeGraceMs, () => socket.destroy())
   socket.once('close', cancel)
   socket.resume()
-  socket.end(bytes)
 }

@@ -27,6 +27,7 @@ beforeAll(async () => {
     - { path: /ws/**, upstream: 'http://127.0.0.1:${port}', websocket: true, headerless: [websocket], strip_prefix: /ws }
     - { path: /plain, upstream: 'http://127.0.0.1:${port}' }
     - { path: /raw, upstream: '${silent.origin}', websocket: true, headerless: [websocket] }
+    - { path: /single, upstream: '${silent.origin}', websocket: true, headerless: [websocket], max_concurrent_requests: 1 }
     - { path: /gone, upstream: 'http://127.0.0.1:1', websocket: true, headerless: [websocket] }
 `)
 })
@@ -287,6 +288,40 @@ describe('an API that keeps the handshake waiting', () => {
     world.clock.pass(30)
     await gone
     expect(parseAnswer(await connection.closed()).json()).toMatchObject({ error_code: 'upstream_response_timeout' })
+  })
+})
+
+describe('an API that ends a WebSocket', () => {
+  it.each([
+    ['while the browser still sends', true],
+    ['and a browser that never closes its side', false],
+  ])('%s leaves its place to the next one', async (_, closes) => {
+    const api: { socket?: Duplex } = {}
+    silent.behave((socket) => {
+      api.socket = socket
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+    })
+    const connect = async () => {
+      const connection = await openRaw(world.port)
+      const cookie = `Cookie: ${world.cookies({ accessTokenExpiresAt: 1_900_000_000 })}`
+      const key = ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+      const upgrade = ['Upgrade: websocket', 'Connection: Upgrade', `Origin: ${publicOrigin}`, 'Host: www.example.com']
+      connection.write(rawRequest('GET', '/single', [cookie, ...key, ...upgrade]))
+      const { status } = parseAnswer(await connection.until((text) => text.includes('\r\n\r\n')))
+      return { connection, status }
+    }
+    const { connection } = await connect()
+    api.socket?.end()
+    await connection.closed()
+    if (closes) connection.socket.end('a frame that nobody will read')
+    else world.clock.pass(3)
+    // The place is free once the proxy has seen the end.
+    for (let status = 0; status !== 101; ) {
+      const next = await connect()
+      status = next.status
+      next.connection.socket.destroy()
+    }
+    connection.close()
   })
 })
 
