@@ -18,12 +18,19 @@ export function explain(
   return issues.flatMap((issue) => {
     const path = issue.path.map((part): PathPart => (typeof part === 'number' ? part : String(part)))
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(schema, value, path, key))
+    if (path.length === 0) return [noSettings]
     const setting = schemaAt(schema, value, path)
     const given = valueAt(value, path)
     if (given === undefined) return [missing(setting, path, issue)]
     const problem = `${expectation(issue)}${quote(setting, valueAt(raw, path))}`
     return [{ path: pathText(path), problem, remedy: remedyFor(setting, issue, given) }]
   })
+}
+
+const noSettings: Problem = {
+  path: '',
+  problem: 'the settings file holds no settings',
+  remedy: 'Write them as name: value; `token-handler config example` prints a file to start from.',
 }
 
 function missing(setting: z.core.$ZodType | undefined, path: readonly PathPart[], issue: z.core.$ZodIssue): Problem {
@@ -92,8 +99,14 @@ function list(values: readonly unknown[]): string {
   return values.map(String).join(', ')
 }
 
-/** Numbers, flags and short plain texts are quoted; secrets, and whatever may hold a password, are not. */
+/**
+ * Numbers, flags and short plain texts are quoted; secrets, and whatever may hold a password, are not. Of everything else
+ * the kind is told.
+ */
 function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
+  if (raw === null) return ', but nothing is written here'
+  if (Array.isArray(raw)) return ', not a list'
+  if (typeof raw === 'object') return ', not a section'
   if (setting === undefined || isSecret(setting)) return ''
   if (typeof raw === 'number' || typeof raw === 'boolean') return `, not ${raw}`
   if (typeof raw !== 'string' || raw.length > 100 || raw.includes('@')) return ''
@@ -102,7 +115,10 @@ function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
 
 function remedyFor(setting: z.core.$ZodType | undefined, issue: z.core.$ZodIssue, given: unknown): string {
   const near = typeof given === 'string' ? nearest(given, choicesOf(issue).map(String)) : undefined
-  return near === undefined ? `Change it.${about(setting)}` : `Did you mean ${near}?`
+  if (near !== undefined) return `Did you mean ${near}?`
+  const textWanted = issue.code === 'invalid_type' && issue.expected === 'string'
+  const unquoted = textWanted && (typeof given === 'number' || typeof given === 'boolean')
+  return `${unquoted ? 'Put it in quotes.' : 'Change it.'}${about(setting)}`
 }
 
 function about(setting: z.core.$ZodType | undefined): string {

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type Document, LineCounter, parseDocument } from 'yaml'
+import { type Document, type ErrorCode, LineCounter, parseDocument } from 'yaml'
 import type { ConfigCheck } from './check.ts'
 import { checks } from './checks.ts'
 import { fileChecks } from './file-checks.ts'
@@ -8,6 +8,7 @@ import { linesOf } from './lines.ts'
 import type { Sources } from './prepare.ts'
 import { ConfigError } from './problem.ts'
 import type { Config } from './schema.ts'
+import { explainSyntax, strayAlias, strayAliasProblem } from './syntax.ts'
 
 export interface ParseOptions extends Sources {
   /** Checks of other parts, such as the routes of the proxy, told of together with our own. */
@@ -33,18 +34,21 @@ function parseYaml(text: string): { document: Document.Parsed; lineCounter: Line
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2' })
   if (document.errors.length > 0) {
-    // A broken line makes many errors; one each is what a person can use.
-    const byLine = new Map(document.errors.map((error) => [lineCounter.linePos(error.pos[0]).line, error]))
+    const lines = text.split('\n')
+    // A broken line makes many errors; the first of each is what a person can use.
+    const byLine = new Map<number, ErrorCode>()
+    for (const { code, pos } of document.errors) {
+      const { line } = lineCounter.linePos(pos[0])
+      if (!byLine.has(line)) byLine.set(line, code)
+    }
     throw new ConfigError(
-      [...byLine].map(([line, error]) => ({
-        path: '',
-        problem: error.code === 'DUPLICATE_KEY' ? 'has the same key twice' : 'is not YAML that can be read',
-        remedy: (text.split('\n')[line - 1] ?? '').includes('${')
-          ? 'Check this line. Inside { } a variable needs quotes: "${NAME}".'
-          : 'Check indentation, quotes and colons at this line.',
-        line,
-      })),
+      [...byLine].map(([line, code]) => ({ path: '', ...explainSyntax(code, lines[line - 1] ?? ''), line })),
     )
+  }
+  const stray = strayAlias(document)
+  if (stray !== undefined) {
+    const { line } = lineCounter.linePos(stray.range?.[0] ?? 0)
+    throw new ConfigError([{ path: '', ...strayAliasProblem, line }])
   }
   try {
     return { document, lineCounter, raw: document.toJS({ maxAliasCount: 50 }) ?? {} }

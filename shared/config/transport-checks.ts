@@ -33,6 +33,13 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
       ...httpGiven,
     }
   }
+  if (authorizationServer.issuer.includes('/.well-known/')) {
+    yield {
+      path: 'authorization_server.issuer',
+      problem: 'is the address of the metadata document',
+      remedy: 'Copy the value of "issuer" from that document.',
+    }
+  }
   if (new URL(authorizationServer.issuer).search !== '') {
     yield {
       path: 'authorization_server.issuer',

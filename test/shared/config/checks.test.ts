@@ -27,6 +27,11 @@ describe('settings that are refused', () => {
     ],
     ['http: issuer', { authorization_server: { issuer: 'http://login.example.com' } }, 'authorization_server.issuer'],
     ['issuer with a query', { authorization_server: { issuer: 'https://a/?x=1' } }, 'authorization_server.issuer'],
+    [
+      'the metadata document for the issuer',
+      { authorization_server: { issuer: 'https://a/.well-known/openid-configuration' } },
+      'authorization_server.issuer',
+    ],
     ['issuer with a fragment', { authorization_server: { issuer: 'https://a/#x' } }, 'authorization_server.issuer'],
     ['public origin with a path', { public_origin: 'https://www.example.com/app' }, 'public_origin'],
     ['public origin in capitals', { public_origin: 'https://WWW.example.com' }, 'public_origin'],

@@ -156,6 +156,37 @@ describe('problems', () => {
     expect(JSON.stringify(problemsOf(text))).not.toContain('4242')
   })
   it.each([
+    ['a tab', 'a:\n\tb: 1\n', 2, 'Indent with spaces.'],
+    ['a key twice', 'a: 1\nb: 2\na: 3\n', 3, 'Keep one of them.'],
+    ['a second document', 'a: 1\n---\nb: 2\n', 2, 'Keep all settings in one document, or remove the line.'],
+    ['a reserved character', 'a: 1\nb: @x\n', 2, 'Put the value in quotes.'],
+    ['an alias of nothing', 'a: 1\nb: [*.example.com]\n', 2, 'Put the value in quotes.'],
+    ['a lone asterisk', 'a: 1\nb: *\n', 2, 'Put the value in quotes.'],
+    ['a backslash', 'a: "C:\\q"\n', 1, 'Use single quotes, or write two backslashes.'],
+    ['a no-break space', 'a:\n\u00a0 b: 1\n  c: 1\n', 2, 'Write a plain space in its place.'],
+  ])('say what is wrong with a line that is no YAML: %s', (_, text, line, remedy) => {
+    expect(problemsOf(text)[0]).toMatchObject({ path: '', line, remedy })
+  })
+  it('send to a quote that was opened further up', () => {
+    const [problem, ...others] = problemsOf('a: "x\nb: 1\n')
+    expect(problem?.remedy).toContain('look above for a quote')
+    expect(others).toEqual([])
+  })
+  it.each(['- a\n', 'nothing but words\n'])('tell of a file without settings: %j', (text) => {
+    expect(problemsOf(text)).toEqual([
+      expect.objectContaining({ path: '', problem: 'the settings file holds no settings' }),
+    ])
+  })
+  it.each([
+    ['a list', { login: { scope: ['openid'] } }, 'must be a text, not a list', 'Change it.'],
+    ['a section', { login: { scope: {} } }, 'must be a text, not a section', 'Change it.'],
+    ['nothing', { login: { scope: null } }, 'must be a text, but nothing is written here', 'Change it.'],
+    ['a number', { login: { scope: 5 } }, 'must be a text, not 5', 'Put it in quotes.'],
+  ])('name the kind of what is no text: %s', (_, change, problem, remedy) => {
+    const [first] = problemsOf(settingsFile(change))
+    expect(first).toMatchObject({ path: 'login.scope', problem, remedy: expect.stringMatching(`^${remedy}`) })
+  })
+  it.each([
     ['a key twice', `${settingsFile()}keys: {}\n`, 'twice'],
     ['not YAML', 'a: [', 'YAML'],
     ['a variable that YAML reads as structure', 'a: { b: ${NAME} }', 'YAML'],
