@@ -17,7 +17,7 @@ export type { Session } from './session.ts'
 export interface TokenHandlerOptions {
   /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
   readonly agent?: string
-  /** Origins of the APIs behind the proxy, beside those of the page and the agent. */
+  /** URLs whose origins are those of APIs behind the proxy, beside those of the page and the agent. */
   readonly apis?: readonly string[]
 }
 
@@ -51,15 +51,20 @@ export interface TokenHandler {
   readonly on: Emitter['on']
 }
 
+function originOf(api: string): string {
+  if (!/^https?:/i.test(api) || !URL.canParse(api)) throw new TypeError(`apis: "${api}" is no http(s) URL`)
+  return new URL(api).origin
+}
+
 /**
  * The browser side of the Token Handler: many tabs, one session, no token in sight.
  *
  * Functions throw `AgentError` for an error answer, and the `TypeError` of fetch when the network is down; being offline
- * is never taken for being signed out.
+ * is never taken for being signed out. `TypeError` at once for one of `apis` that is no http(s) URL.
  */
 export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
   const base = new URL(options.agent ?? '/oauth-agent', browser.href())
-  const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? [])])
+  const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? []).map(originOf)])
   const emitter = createEmitter()
   const name = `token-handler ${base.href}`
   const shared = createSharedSession({ browser, name, emitter, onLearned: () => keepAlive.plan() })

@@ -23,6 +23,24 @@ describe('fetch', () => {
     expect(calls.map(({ headers }) => headers.get('accept'))).toEqual(Array(3).fill('text/plain'))
   })
 
+  it.each(['https://api.app.example/', 'https://api.app.example:443', 'HTTPS://API.app.example/v2'])(
+    'knows an API by its origin, however it is written: %s',
+    async (api) => {
+      const { profile, tokenHandler } = await openSignedIn({ apis: [api] })
+      await tokenHandler.fetch('https://api.app.example/api/orders')
+      expect(profile.calls('/api/orders')[0]!.headers.get('token-handler-version')).toBe('1')
+    },
+  )
+
+  it.each(['api.app.example', 'api.app.example:8443', '/api', '//api.app.example', 'https://', 'blob:https://a', ''])(
+    'refuses an API that could never be called: %j',
+    (api) => {
+      const open = () => createProfile().openTab({ apis: [api] })
+      expect(open).toThrow(TypeError)
+      expect(open).toThrow(`apis: "${api}" is no http(s) URL`)
+    },
+  )
+
   it('sends the CSRF token where there is one', async () => {
     const profile = createProfile()
     const session = profile.answers['GET /oauth-agent/session']!
