@@ -17,6 +17,13 @@ export class CommandError extends Error {
   }
 }
 
+/** A file or folder that a command could not write; any other failure as it is. */
+export function writeFailure(path: string, cause: unknown): unknown {
+  if (!(cause instanceof Error) || !('syscall' in cause)) return cause
+  const code = 'code' in cause ? String(cause.code) : 'unknown'
+  return new CommandError(`${path} cannot be written (${code}). Check the path and that this user may write there.`)
+}
+
 /** The exit code that tells a supervisor whether starting again can help. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommandError) return error.exitCode

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { writeFailure } from '../failure.ts'
 import type { NginxPlaces } from '../nginx-configuration.ts'
 
 interface NginxOptions extends NginxPlaces {
@@ -31,10 +32,14 @@ export function addConfigNginxCommand(config: Command, file: () => string | unde
         process.stdout.write(`# For the http block.\n${http}\n# For the server block.\n${server}`)
         return
       }
-      mkdirSync(options.write, { recursive: true })
-      writeFileSync(join(options.write, 'token-handler-http.conf'), http)
-      writeFileSync(join(options.write, 'token-handler-server.conf'), server)
-      // Configuration and module belong to one version, so they are written together.
-      if (lua === written) cpSync(shippedModule, written, { recursive: true })
+      try {
+        mkdirSync(options.write, { recursive: true })
+        writeFileSync(join(options.write, 'token-handler-http.conf'), http)
+        writeFileSync(join(options.write, 'token-handler-server.conf'), server)
+        // Configuration and module belong to one version, so they are written together.
+        if (lua === written) cpSync(shippedModule, written, { recursive: true })
+      } catch (cause) {
+        throw writeFailure(options.write, cause)
+      }
     })
 }

@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
+import { ConfigError } from '../../shared/config/problem.ts'
 import { type KeyEntries, formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import {
   deriveKeyRing,
@@ -22,7 +23,7 @@ import {
 } from '../../shared/crypto/key-ring-edit.ts'
 import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
-import { CommandError } from '../failure.ts'
+import { CommandError, writeFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
 
 const maker = { random: systemRandomBytes, clock: systemClock }
@@ -114,7 +115,12 @@ function load(path: string): KeyEntries {
   } catch {
     throw new CommandError(`${path} cannot be read.`)
   }
-  return parseKeyRingFile(text)
+  try {
+    return parseKeyRingFile(text)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError(error.problems.map((problem) => ({ ...problem, path: `${path} ${problem.path}`.trimEnd() })))
+  }
 }
 
 /**
@@ -124,14 +130,23 @@ function load(path: string): KeyEntries {
 function save(path: string, entries: KeyEntries): void {
   const place = existsSync(path) ? realpathSync(path) : path
   const temporary = `${place}.${process.pid}.new`
-  writeFileSync(temporary, formatKeyRingFile(entries), { mode: 0o600, flag: 'wx' })
+  try {
+    writeFileSync(temporary, formatKeyRingFile(entries), { mode: 0o600, flag: 'wx' })
+  } catch (cause) {
+    throw writeFailure(path, cause)
+  }
   try {
     allowAs(place, temporary)
   } catch {
     rmSync(temporary)
     throw new CommandError(`${path} belongs to another user. Run this as that user, or as root.`)
   }
-  renameSync(temporary, place)
+  try {
+    renameSync(temporary, place)
+  } catch (cause) {
+    rmSync(temporary)
+    throw writeFailure(path, cause)
+  }
 }
 
 function allowAs(present: string, next: string): void {
@@ -143,6 +158,7 @@ function allowAs(present: string, next: string): void {
 
 /** A ring with master keys is the only thing that can open what it sealed, and derived keys cannot bring it back. */
 function checkReplaceable(output: string): void {
-  if (!existsSync(output) || !readFileSync(output, 'utf8').includes('"master"')) return
+  if (!existsSync(output) || statSync(output).isDirectory()) return
+  if (!readFileSync(output, 'utf8').includes('"master"')) return
   throw new CommandError(`${output} holds master keys, which cannot be derived again. Choose another name.`)
 }

@@ -2,7 +2,9 @@ import {
   chmodSync,
   chownSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -106,6 +108,25 @@ describe('keys', () => {
     for (let time = 0; time < 2; time++) {
       expect((await run('keys', 'derive', at('master.json'), at('derived.json'))).code).toBe(0)
     }
+  })
+  it.each([
+    ['in a folder that does not exist', ['keys', 'generate'], 'nowhere/ring.json'],
+    ['in place of a folder', ['keys', 'derive'], 'a-folder'],
+    ['below a file', ['config', 'nginx', '--write'], 'keys.json/nginx'],
+  ])('a command says in a sentence that it cannot write %s', async (_, command, target) => {
+    mkdirSync(at('a-folder'), { recursive: true })
+    const from = command.includes('derive') ? [at('keys.json')] : []
+    const ended = await run('--config', settings('good.yaml'), ...command, ...from, at(target))
+    expect([ended.code, ended.err]).toEqual([
+      1,
+      expect.stringMatching(/cannot be written \(E\w+\)\. Check the path .*there\.$/),
+    ])
+    expect(ended.err).toContain(at(target))
+    expect(readdirSync(folder).filter((name) => name.endsWith('.new'))).toEqual([])
+  })
+  it('name the file that is no key ring', async () => {
+    const listed = await run('keys', 'list', settings('good.yaml'))
+    expect([listed.code, listed.err]).toEqual([78, expect.stringContaining(`${at('good.yaml')}: is not a JSON object`)])
   })
   it('are not overwritten', async () => {
     const again = await run('keys', 'generate', at('keys.json'))
