@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js'
 import type { CrossProblem } from './check.ts'
+import { isLocalOrigin } from './local.ts'
 import type { Config } from './schema.ts'
 
 /** Addresses, ports and paths: who is believed, and that no two parts claim the same place. */
@@ -15,6 +16,7 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
       given: ['proxy.forward_auth.gateway'],
     }
   }
+  yield* gatewaySecretChecks(config)
 
   for (const [name, { listen }] of Object.entries({ agent, proxy })) {
     if (listen.port !== 0 && listen.port === operations.listen.port) {
@@ -45,6 +47,26 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
   }
   for (const [index, origin] of cors.origins.entries())
     yield* siblingCheck(origin, publicOrigin, `cors.origins[${index}]`)
+}
+
+/** The address of a gateway is also that of every browser whose request it forwards to the place where it asks. */
+function* gatewaySecretChecks({ proxy, publicOrigin }: Config): Iterable<CrossProblem> {
+  const { gateway, secret, insecureNoSecret } = proxy.forwardAuth
+  if (insecureNoSecret && !isLocalOrigin(publicOrigin)) {
+    yield {
+      path: 'proxy.forward_auth.insecure_no_secret',
+      problem: 'is refused, because the public origin is not on localhost',
+      remedy: 'Remove it and set proxy.forward_auth.secret.',
+      given: ['public_origin'],
+    }
+  } else if (gateway !== 'off' && secret === undefined && !insecureNoSecret) {
+    yield {
+      path: 'proxy.forward_auth.secret',
+      problem: 'is missing, so a gateway that forwards this path from outside would hand tokens to pages',
+      remedy: 'Give the gateway and the proxy one secret, such as 32 random bytes in hexadecimal; deploy/ shows where.',
+      given: ['proxy.forward_auth.gateway'],
+    }
+  }
 }
 
 function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossProblem> {

@@ -173,7 +173,10 @@ export const proxySettings = z.strictObject({
       peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
       secret: headerSecret.optional().meta({
         description:
-          'Secret that the gateway shows in token-handler-gateway; keeps out browsers whose request a gateway forwards to this path.',
+          'Secret that the gateway shows in token-handler-gateway; keeps out browsers whose request a gateway forwards to this path. Required where a gateway asks.',
+      }),
+      insecure_no_secret: z.boolean().default(false).meta({
+        description: 'Answers every question from the peers; refused unless the public origin is on localhost.',
       }),
     })
     .prefault({})

@@ -333,7 +333,7 @@ describe('H06 J10 who is believed', () => {
   it.each(['0.0.0.0/0', '::/0'])('%s is refused', async (range) => {
     await expect(
       startProxy(`${routes}
-  forward_auth: { gateway: traefik, peers: ['${range}'] }
+  forward_auth: { gateway: traefik, peers: ['${range}'], secret: only-the-gateway-knows }
 `),
     ).rejects.toThrow()
   })

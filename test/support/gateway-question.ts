@@ -5,13 +5,15 @@ import type { ProxyWorld } from './proxy-world.ts'
 export type Gateway = keyof typeof gatewayDialects
 export const gateways = Object.keys(gatewayDialects) as Gateway[]
 
+const secret = 'only-the-gateway-knows'
+
 /** Settings that follow the routes of a proxy and make it answer `gateway`. */
-export function forwardAuthSettings(gateway: Gateway, more = ''): string {
+export function forwardAuthSettings(gateway: Gateway): string {
   return `
   forward_auth:
     gateway: ${gateway}
     peers: [127.0.0.1]
-    ${more}
+    secret: ${secret}
 `
 }
 
@@ -24,22 +26,31 @@ export interface Original {
   readonly target: string
   /** Header lines of the browser. */
   readonly lines?: readonly string[]
+  /** Header lines by which the gateway proves that it asks; the right one if absent. */
+  readonly proof?: readonly string[]
 }
 
 /** The bytes with which this kind of gateway asks about a request. */
 export function questionBytes(
   gateway: Gateway,
-  { method = 'GET', host = 'www.example.com', target, lines = [] }: Original,
+  {
+    method = 'GET',
+    host = 'www.example.com',
+    target,
+    lines = [],
+    proof = [`token-handler-gateway: ${secret}`],
+  }: Original,
 ): string {
   const dialect = gatewayDialects[gateway]
   if (dialect.target === 'behind_the_path') {
-    return rawRequest(method, `${verifyPath}${target}`, [`Host: ${host}`, 'Content-Length: 0', ...lines])
+    return rawRequest(method, `${verifyPath}${target}`, [`Host: ${host}`, 'Content-Length: 0', ...proof, ...lines])
   }
   return rawRequest('GET', verifyPath, [
     'Host: 127.0.0.1',
     `${dialect.method}: ${method}`,
     `${dialect.host}: ${host}`,
     `${dialect.target}: ${target}`,
+    ...proof,
     ...lines,
   ])
 }

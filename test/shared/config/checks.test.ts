@@ -78,7 +78,21 @@ describe('settings that are refused', () => {
     ],
     ['a short form of an address', { operations: { trusted_proxies: ['127.1'] } }, 'operations.trusted_proxies[0]'],
     ['a host name as range', { operations: { trusted_proxies: ['gateway'] } }, 'operations.trusted_proxies[0]'],
-    ['a gateway that may not ask', { proxy: { forward_auth: { gateway: 'nginx' } } }, 'proxy.forward_auth.peers'],
+    [
+      'a gateway that may not ask',
+      { proxy: { forward_auth: { gateway: 'nginx', secret: 'x' } } },
+      'proxy.forward_auth.peers',
+    ],
+    [
+      'a gateway that shows no secret (J10)',
+      { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'] } } },
+      'proxy.forward_auth.secret',
+    ],
+    [
+      'a gateway without a secret off this machine',
+      { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], insecure_no_secret: true } } },
+      'proxy.forward_auth.insecure_no_secret',
+    ],
     ['metrics on the public port', { operations: { listen: { port: 8082 } } }, 'operations.listen.port'],
     ['a route below the agent', route({ path: '/oauth-agent/x' }), 'proxy.routes[0].path'],
     [
@@ -134,6 +148,10 @@ describe('settings that are accepted', () => {
     ['http: on a name below localhost', { ...local, public_origin: 'http://www.app.localhost:3000' }],
     ['http: upstream on this machine', route({ upstream: 'http://127.0.0.1:3002' })],
     ['http: upstream in a protected network', route({ upstream: 'http://api', transport: 'protected_network' })],
+    [
+      'a gateway without a secret on this machine',
+      { ...local, proxy: { forward_auth: { gateway: 'caddy', peers: ['127.0.0.1'], insecure_no_secret: true } } },
+    ],
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
     ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
     ['a store with a spelled-out password', { store: { kind: 'valkey', url: 'rediss://user:p%2Fs@[::1]:6379/2' } }],
