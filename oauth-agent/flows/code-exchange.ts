@@ -12,12 +12,13 @@ import { checkAuthorizationResponse } from './authorization-response.ts'
 import { checkGrantedDetails } from './granted-details.ts'
 import { checkIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
+import { revokeUnused, unverifiedSubject } from './revocation.ts'
 import { type ArrivedBy, readAuthorizationResponse } from './signed-response.ts'
 import { visibleClaims } from './session-view.ts'
 
 /** What the end of an attempt needs. */
 export interface CodeExchangeParts {
-  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies'>
+  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly authorizationServer: AuthorizationServer
   readonly clock: Clock
   readonly random: RandomBytes
@@ -27,6 +28,8 @@ export interface CodeExchangeParts {
 export interface Arrived {
   readonly parameters: Parameters
   readonly arrivedBy: ArrivedBy
+  /** Who is signed in where it arrived; absent also where the browser keeps the session back (CK-9). */
+  readonly signedIn?: SessionFacts | undefined
 }
 
 /**
@@ -58,22 +61,39 @@ export async function finishLogin(
         { ...options, additionalParameters: resourceParameters(config.login) },
       ),
     )
-    if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
-    const claims = await checkIdToken(parts, tokens.idToken, {
-      nonce: attempt.nonce,
-      accessToken: tokens.accessToken,
-      acrValues: attempt.acrValues,
-      maxAge: attempt.maxAge,
+    return await acceptTokens(parts, attempt, tokens).catch((error: unknown) => {
+      const subject = unverifiedSubject(tokens.idToken)
+      revokeUnused(parts, tokens, { subject, present: presentSubjects(attempt, arrived) })
+      throw error
     })
-    checkSameUser(attempt, claims)
-    checkGrantedDetails(tokens.authorizationDetails, config.login.authorizationDetails)
-    return newSession(parts, attempt, tokens, claims)
   } catch (error) {
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') {
       throw new TokenHandlerError('login_restart_required', { detail: { check: 'code' }, cause: error })
     }
     throw providerFailure(error)
   }
+}
+
+async function acceptTokens(
+  parts: CodeExchangeParts,
+  attempt: LoginContent,
+  tokens: TokenAnswer,
+): Promise<SessionCookies> {
+  if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
+  const claims = await checkIdToken(parts, tokens.idToken, {
+    nonce: attempt.nonce,
+    accessToken: tokens.accessToken,
+    acrValues: attempt.acrValues,
+    maxAge: attempt.maxAge,
+  })
+  checkSameUser(attempt, claims)
+  checkGrantedDetails(tokens.authorizationDetails, parts.config.login.authorizationDetails)
+  return newSession(parts, attempt, tokens, claims)
+}
+
+/** Whose session may stay when this attempt fails. */
+export function presentSubjects({ stepUpOf }: LoginContent, { signedIn }: Pick<Arrived, 'signedIn'>): string[] {
+  return [stepUpOf, signedIn].flatMap((present) => (present === undefined ? [] : [present.subject]))
 }
 
 /** The attempt's own limits; the cookie's lifetime alone is the browser's promise, not ours. */

@@ -39,10 +39,10 @@ export async function endSession(parts: EndSessionParts, session: Session | unde
   let metadata: Metadata | undefined
   const tellServer = async (): Promise<boolean> => {
     metadata = await authorizationServer.metadata()
-    if (session === undefined || !config.logout.revoke) return false
+    if (session === undefined) return false
     const { refreshToken } = session.refresh ?? {}
     const { accessToken } = session.access ?? {}
-    return revokeTokens(authorizationServer, { refreshToken, accessToken }, timeoutMs)
+    return revokeTokens(parts, { refreshToken, accessToken })
   }
   const revoked = await within(clock, timeoutMs, tellServer())
   return { ...logoutAtServer(metadata, session, parts), revoked: revoked ?? false }

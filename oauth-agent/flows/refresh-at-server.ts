@@ -1,4 +1,3 @@
-import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
@@ -10,7 +9,7 @@ import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
 import { resourceParameters } from './parameters.ts'
-import { revokeTokens } from './revocation.ts'
+import { revokeTokens, unverifiedSubject } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
 
@@ -79,11 +78,10 @@ async function readIdToken(
   refresh: RefreshContent,
 ): Promise<ReadIdToken> {
   if (tokens.idToken === undefined) return {}
-  const subject = subjectOf(tokens.idToken)
+  const subject = unverifiedSubject(tokens.idToken)
   if (subject !== undefined && subject !== refresh.subject) {
     const { refreshToken = refresh.refreshToken, accessToken } = tokens
-    const { authorizationServer, config } = parts
-    await revokeTokens(authorizationServer, { refreshToken, accessToken }, config.logout.revocationTimeoutMs)
+    await revokeTokens(parts, { refreshToken, accessToken })
     throw new TokenHandlerError('session_expired', { detail: { check: 'sub' } })
   }
   try {
@@ -98,14 +96,6 @@ async function readIdToken(
     if (error instanceof TokenHandlerError) return { rejected: String(error.detail['check'] ?? 'unknown') }
     if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) return { rejected: 'key_set' }
     throw error
-  }
-}
-
-function subjectOf(idToken: string): string | undefined {
-  try {
-    return decodeJwt(idToken).sub
-  } catch {
-    return undefined
   }
 }
 

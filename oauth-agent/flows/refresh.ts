@@ -59,7 +59,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     // A sign-out that came in the meantime wins: nothing may bring the session back.
     if (store.hasEnded(session.facts)) {
       const { refreshToken } = refreshed.cookies.refresh ?? {}
-      await revokeTokens(parts.authorizationServer, { refreshToken }, config.logout.revocationTimeoutMs)
+      await revokeTokens(parts, { refreshToken })
       throw new TokenHandlerError('session_expired', { detail: { check: 'ended' } })
     }
     return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed

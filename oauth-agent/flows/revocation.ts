@@ -1,5 +1,13 @@
+import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
+import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+
+/** What revoking needs. */
+export interface RevocationParts {
+  readonly config: Pick<Config, 'logout'>
+  readonly authorizationServer: AuthorizationServer
+}
 
 /** Tokens that nobody may use any more. */
 export interface TokensToRevoke {
@@ -8,23 +16,24 @@ export interface TokensToRevoke {
 }
 
 /**
- * Asks the authorization server to revoke tokens (RFC 7009 §2.1); true when it confirmed the more important one.
+ * Asks the authorization server to revoke tokens (RFC 7009 §2.1); true when it confirmed the more important one, false
+ * also where `logout.revoke` is off.
  *
  * The refresh token's revocation covers its access tokens at most servers, the access token is sent for those where it
  * does not. Never throws: who asks has already ended the session, and tokens expire by themselves.
  */
 export async function revokeTokens(
-  server: AuthorizationServer,
+  { config: { logout }, authorizationServer: server }: RevocationParts,
   tokens: TokensToRevoke,
-  timeoutMs: number,
 ): Promise<boolean> {
+  if (!logout.revoke) return false
   const { client, authenticate } = server
   try {
     const metadata = await server.metadata()
     if (metadata.revocation_endpoint === undefined) return false
     const revoke = async (token: string, hint: string): Promise<void> => {
       const options = {
-        ...server.callOptions('revocation', timeoutMs),
+        ...server.callOptions('revocation', logout.revocationTimeoutMs),
         additionalParameters: { token_type_hint: hint },
       }
       await oauth.processRevocationResponse(
@@ -40,5 +49,33 @@ export async function revokeTokens(
   } catch {
     // The transport has told of it.
     return false
+  }
+}
+
+/**
+ * Revokes what a sign-in brought that is refused; the answer does not wait for it.
+ *
+ * `present` are the subjects whose session may stay. Their tokens are dropped only, for at many servers all sign-ins of
+ * a user hang on one grant, and the session that stays would end with it.
+ */
+export function revokeUnused(
+  parts: RevocationParts,
+  tokens: TokensToRevoke,
+  { subject, present }: { readonly subject: string | undefined; readonly present: readonly string[] },
+): void {
+  if (present.length > 0 && (subject === undefined || present.includes(subject))) return
+  void revokeTokens(parts, tokens)
+}
+
+/**
+ * Whom an ID token that was not verified is about; undefined where it cannot be read.
+ *
+ * Good enough to tell users apart, since it came from the token endpoint over TLS; no session may be made of it.
+ */
+export function unverifiedSubject(idToken: string | undefined): string | undefined {
+  try {
+    return idToken === undefined ? undefined : decodeJwt(idToken).sub
+  } catch {
+    return undefined
   }
 }

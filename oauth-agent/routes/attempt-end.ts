@@ -2,8 +2,10 @@ import type { LoginContent } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
+import { type Arrived, presentSubjects } from '../flows/code-exchange.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
+import { revokeUnused } from '../flows/revocation.ts'
 import type { Session } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
 
@@ -33,16 +35,34 @@ export function createAttemptEnd(
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
     }
     try {
-      const finished = await finishLogin(attempt.content, { parameters: request.parameters, arrivedBy })
-      const present = arrivedBy === 'page' ? request.cookies : 'unseen'
-      const setCookies = [...writer.setSession(finished.cookies, present), ...writer.clearLogin(id)]
-      return signedIn(request, attempt.content, finished, setCookies)
+      const signedIn = request.session.kind === 'open' ? request.session.session.facts : undefined
+      const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
+      const finished = await finishLogin(attempt.content, arrived)
+      const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
+      return succeeded(request, attempt.content, finished, setCookies)
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id)
     }
   }
 
-  function signedIn(
+  /** Throws `token_too_large`; the tokens are then of no use to anybody. */
+  function sessionCookies(
+    request: AgentRequest,
+    attempt: LoginContent,
+    arrived: Arrived,
+    { cookies, joined }: FinishedLogin,
+  ): readonly string[] {
+    try {
+      return writer.setSession(cookies, arrived.arrivedBy === 'page' ? request.cookies : 'unseen')
+    } catch (error) {
+      const { subject, accessToken } = cookies.access
+      const tokens = { accessToken, refreshToken: cookies.refresh?.refreshToken }
+      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(attempt, arrived) })
+      throw error
+    }
+  }
+
+  function succeeded(
     { requestId }: AgentRequest,
     attempt: LoginContent,
     { cookies, joined }: FinishedLogin,

@@ -98,7 +98,9 @@ export const logoutSettings = z.strictObject({
   return_path: pagePath
     .default('/')
     .meta({ description: 'Page of the SPA to which the authorization server returns after sign-out.' }),
-  revoke: z.boolean().default(true).meta({ description: 'Revokes the tokens at sign-out (RFC 7009).' }),
+  revoke: z.boolean().default(true).meta({
+    description: 'Revokes the tokens at sign-out, and those of sign-ins that are refused (RFC 7009).',
+  }),
   revocation_timeout_ms: z
     .number()
     .int()
