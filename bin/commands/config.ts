@@ -48,7 +48,8 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
     .description('Print a settings file to start from.')
     .action(async () => {
       const { exampleText } = await import('../../shared/config/example.ts')
-      terminal.out(exampleText().trimEnd())
+      terminal.out(exampleText('./token-handler.schema.json').trimEnd())
+      terminal.err('For an editor that checks settings: token-handler config schema > token-handler.schema.json')
     })
 
   addConfigNginxCommand(config, file)

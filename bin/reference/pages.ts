@@ -19,7 +19,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'docs/reference/metrics.md': page(metricsPage()),
     'docs/reference/commands.md': page(commandsPage()),
     'docs/reference/cookies.md': page(cookiesPage()),
-    'token-handler.example.yaml': exampleText(),
+    'token-handler.example.yaml': exampleText('./docs/reference/config.schema.json'),
     'deploy/grafana/dashboard.json': `${JSON.stringify(dashboard(), null, 2)}\n`,
   }
 }

@@ -11,12 +11,16 @@ interface Line {
   readonly commentAt?: number
 }
 
-/** A settings file with every setting there is: the required ones filled in, the others as comments with their defaults. */
-export function exampleText(): string {
-  return `${header}${objectLines(schema, []).map(render).join('\n')}\n`
+/**
+ * A settings file with every setting there is: the required ones filled in, the others as comments with their defaults.
+ *
+ * `schemaFile` is where editors find the JSON Schema, seen from the settings file.
+ */
+export function exampleText(schemaFile: string): string {
+  return `${header(schemaFile)}${objectLines(schema, []).map(render).join('\n')}\n`
 }
 
-const header = `# yaml-language-server: $schema=./docs/reference/config.schema.json
+const header = (schemaFile: string): string => `# yaml-language-server: $schema=${schemaFile}
 #
 # Settings of the Token Handler. Settings shown as comments have these values by default; remove "# " to change one.
 # \${NAME} is replaced by an environment variable. A secret can also be kept in a file: secret_file instead of secret.

@@ -152,6 +152,11 @@ describe('config', () => {
       problems: [{ path: 'client.id' }, { path: 'client.idd' }, { path: 'proxy.routes[1].path' }],
     })
   })
+  it('example names the schema that it says how to make', async () => {
+    const { out, err } = await run('config', 'example')
+    const file = /\$schema=\.\/(\S+)/.exec(out)?.[1]
+    expect(err.trimEnd()).toMatch(new RegExp(`config schema > ${file}$`))
+  })
   it('print shows defaults and masks secrets', async () => {
     const { out } = await run('--config', settings('good.yaml'), 'config', 'print')
     expect(out).toContain('idle_seconds: 3600')

@@ -11,7 +11,7 @@ const accepts = (text: string): boolean => editor.safeParse(parse(text)).success
 
 describe('the JSON Schema', () => {
   it.each<[string, string]>([
-    ['the example file', exampleText()],
+    ['the example file', exampleText('./schema.json')],
     ['the least that is required', settingsFile()],
     ['a secret in a file', settingsFile().replace(/secret: .*/, 'secret_file: a')],
     ['a variable for a number', settingsFile({ agent: { listen: { port: '${PORT}' } } })],
