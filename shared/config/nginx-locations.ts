@@ -133,6 +133,11 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
   ]
 }
 
+/** Agent and proxy answer for the APIs themselves: a failure that nginx finds there is one of theirs, and passes. */
+const passedOnPages = nginxFailures.map(
+  ([status]) => `  error_page ${status} ${failurePath(status === 502 || status === 504 ? 503 : status)};`,
+)
+
 /**
  * A location whose requests go on unchanged; the process behind reads them with its own gate and keeps its own limits, so
  * nginx sets none on the length of a body and gives up after `silenceMs` only, later than that process does.
@@ -153,6 +158,7 @@ export function passedOn(location: string, upstream: string, silenceMs: number):
     '  proxy_set_header Upgrade $th_upgrade;',
     '  proxy_set_header Connection $th_connection;',
     `  proxy_pass http://${upstream};`,
+    ...passedOnPages,
     '}',
   ]
 }

@@ -14,7 +14,7 @@ import { cookieSettings, seededRandom, testKeys } from '../support/installation.
 import { createManualClock } from '../support/manual-clock.ts'
 import { nginxFolder, startNginx } from '../support/nginx.ts'
 import { type NginxWorld, fromNow, startNginxWorld } from '../support/nginx-world.ts'
-import { hostLine, ownPage, publicOrigin, startProxy } from '../support/proxy-world.ts'
+import { hostLine, ownPage, publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
 import { type RawAnswer, openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
 import type { SealedCookieVectors } from '../support/sealed-cookie-vectors.ts'
 import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
@@ -173,6 +173,42 @@ describe('where every route stays with the proxy', () => {
     expect([tooLarge.status, errorCode(tooLarge)]).toEqual([413, 'payload_too_large'])
     await world.close()
     await proxy.close()
+  })
+
+  it.each([
+    ['proxy', '/api/echo'],
+    ['agent', '/oauth-agent/session'],
+  ])('K18 nginx says in our words when the %s is away, or leaves without an answer', async (part, target) => {
+    const leaving = await startUpstream()
+    leaving.behave((socket) => void socket.destroy())
+    for (const port of [await freePort(), new URL(leaving.origin).port]) {
+      const handedOver = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
+      const listen = `{ listen: { host: 127.0.0.1, port: ${port} } }`
+      const world = await startNginxWorld(
+        part === 'proxy' ? `${handedOver}  listen: { host: 127.0.0.1, port: ${port} }\n` : handedOver,
+        part === 'agent' ? `agent: ${listen}` : '',
+      )
+      const answered = await world.call('POST', target, { more: [`Origin: ${siblingOrigin}`] })
+      expect([answered.status, errorCode(answered)]).toEqual([503, 'overloaded'])
+      expect(answered.header('token-handler-error')).toBe('overloaded')
+      expect(answered.header('retry-after')).toBe('1')
+      expect(answered.header('access-control-allow-origin')).toBe(siblingOrigin)
+      const unreadable = await sendRaw(world.port, `GET ${target} HTTP/1.1\r\nHost: a b\r\n\r\n`)
+      expect([unreadable.status, errorCode(unreadable)]).toEqual([400, 'ambiguous_request'])
+      await world.close()
+    }
+    await leaving.close()
+  })
+
+  it('leaves the refusals of the proxy as they are', async () => {
+    const behind = await startUpstream()
+    behind.behave((socket) => void socket.end('HTTP/1.1 502 No\r\nContent-Length: 4\r\n\r\nmine'))
+    const world = await startNginxWorld(`${api('      rate_limit: { requests: 9, window_seconds: 60 }\n')}
+  listen: { host: 127.0.0.1, port: ${new URL(behind.origin).port} }\n`)
+    const answered = await world.call('GET', '/api/echo')
+    expect([answered.status, answered.body]).toEqual([502, 'mine'])
+    await world.close()
+    await behind.close()
   })
 
   it('nginx answers in our words what it cannot read', async () => {
