@@ -95,7 +95,7 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
   }
 }
 
-/** Serves as one worker of several; ends when the primary says so or is gone. */
+/** Serves as one worker of several until the primary says stop; Node ends it at once when the primary is gone. */
 export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
   // Ctrl-C reaches the whole process group; only the primary decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
@@ -103,13 +103,11 @@ export async function runWorker(options: ServingOptions, terminal: Terminal): Pr
     terminal.err(failureText(error))
     process.exit(exitCodeOf(error))
   })
-  const stop = (signal: string): void => {
-    serving.observe.emit('process.stopping', { signal })
-    void serving.stop().then(() => process.exit(0))
-  }
-  process.on('disconnect', () => stop('disconnect'))
   process.on('message', (asked: Asked) => {
-    if (asked.kind === 'stop') stop(asked.signal)
+    if (asked.kind === 'stop') {
+      serving.observe.emit('process.stopping', { signal: asked.signal })
+      void serving.stop().then(() => process.exit(0))
+    }
     if (asked.kind === 'reload') serving.reload()
     if (asked.kind === 'retire') serving.retire()
     if (asked.kind === 'measure')

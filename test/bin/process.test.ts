@@ -33,7 +33,7 @@ authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: "\${SECRET}" }
 keys: { file: keys.json }
 proxy: { listen: { port: 0 }, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
-operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0 }
+operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0, shutdown_drain_seconds: 600 }
 `,
   )
 }
@@ -121,3 +121,25 @@ it('workers end with their primary when the operations port is taken', async () 
   expect(errors).toContain(`Port ${port} on 127.0.0.1 is in use`)
   taken.close()
 }, 60_000)
+
+it.each([1, 2])(
+  'a second signal ends everything at once, whatever is in flight, with workers: %i',
+  async (workers) => {
+    const { child, ended, ports, events } = await start(workers, 'serve', '--workers', String(workers))
+    // The agent waits for a body that never comes.
+    const connection = await openRaw(ports()[0] ?? 0)
+    connection.write(
+      'POST /oauth-agent/login/end HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n',
+    )
+    expect(await connection.until((text) => text.includes('\r\n\r\n'))).toContain('100 Continue')
+    // All write to the same pipe, so it closes when the last worker is gone.
+    const closed = once(child, 'close')
+    child.kill('SIGTERM')
+    await expect.poll(() => events().filter((event) => event === 'process.stopping').length, patience).toBe(workers)
+    expect(connection.socket.closed).toBe(false)
+    child.kill('SIGINT')
+    expect(await ended).toBe(1)
+    await closed
+  },
+  90_000,
+)
