@@ -428,3 +428,25 @@ describe('nginx decides as the proxy does', () => {
     )
   })
 })
+
+describe('where nginx differs, as its page says', () => {
+  it('it refuses more than 100 header lines, where the proxy counts bytes', async () => {
+    const lines = (count: number) => Array.from({ length: count }, (_, index) => `X-Line-${index}: 1`)
+    const used = signedIn.length + 1
+    const full = await both(request('GET', '/api/a', lines(100 - used)))
+    expect(full.nginx).toEqual(full.proxy)
+    const more = await both(request('GET', '/api/a', lines(101 - used)))
+    expect(more.proxy.status).toBe(200)
+    expect(more.nginx).toEqual({ status: 400, errorCode: 'ambiguous_request', seen: undefined })
+  })
+
+  it.each(['websocket', 'h2c'])(
+    'it answers as if %s had not been asked for, which the proxy refuses',
+    async (protocol) => {
+      const asking = [`Upgrade: ${protocol}`, 'Connection: Upgrade']
+      const { proxy: refused, nginx: got } = await both(request('GET', '/api/a', asking))
+      expect([refused.status, refused.errorCode, refused.seen]).toEqual([400, 'upgrade_not_allowed', undefined])
+      expect(got).toEqual((await both(request('GET', '/api/a'))).nginx)
+    },
+  )
+})
