@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '../shared/clock.ts'
+import { changedSettings } from '../shared/config/changed.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import type { SettingsSource } from '../shared/config/load.ts'
 import type { Config } from '../shared/config/schema.ts'
@@ -29,8 +29,8 @@ const pollMs = 5000
 /**
  * Applies the routes of the settings file whenever it changes.
  *
- * A file that is not good changes nothing and is told once (FI-26); a changed setting that is read at start only is told
- * as `config.restart_needed`.
+ * A file that is not good changes nothing and is told once (FI-26), and so are routes that do not fit the settings that
+ * stay in force; a changed setting that is read at start only is told as `config.restart_needed`.
  */
 export function followSettings(parts: FollowParts): SettingsFollower {
   const { source, clock, observe, say } = parts
@@ -71,12 +71,19 @@ export function followSettings(parts: FollowParts): SettingsFollower {
   }
 
   async function use(next: Config): Promise<void> {
-    const changed = changedSections(config, next)
-    if (changed[0] !== undefined) observe.emit('config.restart_needed', { part: changed[0] })
+    tellRestart(changedSettings(config, next))
     const wanted = { ...config, proxy: { ...config.proxy, routes: next.proxy.routes } }
+    source.check(wanted)
     await parts.apply(wanted)
     config = wanted
     observe.emit('config.reloaded', { part: 'routes' })
+  }
+
+  function tellRestart(changed: readonly string[]): void {
+    if (changed.length === 0) return
+    const parts = new Set(changed.map((path) => path.split('.', 1)[0]))
+    for (const part of parts) observe.emit('config.restart_needed', { part })
+    say(`Changed, but read at start only, so the old values stay in force until a restart: ${changed.join(', ')}.`)
   }
 
   return {
@@ -86,13 +93,4 @@ export function followSettings(parts: FollowParts): SettingsFollower {
       cancel()
     },
   }
-}
-
-/** Sections that differ in anything but the routes; secrets cannot be compared, and a new one needs a restart anyway. */
-function changedSections(before: Config, after: Config): string[] {
-  const withoutRoutes = ({ proxy, ...rest }: Config) => ({ ...rest, proxy: { ...proxy, routes: [] } })
-  const [one, two] = [withoutRoutes(before), withoutRoutes(after)]
-  return Object.entries(one).flatMap(([name, section]) =>
-    isDeepStrictEqual(section, Object.entries(two).find(([other]) => other === name)?.[1]) ? [] : [name],
-  )
 }

@@ -30,6 +30,13 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   )
 }
 
+/** Throws ConfigError when settings that were read at different times do not go together. */
+export function checkTogether(config: Config, further: readonly ConfigCheck[]): void {
+  const problems = [...checks, ...further].flatMap((check) => [...check(config)])
+  if (problems.length === 0) return
+  throw new ConfigError(problems.map(({ path, problem, remedy }) => ({ path, problem, remedy })))
+}
+
 function parseYaml(text: string): { document: Document.Parsed; lineCounter: LineCounter; raw: unknown } {
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2' })
@@ -63,6 +70,8 @@ export interface SettingsSource {
   readText(): string
   /** Throws ConfigError with every problem at once. */
   parse(text: string): Config
+  /** Throws ConfigError when settings that were read at different times do not go together. */
+  check(config: Config): void
 }
 
 /** The settings file at `path`, or the one that TOKEN_HANDLER_CONFIG names; throws ConfigError if none is named. */
@@ -81,6 +90,7 @@ export function settingsSource(path: string | undefined, checks: readonly Config
   return {
     readText: () => readSettings(file),
     parse: (text) => parseConfig(text, { env: process.env, readFile: readText, file, checks }),
+    check: (config) => checkTogether(config, checks),
   }
 }
 

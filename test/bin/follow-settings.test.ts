@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { followSettings, type SettingsFollower } from '../../bin/follow-settings.ts'
+import { checkTogether } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createManualClock, type ManualClock } from '../support/manual-clock.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
@@ -36,6 +37,7 @@ beforeEach(() => {
         return text
       },
       parse,
+      check: (config) => checkTogether(config, []),
     },
     text,
     config: parse(text),
@@ -76,11 +78,37 @@ describe('the settings file', () => {
     await pass(60)
     expect([applied, events.length]).toEqual([[], 1])
   })
-  it('keeps what is read at start, and tells that a restart is needed', async () => {
-    text = withRoute('/two', { session: { idle_seconds: 60 } })
+  it('keeps what is read at start, and tells of all of it that a restart is needed', async () => {
+    text = withRoute('/two', {
+      session: { idle_seconds: 60 },
+      client: { secret: 'another' },
+      login: { extra_parameters: { claims: '{}' }, max_attempts: 3 },
+    })
     await pass(60)
     expect(applied).toEqual(['/two'])
-    expect(events[0]).toEqual({ name: 'config.restart_needed', fields: { part: 'session' } })
+    expect(events.filter(({ name }) => name === 'config.restart_needed').map(({ fields }) => fields)).toEqual(
+      ['client', 'login', 'session'].map((part) => ({ part })),
+    )
+    expect(said.join()).toContain(
+      'client.secret, login.extra_parameters.claims, login.max_attempts, session.idle_seconds.',
+    )
+    expect(said.join()).not.toContain('another')
+  })
+  it.each<[string, object, string]>([
+    ['a cookie that is ours until the restart', { cookies: { prefix: 'new' } }, 'proxy.routes[0].forward_cookies[0]'],
+    ['a path below that of the agent until the restart', { agent: { path: '/new' } }, 'proxy.routes[0].path'],
+  ])('does not open %s', async (_what, change, path) => {
+    const route = { path: '/oauth-agent/two', upstream: 'https://api.example.com' }
+    const [section = ''] = Object.keys(change)
+    const routes = section === 'agent' ? [route] : [{ ...route, path: '/two', forward_cookies: ['__Host-th-access'] }]
+    text = settingsFile({ ...change, proxy: { routes } })
+    await pass(60)
+    expect(applied).toEqual([])
+    expect(events.map(({ name, fields }) => [name, fields])).toEqual([
+      ['config.restart_needed', { part: section }],
+      ['config.rejected', { part: 'settings', problems: 1 }],
+    ])
+    expect(said.join()).toContain(path)
   })
   it('is applied at once and in any case when asked', async () => {
     follower.reload()

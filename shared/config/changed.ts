@@ -1,0 +1,20 @@
+import { isDeepStrictEqual } from 'node:util'
+import { Secret } from '../secret.ts'
+import { type Config, schema } from './schema.ts'
+import { isRecord, toSnakeCase } from './walk.ts'
+
+/** Paths of the settings in which two configurations differ, without the routes; a list counts as one setting. */
+export function changedSettings(before: Config, after: Config): string[] {
+  return differences(withoutRoutes(before), withoutRoutes(after), '')
+}
+
+function withoutRoutes(config: Config): unknown {
+  return toSnakeCase(schema, { ...config, proxy: { ...config.proxy, routes: [] } })
+}
+
+function differences(before: unknown, after: unknown, path: string): string[] {
+  if (before instanceof Secret && after instanceof Secret) return before.reveal() === after.reveal() ? [] : [path]
+  if (!isRecord(before) || !isRecord(after)) return isDeepStrictEqual(before, after) ? [] : [path]
+  const names = new Set([...Object.keys(before), ...Object.keys(after)])
+  return [...names].flatMap((name) => differences(before[name], after[name], path === '' ? name : `${path}.${name}`))
+}
