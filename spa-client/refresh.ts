@@ -34,14 +34,14 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
 
   const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
 
-  const callAgent = async (): Promise<Session> => {
+  const callAgent = async (current: Session): Promise<Session> => {
     for (let attempt = 1; ; attempt += 1) {
       const active = parts.hasActivity()
       const askedAt = browser.now()
       try {
         const answer = await agent.post('/refresh', active ? [] : [['activity', 'background']])
         if (active) parts.activityReported(askedAt)
-        return parseSession(answer, browser.now(), parts.present())
+        return parseSession(answer, browser.now(), current)
       } catch (error) {
         const seconds = error instanceof AgentError ? error.retryAfter : undefined
         if (!(error instanceof AgentError) || seconds === undefined) throw error
@@ -61,7 +61,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     const overtaken = !isSameLogin(current, seen) || (current.generation ?? 0) > (seen.generation ?? 0)
     if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
     try {
-      const refreshed = await callAgent()
+      const refreshed = await callAgent(current)
       parts.adopt(refreshed)
       return refreshed
     } catch (error) {

@@ -41,6 +41,8 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
   /** Takes over a newer picture; true if it was one. */
   const take = (next: Session, cause: SignedOutCause): boolean => {
     if (isOlder(next, present)) return false
+    // Asked for before the sign-out, here or in another tab, and told of after it.
+    if (endedBy === 'signOut' && next.isLoggedIn && ended !== undefined && isSameLogin(next, ended)) return false
     const before = present
     present = next
     onLearned()

@@ -90,6 +90,38 @@ describe('many tabs', () => {
     expect(two.tokenHandler.session().isLoggedIn).toBe(false)
   })
 
+  it.each(['refresh', 'check'] as const)(
+    'do not take the answer to a %s for a sign-in when it comes after the sign-out',
+    async (call) => {
+      const profile = createProfile()
+      const [one, two] = [profile.openTab(), profile.openTab()]
+      await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+      const events: string[] = []
+      for (const { tokenHandler } of [one, two]) {
+        tokenHandler.on('signedIn', () => events.push('in'))
+        tokenHandler.on('signedOut', () => events.push('out'))
+      }
+      const path = call === 'refresh' ? 'POST /oauth-agent/refresh' : 'GET /oauth-agent/session'
+      const answer = profile.answers[path]!
+      let release = () => {}
+      profile.answers[path] = async (request) => {
+        const early = await answer(request)
+        await new Promise<void>((resolve) => {
+          release = resolve
+        })
+        return early
+      }
+      const late = one.tokenHandler[call]()
+      await profile.settle()
+      await one.tokenHandler.signOut()
+      release()
+      await late
+      await profile.settle()
+      expect([one, two].map(({ tokenHandler }) => tokenHandler.session().isLoggedIn)).toEqual([false, false])
+      expect(events).toEqual(['out', 'out'])
+    },
+  )
+
   it('hear the reason even when a refused call told the end before', async () => {
     const profile = createProfile()
     const [one, two] = [profile.openTab(), profile.openTab()]
