@@ -26,7 +26,7 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
   try {
     const used = `logout-token:${checked.id}`
     if ((await store.get(used)) !== undefined) throw invalid('jti')
-    await store.end(endedEntry(checked, config))
+    for (const entry of endedEntries(checked, config)) await store.end(entry)
     // Last, so that a call that failed half-way may come again; ending the same session twice does no harm.
     await store.put(used, '1', checked.usableSeconds)
   } catch (error) {
@@ -36,12 +36,15 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
 }
 
 /** Kept as long as a session that it names could live. */
-function endedEntry(token: LogoutToken, { session }: Pick<Config, 'session'>): EndedEntry {
+function endedEntries(token: LogoutToken, { session }: Pick<Config, 'session'>): EndedEntry[] {
   const ttlSeconds = session.absoluteSeconds
-  const { subject, providerSessionId, issuedAt } = token
-  if (providerSessionId !== undefined) return { kind: 'provider-session', providerSessionId, ttlSeconds }
+  const { subject, providerSessionId, issuedAt: notBefore } = token
   // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
-  return { kind: 'subject', subject: subject ?? '', notBefore: issuedAt, ttlSeconds }
+  if (providerSessionId === undefined) return [{ kind: 'subject', subject: subject ?? '', notBefore, ttlSeconds }]
+  const named: EndedEntry = { kind: 'provider-session', providerSessionId, ttlSeconds }
+  // A session whose ID token had no sid may be the one that is meant; nothing else could ever end it.
+  if (subject === undefined) return [named]
+  return [named, { kind: 'subject-without-provider-session', subject, notBefore, ttlSeconds }]
 }
 
 function invalid(check: string): TokenHandlerError {

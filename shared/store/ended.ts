@@ -13,7 +13,7 @@ export interface EndedList {
 /** An entry as it may be stored and sent: without the names that the authorization server gave. */
 export interface EndedName {
   readonly kind: 'named'
-  /** `s.` and our session id, `p.` or `u.` and the SHA-256 of the name. */
+  /** `s.` and our session id; `p.` for a `sid`, `u.` for a user, `n.` for those of a user without `sid`, and the SHA-256 of the name. */
   readonly name: string
   /** Sessions that began at this second or earlier are ended. */
   readonly notBefore: number
@@ -72,9 +72,12 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
       if (isListed(`s.${session.sessionId}`, session.createdAt)) return true
       if (namedByProvider === 0) return false
       const { providerSessionId, subject } = session
+      if (providerSessionId !== undefined && isListed(`p.${hashOf(providerSessionId)}`, session.createdAt)) return true
+      if (subject === undefined) return false
+      const user = hashOf(subject)
       return (
-        (providerSessionId !== undefined && isListed(hashedName('p', providerSessionId), session.createdAt)) ||
-        (subject !== undefined && isListed(hashedName('u', subject), session.createdAt))
+        isListed(`u.${user}`, session.createdAt) ||
+        (providerSessionId === undefined && isListed(`n.${user}`, session.createdAt))
       )
     },
     get size() {
@@ -91,11 +94,12 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
 export function endedName(entry: EndedEntry | EndedName): EndedName {
   const { kind, ttlSeconds } = entry
   if (kind === 'named') return entry
-  if (kind === 'subject') {
-    return { kind: 'named', name: hashedName('u', entry.subject), notBefore: entry.notBefore, ttlSeconds }
+  if (kind === 'session') return { kind: 'named', name: `s.${entry.sessionId}`, notBefore: always, ttlSeconds }
+  if (kind === 'provider-session') {
+    return { kind: 'named', name: `p.${hashOf(entry.providerSessionId)}`, notBefore: always, ttlSeconds }
   }
-  const name = kind === 'session' ? `s.${entry.sessionId}` : hashedName('p', entry.providerSessionId)
-  return { kind: 'named', name, notBefore: always, ttlSeconds }
+  const name = `${kind === 'subject' ? 'u' : 'n'}.${hashOf(entry.subject)}`
+  return { kind: 'named', name, notBefore: entry.notBefore, ttlSeconds }
 }
 
 const always = Number.MAX_SAFE_INTEGER
@@ -104,6 +108,6 @@ function isSession(name: string): boolean {
   return name.startsWith('s.')
 }
 
-function hashedName(kind: 'p' | 'u', name: string): string {
-  return `${kind}.${hash('sha256', name, 'base64url')}`
+function hashOf(name: string): string {
+  return hash('sha256', name, 'base64url')
 }

@@ -44,7 +44,13 @@ export interface SessionKey {
 export type EndedEntry =
   | { readonly kind: 'session'; readonly sessionId: string; readonly ttlSeconds: number }
   | { readonly kind: 'provider-session'; readonly providerSessionId: string; readonly ttlSeconds: number }
-  | { readonly kind: 'subject'; readonly subject: string; readonly notBefore: number; readonly ttlSeconds: number }
+  | {
+      /** All sessions of the user, or only those of which no `sid` of the authorization server is known. */
+      readonly kind: 'subject' | 'subject-without-provider-session'
+      readonly subject: string
+      readonly notBefore: number
+      readonly ttlSeconds: number
+    }
 
 /** The shared store cannot be reached; each use has its own documented fallback. */
 export class StoreUnavailable extends Error {

@@ -60,7 +60,7 @@ export async function openValkeyStore(parts: {
 
   /** A line is `name notBefore ttlSeconds`; anything else on the channel is not ours. */
   function receive(line: string): void {
-    const match = /^((?:s\.[\w-]{1,64})|(?:[pu]\.[\w-]{43})) (\d{1,16}) (\d{1,10})$/.exec(line)
+    const match = /^((?:s\.[\w-]{1,64})|(?:[npu]\.[\w-]{43})) (\d{1,16}) (\d{1,10})$/.exec(line)
     const [, name, notBefore, ttlSeconds] = match ?? []
     if (name === undefined) return
     ended.add({ kind: 'named', name, notBefore: Number(notBefore), ttlSeconds: Number(ttlSeconds) })

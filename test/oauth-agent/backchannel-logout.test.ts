@@ -69,6 +69,19 @@ describe('a good logout token', () => {
     expect(await refresh(await signedIn(world, 'carol'))).toEqual([200, undefined])
   })
 
+  it('with sid and sub ends also those sessions of the user that began without a sid, up to now', async () => {
+    const unnamed = await signedIn(world, 'grace')
+    const named = await signedIn(world, 'grace', 's-g2')
+    const other = await signedIn(world, 'heidi')
+    await post(world, { logout_token: await world.server.logoutToken({ sid: 's-g1', sub: 'grace' }) })
+    expect((await unnamed.call('GET', '/api')).status).toBe(401)
+    expect(await refresh(unnamed)).toEqual([401, 'session_expired'])
+    world.server.script.token = (form) => world.server.tokens(form)
+    for (const page of [named, other]) expect(await refresh(page)).toEqual([200, undefined])
+    world.clock.pass(1)
+    expect(await refresh(await signedIn(world, 'grace'))).toEqual([200, undefined])
+  })
+
   it('may be of half a second; the other replicas are told a whole one', async () => {
     const clock = createShiftedClock()
     const told: EndedEntry[] = []

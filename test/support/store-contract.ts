@@ -17,6 +17,11 @@ const session = (change: Partial<SessionKey>): SessionKey => ({
   ...change,
 })
 
+const unnamed = (change: Partial<SessionKey>): SessionKey => {
+  const { providerSessionId: _none, ...rest } = session(change)
+  return rest
+}
+
 /** The promises of the port, the same for every implementation. */
 export function describeStore(name: string, under: StoreUnderTest): void {
   describe(`${name} keeps the promises of the store`, () => {
@@ -93,6 +98,18 @@ export function describeStore(name: string, under: StoreUnderTest): void {
         entry: { kind: 'subject', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
         ended: session({ createdAt: 2000 }),
         kept: session({ createdAt: 2001 }),
+      },
+      {
+        by: 'its subject, where the authorization server gave it no id',
+        entry: { kind: 'subject-without-provider-session', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
+        ended: unnamed({ createdAt: 2000 }),
+        kept: session({ createdAt: 2000 }),
+      },
+      {
+        by: 'its subject, where the authorization server gave it no id, unless it is younger',
+        entry: { kind: 'subject-without-provider-session', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
+        ended: unnamed({ createdAt: 2000 }),
+        kept: unnamed({ createdAt: 2001 }),
       },
     ] as const
 
