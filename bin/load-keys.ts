@@ -4,11 +4,25 @@ import { ConfigError } from '../shared/config/problem.ts'
 import { type KeyFile, openKeyFile } from '../shared/crypto/key-file.ts'
 import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
 import type { Observe } from '../shared/observe/events.ts'
+import { failureText } from './failure.ts'
 import type { Mode } from './parts.ts'
 
+interface FollowedKeys {
+  readonly clock: Clock
+  readonly observe: Observe
+  /** Where the problems of a refused file are said. */
+  readonly say: (text: string) => void
+}
+
 /** Opens the key ring, which from then on follows its file; throws ConfigError for a ring that `mode` cannot use. */
-export function openKeys(file: string, mode: Mode, parts: { clock: Clock; observe: Observe }): Promise<KeyFile> {
-  return openKeyFile({ ...parts, readText: () => readText(file), parse: (text) => parseFor(mode, text) })
+export function openKeys(file: string, mode: Mode, { clock, observe, say }: FollowedKeys): Promise<KeyFile> {
+  return openKeyFile({
+    clock,
+    observe,
+    readText: () => readText(file),
+    parse: (text) => parseFor(mode, text),
+    onRejected: (error) => say(`The changed key ring is not used.\n${failureText(error)}`),
+  })
 }
 
 /** Reads the key ring once; throws ConfigError for a ring that `mode` cannot use. */

@@ -41,7 +41,7 @@ export async function startServing({ mode, source, clock, say }: ServingOptions)
   const config = source.parse(text)
   const telemetry = await createTelemetry(config, clock)
   const { observe, metrics } = telemetry
-  const keys = await openKeys(config.keys.file, mode, { clock, observe })
+  const keys = await openKeys(config.keys.file, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
   metrics.watch({ storeAvailable: () => store.available, keyId: () => keys.current().primaryKeyId })
   const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {

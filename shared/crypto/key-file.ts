@@ -11,6 +11,8 @@ interface KeyFileParts {
   readonly clock: Clock
   readonly observe: Observe
   readonly pollSeconds?: number
+  /** Told why a changed file is not used. */
+  readonly onRejected: (error: unknown) => void
 }
 
 /** A key ring that follows its file. */
@@ -32,6 +34,7 @@ export async function openKeyFile({
   parse,
   clock,
   observe,
+  onRejected,
   pollSeconds = 5,
 }: KeyFileParts): Promise<KeyFile> {
   let text: string | undefined = await readText()
@@ -63,16 +66,27 @@ export async function openKeyFile({
   }
 
   async function readAgain(): Promise<void> {
-    const found = await readText().catch(() => undefined)
+    let failure: unknown
+    const found = await readText().catch((error: unknown) => {
+      failure = error
+      return undefined
+    })
     if (found === text || closed) return
     text = found
-    if (found === undefined) return observe.emit('config.rejected', { part: 'keys', problems: 1 })
+    if (found === undefined) return reject(failure)
     try {
       ring = parse(found)
       observe.emit('config.reloaded', { part: 'keys', key_id: ring.primaryKeyId })
     } catch (error) {
-      const problems = error instanceof ConfigError ? error.problems.length : 1
-      observe.emit('config.rejected', { part: 'keys', problems })
+      reject(error)
     }
+  }
+
+  function reject(error: unknown): void {
+    observe.emit('config.rejected', {
+      part: 'keys',
+      problems: error instanceof ConfigError ? error.problems.length : 1,
+    })
+    onRejected(error)
   }
 }

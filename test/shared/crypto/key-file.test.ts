@@ -14,6 +14,7 @@ const [oldText, newText] = [formatKeyRingFile(first), formatKeyRingFile(second)]
 async function open(start = oldText) {
   const file: { text: string | undefined; reads: number } = { text: start, reads: 0 }
   const events: unknown[] = []
+  const reasons: string[] = []
   const observe: Observe = { emit: (name, fields) => void events.push([name, fields]) }
   const clock = createManualClock()
   const keys = await openKeyFile({
@@ -24,6 +25,7 @@ async function open(start = oldText) {
     parse: parseKeyRing,
     clock,
     observe,
+    onRejected: (error) => void reasons.push(error instanceof Error ? error.message : ''),
   })
   /** Lets the next poll happen and waits for what it reads. */
   const pass = async () => {
@@ -31,7 +33,7 @@ async function open(start = oldText) {
     await keys.reload()
     await Promise.resolve()
   }
-  return { file, events, clock, keys, pass }
+  return { file, events, reasons, clock, keys, pass }
 }
 
 describe('the key file', () => {
@@ -50,16 +52,17 @@ describe('the key file', () => {
   })
 
   it.each([
-    ['is cut off', oldText.slice(0, 80), 1],
-    ['has two problems', '{"version":2,"keys":[]}', 2],
-    ['is gone', undefined, 1],
-  ])('leaves the ring in force when it %s, and says so once (FI-26)', async (_, text, problems) => {
-    const { file, keys, events, pass } = await open()
+    ['is cut off', oldText.slice(0, 80), 1, 'is not a JSON object'],
+    ['has two problems', '{"version":2,"keys":[]}', 2, 'must be 1'],
+    ['is gone', undefined, 1, 'ENOENT'],
+  ])('leaves the ring in force when it %s, and says once so and why (FI-26)', async (_, text, problems, why) => {
+    const { file, keys, events, reasons, pass } = await open()
     file.text = text
     await pass()
     await pass()
     expect(keys.current().primaryKeyId).toBe(first[0]?.id)
     expect(events).toEqual([['config.rejected', { part: 'keys', problems }]])
+    expect(reasons).toEqual([expect.stringContaining(why)])
     file.text = newText
     await pass()
     expect(keys.current().primaryKeyId).toBe(second[0]?.id)
