@@ -14,9 +14,10 @@ interface Parts {
 export interface KeepAlive {
   /** Sets the timers anew; called whenever something was learned of the session. */
   plan(): void
-  hasActivity(): boolean
-  /** The agent was told of everything up to this time. */
-  activityReported(at: number): void
+  /** How often the user did something that the agent has not been told of. */
+  activity(): number
+  /** The agent was told of so much of it. */
+  activityReported(count: number): void
 }
 
 /** A session is called expiring this long before its end, or in the last quarter of a short one. */
@@ -33,8 +34,8 @@ const retryAfter = 10_000
  * A page that nobody looks at does not refresh by itself, and one that nobody touches does not prolong the session.
  */
 export function createKeepAlive({ browser, present, refresh, check, warn }: Parts): KeepAlive {
-  let activeAt = browser.now()
-  let reportedAt = -Infinity
+  // A page that was just loaded is in use.
+  let activity = 1
   let triedAt = -Infinity
   /** The time to refresh came while nobody was there. */
   let overdue = false
@@ -43,11 +44,11 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   let warning = { end: -Infinity, at: -Infinity, given: false }
   let timers: Stop[] = []
 
-  const hasActivity = () => activeAt > reportedAt
   const later = (time: number, run: () => void) => timers.push(browser.after(time - browser.now(), run))
 
   const attempt = () => {
-    if (!present().isLoggedIn || browser.now() - triedAt < retryAfter / 2) return
+    // A clock that was set back must not make the wait longer.
+    if (!present().isLoggedIn || Math.abs(browser.now() - triedAt) < retryAfter / 2) return
     triedAt = browser.now()
     overdue = false
     refresh().then(
@@ -56,7 +57,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
     )
   }
   const due = () => {
-    if (browser.isVisible() || hasActivity()) attempt()
+    if (browser.isVisible() || activity > 0) attempt()
     else overdue = true
   }
   const ask = () => void check().catch(() => undefined)
@@ -67,16 +68,16 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   }
 
   browser.onActivity(() => {
-    activeAt = browser.now()
-    if (overdue || activeAt >= prolongFrom) attempt()
+    activity += 1
+    if (overdue || browser.now() >= prolongFrom) attempt()
   })
   browser.onVisible(catchUp)
   browser.onOnline(catchUp)
 
   return {
-    hasActivity,
-    activityReported(at) {
-      reportedAt = at
+    activity: () => activity,
+    activityReported(count) {
+      activity -= count
     },
     plan() {
       for (const stop of timers) stop()

@@ -9,9 +9,9 @@ interface Parts {
   readonly present: () => Session
   /** Takes over what was learned. */
   readonly adopt: (session: Session) => void
-  /** True if the user did something that the agent has not been told of. */
-  readonly hasActivity: () => boolean
-  readonly activityReported: (at: number) => void
+  /** How often the user did something that the agent has not been told of. */
+  readonly activity: () => number
+  readonly activityReported: (count: number) => void
 }
 
 /** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
@@ -29,24 +29,23 @@ const maxTries = 3
 export function createRefresh(parts: Parts): (seen: Session) => Promise<Session> {
   const { browser, agent } = parts
   let flight: Promise<Session> | undefined
-  let notBefore = 0
+  let refusedAt = 0
   let refusal: AgentError | undefined
 
   const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
 
   const callAgent = async (current: Session): Promise<Session> => {
     for (let attempt = 1; ; attempt += 1) {
-      const active = parts.hasActivity()
-      const askedAt = browser.now()
+      const activity = parts.activity()
       try {
-        const answer = await agent.post('/refresh', active ? [] : [['activity', 'background']])
-        if (active) parts.activityReported(askedAt)
+        const answer = await agent.post('/refresh', activity > 0 ? [] : [['activity', 'background']])
+        parts.activityReported(activity)
         return parseSession(answer, browser.now(), current)
       } catch (error) {
         const seconds = error instanceof AgentError ? error.retryAfter : undefined
         if (!(error instanceof AgentError) || seconds === undefined) throw error
         if (attempt === maxTries || seconds > longestRetry) {
-          notBefore = browser.now() + seconds * 1000
+          refusedAt = browser.now()
           refusal = error
           throw error
         }
@@ -74,7 +73,9 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   }
 
   const run = async (seen: Session): Promise<Session> => {
-    if (refusal !== undefined && browser.now() < notBefore) throw refusal
+    const since = browser.now() - refusedAt
+    // A clock that was set back must not make the wait longer.
+    if (refusal !== undefined && since >= 0 && since < (refusal.retryAfter ?? 0) * 1000) throw refusal
     refusal = undefined
     if (browser.exclusively === undefined) return underLock(seen)
     let entered = false

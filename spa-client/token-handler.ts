@@ -86,8 +86,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     lockName: name,
     present,
     adopt,
-    hasActivity: () => keepAlive.hasActivity(),
-    activityReported: (at) => keepAlive.activityReported(at),
+    activity: () => keepAlive.activity(),
+    activityReported: (count) => keepAlive.activityReported(count),
   })
   const refresh = () => sharedRefresh(present())
   const keepAlive = createKeepAlive({

@@ -249,3 +249,47 @@ describe('activity', () => {
     expect(events).toEqual(['expiring false', 'signedOut end'])
   })
 })
+
+describe('a clock that is set back by hours', () => {
+  const hours = 3 * 3_600_000
+
+  it('does not make the user look idle', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    await tab.tokenHandler.refresh()
+    profile.sleep(-hours)
+    tab.touch()
+    await tab.tokenHandler.refresh()
+    await tab.tokenHandler.refresh()
+    expect(profile.calls(refreshPath).map(({ body }) => body)).toEqual(['', '', 'activity=background'])
+  })
+
+  it('does not prolong the wait for an authorization server that was away', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    const refresh = profile.answers['POST /oauth-agent/refresh']!
+    profile.answers['POST /oauth-agent/refresh'] = () =>
+      failure(503, 'authorization_server_unavailable', { retry_after: 30 })
+    await expect(tokenHandler.refresh()).rejects.toBeInstanceOf(AgentError)
+    profile.answers['POST /oauth-agent/refresh'] = refresh
+    profile.sleep(-hours)
+    expect((await tokenHandler.refresh()).generation).toBe(2)
+  })
+
+  it('does not keep a tab from trying again', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    await tab.tokenHandler.refresh()
+    profile.goOffline()
+    await profile.pass(41_000)
+    tab.visible = false
+    await profile.pass(10_000)
+    profile.sleep(-hours)
+    tab.goOnline()
+    await profile.settle()
+    expect(tab.tokenHandler.session().generation).toBe(3)
+  })
+})
