@@ -103,8 +103,13 @@ async function parseJsonObject(response: Response): Promise<Readonly<Record<stri
     throw new ProviderAnswerInvalid('token', 'json_object')
   }
   // Serialisers that write every member give null to those that are not there; that costs nobody the session.
-  return Object.fromEntries(Object.entries(parsed).filter(([, value]) => value !== null))
+  return Object.fromEntries(
+    Object.entries(parsed).filter(([name, value]) => value !== null && !(value === '' && neverEmpty.has(name))),
+  )
 }
+
+/** Members whose grammar knows no empty value (RFC 6749 A.7, A.17), so an empty one is none; an empty scope grants nothing. */
+const neverEmpty: ReadonlySet<string> = new Set(['error', 'refresh_token', 'id_token'])
 
 function textOrNull(value: unknown): string | null {
   return typeof value === 'string' ? value : null

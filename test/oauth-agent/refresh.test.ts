@@ -217,6 +217,24 @@ it('members that are null say nothing, and cost nobody the session', async () =>
   expect(world.open(page).scope).toBe(scope)
 })
 
+it('members that are empty say nothing either: the old refresh token stays, and is used again', async () => {
+  const page = await signedIn()
+  const empty = { refresh_token: '', id_token: '', error: '', error_description: '', expires_in: '' }
+  world.server.script.token = () => ({ body: { access_token: crypto.randomUUID(), token_type: 'bearer', ...empty } })
+  expect(generation(await refresh(page))).toBe(2)
+  world.server.script.token = (form) => world.server.tokens(form)
+  expect(generation(await refresh(page))).toBe(3)
+  expect(world.told('id_token.rejected')).toEqual([])
+})
+
+it('a sign-in with an empty refresh token is one without, and an empty scope is no scope', async () => {
+  const page = await signedIn()
+  world.server.script.token = (form) => world.server.tokens(form, { refresh_token: '', scope: '' })
+  expect((await world.signIn(page)).status).toBe(200)
+  expect(world.open(page).scope).toBe('')
+  expect(code(await refresh(page))).toEqual([401, 'no_refresh_token'])
+})
+
 describe('expires_in in every form (D06)', () => {
   it.each<[unknown, number]>([
     [undefined, 300],
