@@ -283,6 +283,10 @@ describe.each(driven)('behind $gateway', (recipe) => {
       else expect((lastSeen()?.names ?? []).filter((seen) => seen.includes('_'))).toEqual([])
     })
 
+    it('another port of the host is told as it is, and not served', async () => {
+      const answer = await withoutApi(() => world.call('GET', '/api/orders', { host: 'www.example.com:8443' }))
+      expect(answer.status).toBe(421)
+    })
     it('another host is not served', async () => {
       const answer = await withoutApi(() => world.call('GET', '/api/orders', { host: 'evil.example' }))
       expect(answer.status).toBeGreaterThanOrEqual(400)
