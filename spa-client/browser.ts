@@ -65,11 +65,15 @@ export function thisBrowser(): Browser {
     },
     exclusively: locks && ((name, signal, work) => locks.request(name, { signal }, work)),
     channel(name) {
-      if (typeof BroadcastChannel === 'undefined') return undefined
-      const channel = new BroadcastChannel(name)
-      return {
-        post: (message) => channel.postMessage(message),
-        listen: (receive) => channel.addEventListener('message', ({ data }) => receive(data)),
+      try {
+        const channel = new BroadcastChannel(name)
+        return {
+          post: (message) => channel.postMessage(message),
+          listen: (receive) => channel.addEventListener('message', ({ data }) => receive(data)),
+        }
+      } catch {
+        // There is none, or the user keeps this site from storing anything (Firefox).
+        return undefined
       }
     },
     href: () => location.href,
