@@ -66,14 +66,15 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const base = new URL(options.agent ?? '/oauth-agent', browser.href())
   const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? []).map(originOf)])
   const emitter = createEmitter()
-  const name = `token-handler ${base.href}`
+  const address = base.href.replace(/\/$/, '')
+  const name = `token-handler ${address}`
   const shared = createSharedSession({ browser, name, emitter, onLearned: () => keepAlive.plan() })
   const { present, adopt } = shared
   const headers = (): Record<string, string> => {
     const { csrfToken } = present()
     return { 'token-handler-version': '1', ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }) }
   }
-  const agent = createAgentCalls(browser, base.href.replace(/\/$/, ''), headers)
+  const agent = createAgentCalls(browser, address, headers)
 
   const check = async (): Promise<Session> => {
     adopt(parseSession(await agent.get('/session'), browser.now(), present()))

@@ -37,6 +37,15 @@ describe('refresh across tabs', () => {
     expect(two.tokenHandler.session().generation).toBe(2)
   })
 
+  it('knows its agent with and without a slash at the end', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab({ agent: '/oauth-agent' }), profile.openTab({ agent: '/oauth-agent/' })]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    await one.tokenHandler.refresh()
+    await profile.settle()
+    expect(two.tokenHandler.session().generation).toBe(2)
+  })
+
   it('works without Web Locks', async () => {
     const profile = createProfile()
     const tab = profile.openTab({ locks: false })
