@@ -29,7 +29,9 @@ const remedies: Readonly<
   Record<string, (place: Place, listen: { readonly host: string; readonly port: number }) => string>
 > = {
   EADDRINUSE: (place, { host, port }) =>
-    `Port ${port} on ${host} is in use. Stop what uses it, or change ${place}.port.`,
+    `Port ${port} on ${host} is in use. Stop what uses it, or change ${place}.port.${
+      place === 'operations.listen' ? ' Agent and proxy on one machine need one each, for instance "${PORT}".' : ''
+    }`,
   EACCES: (place, { port }) => `This user may not listen on port ${port}. Choose one above 1023 as ${place}.port.`,
   EADDRNOTAVAIL: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
   ENOTFOUND: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,

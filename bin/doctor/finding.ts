@@ -40,5 +40,6 @@ export function findingsText(findings: readonly Finding[]): string {
     return remedy === undefined ? text : `${text}\n    ${remedy}`
   })
   const count = (level: Finding['level']): number => findings.filter((finding) => finding.level === level).length
-  return [...lines, '', `${count('error')} errors, ${count('warning')} warnings, ${count('ok')} good.`].join('\n')
+  const counted = (level: 'error' | 'warning'): string => `${count(level)} ${level}${count(level) === 1 ? '' : 's'}`
+  return [...lines, '', `${counted('error')}, ${counted('warning')}, ${count('ok')} good.`].join('\n')
 }

@@ -17,7 +17,7 @@ file. Answers go to standard output, remarks to standard error.
 | Exit code | Means |
 | --- | --- |
 | 0 | done, or ended as asked |
-| 1 | something outside went wrong: a port in use, errors found by \`doctor\`; starting again may help |
+| 1 | something outside went wrong: a port in use, errors found by \`doctor\`; starting again may help. Also a command line that cannot be read |
 | 78 | settings, keys or the Node release cannot be used; starting again will not help |`
 
 function leaves(command: Command, name: string): [string, Command][] {

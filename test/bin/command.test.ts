@@ -204,7 +204,12 @@ it('a port in use is said plainly, with the remedy', async () => {
   const address = blocker.address()
   const port = typeof address === 'object' && address !== null ? address.port : 0
   const { code, err } = await run('--config', settings('busy.yaml', { port }), 'proxy')
+  const file = settings('busy-too.yaml')
+  const text = readFileSync(file, 'utf8')
+  writeFileSync(file, text.replace('operations: { listen: { port: 0 }', `operations: { listen: { port: ${port} }`))
+  const other = await run('--config', file, 'proxy')
   blocker.close()
+  expect(other.err).toContain('change operations.listen.port. Agent and proxy on one machine need one each')
   expect(code).toBe(1)
   expect(err.trim()).toBe(`Port ${port} on 127.0.0.1 is in use. Stop what uses it, or change proxy.listen.port.`)
 })

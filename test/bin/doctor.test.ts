@@ -200,7 +200,7 @@ it('findings are lines with a mark and a remedy', () => {
     { level: 'error', check: 'a.b', found: 'is wrong', remedy: 'Mend it.' },
     { level: 'ok', check: 'c', found: 'is good' },
   ]
-  expect(findingsText(findings)).toBe('✗ a.b: is wrong\n    Mend it.\n✓ c: is good\n\n1 errors, 0 warnings, 1 good.')
+  expect(findingsText(findings)).toBe('✗ a.b: is wrong\n    Mend it.\n✓ c: is good\n\n1 error, 0 warnings, 1 good.')
 })
 
 function shifted(seconds: number): Clock {
