@@ -43,6 +43,14 @@ describe('files for deployment', () => {
     }
     expect(Number(/stop_grace_period: (\d+)s/.exec(read('docker-compose.yml'))?.[1])).toBeGreaterThan(needed)
   })
+  it.each(['agent', 'proxy'])('a %s that is not ready is left alone, not restarted', (side) => {
+    const probes = [...read(`deploy/kubernetes/base/${side}.yaml`).matchAll(/(\w+Probe):\s+httpGet:\s+path: (\S+)/g)]
+    expect(probes.map(([, probe, path]) => `${probe} ${path}`)).toEqual([
+      'startupProbe /livez',
+      'readinessProbe /readyz',
+      'livenessProbe /livez',
+    ])
+  })
   it('the example in compose reaches every API that its page calls', () => {
     const { routes } = parse('deploy/compose/token-handler.yaml').proxy
     const table = createRouteTable(routes)
