@@ -8,6 +8,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import type { Store } from '../../shared/store/store.ts'
 import { checkAuthorizationResponse } from './authorization-response.ts'
 import { checkGrantedDetails } from './granted-details.ts'
 import { checkIdToken, type IdTokenClaims } from './id-token.ts'
@@ -20,6 +21,7 @@ import { visibleClaims } from './session-view.ts'
 export interface CodeExchangeParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly authorizationServer: AuthorizationServer
+  readonly store: Pick<Store, 'hasEnded'>
   readonly clock: Clock
   readonly random: RandomBytes
 }
@@ -36,7 +38,7 @@ export interface Arrived {
  * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
  *
  * Throws the errors of `readAuthorizationResponse`, `checkAuthorizationResponse` and `checkIdToken`; `login_restart_required` when attempt or code
- * are too old or already used; and what providerFailure gives.
+ * are too old or already used, or when the session of a step-up has gone; and what providerFailure gives.
  */
 export async function finishLogin(
   parts: CodeExchangeParts,
@@ -50,6 +52,7 @@ export async function finishLogin(
     const { client } = authorizationServer
     const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
     const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
+    checkSessionStays(parts, attempt, arrived)
     const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
       oauth.authorizationCodeGrantRequest(
         server,
@@ -61,9 +64,9 @@ export async function finishLogin(
         { ...options, additionalParameters: resourceParameters(config.login) },
       ),
     )
-    return await acceptTokens(parts, attempt, tokens).catch((error: unknown) => {
+    return await acceptTokens(parts, attempt, tokens, arrived).catch((error: unknown) => {
       const subject = unverifiedSubject(tokens.idToken)
-      revokeUnused(parts, tokens, { subject, present: presentSubjects(attempt, arrived) })
+      revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
       throw error
     })
   } catch (error) {
@@ -78,6 +81,7 @@ async function acceptTokens(
   parts: CodeExchangeParts,
   attempt: LoginContent,
   tokens: TokenAnswer,
+  arrived: Arrived,
 ): Promise<SessionCookies> {
   if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
   const claims = await checkIdToken(parts, tokens.idToken, {
@@ -87,13 +91,20 @@ async function acceptTokens(
     maxAge: attempt.maxAge,
   })
   checkSameUser(attempt, claims)
+  checkSessionStays(parts, attempt, arrived)
   checkGrantedDetails(tokens.authorizationDetails, parts.config.login.authorizationDetails)
   return newSession(parts, attempt, tokens, claims)
 }
 
 /** Whose session may stay when this attempt fails. */
-export function presentSubjects({ stepUpOf }: LoginContent, { signedIn }: Pick<Arrived, 'signedIn'>): string[] {
-  return [stepUpOf, signedIn].flatMap((present) => (present === undefined ? [] : [present.subject]))
+export function presentSubjects(
+  { store }: Pick<CodeExchangeParts, 'store'>,
+  { stepUpOf, startedAt }: LoginContent,
+  { signedIn }: Pick<Arrived, 'signedIn'>,
+): string[] {
+  return [stepUpOf, signedIn].flatMap((present) =>
+    present === undefined || store.hasEnded({ createdAt: startedAt, ...present }) ? [] : [present.subject],
+  )
 }
 
 /** The attempt's own limits; the cookie's lifetime alone is the browser's promise, not ours. */
@@ -106,6 +117,24 @@ function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangePart
   if (attempt.issuer !== config.authorizationServer.issuer) {
     throw new TokenHandlerError('login_restart_required', { detail: { check: 'attempt_issuer' } })
   }
+}
+
+/**
+ * A step-up that began in one session brings back no user who has signed out since, and takes no place of another who
+ * has signed in. Another session of the same user is what another tab made of its own step-up.
+ */
+function checkSessionStays(
+  { store }: Pick<CodeExchangeParts, 'store'>,
+  { stepUpOf, startedAt, prompt }: LoginContent,
+  { signedIn }: Arrived,
+): void {
+  if (stepUpOf === undefined) return
+  const { sessionId, subject } = stepUpOf
+  const hasEnded = store.hasEnded({ sessionId, createdAt: startedAt })
+  if (!hasEnded && (signedIn === undefined || signedIn.subject === subject)) return
+  throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', {
+    detail: { check: hasEnded ? 'ended' : 'session' },
+  })
 }
 
 /** Another user at the authorization server is no step-up of this one, and no silent renewal either. */

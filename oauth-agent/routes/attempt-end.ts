@@ -57,7 +57,7 @@ export function createAttemptEnd(
     } catch (error) {
       const { subject, accessToken } = cookies.access
       const tokens = { accessToken, refreshToken: cookies.refresh?.refreshToken }
-      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(attempt, arrived) })
+      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
       throw error
     }
   }

@@ -57,7 +57,7 @@ export interface LoginContent {
   readonly maxAge?: number
   readonly prompt?: string
   readonly responseMode?: string
-  /** Requested by a signed-in user: the session that stays until the step-up succeeds, and whose subject must return. */
+  /** Requested by a signed-in user: the session that stays until the step-up succeeds, must not have been signed out by then, and whose subject must return. */
   readonly stepUpOf?: { readonly sessionId: string; readonly subject: string }
 }
 

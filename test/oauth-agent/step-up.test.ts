@@ -75,11 +75,72 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     expect(answer.json()).toMatchObject({ session: { acr: 'high', generation: 1 } })
   })
 
-  it('needs the same user even when the old session has ended in the meantime', async () => {
+  it.each<[string, Record<string, string>, [number, string]]>([
+    ['a step-up', { acr_values: 'high' }, [409, 'login_restart_required']],
+    ['a silent sign-in', { prompt: 'none' }, [401, 'login_required']],
+  ])('%s does not undo a sign-out of another tab', async (_what, form, expected) => {
+    world.server.script.token = (tokenForm) => world.server.tokens(tokenForm, {}, { acr: 'high' })
+    for (const when of ['before the code is sent', 'while the code is sent']) {
+      const page = world.browser()
+      await world.signIn(page)
+      const other = world.tab(page)
+      const query = await world.start(page, form)
+      if (when === 'before the code is sent') await other.call('POST', '/oauth-agent/logout')
+      else {
+        world.server.script.token = async (tokenForm) => {
+          await other.call('POST', '/oauth-agent/logout')
+          return world.server.tokens(tokenForm, {}, { acr: 'high' })
+        }
+      }
+      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
+      expect(world.told('login.failed').at(-1)?.fields['check']).toBe('ended')
+      expect((await session(page))['is_logged_in']).toBe(false)
+    }
+  })
+
+  it('that was overtaken by a sign-out leaves no tokens behind', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = async (form) => {
+      await world.tab(page).call('POST', '/oauth-agent/logout')
+      return world.server.tokens(form, { access_token: 'late-access', refresh_token: 'late-refresh' }, { acr: 'high' })
+    }
+    await world.signIn(page, { acr_values: 'high' })
+    const revoked = () =>
+      world.server.requests.flatMap(({ endpoint, form }) => (endpoint === 'revocation' ? [form.get('token')] : []))
+    await expect.poll(revoked).toEqual(expect.arrayContaining(['late-access', 'late-refresh']))
+  })
+
+  it('takes no place of another user who has signed in since', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    await world.signIn(world.tab(page), {}, 'bob')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([
+      409,
+      'login_restart_required',
+    ])
+    expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'bob' } })
+  })
+
+  it('of two tabs at the same time succeeds in both', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const form = { acr_values: 'high' }
+    const queries = [await world.start(page, form), await world.start(page, form)]
+    world.server.script.token = (tokenForm) => world.server.tokens(tokenForm, {}, { acr: 'high' })
+    for (const query of queries) {
+      expect((await page.call('POST', '/oauth-agent/login/end', { form: query })).status).toBe(200)
+    }
+  })
+
+  it('needs the same user even when the session cannot be read any more in the meantime', async () => {
     const page = world.browser()
     await world.signIn(page)
     const query = await world.start(page, { acr_values: 'high' }, 'bob')
-    await page.call('POST', '/oauth-agent/logout')
+    for (const name of page.jar.names('localhost'))
+      if (!name.includes('-login-')) page.jar.tamper('localhost', name, 'x')
     world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
     const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
     expect(code(answer)).toEqual([403, 'step_up_not_reached'])
