@@ -15,7 +15,7 @@ export function explain(
   value: unknown,
   issues: readonly z.core.$ZodIssue[],
 ): Problem[] {
-  return issues.flatMap((issue) => {
+  return issues.filter(isStrictest).flatMap((issue) => {
     const path = issue.path.map((part): PathPart => (typeof part === 'number' ? part : String(part)))
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(schema, value, path, key))
     if (path.length === 0) return [noSettings]
@@ -25,6 +25,12 @@ export function explain(
     const problem = `${expectation(issue)}${quote(setting, valueAt(raw, path))}`
     return [{ path: pathText(path), problem, remedy: remedyFor(setting, issue, given) }]
   })
+}
+
+/** False for a lower bound where a stricter one of the same setting was missed as well. */
+function isStrictest(issue: z.core.$ZodIssue, index: number, issues: readonly z.core.$ZodIssue[]): boolean {
+  const later = issues.slice(index + 1).filter(({ code }) => code === 'too_small')
+  return issue.code !== 'too_small' || !later.some(({ path }) => path.join('.') === issue.path.join('.'))
 }
 
 const noSettings: Problem = {

@@ -151,6 +151,10 @@ describe('problems', () => {
     const [problem] = problemsOf(settingsFile(change))
     expect(problem).toMatchObject({ path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` })
   })
+  it('name one bound of a number that misses two', () => {
+    const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
+    expect(found.map(({ problem }) => problem)).toEqual(['must be more than 0, not -1'])
+  })
   it('never quote a secret', () => {
     const text = settingsFile({ client: { secret: 424242424242 } })
     expect(JSON.stringify(problemsOf(text))).not.toContain('4242')
