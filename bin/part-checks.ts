@@ -25,3 +25,9 @@ function* backchannelCheck(
     given: ['logout.backchannel', 'operations.workers'],
   }
 }
+
+/** What to say of workers that have nothing in common, or undefined; other replicas cannot be seen from here. */
+export function memoryWarning({ store }: Pick<Config, 'store'>, mode: Mode, workers: number): string | undefined {
+  if (workers === 1 || mode === 'proxy' || store.kind !== 'memory') return undefined
+  return `With store.kind: memory each of the ${workers} workers refreshes, limits and remembers sign-outs for itself. Set store.kind: valkey.`
+}

@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { systemClock } from '../shared/clock.ts'
 import { settingsSource } from '../shared/config/load.ts'
 import { loadKeys } from './load-keys.ts'
-import { partChecks, processChecks } from './part-checks.ts'
+import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
 import { endOnUncaught, followSignals } from './signals.ts'
@@ -28,11 +28,14 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   keepYoungGenerationSmall(process)
   if (cluster.isWorker) return runWorker(options, terminal)
 
-  const warning = inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] })
-  if (warning !== undefined) terminal.err(warning)
   const config = source.parse(source.readText())
   await loadKeys(config.keys.file, mode)
   const workers = workersOption ?? config.operations.workers
+  const warnings = [
+    inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] }),
+    memoryWarning(config, mode, workers),
+  ]
+  for (const warning of warnings) if (warning !== undefined) terminal.err(warning)
   const running: RunningProcess =
     workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
   followSignals(running)

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { processChecks } from '../../bin/part-checks.ts'
+import { memoryWarning, processChecks } from '../../bin/part-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
-import { problemsOf, settingsFile } from '../shared/config/settings.ts'
+import { parse, problemsOf, settingsFile } from '../shared/config/settings.ts'
 
 const valkey = { kind: 'valkey', url: 'redis://valkey:6379' }
 
@@ -17,5 +17,18 @@ describe('back-channel logout in several processes (LO-8)', () => {
     const text = settingsFile({ logout: { backchannel: true }, ...change })
     const found = problemsOf(text, { checks: processChecks(mode, workers) })
     expect(found.map(({ path }) => path)).toEqual(paths)
+  })
+})
+
+describe('several workers without a shared store', () => {
+  it.each<[string, Mode, number, Record<string, unknown>, boolean]>([
+    ['agent and proxy', 'serve', 2, {}, true],
+    ['agents', 'agent', 4, {}, true],
+    ['proxies, which share nothing but limits', 'proxy', 4, {}, false],
+    ['one process', 'serve', 1, {}, false],
+    ['a shared store', 'serve', 4, { store: valkey }, false],
+  ])('%s', (_what, mode, workers, change, warned) => {
+    const warning = memoryWarning(parse(settingsFile(change)), mode, workers)
+    expect(warning?.includes('store.kind: valkey') ?? false).toBe(warned)
   })
 })

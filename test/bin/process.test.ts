@@ -57,7 +57,9 @@ async function start(processes: number, ...args: string[]) {
       .slice(0, -1)
       .map((line) => JSON.parse(line) as Record<string, unknown>)
   const ports = () => lines().flatMap(({ event, port }) => (event === 'process.started' ? [Number(port)] : []))
-  await expect.poll(() => [ports().length, errors], patience).toEqual([processes, ''])
+  await expect
+    .poll(() => [ports().length, errors.replace(/^With store.kind: memory each .*\n/, '')], patience)
+    .toEqual([processes, ''])
   return { child: started, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
 }
 
@@ -94,6 +96,7 @@ it('workers share one port, one that dies is replaced, and all end together', as
   const [worker] = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }).split('\n')
   process.kill(Number(worker), 'SIGKILL')
   await expect.poll(() => ports().length, patience).toBe(3)
+  expect(errors()).toContain('With store.kind: memory each of the 2 workers')
   expect(errors()).toContain('A worker ended')
   expect(new Set(ports())).toEqual(new Set([port]))
   expect(await askSession(port)).toContain('{"is_logged_in":false}')
