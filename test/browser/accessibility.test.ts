@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { demoPassword } from '../../spa-example/openid-provider.ts'
-import { type BrowserWorld, signIn, startBrowserWorld } from '../support/browser-world.ts'
+import { type BrowserWorld, fillSignIn, signIn, startBrowserWorld } from '../support/browser-world.ts'
 
 /** Pairs of text and background whose contrast is below WCAG 2.2 §1.4.3, as `text: ratio`. */
 function poorContrast(page: Page): Promise<string[]> {
@@ -31,7 +31,7 @@ function poorContrast(page: Page): Promise<string[]> {
       (node) =>
         node instanceof HTMLElement &&
         node.checkVisibility() &&
-        !node.matches(':disabled, .visually-hidden, .skip') &&
+        !node.matches('[aria-disabled], .visually-hidden, .skip') &&
         [...node.childNodes].some(({ nodeType, textContent }) => nodeType === 3 && textContent?.trim()),
     )
     return texts.flatMap((node) => {
@@ -159,5 +159,58 @@ describe('the keyboard alone', () => {
     await tabTo('#sign-out')
     await page.keyboard.press('Enter')
     await page.waitForSelector('button[name=logout]')
+  })
+
+  describe('keeps its place', () => {
+    const focused = () =>
+      page.evaluate(
+        () => document.activeElement?.id || document.activeElement?.textContent || document.activeElement?.tagName,
+      )
+    const pressing = async (selector: string) => {
+      await page.focus(selector)
+      await page.keyboard.press('Enter')
+    }
+    beforeAll(async () => {
+      page = await (await world.newContext()).newPage()
+    })
+
+    it('in what comes instead, when a sign-in in a small window has changed the page', async () => {
+      await page.goto(world.demo.appOrigin)
+      await page.waitForSelector('#popup-sign-in')
+      const [popup] = await Promise.all([page.waitForEvent('popup'), pressing('#popup-sign-in')])
+      await popup.waitForSelector('input[name=username]')
+      await fillSignIn(popup, 'alice')
+      await page.waitForSelector('#user-name')
+      expect(await focused()).toBe('main')
+      expect(await page.locator('main h1').count()).toBe(1)
+    })
+
+    it('on the button whose work is done', async () => {
+      await pressing('#load-orders')
+      await page.waitForSelector('#order-list li')
+      expect(await focused()).toBe('load-orders')
+      await page.waitForSelector('#load-orders:not([aria-disabled])')
+    })
+
+    it('on a button that is busy, which does nothing meanwhile', async () => {
+      let calls = 0
+      await page.route('**/api/orders', async (route) => {
+        calls += 1
+        await page.keyboard.press('Enter')
+        await route.continue()
+      })
+      await pressing('#load-orders')
+      await page.waitForSelector('#load-orders:not([aria-disabled])')
+      await page.unroute('**/api/orders')
+      expect([calls, await focused()]).toEqual([1, 'load-orders'])
+    })
+
+    it('on the button that asked, when the dialog is left', async () => {
+      await pressing('#transfer form button')
+      await page.waitForSelector('#step-up')
+      await page.keyboard.press('Escape')
+      await page.waitForSelector('#step-up', { state: 'detached' })
+      expect(await focused()).toBe('Transfer')
+    })
   })
 })

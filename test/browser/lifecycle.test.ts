@@ -108,6 +108,22 @@ describe('the back/forward cache', () => {
     await context.close()
   })
 
+  it('gives a page back whose sign-in can be started again', async () => {
+    const context = await world.newContext()
+    const page = await context.newPage()
+    await page.goto(world.demo.appOrigin)
+    await page.waitForSelector('#welcome-sign-in')
+    await markPage(page)
+    for (const button of ['#welcome-sign-in', '#sign-in', '#welcome-sign-in']) {
+      await page.click(button)
+      await page.waitForSelector('input[name=username]')
+      await page.goBack({ waitUntil: 'commit' })
+      await page.waitForSelector(`${button}:not([aria-disabled])`)
+      expect((await facts(page)).mark).toBe('same page')
+    }
+    await context.close()
+  })
+
   it('shows nothing of a session that was ended meanwhile', async () => {
     const context = await world.newContext()
     const page = await context.newPage()

@@ -35,12 +35,18 @@ export function button(label: string, run: () => unknown, kind = '', set: Proper
   return created
 }
 
+/** A disabled button would lose the focus, and nobody who uses the keyboard would get it back. */
 async function whileBusy(control: HTMLButtonElement, run: () => unknown): Promise<void> {
-  control.disabled = true
+  if (control.ariaDisabled === 'true') return
+  const end = () => control.removeAttribute('aria-disabled')
+  control.ariaDisabled = 'true'
+  // Whoever left for the sign-in page and comes back by the back button finds what was begun still under way.
+  addEventListener('pageshow', end)
   try {
     await run()
   } finally {
-    control.disabled = false
+    removeEventListener('pageshow', end)
+    end()
   }
 }
 

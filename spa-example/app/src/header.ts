@@ -27,6 +27,7 @@ export function showHeader(header: HTMLElement, { isLoggedIn, claims }: Session,
       element('span', { text: text(claims['email']) }),
     ),
   )
+  const hadFocus = header.contains(document.activeElement)
   header.replaceChildren(
     element(
       'a',
@@ -38,4 +39,5 @@ export function showHeader(header: HTMLElement, { isLoggedIn, claims }: Session,
       ? [who, button('Sign out', signOut, 'quiet', { id: 'sign-out' })]
       : [button('Sign in', signIn, '', { id: 'sign-in' })]),
   )
+  if (hadFocus) header.querySelector('button')?.focus()
 }

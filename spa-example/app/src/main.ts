@@ -71,10 +71,12 @@ function show(session: Session): void {
   page = new AbortController()
   const app = createApp({ tokenHandler, apiOrigin, notice, signal: page.signal })
   user = session.claims['sub']
+  const hadFocus = main.contains(document.activeElement) || header.contains(document.activeElement)
   showHeader(header, session, { signIn: () => signIn(false), signOut })
   main.replaceChildren(
     ...(session.isLoggedIn
       ? [
+          element('h1', { class: 'visually-hidden', text: 'Your session and what it opens' }),
           sessionCard(app),
           sightCard(app),
           ordersCard(app),
@@ -91,6 +93,8 @@ function show(session: Session): void {
       : [welcome(signIn), sightCard(app), catalogueCard(app), logCard(app)]),
   )
   main.removeAttribute('aria-busy')
+  // What had the focus is gone; whoever cannot see the page is told what came instead.
+  if (hadFocus) main.focus()
 }
 
 /** The session reached a limit: what was read goes away, what was written stays for after the next sign-in. */
