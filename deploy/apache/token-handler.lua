@@ -41,6 +41,10 @@ local function is_gateways(name)
   return name:find("^x%-auth%-") or name:find("^x%-original%-") or name:find("^x%-forwarded%-")
 end
 
+local function is_websocket(r)
+  return (r.headers_in["Upgrade"] or ""):lower() == "websocket"
+end
+
 local function question_headers(r)
   local headers = {}
   for name, value in pairs(r:headers_in_table()) do
@@ -54,6 +58,10 @@ local function question_headers(r)
   headers["x-original-uri"] = r.unparsed_uri
   headers["x-forwarded-for"] = r.useragent_ip
   headers["token-handler-gateway"] = secret
+  -- What is passed on is what was decided on.
+  if is_websocket(r) then
+    headers["upgrade"] = "websocket"
+  end
   return headers
 end
 
@@ -82,7 +90,7 @@ function ask(r)
       r.headers_in[name] = headers[name:lower()] or ""
     end
     -- "Connection: authorization" would take away what was just set; h2c and the rest would leave the request.
-    local websocket = (r.headers_in["Upgrade"] or ""):lower() == "websocket"
+    local websocket = is_websocket(r)
     r.headers_in["Connection"] = websocket and "Upgrade" or nil
     if not websocket then
       r.headers_in["Upgrade"] = nil

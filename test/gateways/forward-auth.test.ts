@@ -231,6 +231,16 @@ describe.each(driven)('behind $gateway', (recipe) => {
         expect(await next(webSocket, 'error')).toMatch(/Unexpected server response: 4\d\d/)
       })
     })
+    it.each(['GET', 'POST'])(
+      '%s with half a handshake of a WebSocket is decided on as one, or loses it',
+      async (method) => {
+        const before = world.api.seen.length
+        const half = ['Upgrade: websocket', 'Connection: Upgrade', 'Origin: https://www.example.com']
+        const answer = await world.call(method, '/api/orders', { more: half })
+        if (world.api.seen.length === before) expect(answer.status).toBe(400)
+        else expect(lastSeen()?.values('upgrade').join('')).toBe('')
+      },
+    )
     it('h2c is not passed on', async () => {
       const upgrade = ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__']
       const seen = () => world.api.seen.filter(({ target }) => target === '/api/h2c')
