@@ -126,7 +126,12 @@ function tell(told: Told): void {
 }
 
 function askAll(asked: Asked): void {
-  for (const worker of living()) worker.send(asked)
+  for (const worker of living()) ask(worker, asked)
+}
+
+/** A worker may have died unnoticed; without a callback the failed write would end the primary, and all others with it. */
+function ask(worker: Worker, asked: Asked): void {
+  worker.send(asked, () => undefined)
 }
 
 function living(): Worker[] {
@@ -168,7 +173,7 @@ async function snapshots(clock: Pick<Clock, 'after'>): Promise<object[]> {
         }
         const cancel = clock.after(measureMs, () => give([]))
         worker.on('message', onMessage)
-        worker.send({ kind: 'measure' } satisfies Asked)
+        ask(worker, { kind: 'measure' })
       }),
   )
   return (await Promise.all(answers)).flat()

@@ -1,12 +1,13 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { freePort } from '../support/free-port.ts'
 import { testKeys } from '../support/installation.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -15,7 +16,9 @@ const patience = { timeout: 30_000 }
 
 let folder: string
 let child: ChildProcess | undefined
+let operationsPort: number
 beforeEach(() => {
+  operationsPort = 0
   folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
   writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
 })
@@ -24,7 +27,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true })
 })
 
-function writeSettings(route: string, operationsPort = 0): void {
+function writeSettings(route: string): void {
   writeFileSync(
     join(folder, 'settings.yaml'),
     `public_origin: http://localhost:3000
@@ -105,11 +108,36 @@ it('workers share one port, one that dies is replaced, and all end together', as
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
 }, 90_000)
 
+it('a worker that dies as it is asked something takes nobody with it', async () => {
+  operationsPort = await freePort()
+  const { child, ended, ports } = await start(2, 'serve', '--workers', '2')
+  const { pid = 0 } = child
+  const scrape = await openRaw(operationsPort)
+  const [worker = ''] = execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' }).split('\n')
+  // The primary wakes up with a question to pass on before it learns that the one it asks is dead.
+  child.kill('SIGSTOP')
+  await expect.poll(() => stateOf(pid), patience).toBe('T')
+  scrape.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  process.kill(Number(worker), 'SIGKILL')
+  await expect.poll(() => stateOf(Number(worker)), patience).toBe('Z')
+  child.kill('SIGCONT')
+  expect(await scrape.closed()).toContain('token_handler_key_info')
+  await expect.poll(() => ports().length, patience).toBe(3)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
+/** `T` for a process that is stopped, `Z` for one that is dead and not yet noticed. */
+function stateOf(pid: number): string | undefined {
+  return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
+}
+
 it('workers end with their primary when the operations port is taken', async () => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   const { port } = taken.address() as AddressInfo
-  writeSettings('/api/**', port)
+  operationsPort = port
+  writeSettings('/api/**')
   child = spawn(process.execPath, [command, 'serve', '--workers', '2'], {
     cwd: folder,
     env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
