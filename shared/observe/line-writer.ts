@@ -20,6 +20,7 @@ export interface LineWriter {
 }
 
 const retryMs = 5
+const lineEnd = Buffer.from('\n')
 
 /**
  * Writes lines without ever making a request wait (FI-18); throws the error of `open` for a file that cannot be had.
@@ -38,6 +39,7 @@ export function createLineWriter({
   let waitingBytes = 0
   let writing = false
   let wantsReopen = false
+  let brokenLine = false
   const idle: (() => void)[] = []
 
   function pump(): void {
@@ -48,9 +50,15 @@ export function createLineWriter({
       return
     }
     const batch = waiting
+    const lines = batch.length
     waiting = []
     writing = true
-    send(Buffer.concat(batch), batch.length)
+    // A disk that is full takes half a line; the next one must not become its other half.
+    if (brokenLine) {
+      batch.unshift(lineEnd)
+      waitingBytes += lineEnd.length
+    }
+    send(Buffer.concat(batch), lines)
   }
 
   /** Lines of one batch stay together: what did not fit is sent before anything else. */
@@ -58,6 +66,7 @@ export function createLineWriter({
     write(descriptor, bytes, (error, written) => {
       if (error === null && written < bytes.length) {
         waitingBytes -= written
+        if (written > 0) brokenLine = bytes[written - 1] !== lineEnd[0]
         send(bytes.subarray(written), lines)
         return
       }
@@ -66,7 +75,8 @@ export function createLineWriter({
         return
       }
       waitingBytes -= bytes.length
-      if (error !== null) for (let count = 0; count < lines; count++) onDrop()
+      if (error === null) brokenLine = false
+      else for (let count = 0; count < lines; count++) onDrop()
       writing = false
       pump()
     })
@@ -78,6 +88,7 @@ export function createLineWriter({
       const next = open(target)
       closeSync(descriptor)
       descriptor = next
+      brokenLine = false
     } catch {
       // The old file is better than none; the next rotation tries again.
     }

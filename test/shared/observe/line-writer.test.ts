@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   statSync,
@@ -54,6 +55,30 @@ it('drops and counts lines that nobody takes, and gives the others whole when so
   expect(text).toBe(line.repeat(100))
   reader.destroy()
   closeSync(end)
+})
+
+it('ends a line that was broken off before it writes the next', async () => {
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const end = openSync(pipe, constants.O_RDWR)
+  let drops = 0
+  const writer = createLineWriter({ target: end, clock: systemClock, onDrop: () => drops++ })
+  writer.write(`${'x'.repeat(999_999)}\n`)
+  // Returns when the beginning of the line has arrived; then nobody is there for the rest.
+  readSync(end, Buffer.alloc(1))
+  closeSync(end)
+  await writer.flush()
+  expect(drops).toBe(1)
+
+  const reader = createReadStream(pipe)
+  let text = ''
+  reader.on('data', (chunk) => void (text += String(chunk)))
+  await expect.poll(() => text).toMatch(/^x+$/)
+  writer.write('whole\n')
+  writer.write('again\n')
+  await writer.flush()
+  await expect.poll(() => text).toMatch(/^x+\nwhole\nagain\n$/)
+  reader.destroy()
 })
 
 it('counts lines that a full disk refuses', async () => {
