@@ -45,7 +45,7 @@ export function createApiFetch(parts: Parts) {
 
   return async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
     const request = input instanceof Request ? input : undefined
-    const url = new URL(input instanceof Request ? input.url : input, browser.href())
+    const url = new URL(input instanceof Request ? input.url : input, browser.base())
     if (!parts.origins.has(url.origin)) return browser.fetch(input, init)
     const signal = init.signal ?? request?.signal
     const repeatable = !(init.body instanceof ReadableStream)

@@ -27,6 +27,8 @@ export interface Browser {
   channel(name: string): Channel | undefined
   /** Address of the page. */
   href(): string
+  /** What relative addresses of calls start from: that of the page, unless a `base` element names another. */
+  base(): string
   /** Shows another address without loading it. */
   replaceAddress(url: string): void
   navigate(url: string): void
@@ -77,6 +79,7 @@ export function thisBrowser(): Browser {
       }
     },
     href: () => location.href,
+    base: () => document.baseURI,
     replaceAddress: (url) => history.replaceState(history.state, '', url),
     navigate: (url) => location.assign(url),
     reload: () => location.reload(),

@@ -41,6 +41,20 @@ describe('fetch', () => {
     },
   )
 
+  it.each([
+    ['https://app.example/shop/', 'https://app.example/shop/orders', '1', 'include'],
+    ['https://elsewhere.example/', 'https://elsewhere.example/orders', null, 'same-origin'],
+  ])('reads addresses as the browser does where the page has a base: %s', async (base, url, version, credentials) => {
+    const { profile, tokenHandler } = await openSignedIn({ base })
+    await tokenHandler.fetch('orders')
+    const call = profile.seen.at(-1)
+    expect([call?.url, call?.headers.get('token-handler-version'), call?.credentials]).toEqual([
+      url,
+      version,
+      credentials,
+    ])
+  })
+
   it('sends the CSRF token where there is one', async () => {
     const profile = createProfile()
     const session = profile.answers['GET /oauth-agent/session']!

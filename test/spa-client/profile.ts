@@ -48,6 +48,7 @@ export interface FakePopup extends Popup {
 
 interface TabOptions extends TokenHandlerOptions {
   readonly href?: string
+  readonly base?: string
   readonly windowName?: string
   readonly popupsBlocked?: boolean
   readonly locks?: boolean
@@ -149,7 +150,7 @@ export function createProfile() {
       windowClosed: false,
     }
     const browser: Browser = {
-      fetch: (input, init) => fetchFrom(input, init, state.address),
+      fetch: (input, init) => fetchFrom(input, init, options.base ?? state.address),
       now: () => now,
       random: () => random,
       after(milliseconds, run) {
@@ -190,6 +191,7 @@ export function createProfile() {
         }
       },
       href: () => state.address,
+      base: () => options.base ?? state.address,
       replaceAddress(url) {
         state.address = new URL(url, state.address).href
       },
