@@ -84,14 +84,13 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
       observe.emit('internal.failed', { request_id: requestId, where: 'agent', error_name: nameOf(failure.cause) })
     }
     if (failure !== undefined && reachedEndpoint !== true) {
-      const { check } = failure.detail
       observe.emit('request.refused', {
         request_id: requestId,
         ...(session?.kind === 'open' ? pseudonyms(session.session.facts) : undefined),
         side: 'agent',
         route,
         error_code: errorCode,
-        check: typeof check === 'string' ? check : undefined,
+        check: failure.detail.check,
       })
     }
     observe.emit('request.answered', {

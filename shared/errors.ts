@@ -253,11 +253,19 @@ export interface ErrorFields {
   readonly sizes?: Readonly<Record<string, number>>
 }
 
+/** What events tell of a failure beyond its code: words of ours or of a known list, never a value from outside. */
+export interface ErrorDetail {
+  /** The check that failed, such as `at_hash`. */
+  readonly check?: string
+  /** The error code of the authorization server (`providerErrorWord`). */
+  readonly provider_error?: string
+}
+
 export interface ErrorContext {
   /** Members of the JSON answer. */
   readonly fields?: ErrorFields
-  /** For the log only: short facts such as `{ check: 'at_hash' }`; never a token, a header value or free text from outside. */
-  readonly detail?: Readonly<Record<string, string | number | boolean>>
+  /** Members of events; no part of the answer. */
+  readonly detail?: ErrorDetail
   readonly cause?: unknown
 }
 
@@ -266,7 +274,7 @@ export class TokenHandlerError extends Error {
   override readonly name = 'TokenHandlerError'
   readonly code: ErrorCode
   readonly fields: ErrorFields
-  readonly detail: Readonly<Record<string, string | number | boolean>>
+  readonly detail: ErrorDetail
 
   constructor(code: ErrorCode, context: ErrorContext = {}) {
     super(code, context.cause === undefined ? undefined : { cause: context.cause })

@@ -93,7 +93,7 @@ async function readIdToken(
     })
     return { claims }
   } catch (error) {
-    if (error instanceof TokenHandlerError) return { rejected: String(error.detail['check'] ?? 'unknown') }
+    if (error instanceof TokenHandlerError) return { rejected: error.detail.check ?? 'unknown' }
     if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) return { rejected: 'key_set' }
     throw error
   }

@@ -27,7 +27,7 @@ export async function deliverRequest(parts: RequestDeliveryParts, request: URLSe
     return authorizationUrl(metadata.authorization_endpoint, signed?.inUrl ?? request)
   } catch (error) {
     if (error instanceof ProviderRefused && meansBadRequest(error)) {
-      const detail = { endpoint: error.endpoint, provider_error: error.error }
+      const detail = { provider_error: error.error }
       throw new TokenHandlerError('authorization_failed', { detail, cause: error })
     }
     throw providerFailure(error)

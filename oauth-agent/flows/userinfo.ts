@@ -68,10 +68,10 @@ async function parseSignedUserinfo(
 
 function userinfoFailure(error: Error): TokenHandlerError {
   if (error instanceof ProviderRefused && error.error === 'insufficient_scope') {
-    return new TokenHandlerError('insufficient_scope', { detail: { endpoint: 'userinfo' }, cause: error })
+    return new TokenHandlerError('insufficient_scope', { cause: error })
   }
   if (error instanceof ProviderRefused && (error.status === 401 || error.error === 'invalid_token')) {
-    return new TokenHandlerError('upstream_unauthorized', { detail: { endpoint: 'userinfo' }, cause: error })
+    return new TokenHandlerError('upstream_unauthorized', { cause: error })
   }
   if (error instanceof ProviderAnswerInvalid && error.endpoint === 'userinfo') {
     return new TokenHandlerError('userinfo_invalid', { detail: { check: error.check }, cause: error })

@@ -93,13 +93,7 @@ export function createAttemptEnd(
     return { kind: 'failed', error, cookies: mayRepeat ? [] : writer.clearLogin(id) }
   }
 
-  function tell({ requestId }: AgentRequest, error: TokenHandlerError): void {
-    const { check, provider_error: providerError } = error.detail
-    observe.emit('login.failed', {
-      request_id: requestId,
-      error_code: error.code,
-      check: check === undefined ? undefined : String(check),
-      provider_error: providerError === undefined ? undefined : String(providerError),
-    })
+  function tell({ requestId }: AgentRequest, { code, detail }: TokenHandlerError): void {
+    observe.emit('login.failed', { request_id: requestId, error_code: code, ...detail })
   }
 }

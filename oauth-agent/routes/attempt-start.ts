@@ -27,13 +27,7 @@ export function createAttemptStart(
       return { authorizationUrl, cookies: setCookies }
     } catch (error) {
       const { code, detail } = asTokenHandlerError(error)
-      const { check, provider_error: providerError } = detail
-      observe.emit('login.failed', {
-        request_id: requestId,
-        error_code: code,
-        check: check === undefined ? undefined : String(check),
-        provider_error: providerError === undefined ? undefined : String(providerError),
-      })
+      observe.emit('login.failed', { request_id: requestId, error_code: code, ...detail })
       throw error
     }
   }

@@ -9,12 +9,9 @@ export function createBackchannelLogout(parts: EndpointParts): Endpoint {
     try {
       await endByLogoutToken(parts, parameters.get('logout_token'))
     } catch (error) {
-      const { check, provider_error: providerError } = asTokenHandlerError(error).detail
-      observe.emit('logout.backchannel', {
-        request_id: requestId,
-        accepted: false,
-        check: String(check ?? providerError ?? asTokenHandlerError(error).code),
-      })
+      const { code, detail } = asTokenHandlerError(error)
+      const check = detail.check ?? detail.provider_error ?? code
+      observe.emit('logout.backchannel', { request_id: requestId, accepted: false, check })
       throw error
     }
     observe.emit('logout.backchannel', { request_id: requestId, accepted: true })

@@ -60,15 +60,9 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
 
   function tellFailure({ requestId }: AgentRequest, session: Session, error: TokenHandlerError): void {
     const who = { request_id: requestId, ...parts.pseudonyms(session.facts) }
-    const { check, provider_error: providerError } = error.detail
-    observe.emit('session.refresh_failed', {
-      ...who,
-      error_code: error.code,
-      check: check === undefined ? undefined : String(check),
-      provider_error: providerError === undefined ? undefined : String(providerError),
-      ends_session: error.row.endsSession,
-    })
-    if (error.row.endsSession) observe.emit('session.ended', { ...who, cause: String(check ?? error.code) })
+    const { code, detail, row } = error
+    observe.emit('session.refresh_failed', { ...who, error_code: code, ...detail, ends_session: row.endsSession })
+    if (row.endsSession) observe.emit('session.ended', { ...who, cause: detail.check ?? code })
   }
 }
 

@@ -39,6 +39,6 @@ export function tellRefusal<R extends RoutedRule>(
     side: 'proxy',
     route: route?.path,
     error_code: error.code,
-    check: typeof error.detail.check === 'string' ? error.detail.check : undefined,
+    check: error.detail.check,
   })
 }

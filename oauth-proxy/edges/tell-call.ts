@@ -34,6 +34,5 @@ export function tellFailedCall(
   const facts = { request_id: requestId, route, duration_ms: clock.nowMs() - startedMs }
   observe.emit('upstream.called', { ...facts, outcome: code })
   if (!code.startsWith('upstream_') && code !== 'server_error') return
-  const check = typeof detail.check === 'string' ? detail.check : undefined
-  observe.emit('upstream.failed', { ...facts, error_code: code, check })
+  observe.emit('upstream.failed', { ...facts, error_code: code, check: detail.check })
 }

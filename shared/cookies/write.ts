@@ -70,7 +70,7 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
       const row = catalogue.login(id)
       const { value } = seal(row, codecs.login, content)
       if (row.name.length + value.length > maxLoginOctets) {
-        throw new TokenHandlerError('invalid_request', { detail: { check: 'login_cookie_size', size: value.length } })
+        throw new TokenHandlerError('invalid_request', { detail: { check: 'login_cookie_size' } })
       }
       const others = loginIds(catalogue, present).filter((other) => other !== id)
       const stay = others

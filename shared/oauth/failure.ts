@@ -22,7 +22,7 @@ export function providerFailure(error: unknown): TokenHandlerError {
 function unavailable(error: ProviderUnavailable): TokenHandlerError {
   const context = {
     fields: { retry_after: error.retryAfterSeconds },
-    detail: { endpoint: error.endpoint, check: error.reason },
+    detail: { check: error.reason },
     cause: error,
   }
   if (error.reason === 'queue_full') return new TokenHandlerError('overloaded', context)
@@ -31,7 +31,7 @@ function unavailable(error: ProviderUnavailable): TokenHandlerError {
 }
 
 function refused(error: ProviderRefused): TokenHandlerError {
-  const context = { detail: { endpoint: error.endpoint, provider_error: error.error }, cause: error }
+  const context = { detail: { provider_error: error.error }, cause: error }
   switch (error.error) {
     case 'invalid_client':
     case 'unauthorized_client':

@@ -61,7 +61,7 @@ const outcome = (promise: Promise<unknown>) =>
   promise.then(
     () => 'good',
     (error: unknown) =>
-      error instanceof TokenHandlerError ? `${error.code} ${error.detail['check']}` : (error as Error).name,
+      error instanceof TokenHandlerError ? `${error.code} ${error.detail.check}` : (error as Error).name,
   )
 
 describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
