@@ -37,8 +37,9 @@ export interface Arrived {
 /**
  * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
  *
- * Throws the errors of `readAuthorizationResponse`, `checkAuthorizationResponse` and `checkIdToken`; `login_restart_required` when attempt or code
- * are too old or already used, or when the session of a step-up has gone; and what providerFailure gives.
+ * Throws the errors of `readAuthorizationResponse`, `checkAuthorizationResponse` and `checkIdToken`;
+ * `login_restart_required` when attempt or code are too old or already used, or when the session of a step-up has gone;
+ * and what providerFailure gives.
  */
 export async function finishLogin(
   parts: CodeExchangeParts,

@@ -1,18 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { JWTPayload } from 'jose'
-import type { Clock } from '../../shared/clock.ts'
-import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { jwtCheck } from '../../shared/oauth/failure.ts'
-import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
-
-/** What the checks need. */
-export interface IdTokenParts {
-  readonly config: Pick<Config, 'authorizationServer'>
-  readonly authorizationServer: Pick<AuthorizationServer, 'client' | 'verifyJwt'>
-  readonly clock: Clock
-}
+import { hasForeignAudience, type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
 /** Claims of an ID token after all checks. */
 export interface IdTokenClaims extends JWTPayload {
@@ -47,11 +36,12 @@ const maxAgeSeconds = 600
 /**
  * Checks the ID token of a sign-in: every step of OpenID Connect Core §3.1.3.7, the signature included.
  *
- * All of them stand here, because oauth4webapi leaves signature, iat, at_hash, azp, acr and further audiences to its
- * caller. Throws `id_token_invalid` or `step_up_not_reached` naming the check, and what the key set throws.
+ * All of them stand here and in provider-jwt.ts, because oauth4webapi leaves signature, iat, at_hash, azp, acr and
+ * further audiences to its caller. Throws `id_token_invalid` or `step_up_not_reached` naming the check, and what the key
+ * set throws.
  */
 export async function checkIdToken(
-  parts: IdTokenParts,
+  parts: ProviderJwtParts,
   idToken: string,
   expected: ExpectedSignIn,
 ): Promise<IdTokenClaims> {
@@ -66,7 +56,7 @@ export async function checkIdToken(
 
 /** Checks an ID token that came with a refresh; throws as `checkIdToken` does. */
 export async function checkRefreshedIdToken(
-  parts: IdTokenParts,
+  parts: ProviderJwtParts,
   idToken: string,
   expected: ExpectedContinuity,
 ): Promise<IdTokenClaims> {
@@ -79,32 +69,18 @@ export async function checkRefreshedIdToken(
   return claims
 }
 
-async function checkAnyIdToken(parts: IdTokenParts, idToken: string, accessToken: string): Promise<IdTokenClaims> {
+async function checkAnyIdToken(parts: ProviderJwtParts, idToken: string, accessToken: string): Promise<IdTokenClaims> {
   const { config, authorizationServer, clock } = parts
-  const settings = config.authorizationServer
-  const clientId = authorizationServer.client.client_id
-  const { payload, protectedHeader } = await authorizationServer
-    .verifyJwt(idToken, {
-      issuer: settings.issuer,
-      audience: clientId,
-      algorithms: settings.idTokenAlgorithms,
-      requiredClaims: ['sub', 'iat', 'exp'],
-      clockTolerance: settings.clockToleranceSeconds,
-      currentDate: new Date(clock.nowMs()),
-    })
-    .catch((error: unknown) => {
-      if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
-      throw invalid(jwtCheck(error), error)
-    })
+  const demands = { requiredClaims: ['sub', 'iat', 'exp'] }
+  const { payload, protectedHeader } = await verifyProviderJwt(parts, idToken, demands, invalid)
+  if (hasForeignAudience(payload, parts)) throw invalid('aud')
+  const { aud, azp, iat = Number.NaN } = payload
+  const hasSeveralAudiences = Array.isArray(aud) && aud.length > 1
+  if (azp === undefined ? hasSeveralAudiences : azp !== authorizationServer.client.client_id) throw invalid('azp')
 
-  const trusted = new Set([clientId, ...settings.trustedAudiences])
-  const audiences = typeof payload.aud === 'string' ? [payload.aud] : (payload.aud ?? [])
-  if (!audiences.every((audience) => trusted.has(audience))) throw invalid('aud')
-  if (payload['azp'] === undefined ? audiences.length > 1 : payload['azp'] !== clientId) throw invalid('azp')
-
-  const issuedAt = payload.iat ?? Number.NaN
   const now = clock.nowSeconds()
-  if (!(issuedAt <= now + settings.clockToleranceSeconds && issuedAt >= now - maxAgeSeconds)) throw invalid('iat')
+  const tolerance = config.authorizationServer.clockToleranceSeconds
+  if (!(iat <= now + tolerance && iat >= now - maxAgeSeconds)) throw invalid('iat')
   checkTokenHash(payload['at_hash'], accessToken, protectedHeader.alg)
   return parseClaims(payload)
 }
@@ -120,7 +96,7 @@ function checkTokenHash(presented: unknown, accessToken: string, algorithm: stri
 }
 
 /** OpenID Connect Core §3.1.3.7 step 13. */
-function checkFreshness(claims: IdTokenClaims, maxAge: number | undefined, { config, clock }: IdTokenParts): void {
+function checkFreshness(claims: IdTokenClaims, maxAge: number | undefined, { config, clock }: ProviderJwtParts): void {
   if (maxAge === undefined) return
   if (claims.auth_time === undefined) throw invalid('auth_time')
   const tolerance = config.authorizationServer.clockToleranceSeconds

@@ -1,16 +1,11 @@
 import { hash } from 'node:crypto'
 import { decodeProtectedHeader, type JWTPayload } from 'jose'
-import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { jwtCheck } from '../../shared/oauth/failure.ts'
-import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { hasForeignAudience, type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
-export interface LogoutTokenParts {
+export interface LogoutTokenParts extends ProviderJwtParts {
   readonly config: Pick<Config, 'authorizationServer' | 'logout'>
-  readonly authorizationServer: Pick<AuthorizationServer, 'client' | 'verifyJwt'>
-  readonly clock: Clock
 }
 
 /** Whose session the authorization server ended; at least one of the two names is there. */
@@ -62,37 +57,23 @@ export async function checkLogoutToken(parts: LogoutTokenParts, token: string): 
   }
 }
 
-async function verify(
-  { config, authorizationServer, clock }: LogoutTokenParts,
-  token: string,
-): Promise<JWTPayload & { sid?: unknown }> {
-  const { logout, authorizationServer: settings } = config
-  const clientId = authorizationServer.client.client_id
-  try {
-    if (!logout.requireTypedLogoutToken) checkType(decodeProtectedHeader(token).typ)
-    const { payload } = await authorizationServer.verifyJwt(token, {
-      issuer: settings.issuer,
-      audience: clientId,
-      algorithms: settings.idTokenAlgorithms,
-      requiredClaims: ['iat', 'exp', 'jti', 'events'],
-      ...(logout.requireTypedLogoutToken ? { typ: 'logout+jwt' } : undefined),
-      clockTolerance: settings.clockToleranceSeconds,
-      currentDate: new Date(clock.nowMs()),
-    })
-    const trusted = new Set([clientId, ...settings.trustedAudiences])
-    const audiences = typeof payload.aud === 'string' ? [payload.aud] : (payload.aud ?? [])
-    if (!audiences.every((audience) => trusted.has(audience))) throw invalid('aud')
-    return payload
-  } catch (error) {
-    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
-    if (error instanceof TokenHandlerError) throw error
-    // A header that cannot be read is a TypeError of jose.
-    throw invalid(error instanceof TypeError ? 'format' : jwtCheck(error), error)
-  }
+async function verify(parts: LogoutTokenParts, token: string): Promise<JWTPayload & { sid?: unknown }> {
+  const requiredClaims = ['iat', 'exp', 'jti', 'events']
+  const isTyped = parts.config.logout.requireTypedLogoutToken
+  if (!isTyped && !untyped.includes(typeOf(token))) throw invalid('typ')
+  const demands = isTyped ? { requiredClaims, typ: 'logout+jwt' } : { requiredClaims }
+  const { payload } = await verifyProviderJwt(parts, token, demands, invalid)
+  if (hasForeignAudience(payload, parts)) throw invalid('aud')
+  return payload
 }
 
-function checkType(type: string | undefined): void {
-  if (!untyped.includes(type?.toLowerCase())) throw invalid('typ')
+/** The type that the header names, in lower case. */
+function typeOf(token: string): string | undefined {
+  try {
+    return decodeProtectedHeader(token).typ?.toLowerCase()
+  } catch (error) {
+    throw invalid('format', error)
+  }
 }
 
 function checkEvents(events: unknown): void {

@@ -1,17 +1,7 @@
 import { decodeJwt } from 'jose'
-import type { Clock } from '../../shared/clock.ts'
-import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { jwtCheck } from '../../shared/oauth/failure.ts'
-import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import type { Parameters } from './parameters.ts'
-
-export interface SignedResponseParts {
-  readonly config: Pick<Config, 'authorizationServer'>
-  readonly authorizationServer: AuthorizationServer
-  readonly clock: Clock
-}
+import { type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
 /** Parameters of an authorization response that we read; a page may have others of its own in its query. */
 const responseParameters = ['code', 'state', 'iss', 'error'] as const
@@ -40,7 +30,7 @@ export function peekState(parameters: Parameters): string {
  * weaker. Throws `authorization_response_invalid`, and what the key set throws.
  */
 export async function readAuthorizationResponse(
-  parts: SignedResponseParts,
+  parts: ProviderJwtParts,
   { parameters, arrivedBy }: { readonly parameters: Parameters; readonly arrivedBy: ArrivedBy },
   responseMode: string | undefined,
 ): Promise<Parameters> {
@@ -48,33 +38,11 @@ export async function readAuthorizationResponse(
   if ((response !== undefined) !== (responseMode === 'jwt')) throw invalid('response_mode')
   if ((arrivedBy === 'form_post') !== (responseMode === 'form_post')) throw invalid('response_mode')
   if (response === undefined) return pick((name) => parameters.get(name))
-  const claims = await verify(parts, response)
-  return pick((name) => claims[name])
-}
-
-/** JWT Secured Authorization Response Mode §2.4: issuer, audience, expiry and signature, in one go. */
-async function verify(
-  { config, authorizationServer, clock }: SignedResponseParts,
-  response: string,
-): Promise<Readonly<Record<string, unknown>>> {
-  const settings = config.authorizationServer
-  try {
-    const { payload } = await authorizationServer.verifyJwt(response, {
-      issuer: settings.issuer,
-      audience: authorizationServer.client.client_id,
-      algorithms: settings.idTokenAlgorithms,
-      requiredClaims: ['exp'],
-      clockTolerance: settings.clockToleranceSeconds,
-      currentDate: new Date(clock.nowMs()),
-    })
-    // One audience only: a response that is also meant for somebody else may come from there.
-    if (Array.isArray(payload.aud) && payload.aud.length !== 1) throw invalid('aud')
-    return payload
-  } catch (error) {
-    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
-    if (error instanceof TokenHandlerError) throw error
-    throw invalid(jwtCheck(error), error)
-  }
+  // JWT Secured Authorization Response Mode §2.4: issuer, audience, expiry and signature, in one go.
+  const { payload } = await verifyProviderJwt(parts, response, { requiredClaims: ['exp'] }, invalid)
+  // One audience only: a response that is also meant for somebody else may come from there.
+  if (Array.isArray(payload.aud) && payload.aud.length !== 1) throw invalid('aud')
+  return pick((name) => payload[name])
 }
 
 function pick(valueOf: (name: string) => unknown): Parameters {

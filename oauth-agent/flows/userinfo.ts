@@ -3,8 +3,9 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { asProviderError, jwtCheck, providerFailure } from '../../shared/oauth/failure.ts'
-import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { asProviderError, providerFailure } from '../../shared/oauth/failure.ts'
+import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
+import { verifyProviderJwt } from './provider-jwt.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
 
@@ -18,8 +19,8 @@ export interface UserinfoParts {
 /**
  * The visible claims of the userinfo endpoint for the user of this session (OpenID Connect Core §5.3).
  *
- * Throws `access_token_expired`, `upstream_unauthorized` or `insufficient_scope` when the token is refused, `userinfo_invalid` when the answer
- * is unusable or of another subject, and what providerFailure gives.
+ * Throws `access_token_expired`, `upstream_unauthorized` or `insufficient_scope` when the token is refused,
+ * `userinfo_invalid` when the answer is unusable or of another subject, and what providerFailure gives.
  */
 export async function loadUserinfo(parts: UserinfoParts, session: Session): Promise<Readonly<Record<string, unknown>>> {
   const { authorizationServer, config, clock } = parts
@@ -47,23 +48,10 @@ function isJwt(response: Response): boolean {
   return response.status === 200 && response.headers.get('content-type')?.split(';', 1)[0]?.trim() === 'application/jwt'
 }
 
-async function parseSignedUserinfo(
-  { authorizationServer, config, clock }: UserinfoParts,
-  jwt: string,
-): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    const { payload } = await authorizationServer.verifyJwt(jwt, {
-      issuer: config.authorizationServer.issuer,
-      audience: authorizationServer.client.client_id,
-      algorithms: config.authorizationServer.idTokenAlgorithms,
-      clockTolerance: config.authorizationServer.clockToleranceSeconds,
-      currentDate: new Date(clock.nowMs()),
-    })
-    return payload
-  } catch (error) {
-    if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) throw error
-    throw new ProviderAnswerInvalid('userinfo', jwtCheck(error), error)
-  }
+async function parseSignedUserinfo(parts: UserinfoParts, jwt: string): Promise<Readonly<Record<string, unknown>>> {
+  const rejected = (check: string, cause: unknown) => new ProviderAnswerInvalid('userinfo', check, cause)
+  const { payload } = await verifyProviderJwt(parts, jwt, {}, rejected)
+  return payload
 }
 
 function userinfoFailure(error: Error): TokenHandlerError {

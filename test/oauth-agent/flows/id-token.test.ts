@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { errors, type JWTPayload, type JWTVerifyOptions, SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
-import { checkIdToken, checkRefreshedIdToken, type IdTokenParts } from '../../../oauth-agent/flows/id-token.ts'
+import { checkIdToken, checkRefreshedIdToken } from '../../../oauth-agent/flows/id-token.ts'
+import type { ProviderJwtParts } from '../../../oauth-agent/flows/provider-jwt.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createKeySet } from '../../../shared/oauth/key-set.ts'
 import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
@@ -25,7 +26,7 @@ const accessToken = 'the access token'
 const expected = { nonce: 'n', accessToken }
 const good = { iss: issuer, sub: 'alice', aud: 'spa', iat: now, exp: now + 300, nonce: 'n' }
 
-function parts(change: object = {}): IdTokenParts {
+function parts(change: object = {}): ProviderJwtParts {
   const authorizationServer = {
     issuer,
     timeoutMs: 1000,
