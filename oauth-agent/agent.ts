@@ -164,7 +164,6 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
     store,
     clock,
     observe,
-    random,
     reader: createCookieReader({ keys, catalogue, binding, clock, observe }),
     writer: createCookieWriter({ keys, catalogue, binding, settings: config, clock, random }),
     finishLogin: createFinishOnce({ config, authorizationServer, store, clock, random, successors }),

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
+import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { type Arrived, type CodeExchangeParts, finishLogin } from './code-exchange.ts'
@@ -8,11 +9,8 @@ import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn } from './turn.ts'
 /** What finishing attempts needs. */
 export interface FinishOnceParts extends CodeExchangeParts {
   readonly store: Store
-  /** Seals the session for requests that bring the same response; `key` is the name it is kept under. */
-  readonly successors: {
-    seal(key: string, cookies: SessionCookies): string
-    open(key: string, value: string): SessionCookies | undefined
-  }
+  /** Seals the session for requests that bring the same response. */
+  readonly successors: SuccessorBox
 }
 
 /** A finished attempt; `joined` when another request had already brought the same response. */

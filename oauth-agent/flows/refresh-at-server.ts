@@ -63,7 +63,11 @@ export async function refreshAtServer(
   }
 }
 
-type ReadIdToken = { readonly claims?: IdTokenClaims; readonly rejected?: string }
+/** What came of a new ID token: its claims, or the check that it failed; neither if there was none. */
+interface IdTokenReading {
+  readonly claims?: IdTokenClaims
+  readonly rejected?: string
+}
 
 /**
  * The claims of the new ID token, if there is one and it passes.
@@ -76,7 +80,7 @@ async function readIdToken(
   parts: RefreshAtServerParts,
   tokens: TokenAnswer,
   refresh: RefreshContent,
-): Promise<ReadIdToken> {
+): Promise<IdTokenReading> {
   if (tokens.idToken === undefined) return {}
   const subject = unverifiedSubject(tokens.idToken)
   if (subject !== undefined && subject !== refresh.subject) {
@@ -104,7 +108,7 @@ function nextGeneration(
   session: Session,
   refresh: RefreshContent,
   tokens: TokenAnswer,
-  idToken: ReadIdToken,
+  idToken: IdTokenReading,
 ): Renewed {
   const now = clock.nowSeconds()
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }

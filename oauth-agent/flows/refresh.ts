@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto'
-import type { Clock } from '../../shared/clock.ts'
-import type { Config } from '../../shared/config/schema.ts'
 import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
+import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
@@ -12,14 +11,9 @@ import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn, type Turn } from '
 
 /** What refreshing needs. */
 export interface RefreshParts extends RefreshAtServerParts {
-  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly store: Store
-  readonly clock: Clock
-  /** Seals what the store keeps for the losers of a race; `key` is the name it is kept under. */
-  readonly successors: {
-    seal(key: string, cookies: SessionCookies): string
-    open(key: string, value: string): SessionCookies | undefined
-  }
+  /** Seals what the store keeps for the losers of a race. */
+  readonly successors: SuccessorBox
 }
 
 /** What one caller gets of a refresh. */

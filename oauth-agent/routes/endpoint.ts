@@ -4,7 +4,6 @@ import type { RequestCookies } from '../../shared/cookies/header.ts'
 import type { CookieReader } from '../../shared/cookies/open.ts'
 import type { SessionFacts } from '../../shared/cookies/session.ts'
 import type { CookieWriter } from '../../shared/cookies/write.ts'
-import type { RandomBytes } from '../../shared/crypto/random.ts'
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Observe } from '../../shared/observe/events.ts'
@@ -48,7 +47,6 @@ export interface EndpointParts {
   readonly store: Store
   readonly clock: Clock
   readonly observe: Observe
-  readonly random: RandomBytes
   readonly reader: CookieReader
   readonly writer: CookieWriter
   readonly finishLogin: FinishOnce
