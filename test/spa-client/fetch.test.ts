@@ -385,13 +385,27 @@ describe('signIn', () => {
     expect(tab.navigations).toEqual(['https://op.example/authorize?x=1'])
   })
 
-  it('does not fail where the address of the page cannot be come back to', async () => {
-    const { profile, tab, tokenHandler } = await openSignedIn({ href: 'https://app.example//odd/%E4' })
-    const start = profile.answers['POST /oauth-agent/login/start']!
-    profile.answers['POST /oauth-agent/login/start'] = (request) =>
-      request.body.includes('return_to') ? failure(400, 'return_to_not_allowed') : start(request)
+  it('comes back to the fragment, too, by which many apps tell their pages apart', async () => {
+    const { profile, tokenHandler } = await openSignedIn({ href: 'https://app.example/shop#/orders/7?open=1' })
     void tokenHandler.signIn()
     await profile.settle()
+    const fields = new URLSearchParams(profile.calls('/oauth-agent/login/start')[0]!.body)
+    expect(fields.get('return_to')).toBe('/shop#/orders/7?open=1')
+  })
+
+  it.each([
+    ['https://app.example/shop#50%', '/shop'],
+    ['https://app.example//odd/%E4#there', null],
+  ])('does not fail where %s cannot be come back to', async (href, expected) => {
+    const { profile, tab, tokenHandler } = await openSignedIn({ href })
+    const start = profile.answers['POST /oauth-agent/login/start']!
+    profile.answers['POST /oauth-agent/login/start'] = (request) =>
+      [null, '/shop'].includes(new URLSearchParams(request.body).get('return_to'))
+        ? start(request)
+        : failure(400, 'return_to_not_allowed')
+    void tokenHandler.signIn()
+    await profile.settle()
+    expect(new URLSearchParams(profile.calls('/oauth-agent/login/start').at(-1)!.body).get('return_to')).toBe(expected)
     expect(tab.navigations).toHaveLength(1)
     await expect(tokenHandler.signIn({ returnTo: '//evil' })).rejects.toMatchObject({ code: 'return_to_not_allowed' })
   })
