@@ -8,6 +8,7 @@ export type FieldKind =
   | 'seconds'
   | 'milliseconds'
   | 'flag'
+  | 'method'
   | 'route'
   | 'pseudonym'
   | 'requestId'
@@ -60,7 +61,7 @@ export const eventTable = {
       ...request,
       side: 'word',
       route: 'route',
-      method: 'word',
+      method: 'method',
       status: 'count',
       duration_ms: 'milliseconds',
       error_code: 'word',

@@ -94,7 +94,24 @@ const textForms: Readonly<Partial<Record<FieldKind, TextForm>>> = {
   traceId: { shortest: 16, longest: 32, odd: /[^0-9a-f]/ },
 }
 
+/**
+ * Methods that are told by their names (RFC 9110 §9, RFC 5789): a gateway hands on whatever its client makes up, and each
+ * would be a time series that is kept for good (L13).
+ */
+const methods: ReadonlySet<unknown> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'CONNECT',
+  'TRACE',
+])
+
 function isOfKind(kind: FieldKind, value: unknown): value is string | number | boolean {
+  if (kind === 'method') return methods.has(value)
   const form = textForms[kind]
   if (form !== undefined) return typeof value === 'string' && isOfForm(form, value)
   return kind === 'flag' ? typeof value === 'boolean' : typeof value === 'number' && Number.isFinite(value)

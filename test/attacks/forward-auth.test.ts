@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
+import { createMetrics } from '../../shared/observe/metrics.ts'
+import { createObserve } from '../../shared/observe/observe.ts'
 import { gatewayDialects } from '../../oauth-proxy/edges/gateway-dialects.ts'
 import {
   ask,
@@ -104,6 +106,20 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
       await world.store.end({ kind: 'session', sessionId: 'EndedElsewhere0000000A', ttlSeconds: 60 })
       expectRefusal(await orders(page(cookies)))
     })
+  })
+
+  it('L13 with methods that a client makes up: all of them are one time series', async () => {
+    const metrics = createMetrics({ processMetrics: false })
+    const observe = createObserve({ clock: world.clock, readings: [metrics.read] })
+    const seriesAfter = async (methods: readonly string[]) => {
+      world.events.length = 0
+      for (const method of methods) expectRefusal(await ask(world, gateway, { method, target: '/api/orders' }))
+      for (const { name, fields } of world.events) observe.emit(name, fields)
+      return (await metrics.render()).text.split('\n').length
+    }
+    const made = Array.from({ length: 20 }, (_, at) => `GET${String.fromCharCode(65 + at)}`)
+    const ofOne = await seriesAfter(made.slice(0, 1))
+    expect(await seriesAfter(made)).toBe(ofOne)
   })
 
   describe('H09 with a token of its own', () => {

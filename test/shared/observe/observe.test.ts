@@ -31,6 +31,8 @@ describe('fields are checked against their kinds', () => {
       { check: 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2ln' },
       { check: '[invalid]' },
     ],
+    ['a method', 'request.answered', { method: 'PATCH' }, { method: 'PATCH' }],
+    ['a method that somebody made up (L13)', 'request.answered', { method: 'GETX' }, { method: '[invalid]' }],
     ['a text for a number', 'request.answered', { status: '200' }, { status: '[invalid]' }],
     ['no number at all', 'request.answered', { duration_ms: Number.NaN }, { duration_ms: '[invalid]' }],
     ['an object', 'login.completed', { acr: { toString: () => 'x' } }, { acr: '[invalid]' }],
