@@ -1,8 +1,10 @@
 import type { CrossProblem } from './check.ts'
 import type { Config } from './schema.ts'
 
-/** Parameters that the agent decides itself; fixing one of them in the settings would take a check away. */
+/** Parameters that the agent decides itself; giving one of them away would take a check away. */
 const ownParameters = new Set([
+  'client_assertion',
+  'client_assertion_type',
   'client_id',
   'client_secret',
   'code_challenge',
@@ -14,6 +16,13 @@ const ownParameters = new Set([
   'response_mode',
   'response_type',
   'state',
+])
+
+/** Parameters that no page may choose, and what there is in their place: what is asked for is what answers are held against. */
+const fixedBySettings: ReadonlyMap<string, string> = new Map([
+  ['authorization_details', 'Write them as login.authorization_details.'],
+  ['resource', 'Write it as login.resource.'],
+  ['return_to', 'Leave it out; a page may always send it.'],
 ])
 
 /** Settings of sign-in and sign-out that only make sense together. */
@@ -56,6 +65,15 @@ export function* loginChecks(config: Config): Iterable<CrossProblem> {
       path: `login.extra_parameters.${name}`,
       problem: 'is a parameter that the agent sets itself',
       remedy: 'Remove it.',
+    }
+  }
+  for (const [index, name] of login.allowedParameters.entries()) {
+    const instead = fixedBySettings.get(name)
+    if (!ownParameters.has(name) && instead === undefined) continue
+    yield {
+      path: `login.allowed_parameters[${index}]`,
+      problem: `${name} is not for the SPA to choose`,
+      remedy: instead ?? 'Remove it; the agent sets it itself.',
     }
   }
   const { max_age: maxAge } = login.extraParameters

@@ -1,6 +1,25 @@
 import { z } from 'zod'
 import { pagePath, scope, seconds } from './values.ts'
 
+/** Those of OpenID Connect for editors to offer; authorization servers have others of their own. */
+const parameterName = z.union([
+  z.enum([
+    'scope',
+    'prompt',
+    'login_hint',
+    'ui_locales',
+    'acr_values',
+    'max_age',
+    'claims',
+    'claims_locales',
+    'display',
+    'id_token_hint',
+  ]),
+  z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, {
+    message: 'must be the name of a parameter, of letters, digits, "_", "." and "-"',
+  }),
+])
+
 export const loginSettings = z.strictObject({
   redirect_path: pagePath.default('/callback').meta({
     description:
@@ -9,22 +28,12 @@ export const loginSettings = z.strictObject({
   scope: scope.default('openid').meta({ description: 'Scope of every sign-in; openid is required.' }),
   optional_scope: z.string().default('').meta({ description: 'Further scope tokens that the SPA may ask for.' }),
   allowed_parameters: z
-    .array(
-      z.enum([
-        'scope',
-        'prompt',
-        'login_hint',
-        'ui_locales',
-        'acr_values',
-        'max_age',
-        'claims',
-        'claims_locales',
-        'display',
-        'id_token_hint',
-      ]),
-    )
+    .array(parameterName)
     .default(['scope', 'prompt', 'login_hint', 'ui_locales', 'acr_values', 'max_age', 'claims'])
-    .meta({ description: 'Authorization parameters that the SPA may send to POST /login/start.' }),
+    .meta({
+      description:
+        'Authorization parameters that the SPA may send to POST /login/start; add those of your server, such as domain_hint or kc_idp_hint.',
+    }),
   extra_parameters: z.record(z.string(), z.string()).default({}).meta({
     description:
       'Fixed parameters of every authorization request, which the SPA cannot change; acr_values and max_age are checked in the ID token.',

@@ -257,6 +257,22 @@ login:
   })
 })
 
+describe('parameters that only some servers know', () => {
+  it('are sent as the page wants them where the settings list them, within bounds, and refused elsewhere', () =>
+    inWorld({ settings: 'login: { allowed_parameters: [login_hint, kc_idp_hint] }' }, async (world) => {
+      const answer = await start(world, { kc_idp_hint: 'corporate', login_hint: 'alice' })
+      expect(Object.fromEntries(urlOf(answer).searchParams)).toMatchObject({
+        kc_idp_hint: 'corporate',
+        login_hint: 'alice',
+        response_type: 'code',
+      })
+      const refused = [400, 'parameter_not_allowed']
+      expect(code(await start(world, { kc_idp_hint: 'a\r\nb' }))).toEqual(refused)
+      expect(code(await start(world, { domain_hint: 'example.com' }))).toEqual(refused)
+      expect(code(await start(world, { prompt: 'login' }))).toEqual(refused)
+    }))
+})
+
 describe('fixed parameters', () => {
   const settings = 'login: { extra_parameters: { acr_values: high, max_age: "600", ui_theme: dark } }'
 

@@ -118,6 +118,19 @@ describe('settings that are refused', () => {
       { login: { extra_parameters: { redirect_uri: 'x' } } },
       'login.extra_parameters.redirect_uri',
     ],
+    ...[
+      'redirect_uri',
+      'response_mode',
+      'client_assertion',
+      'authorization_details',
+      'resource',
+      'return_to',
+      'a=b',
+    ].map((name): [string, object, string] => [
+      `${name} as the choice of a page`,
+      { login: { allowed_parameters: ['prompt', name] } },
+      'login.allowed_parameters[1]',
+    ]),
     ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
     ['a redirect page below the agent', { login: { redirect_path: '/oauth-agent/cb' } }, 'login.redirect_path'],
     [
