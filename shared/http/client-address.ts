@@ -37,7 +37,7 @@ export function clientAddress(
   if (trusted === nobody || forwardedFor === undefined) return address
   const hops = forwardedFor.split(',')
   while (hops.length > 0 && trusted(address)) {
-    const next = parseAddress(hops.pop()?.trim() ?? '')
+    const next = parseHop(hops.pop()?.trim() ?? '')
     if (next === undefined) break
     address = next.toString()
   }
@@ -76,6 +76,15 @@ function parseRange(range: string): readonly [Address, number] {
 function parsePrefixLength(text: string): number {
   if (!/^(?:0|[1-9][0-9]{0,2})$/.test(text)) throw new RangeError('not a prefix length')
   return Number(text)
+}
+
+/** Address and port, as some load balancers write each hop (RFC 7239 §6). */
+const withPort = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?$/
+
+/** The port is left out: it is another one on each connection, and so would be whoever is counted by it (H19). */
+function parseHop(text: string): Address | undefined {
+  const [, ipv6, ipv4] = withPort.exec(text) ?? []
+  return parseAddress(ipv6 ?? ipv4 ?? text)
 }
 
 /** IPv4 in IPv6 clothes is IPv4; short forms such as 127.1 are refused because readers differ. */
