@@ -1,5 +1,6 @@
 import { TokenHandlerError } from '../shared/errors.ts'
 import type { HeaderFields, RequestHead } from '../shared/http/request-gate.ts'
+import { isJsonObject } from '../shared/json-object.ts'
 import type { Parameters } from './flows/parameters.ts'
 
 /** The content type of forms, as the browser client sends it. */
@@ -56,7 +57,7 @@ function jsonPairs(text: string): [string, string][] {
   } catch (error) {
     throw invalid('json', error)
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw invalid('json_object')
+  if (!isJsonObject(parsed)) throw invalid('json_object')
   const pairs = Object.entries(parsed).map(([name, value]): [string, string] => {
     if (typeof value === 'number' && Number.isSafeInteger(value)) return [name, String(value)]
     if (typeof value !== 'string') throw invalid('json_value')

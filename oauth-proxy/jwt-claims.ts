@@ -1,3 +1,5 @@
+import { isJsonObject } from '../shared/json-object.ts'
+
 /**
  * The claims of a JWT access token, or undefined when the token is none.
  *
@@ -9,12 +11,8 @@ export function jwtClaims(token: string): Readonly<Record<string, unknown>> | un
   if (segments.length !== 3) return undefined
   try {
     const claims: unknown = JSON.parse(Buffer.from(segments[1] ?? '', 'base64url').toString('utf8'))
-    return isObject(claims) ? claims : undefined
+    return isJsonObject(claims) ? claims : undefined
   } catch {
     return undefined
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,5 +1,6 @@
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent } from '../../shared/cookies/session.ts'
+import { isJsonObject } from '../../shared/json-object.ts'
 import { type Parameters, checkParameterNames, notAllowed } from './parameters.ts'
 
 /** The settings that shape an authorization request. */
@@ -85,8 +86,7 @@ function parseMaxAge(value: string): number {
 
 function parseClaims(value: string): string {
   try {
-    const parsed: unknown = JSON.parse(value)
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return value
+    if (isJsonObject(JSON.parse(value))) return value
   } catch {
     throw notAllowed('claims')
   }

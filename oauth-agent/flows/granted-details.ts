@@ -1,4 +1,5 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { isJsonObject } from '../../shared/json-object.ts'
 import { ProviderAnswerInvalid } from '../../shared/oauth/provider-error.ts'
 
 /** One authorization detail as the settings ask for it. */
@@ -18,12 +19,12 @@ export function checkGrantedDetails(granted: unknown, asked: readonly Authorizat
   if (!Array.isArray(granted)) throw new ProviderAnswerInvalid('token', 'authorization_details')
   const details: unknown[] = granted
   for (const detail of details) {
-    if (!isRecord(detail) || !asked.some((wanted) => isWithin(detail, wanted))) {
+    if (!isJsonObject(detail) || !asked.some((wanted) => isWithin(detail, wanted))) {
       throw new ProviderAnswerInvalid('token', 'authorization_details')
     }
   }
   for (const wanted of asked) {
-    if (details.some((detail) => isRecord(detail) && detail['type'] === wanted.type)) continue
+    if (details.some((detail) => isJsonObject(detail) && detail['type'] === wanted.type)) continue
     throw new TokenHandlerError('access_denied', { detail: { check: 'authorization_details' } })
   }
 }
@@ -36,8 +37,4 @@ function isWithin(granted: Readonly<Record<string, unknown>>, wanted: Authorizat
 function isSubset(granted: unknown, wanted: unknown): boolean {
   if (!Array.isArray(wanted)) return true
   return Array.isArray(granted) && granted.every((value) => wanted.includes(value))
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

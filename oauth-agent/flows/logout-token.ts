@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { decodeProtectedHeader, type JWTPayload } from 'jose'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { isJsonObject } from '../../shared/json-object.ts'
 import { hasForeignAudience, type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
 export interface LogoutTokenParts extends ProviderJwtParts {
@@ -77,12 +78,8 @@ function typeOf(token: string): string | undefined {
 }
 
 function checkEvents(events: unknown): void {
-  const event: unknown = isRecord(events) ? events[logoutEvent] : undefined
-  if (!isRecord(event)) throw invalid('events')
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  const event: unknown = isJsonObject(events) ? events[logoutEvent] : undefined
+  if (!isJsonObject(event)) throw invalid('events')
 }
 
 function isName(value: unknown): value is string {

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
+import { isJsonObject } from '../json-object.ts'
 import { Secret } from '../secret.ts'
 import { type Config, schema } from './schema.ts'
-import { isRecord, toSnakeCase } from './walk.ts'
+import { toSnakeCase } from './walk.ts'
 
 /** Paths of the settings in which two configurations differ, without the routes; a list counts as one setting. */
 export function changedSettings(before: Config, after: Config): string[] {
@@ -14,7 +15,7 @@ function withoutRoutes(config: Config): unknown {
 
 function differences(before: unknown, after: unknown, path: string): string[] {
   if (before instanceof Secret && after instanceof Secret) return before.reveal() === after.reveal() ? [] : [path]
-  if (!isRecord(before) || !isRecord(after)) return isDeepStrictEqual(before, after) ? [] : [path]
+  if (!isJsonObject(before) || !isJsonObject(after)) return isDeepStrictEqual(before, after) ? [] : [path]
   const names = new Set([...Object.keys(before), ...Object.keys(after)])
   return [...names].flatMap((name) => differences(before[name], after[name], path === '' ? name : `${path}.${name}`))
 }

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { isJsonObject } from '../json-object.ts'
 import type { ConfigCheck, CrossProblem } from './check.ts'
 import { explain } from './explain.ts'
 import { type Sources, prepare } from './prepare.ts'
@@ -6,7 +7,7 @@ import type { Problem } from './problem.ts'
 import { withProfileLimits } from './profiles.ts'
 import { type Config, schema } from './schema.ts'
 import { exampleOf } from './type-words.ts'
-import { isRecord, isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
+import { isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
 
 /** Settings are read too seldom to be worth a parser that zod would first write as code and compile. */
 const parsing = { jitless: true } as const
@@ -40,7 +41,9 @@ export function interpret(raw: unknown, sources: Sources, checks: readonly Confi
 }
 
 function withProfile(tree: unknown): unknown {
-  return isRecord(tree) && isRecord(tree['session']) ? { ...tree, session: withProfileLimits(tree['session']) } : tree
+  return isJsonObject(tree) && isJsonObject(tree['session'])
+    ? { ...tree, session: withProfileLimits(tree['session']) }
+    : tree
 }
 
 /** The tree with every refused setting left out, or replaced by an example where it is required. */
@@ -76,7 +79,7 @@ function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown):
       ? undefined
       : tree.map((item: unknown, index): unknown => (index === head ? replaceAt(item, rest, value) : item))
   }
-  const { [String(head)]: child, ...others } = isRecord(tree) ? tree : {}
+  const { [String(head)]: child, ...others } = isJsonObject(tree) ? tree : {}
   const replaced = replaceAt(child, rest, value)
   return replaced === undefined ? others : { ...others, [String(head)]: replaced }
 }

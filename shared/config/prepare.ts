@@ -1,7 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import { isJsonObject } from '../json-object.ts'
 import { type PathPart, type Problem, pathText } from './problem.ts'
-import { coreOf, fieldsOf, isRecord, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
+import { coreOf, fieldsOf, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
 export interface Sources {
@@ -41,7 +42,7 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
   }
   // A section whose settings are all comments reads as null; it means its defaults.
   if (raw === null && schema !== undefined && coreOf(schema) instanceof z.ZodObject) return undefined
-  if (!isRecord(raw)) return raw
+  if (!isJsonObject(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
   const fields = fieldsOf(object)
   const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isJsonObject } from '../json-object.ts'
 import { camelKey } from './camel-case.ts'
 
 /** What stands behind defaults, optional marks and transforms: the part that says which shape a value has. */
@@ -27,7 +28,7 @@ export function isSecret(schema: z.core.$ZodType): boolean {
 export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject | undefined {
   const core = coreOf(schema)
   if (core instanceof z.ZodObject) return core
-  if (!(core instanceof z.ZodDiscriminatedUnion) || !isRecord(value)) return undefined
+  if (!(core instanceof z.ZodDiscriminatedUnion) || !isJsonObject(value)) return undefined
   const chosen = value[core.def.discriminator]
   return core.options
     .map((option) => coreOf(option))
@@ -76,7 +77,7 @@ export function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 
 function childOf(value: unknown, key: PropertyKey): unknown {
   if (Array.isArray(value)) return value[Number(key)]
-  return isRecord(value) && Object.hasOwn(value, key) ? value[String(key)] : undefined
+  return isJsonObject(value) && Object.hasOwn(value, key) ? value[String(key)] : undefined
 }
 
 /** Settings as the code sees them: keys of settings in camelCase, keys of records and open objects as they were written. */
@@ -84,7 +85,7 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
   const item = itemSchema(schema)
   if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toCamelCase(item, entry))
   const object = objectFor(schema, value)
-  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
+  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isJsonObject(value)) return value
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => {
       const field = fieldsOf(object)[key]
@@ -93,16 +94,12 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
   )
 }
 
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** The opposite of `toCamelCase`: settings in the spelling of the settings file. */
 export function toSnakeCase(schema: z.core.$ZodType, value: unknown): unknown {
   const item = itemSchema(schema)
   if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toSnakeCase(item, entry))
   const object = objectFor(schema, value)
-  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isRecord(value)) return value
+  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isJsonObject(value)) return value
   return Object.fromEntries(
     Object.entries(fieldsOf(object)).flatMap(([key, field]) => {
       const entry = value[camelKey(key)]

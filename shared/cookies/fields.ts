@@ -1,4 +1,5 @@
 import { decodeBase64url } from '../crypto/base64url.ts'
+import { isJsonObject } from '../json-object.ts'
 import { RecordError, type RecordReader, type RecordWriter } from './record-bytes.ts'
 
 /** One kind of value inside a record. */
@@ -72,8 +73,8 @@ export const json: Field<Readonly<Record<string, unknown>>> = {
   write: (out, value) => text.write(out, JSON.stringify(value)),
   read(input) {
     const value = parseJson(text.read(input))
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new RecordError('not an object')
-    return { ...value }
+    if (!isJsonObject(value)) throw new RecordError('not an object')
+    return value
   },
 }
 

@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto'
 import { ConfigError, type Problem } from '../config/problem.ts'
+import { isJsonObject } from '../json-object.ts'
 import { type Purpose, deriveKeyId, purposes } from './purpose-keys.ts'
 import { keyWeakness } from './weak-keys.ts'
 
@@ -36,8 +37,8 @@ export function parseKeyRingFile(text: string): KeyEntries {
     return undefined
   }
 
-  const file = members(parseJson(text))
-  if (file === undefined) throw new ConfigError([{ path: '', problem: 'is not a JSON object', remedy: remedies.json }])
+  const file = parseJson(text)
+  if (!isJsonObject(file)) throw new ConfigError([{ path: '', problem: 'is not a JSON object', remedy: remedies.json }])
   if (file.version !== 1) refuse('version', 'must be 1', 'version')
   refuseUnknown(file, ['version', 'keys'], '')
   if (!Array.isArray(file.keys) || file.keys.length === 0) refuse('keys', 'must be a list of at least one key', 'json')
@@ -51,7 +52,7 @@ export function parseKeyRingFile(text: string): KeyEntries {
   if (problems.length > 0) throw new ConfigError(problems)
   return entries
 
-  function refuseUnknown(object: Members, known: readonly string[], path: string): void {
+  function refuseUnknown(object: object, known: readonly string[], path: string): void {
     for (const name of Object.keys(object)) {
       // A key pasted in the wrong place can be a name.
       const shown = /^[a-z_]{1,20}$/.test(name) ? `"${name}"` : '(a name that is not shown)'
@@ -59,9 +60,8 @@ export function parseKeyRingFile(text: string): KeyEntries {
     }
   }
 
-  function parseEntry(item: unknown, path: string): KeyEntry | undefined {
-    const entry = members(item)
-    if (entry === undefined) return refuse(path, 'must be an object', 'field')
+  function parseEntry(entry: unknown, path: string): KeyEntry | undefined {
+    if (!isJsonObject(entry)) return refuse(path, 'must be an object', 'field')
     refuseUnknown(entry, ['id', 'created_at', 'master', 'derived'], `${path}.`)
     const { id, created_at: createdAt } = entry
     if (typeof id !== 'string' || !/^[0-9a-f]{8}$/.test(id)) {
@@ -85,15 +85,14 @@ export function parseKeyRingFile(text: string): KeyEntries {
   }
 
   function parseDerived(item: unknown, path: string): Partial<Record<Purpose, KeyObject>> | undefined {
-    const object = members(item)
-    if (object === undefined || Object.keys(object).length === 0) {
+    if (!isJsonObject(item) || Object.keys(item).length === 0) {
       return refuse(path, 'must be an object with at least one key', 'field')
     }
-    refuseUnknown(object, purposes, `${path}.`)
+    refuseUnknown(item, purposes, `${path}.`)
     const found: Partial<Record<Purpose, KeyObject>> = {}
     for (const purpose of purposes) {
-      if (!Object.hasOwn(object, purpose)) continue
-      const key = parseKey(object[purpose], `${path}.${purpose}`)
+      if (!Object.hasOwn(item, purpose)) continue
+      const key = parseKey(item[purpose], `${path}.${purpose}`)
       if (key !== undefined) found[purpose] = key
     }
     return found
@@ -127,12 +126,6 @@ export function formatKeyRingFile(entries: KeyEntries): string {
         }),
   }))
   return `${JSON.stringify({ version: 1, keys }, null, 2)}\n`
-}
-
-type Members = Readonly<Record<string, unknown>>
-
-function members(value: unknown): Members | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined
 }
 
 function parseJson(text: string): unknown {

@@ -3,6 +3,7 @@ import type { JWK, JWTVerifyOptions, JWTVerifyResult } from 'jose'
 import type * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
+import { isJsonObject } from '../json-object.ts'
 import type { Observe } from '../observe/events.ts'
 import { type CallThroughTransport, createCallOptions } from './call-options.ts'
 import { createClientIdentity } from './client-authentication.ts'
@@ -81,7 +82,7 @@ export function createAuthorizationServer(parts: {
   }
 }
 
-function parseKeySet(status: number, text: string): { keys: Record<string, unknown>[] } {
+function parseKeySet(status: number, text: string): { keys: Readonly<Record<string, unknown>>[] } {
   if (status !== 200) throw new ProviderAnswerInvalid('jwks', 'status')
   let parsed: unknown
   try {
@@ -89,9 +90,7 @@ function parseKeySet(status: number, text: string): { keys: Record<string, unkno
   } catch (error) {
     throw new ProviderAnswerInvalid('jwks', 'json', error)
   }
-  if (typeof parsed !== 'object' || parsed === null || !('keys' in parsed) || !Array.isArray(parsed.keys)) {
-    throw new ProviderAnswerInvalid('jwks', 'keys')
-  }
-  const isObject = (key: unknown): key is Record<string, unknown> => typeof key === 'object' && key !== null
-  return { keys: parsed.keys.filter(isObject) }
+  const keys: unknown = isJsonObject(parsed) ? parsed['keys'] : undefined
+  if (!Array.isArray(keys)) throw new ProviderAnswerInvalid('jwks', 'keys')
+  return { keys: keys.filter(isJsonObject) }
 }

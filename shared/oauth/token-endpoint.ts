@@ -1,4 +1,5 @@
 import * as oauth from 'oauth4webapi'
+import { isJsonObject } from '../json-object.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import { asProviderError } from './failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from './provider-error.ts'
@@ -99,9 +100,7 @@ async function parseJsonObject(response: Response): Promise<Readonly<Record<stri
   } catch (error) {
     throw new ProviderAnswerInvalid('token', 'json', error)
   }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new ProviderAnswerInvalid('token', 'json_object')
-  }
+  if (!isJsonObject(parsed)) throw new ProviderAnswerInvalid('token', 'json_object')
   // Serialisers that write every member give null to those that are not there; that costs nobody the session.
   return Object.fromEntries(
     Object.entries(parsed).filter(([name, value]) => value !== null && !(value === '' && neverEmpty.has(name))),
