@@ -3,17 +3,17 @@ import { readFileSync, statSync } from 'node:fs'
 import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config, Route } from '../../shared/config/schema.ts'
+import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { listKeys } from '../../shared/crypto/key-ring-edit.ts'
 import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
-import type { Store } from '../../shared/store/store.ts'
-import { StoreUnavailable } from '../../shared/store/store.ts'
+import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
 /** Whether every API can be connected to, with the certificates that the proxy would demand. */
 export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
   const seen = new Set<string>()
   for (const route of proxy.routes) {
-    for (const upstream of typeof route.upstream === 'string' ? [route.upstream] : route.upstream) {
+    for (const upstream of upstreamsOf(route)) {
       if (seen.has(upstream)) continue
       seen.add(upstream)
       const failure = await reach(new URL(upstream), route)

@@ -2,9 +2,9 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { answerText } from '../../shared/http/answer-text.ts'
 import { endSocket } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import { STATUS_CODES } from '../../shared/http/node-http.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
@@ -171,11 +171,5 @@ function refuse(
     socket.destroy()
     return
   }
-  const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
-  const lines = Object.entries({ ...headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' })
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    ...lines.map(([name, value]) => `${name}: ${value}`),
-  ]
-  endSocket(socket, [...head, '', body].join('\r\n'), parts.clock)
+  endSocket(socket, answerText(refusalAnswer(error, requestId, trail, parts.config)), parts.clock)
 }

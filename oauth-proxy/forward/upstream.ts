@@ -2,6 +2,7 @@
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Clock } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
+import { upstreamsOf } from '../../shared/config/upstreams.ts'
 
 /** One place where an API runs. */
 export interface Target {
@@ -51,13 +52,12 @@ const pauseMs = 5000
 
 /** Connects the places of a route: their pools keep connections alive and are shared with no other route. */
 export function createUpstream(setting: UpstreamSetting, { clock, readFile }: UpstreamParts): Upstream {
-  const origins = typeof setting.upstream === 'string' ? [setting.upstream] : setting.upstream
   const tls: TlsMaterial = {
     ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
     ...(setting.clientCertificateFile === undefined ? undefined : { cert: readFile(setting.clientCertificateFile) }),
     ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
   }
-  const targets = origins.map((url) => createTarget(new URL(url).origin, setting, clock, tls))
+  const targets = upstreamsOf(setting).map((url) => createTarget(new URL(url).origin, setting, clock, tls))
   let turn = 0
   return {
     pick() {

@@ -1,5 +1,6 @@
 import type { Problem } from '../../shared/config/problem.ts'
 import type { Route } from '../../shared/config/schema.ts'
+import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { patternSegments } from './route-table.ts'
 
 /** Everything about the routes that no single setting can show, told as problems of the configuration. */
@@ -47,9 +48,8 @@ function rewriteProblems(route: Route, path: string): Problem[] {
 }
 
 function upstreamProblems(route: Route, path: string): Problem[] {
-  const upstreams = typeof route.upstream === 'string' ? [route.upstream] : route.upstream
   const problems: Problem[] = []
-  for (const upstream of upstreams) {
+  for (const upstream of upstreamsOf(route)) {
     const url = new URL(upstream)
     if (url.pathname !== '/' || url.search !== '') {
       problems.push({

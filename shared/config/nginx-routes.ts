@@ -1,4 +1,5 @@
 import type { Config, Route } from './schema.ts'
+import { upstreamsOf } from './upstreams.ts'
 
 /** A route that nginx carries out itself. */
 export interface NginxRoute {
@@ -33,8 +34,8 @@ export function nginxGroups(config: Config): readonly NginxGroup[] {
   })
 }
 
-function upstreamOrigin({ upstream }: Route): string {
-  const first = typeof upstream === 'string' ? upstream : upstream[0]
+function upstreamOrigin(route: Route): string {
+  const [first] = upstreamsOf(route)
   if (first === undefined) throw new RangeError('a route has at least one upstream')
   return new URL(first).origin
 }
@@ -54,7 +55,7 @@ function reasonFor(route: Route): string | undefined {
   if (route.headerless.includes('event_stream')) return 'event_stream'
   if (route.allowSetCookie.length > 0) return 'allow_set_cookie'
   if (route.rateLimit !== undefined) return 'rate_limit'
-  if (Array.isArray(route.upstream) && route.upstream.length > 1) return 'several upstreams'
+  if (upstreamsOf(route).length > 1) return 'several upstreams'
   return undefined
 }
 

@@ -1,6 +1,7 @@
 import type { CrossProblem } from './check.ts'
 import { isLoopbackHost, isLocalOrigin } from './local.ts'
 import type { Config, Route } from './schema.ts'
+import { upstreamsOf } from './upstreams.ts'
 
 /** Where plain HTTP is allowed: nowhere, except on this machine, or where the operator states that the network protects it. */
 export function* transportChecks(config: Config): Iterable<CrossProblem> {
@@ -52,7 +53,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
 }
 
 function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {
-  for (const upstream of typeof route.upstream === 'string' ? [route.upstream] : route.upstream) {
+  for (const upstream of upstreamsOf(route)) {
     const url = new URL(upstream)
     if (url.protocol === 'http:' && route.transport !== 'protected_network' && !isLoopbackHost(url.hostname)) {
       yield {

@@ -1,6 +1,6 @@
 import { TokenHandlerError, type ErrorCode } from '../errors.ts'
+import { answerText } from './answer-text.ts'
 import { errorAnswer } from './error-answer.ts'
-import { STATUS_CODES } from './node-http.ts'
 import { requestIdOf } from './request-id.ts'
 
 const codes: Readonly<Record<string, ErrorCode>> = {
@@ -14,15 +14,6 @@ const codes: Readonly<Record<string, ErrorCode>> = {
  * Closing matters: what follows on a connection whose framing was not understood could be read as another request.
  */
 export function parserRefusal(parserCode: string): string {
-  const { status, headers, body } = errorAnswer(
-    new TokenHandlerError(codes[parserCode] ?? 'ambiguous_request'),
-    requestIdOf({}),
-  )
-  const lines = Object.entries({ ...headers, 'content-length': String(body.length), connection: 'close' })
-  return [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    ...lines.map(([name, value]) => `${name}: ${value}`),
-    '',
-    body,
-  ].join('\r\n')
+  const error = new TokenHandlerError(codes[parserCode] ?? 'ambiguous_request')
+  return answerText(errorAnswer(error, requestIdOf({})))
 }
