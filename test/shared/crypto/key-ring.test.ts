@@ -14,6 +14,7 @@ import { formatKeyRingFile, parseKeyRingFile } from '../../../shared/crypto/key-
 import { createKeyRing, missingPurposes, parseKeyRing, proxyPurposes } from '../../../shared/crypto/key-ring.ts'
 import { purposes, sealPurposes } from '../../../shared/crypto/purpose-keys.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
+import vectors from '../../vectors/sealed-cookies.json' with { type: 'json' }
 
 /** Bytes that differ with each call and are the same in each run. */
 function deterministicRandom() {
@@ -65,6 +66,11 @@ describe('a key ring file', () => {
       { version: 1, keys: [{ id: entry.id, created_at: entry.created_at, derived: {} }] },
       'keys[0].derived',
     ],
+    [
+      'an id that is not hex, where no master key can contradict it',
+      { version: 1, keys: [{ id: 'no hex', created_at: entry.created_at, derived: { access: entry.master } }] },
+      'keys[0].id',
+    ],
   ])('refuses %s', (_, file, path) => {
     const text = typeof file === 'string' ? file : JSON.stringify(file)
     expect(problemsOf(text).map((problem) => problem.path)).toContain(path)
@@ -90,6 +96,13 @@ describe('a key ring file', () => {
     const found = problemsOf(JSON.stringify(withMaster(master)))
     expect(found.map((problem) => problem.path)).toEqual(['keys[0].master'])
     expect(JSON.stringify(found)).not.toContain(String(master).slice(0, 31))
+  })
+
+  const printed = [...vectors.key_ring.keys, ...vectors.proxy_key_ring.keys].flatMap((key) =>
+    'derived' in key ? Object.values(key.derived) : [key.master],
+  )
+  it.each(printed)('refuses a key that the test vectors print (A13): %s', (key) => {
+    expect(problemsOf(JSON.stringify(withMaster(key)))).toMatchObject([{ problem: 'is a published sample key' }])
   })
 
   it('names every problem at once', () => {
