@@ -114,7 +114,7 @@ export const errorTable = {
     400,
     'info',
     'A parameter is not allowed here.',
-    'Add the parameter to login.allowed_parameters, or leave it out.',
+    'Add the parameter to login.allowed_parameters or session.allowed_refresh_parameters, or leave it out.',
   ),
   return_to_not_allowed: row(
     400,

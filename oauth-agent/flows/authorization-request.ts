@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent } from '../../shared/cookies/session.ts'
 import { isJsonObject } from '../../shared/json-object.ts'
-import { type Parameters, checkParameterNames, notAllowed } from './parameters.ts'
+import { type Parameters, checkParameterNames, checkParameterValue, notAllowed } from './parameters.ts'
 
 /** The settings that shape an authorization request. */
 export type AuthorizationRequestSettings = Pick<Config, 'login'>
@@ -17,9 +17,8 @@ export interface AuthorizationWish {
   readonly further: ReadonlyMap<string, string>
 }
 
-/** Longest value of each parameter; an authorization URL has to survive every hop (RFC 9110 §4.1: 8000 octets). */
+/** Longest values where they are long; an authorization URL has to survive every hop (RFC 9110 §4.1: 8000 octets). */
 const maxLengths: Readonly<Record<string, number>> = { claims: 4096, id_token_hint: 4096 }
-const maxLength = 1024
 
 /** Parameters whose effect shows in the ID token, where we look for it (OpenID Connect Core §3.1.3.7 steps 12, 13). */
 const checkedOnReturn: ReadonlySet<string> = new Set(['acr_values', 'max_age'])
@@ -43,9 +42,7 @@ export function parseAuthorizationWish(
   const further = new Map<string, string>()
   const read: { prompt?: string; maxAge?: number; acrValues?: readonly string[] } = {}
   for (const [name, value] of [...fixed.filter(([name]) => checkedOnReturn.has(name)), ...parameters]) {
-    if (value.length > (maxLengths[name] ?? maxLength) || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(value)) {
-      throw notAllowed(name)
-    }
+    checkParameterValue(name, value, maxLengths[name])
     if (name === 'prompt') read.prompt = parsePrompt(value)
     else if (name === 'max_age') read.maxAge = parseMaxAge(value)
     else if (name === 'acr_values') read.acrValues = parseTokens(value, name)

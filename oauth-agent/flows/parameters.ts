@@ -10,6 +10,11 @@ export function checkParameterNames(parameters: Parameters, allowed: ReadonlySet
   }
 }
 
+/** Throws `parameter_not_allowed` for a value that is empty, has control characters, or is longer than `maxLength`. */
+export function checkParameterValue(name: string, value: string, maxLength = 1024): void {
+  if (value.length > maxLength || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(value)) throw notAllowed(name)
+}
+
 /** The error for a parameter that is not on a list, or whose value is not; only a plain name is repeated in the answer. */
 export function notAllowed(name: string): TokenHandlerError {
   return new TokenHandlerError('parameter_not_allowed', {

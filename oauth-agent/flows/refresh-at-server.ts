@@ -8,7 +8,7 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
-import { resourceParameters } from './parameters.ts'
+import { type Parameters, resourceParameters } from './parameters.ts'
 import { revokeTokens, unverifiedSubject } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { visibleClaims } from './session-view.ts'
@@ -18,6 +18,14 @@ export interface RefreshAtServerParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly authorizationServer: AuthorizationServer
   readonly clock: Clock
+}
+
+/** A refresh token on its way to the authorization server. */
+export interface Presented {
+  readonly session: Session
+  readonly refresh: RefreshContent
+  /** Parameters of the page that the settings allow. */
+  readonly further: Parameters
 }
 
 /** The next generation of a session. */
@@ -39,12 +47,10 @@ export type RefreshOutcome =
  *
  * Throws `session_expired` when the answer is about another user, and what providerFailure gives.
  */
-export async function refreshAtServer(
-  parts: RefreshAtServerParts,
-  session: Session,
-  refresh: RefreshContent,
-): Promise<RefreshOutcome> {
+export async function refreshAtServer(parts: RefreshAtServerParts, presented: Presented): Promise<RefreshOutcome> {
   const { authorizationServer, config } = parts
+  const { refresh, further } = presented
+  const additionalParameters = new URLSearchParams([...resourceParameters(config.login), ...further])
   try {
     const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
       oauth.refreshTokenGrantRequest(
@@ -52,11 +58,11 @@ export async function refreshAtServer(
         authorizationServer.client,
         authorizationServer.authenticate,
         refresh.refreshToken,
-        { ...options, additionalParameters: resourceParameters(config.login) },
+        { ...options, additionalParameters },
       ),
     )
     const idToken = await readIdToken(parts, tokens, refresh)
-    return { kind: 'renewed', renewed: nextGeneration(parts, session, refresh, tokens, idToken) }
+    return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') return { kind: 'refused', cause: error }
     throw providerFailure(error)
@@ -105,14 +111,14 @@ async function readIdToken(
 
 function nextGeneration(
   { clock, config }: RefreshAtServerParts,
-  session: Session,
-  refresh: RefreshContent,
+  { session, refresh, further }: Presented,
   tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
   const now = clock.nowSeconds()
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
-  const scope = tokens.scope ?? refresh.scope
+  const narrowed = further.get('scope')
+  const scope = tokens.scope ?? narrowed ?? refresh.scope
   const amr = refresh.amr === undefined ? undefined : { amr: refresh.amr }
   const newIdToken = idToken.claims === undefined ? undefined : tokens.idToken
   const keptIdToken = config.cookies.idTokenHint ? (newIdToken ?? session.identity?.idToken) : undefined
@@ -132,7 +138,8 @@ function nextGeneration(
       ...amr,
       // RFC 6749 §6: a new one replaces the old, without one the old stays.
       refreshToken: tokens.refreshToken ?? refresh.refreshToken,
-      scope,
+      // Asking for less once takes nothing off what the refresh token is good for.
+      scope: narrowed === undefined ? scope : refresh.scope,
       nonce: refresh.nonce,
     },
     identity: {

@@ -4,7 +4,8 @@ import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
-import { refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
+import { notAllowed, type Parameters } from './parameters.ts'
+import { type Presented, refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn, type Turn } from './turn.ts'
@@ -22,8 +23,14 @@ export interface Refreshed extends Renewed {
   readonly joined: boolean
 }
 
-/** Refreshes a session; with `activity` the idle limit moves as well. */
-export type Refresh = (session: Session, wish: { readonly activity: boolean }) => Promise<Refreshed>
+/**
+ * Refreshes a session; with `activity` the idle limit moves as well. `further` goes to the authorization server, unless
+ * another request refreshes this session already: then its answer is this one's, too.
+ */
+export type Refresh = (
+  session: Session,
+  wish: { readonly activity: boolean; readonly further: Parameters },
+) => Promise<Refreshed>
 
 /** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
 const successorSeconds = 30
@@ -45,10 +52,11 @@ export function createRefresh(parts: RefreshParts): Refresh {
   // What the shared store could not take: the tabs that come to this process find it all the same.
   const ownMemory = createMemoryStore({ clock, maxEntries: 10_000 })
 
-  return async (session, { activity }) => {
+  return async (session, { activity, further }) => {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
-    const refreshed = await joinOrTakeOff(session, refresh)
+    checkNarrower(further.get('scope'), refresh)
+    const refreshed = await joinOrTakeOff({ session, refresh, further })
 
     // A sign-out that came in the meantime wins: nothing may bring the session back.
     if (store.hasEnded(session.facts)) {
@@ -59,35 +67,30 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed
   }
 
-  async function joinOrTakeOff(session: Session, refresh: RefreshContent): Promise<Refreshed> {
-    const ticket = ticketOf(refresh)
+  async function joinOrTakeOff(presented: Presented): Promise<Refreshed> {
+    const ticket = ticketOf(presented.refresh)
     const present = flights.get(ticket)
     if (present !== undefined) return joining(await present)
-    const flight = lead(ticket, session, refresh).finally(() => flights.delete(ticket))
+    const flight = lead(ticket, presented).finally(() => flights.delete(ticket))
     flights.set(ticket, flight)
     return flight
   }
 
   /** This process's turn: the lock, or what the replica that holds it leaves behind. */
-  async function lead(ticket: string, session: Session, refresh: RefreshContent): Promise<Refreshed> {
+  async function lead(ticket: string, presented: Presented): Promise<Refreshed> {
     // Long enough for metadata, the token and the keys of a new ID token, each at its slowest.
     const holdMs = 4 * config.authorizationServer.timeoutMs + longestWaitMs
     const taken = await takeTurn(parts, { key: `refresh:${ticket}`, holdMs, found: () => successorOf(ticket) })
     if (taken === undefined) throw inProgress()
-    return 'found' in taken ? goOnFrom(taken.found) : refreshInTurn(taken.turn, ticket, session, refresh)
+    return 'found' in taken ? goOnFrom(taken.found, presented) : refreshInTurn(taken.turn, ticket, presented)
   }
 
-  async function refreshInTurn(
-    turn: Turn,
-    ticket: string,
-    session: Session,
-    refresh: RefreshContent,
-  ): Promise<Refreshed> {
+  async function refreshInTurn(turn: Turn, ticket: string, presented: Presented): Promise<Refreshed> {
     try {
       // The replica that held the lock a moment ago may have finished in between.
       const earlier = await successorOf(ticket)
       if (earlier !== undefined) return earlier
-      const outcome = await refreshAtServer(parts, session, refresh)
+      const outcome = await refreshAtServer(parts, presented)
       if (outcome.kind === 'refused') {
         const winner = await successorOf(ticket)
         if (winner !== undefined) return winner
@@ -95,7 +98,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
         if (turn === 'no lock' && !deniedBefore(ticket)) throw inProgress()
         throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
       }
-      await keepSuccessor(ticket, outcome.renewed.cookies, session)
+      await keepSuccessor(ticket, outcome.renewed.cookies, presented.session)
       return { ...outcome.renewed, joined: false }
     } finally {
       await endTurn(turn)
@@ -103,10 +106,10 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
-  async function goOnFrom(earlier: Refreshed): Promise<Refreshed> {
+  async function goOnFrom(earlier: Refreshed, { further }: Presented): Promise<Refreshed> {
     const { access, refresh, identity } = earlier.cookies
     if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return earlier
-    return joinOrTakeOff({ facts: access, access, refresh, identity }, refresh)
+    return joinOrTakeOff({ session: { facts: access, access, refresh, identity }, refresh, further })
   }
 
   function deniedBefore(ticket: string): boolean {
@@ -172,6 +175,12 @@ export function createRefresh(parts: RefreshParts): Refresh {
  */
 function ticketOf({ sessionId, generation, refreshToken }: RefreshContent): string {
   return hash('sha256', `${sessionId}.${generation}.${refreshToken}`, 'base64url')
+}
+
+/** RFC 6749 §6: a refresh can ask for less, never for more; an answer without scope confirms what was asked for (§5.1). */
+function checkNarrower(scope: string | undefined, granted: RefreshContent): void {
+  const tokens = granted.scope.split(' ')
+  if (scope !== undefined && !scope.split(' ').every((token) => tokens.includes(token))) throw notAllowed('scope')
 }
 
 function inProgress(): TokenHandlerError {

@@ -2,7 +2,7 @@ import type { SessionCookies } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
-import { checkParameterNames, notAllowed, type Parameters } from '../flows/parameters.ts'
+import { checkParameterNames, checkParameterValue, notAllowed, type Parameters } from '../flows/parameters.ts'
 import type { Refreshed } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
@@ -13,17 +13,21 @@ interface FittingCookies {
   readonly setCookies: readonly string[]
 }
 
-const allowedParameters: ReadonlySet<string> = new Set(['activity'])
-
-/** POST /refresh: new tokens in new cookies; `activity=background` leaves the idle limit where it is. */
+/**
+ * POST /refresh: new tokens in new cookies; `activity=background` leaves the idle limit where it is, and parameters that
+ * the settings list go to the authorization server.
+ */
 export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
-  const { refresh, writer, observe } = parts
+  const { config, refresh, writer, observe } = parts
+  const allowed = new Set(['activity', ...config.session.allowedRefreshParameters])
 
   return async (request) => {
+    checkParameterNames(request.parameters, allowed)
     const activity = parseActivity(request.parameters)
+    const further = parseFurther(request.parameters)
     const session = requireSession(request.session)
     try {
-      const refreshed = await refresh(session, { activity })
+      const refreshed = await refresh(session, { activity, further })
       const { cookies, setCookies } = fitting(refreshed.cookies, request)
       tellSuccess(request, refreshed, activity)
       return { body: refreshView({ facts: cookies.access, ...cookies }, parts), cookies: setCookies }
@@ -67,8 +71,14 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
 }
 
 function parseActivity(parameters: Parameters): boolean {
-  checkParameterNames(parameters, allowedParameters)
   const activity = parameters.get('activity') ?? 'user'
   if (activity !== 'user' && activity !== 'background') throw notAllowed('activity')
   return activity === 'user'
+}
+
+function parseFurther(parameters: Parameters): Parameters {
+  const further = new Map(parameters)
+  further.delete('activity')
+  for (const [name, value] of further) checkParameterValue(name, value)
+  return further
 }

@@ -7,10 +7,14 @@ const ownParameters = new Set([
   'client_assertion_type',
   'client_id',
   'client_secret',
+  'code',
   'code_challenge',
   'code_challenge_method',
+  'code_verifier',
+  'grant_type',
   'nonce',
   'redirect_uri',
+  'refresh_token',
   'request',
   'request_uri',
   'response_mode',
@@ -20,6 +24,7 @@ const ownParameters = new Set([
 
 /** Parameters that no page may choose, and what there is in their place: what is asked for is what answers are held against. */
 const fixedBySettings: ReadonlyMap<string, string> = new Map([
+  ['activity', 'Leave it out; a page may always send it.'],
   ['authorization_details', 'Write them as login.authorization_details.'],
   ['resource', 'Write it as login.resource.'],
   ['return_to', 'Leave it out; a page may always send it.'],
@@ -27,7 +32,7 @@ const fixedBySettings: ReadonlyMap<string, string> = new Map([
 
 /** Settings of sign-in and sign-out that only make sense together. */
 export function* loginChecks(config: Config): Iterable<CrossProblem> {
-  const { login, client, agent, logout, cors, pageOrigin, publicOrigin } = config
+  const { login, session, client, agent, logout, cors, pageOrigin, publicOrigin } = config
   if (pageOrigin !== undefined && pageOrigin !== publicOrigin && !cors.origins.includes(pageOrigin)) {
     yield {
       path: 'page_origin',
@@ -67,15 +72,8 @@ export function* loginChecks(config: Config): Iterable<CrossProblem> {
       remedy: 'Remove it.',
     }
   }
-  for (const [index, name] of login.allowedParameters.entries()) {
-    const instead = fixedBySettings.get(name)
-    if (!ownParameters.has(name) && instead === undefined) continue
-    yield {
-      path: `login.allowed_parameters[${index}]`,
-      problem: `${name} is not for the SPA to choose`,
-      remedy: instead ?? 'Remove it; the agent sets it itself.',
-    }
-  }
+  yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
+  yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
   const { max_age: maxAge } = login.extraParameters
   if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {
     yield {
@@ -100,6 +98,19 @@ export function* loginChecks(config: Config): Iterable<CrossProblem> {
       problem: 'lies below agent.path, where there are no pages',
       remedy: 'Name a page of the SPA.',
       given: ['agent.path'],
+    }
+  }
+}
+
+/** What a page may choose of a request to the authorization server. */
+function* choiceChecks(path: string, names: readonly string[]): Iterable<CrossProblem> {
+  for (const [index, name] of names.entries()) {
+    const instead = fixedBySettings.get(name)
+    if (!ownParameters.has(name) && instead === undefined) continue
+    yield {
+      path: `${path}[${index}]`,
+      problem: `${name} does not belong here`,
+      remedy: instead ?? 'Remove it; the agent sets it itself.',
     }
   }
 }

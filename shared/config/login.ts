@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { pagePath, scope, seconds } from './values.ts'
+import { pagePath, parameterName, scope, seconds } from './values.ts'
 
 /** Those of OpenID Connect for editors to offer; authorization servers have others of their own. */
-const parameterName = z.union([
+const authorizationParameter = z.union([
   z.enum([
     'scope',
     'prompt',
@@ -15,9 +15,7 @@ const parameterName = z.union([
     'display',
     'id_token_hint',
   ]),
-  z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, {
-    message: 'must be the name of a parameter, of letters, digits, "_", "." and "-"',
-  }),
+  parameterName,
 ])
 
 export const loginSettings = z.strictObject({
@@ -28,7 +26,7 @@ export const loginSettings = z.strictObject({
   scope: scope.default('openid').meta({ description: 'Scope of every sign-in; openid is required.' }),
   optional_scope: z.string().default('').meta({ description: 'Further scope tokens that the SPA may ask for.' }),
   allowed_parameters: z
-    .array(parameterName)
+    .array(authorizationParameter)
     .default(['scope', 'prompt', 'login_hint', 'ui_locales', 'acr_values', 'max_age', 'claims'])
     .meta({
       description:

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { filePath, seconds } from './values.ts'
+import { filePath, parameterName, seconds } from './values.ts'
 
 export const sessionSettings = z.strictObject({
   profile: z.enum(['custom', 'aal1', 'aal2', 'aal3']).default('custom').meta({
@@ -24,6 +24,14 @@ export const sessionSettings = z.strictObject({
   refresh_ahead_seconds: seconds.default(30).meta({
     description: 'refresh_in tells the client to refresh this long before the access token expires.',
   }),
+  allowed_refresh_parameters: z
+    .array(parameterName)
+    .default([])
+    .meta({
+      description:
+        'Parameters that the SPA may send to POST /refresh for the authorization server; scope can only ask for less.',
+      examples: [['scope']],
+    }),
 })
 
 export const cookieSettings = z.strictObject({

@@ -46,6 +46,11 @@ export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\
   message: 'must be scope tokens separated by single spaces',
 })
 
+/** A parameter of a request to the authorization server that a page may choose. */
+export const parameterName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, {
+  message: 'must be the name of a parameter, of letters, digits, "_", "." and "-"',
+})
+
 export const headerName = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9-]*$/, { message: 'must be a header name of letters, digits and "-"' })

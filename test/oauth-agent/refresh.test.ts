@@ -346,6 +346,43 @@ describe('limits of a session', () => {
   })
 })
 
+describe('parameters that a page may send with a refresh', () => {
+  const settings = `
+login: { scope: openid profile, resource: ["https://api.example"] }
+session: { allowed_refresh_parameters: [scope, ui_theme] }
+`
+  const sent = () => Object.fromEntries(world.tap.grants('refresh_token').at(-1)?.form ?? [])
+  const scopeOf = (page: Page) => world.open(page).scope
+
+  it('go to the authorization server, beside ours', async () => {
+    const page = await signedIn({ settings })
+    expect(code(await refresh(page, { ui_theme: 'dark', activity: 'background' }))[0]).toBe(200)
+    expect(sent()).toMatchObject({ grant_type: 'refresh_token', ui_theme: 'dark', resource: 'https://api.example' })
+    expect(sent()).not.toHaveProperty('activity')
+  })
+
+  it('ask for less scope until the next refresh, also where the answer does not repeat it (RFC 6749 §5.1, §6)', async () => {
+    const page = await signedIn({ settings })
+    world.server.script.token = (form) => world.server.tokens(form, { scope: undefined })
+    await refresh(page, { scope: 'openid' })
+    expect([sent()['scope'], scopeOf(page)]).toEqual(['openid', 'openid'])
+    await refresh(page)
+    expect([sent()['scope'], scopeOf(page)]).toEqual([undefined, 'openid profile'])
+  })
+
+  it.each([
+    { scope: 'openid admin' },
+    { scope: 'openid  profile' },
+    { scope: '' },
+    { ui_theme: 'a\nb' },
+    { nonce: 'x' },
+  ])('are refused as %j before the refresh token is used', async (form) => {
+    const page = await signedIn({ settings })
+    expect(code(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
+    expect(refreshCalls()).toBe(0)
+  })
+})
+
 describe('signing out', () => {
   it('wins over a refresh in flight', async () => {
     const page = await signedIn()

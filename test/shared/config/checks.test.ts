@@ -131,6 +131,11 @@ describe('settings that are refused', () => {
       { login: { allowed_parameters: ['prompt', name] } },
       'login.allowed_parameters[1]',
     ]),
+    ...['refresh_token', 'client_secret', 'resource', 'activity'].map((name): [string, object, string] => [
+      `${name} of a refresh as the choice of a page`,
+      { session: { allowed_refresh_parameters: [name] } },
+      'session.allowed_refresh_parameters[0]',
+    ]),
     ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
     ['a redirect page below the agent', { login: { redirect_path: '/oauth-agent/cb' } }, 'login.redirect_path'],
     [
