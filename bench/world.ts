@@ -10,6 +10,7 @@ import { generateKeyRing } from '../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys } from '../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../shared/crypto/random.ts'
+import { bindingOf } from '../shared/crypto/seal.ts'
 
 const usualOrigin = 'https://www.example.com'
 export const host = new URL(usualOrigin).host
@@ -64,7 +65,7 @@ export function createWorld({
   const writer = createCookieWriter({
     keys: fixedKeys(createKeyRing(entries)),
     catalogue: createCatalogue(config),
-    binding: { clientId: config.client.id, issuer: config.authorizationServer.issuer, publicOrigin },
+    binding: bindingOf(config),
     settings: config,
     clock: systemClock,
     random: systemRandomBytes,

@@ -13,6 +13,7 @@ import { csrfToken } from '../shared/crypto/csrf-token.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { pseudonym } from '../shared/crypto/pseudonym.ts'
 import { type RandomBytes, systemRandomBytes } from '../shared/crypto/random.ts'
+import { bindingOf } from '../shared/crypto/seal.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
@@ -152,11 +153,7 @@ const noText: ReadText = () => Promise.resolve('')
 function createEndpointParts(agentParts: AgentParts): EndpointParts {
   const { config, keys, authorizationServer, store, clock, observe, random = systemRandomBytes } = agentParts
   const catalogue = createCatalogue(config)
-  const binding = {
-    clientId: config.client.id,
-    issuer: config.authorizationServer.issuer,
-    publicOrigin: config.publicOrigin,
-  }
+  const binding = bindingOf(config)
   const successors = createSuccessorBox({ keys, binding, random })
   return {
     config,

@@ -6,6 +6,7 @@ import { createCookieReader } from '../shared/cookies/open.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
+import { bindingOf } from '../shared/crypto/seal.ts'
 import { createAddressMatcher } from '../shared/http/client-address.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
@@ -55,11 +56,7 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
   const routes = config.proxy.routes.map((setting) =>
     createProxyRoute(setting, config.publicOrigin, { clock, store, readFile }),
   )
-  const binding = {
-    clientId: config.client.id,
-    issuer: config.authorizationServer.issuer,
-    publicOrigin: config.publicOrigin,
-  }
+  const binding = bindingOf(config)
   const credentials = createCredentials({ requests, clock, observe })
   const decideParts = {
     config,

@@ -11,6 +11,19 @@ export interface Binding {
   readonly publicOrigin: string
 }
 
+/** The binding of one installation; cookies of another open nowhere here. */
+export function bindingOf({
+  client,
+  authorizationServer,
+  publicOrigin,
+}: {
+  readonly client: { readonly id: string }
+  readonly authorizationServer: { readonly issuer: string }
+  readonly publicOrigin: string
+}): Binding {
+  return { clientId: client.id, issuer: authorizationServer.issuer, publicOrigin }
+}
+
 /** The one place in which a sealed value may appear. */
 export interface SealSlot {
   /** The full cookie name with its prefix, or a name of its own for values that are no cookies. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
-import { createSealer } from '../../shared/crypto/seal.ts'
+import { bindingOf, createSealer } from '../../shared/crypto/seal.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import type { Page, PageAnswer } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -33,12 +33,7 @@ function failures(slot: Slot): Readonly<Record<string, string>> {
   const catalogue = createCatalogue(config)
   const value = valueOf(catalogue[slot].name)
   const bytes = Buffer.from(value, 'base64url')
-  const binding = {
-    clientId: config.client.id,
-    issuer: config.authorizationServer.issuer,
-    publicOrigin: config.publicOrigin,
-  }
-  const sealFor = createSealer({ keys, binding, random: systemRandomBytes })
+  const sealFor = createSealer({ keys, binding: bindingOf(config), random: systemRandomBytes })
   const other = slots.find((each) => each !== slot) ?? 'access'
   const changed = (at: number) => {
     const copy = Buffer.from(bytes)

@@ -9,6 +9,7 @@ import { createCookieWriter } from '../../shared/cookies/write.ts'
 import { type KeyEntries, formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { bindingOf } from '../../shared/crypto/seal.ts'
 import { freePort } from './free-port.ts'
 import { browserAfter, cookieHeader, noCookies, sessionCookies, testKeys } from './installation.ts'
 import { type Nginx, nginxFolder, startNginx } from './nginx.ts'
@@ -69,7 +70,7 @@ export async function startNginxWorld(
   const writer = createCookieWriter({
     keys: fixedKeys(createKeyRing(entries)),
     catalogue: createCatalogue(config),
-    binding: { clientId: config.client.id, issuer: config.authorizationServer.issuer, publicOrigin },
+    binding: bindingOf(config),
     settings: config,
     // The agent wrote the cookies an hour ago, so that a test can let any of their limits be over.
     clock: { ...systemClock, nowSeconds: () => fromNow(-3600) },

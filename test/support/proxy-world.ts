@@ -7,6 +7,7 @@ import { csrfToken } from '../../shared/crypto/csrf-token.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { bindingOf } from '../../shared/crypto/seal.ts'
 import { serve } from '../../shared/http/serve.ts'
 import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { EventName, Observe } from '../../shared/observe/events.ts'
@@ -73,7 +74,7 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
   const writer = createCookieWriter({
     keys,
     catalogue: createCatalogue(config),
-    binding: { clientId: config.client.id, issuer: config.authorizationServer.issuer, publicOrigin },
+    binding: bindingOf(config),
     settings: config,
     clock,
     random: systemRandomBytes,

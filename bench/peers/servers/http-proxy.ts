@@ -8,6 +8,7 @@ import { parseCookieHeader } from '../../../shared/cookies/header.ts'
 import { createCookieReader } from '../../../shared/cookies/open.ts'
 import { readFileSync } from 'node:fs'
 import { fixedKeys, parseKeyRing } from '../../../shared/crypto/key-ring.ts'
+import { bindingOf } from '../../../shared/crypto/seal.ts'
 import { allowedHosts, parseRequestHead } from '../../../shared/http/request-gate.ts'
 import { checkGuard } from '../../../shared/http/guard.ts'
 import { ports } from '../../world.ts'
@@ -17,11 +18,7 @@ const catalogue = createCatalogue(config)
 const reader = createCookieReader({
   keys: fixedKeys(parseKeyRing(readFileSync(config.keys.file, 'utf8'))),
   catalogue,
-  binding: {
-    clientId: config.client.id,
-    issuer: config.authorizationServer.issuer,
-    publicOrigin: config.publicOrigin,
-  },
+  binding: bindingOf(config),
   clock: systemClock,
   observe: { emit: () => {} },
 })
