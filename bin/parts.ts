@@ -1,10 +1,10 @@
 import cluster from 'node:cluster'
-import type { IncomingMessage } from 'node:http'
 import type { Agent } from '../oauth-agent/agent.ts'
 import type { Proxy } from '../oauth-proxy/proxy.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
+import { isTargetBelow } from '../shared/http/request-gate.ts'
 import type { HttpHandler } from '../shared/http/serve.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
@@ -61,10 +61,10 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
   const parts = { ...shared, loadAuthorizationServer: authorizationServer.load }
   const drainMs = shared.config.operations.shutdownDrainSeconds * 1000
   const proxy = replaceable<Proxy>(await createProxy(parts), { clock: shared.clock, drainMs })
-  const isForAgent = pathTest(shared.config.agent.path)
+  const { path } = shared.config.agent
   return {
     handle(request, response) {
-      if (agent !== undefined && isForAgent(request)) return agent.handle(request, response)
+      if (agent !== undefined && isTargetBelow(request.url ?? '', path)) return agent.handle(request, response)
       return proxy.current().handle(request, response)
     },
     upgrade: (request, socket, head) => proxy.current().upgrade(request, socket, head),
@@ -105,9 +105,4 @@ function sharedAuthorizationServer(shared: SharedParts): {
     },
     close: async () => (await made)?.close(),
   }
-}
-
-/** Compares the target as it came; whatever is spelled differently is left to the proxy, which refuses it. */
-function pathTest(path: string): (request: IncomingMessage) => boolean {
-  return ({ url = '' }) => url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`)
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
 import type { AccessContent } from '../shared/cookies/session.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
-import type { SessionKey, Store } from '../shared/store/store.ts'
+import type { Store } from '../shared/store/store.ts'
 
 /** Opens the access cookie; nothing about its times is decided by opening it. */
 export interface AccessCookieReader {
@@ -41,12 +41,7 @@ export function checkSessionAlive(
   const now = clock.nowSeconds()
   if (now >= session.absoluteExpiresAt) throw expired('absolute_limit')
   if (now >= session.idleExpiresAt) throw expired('idle_limit')
-  if (store.hasEnded(sessionKey(session))) throw expired('ended')
-}
-
-/** The names under which this session can have been ended. */
-function sessionKey({ sessionId, subject, providerSessionId, createdAt }: AccessContent): SessionKey {
-  return { sessionId, subject, createdAt, ...(providerSessionId === undefined ? undefined : { providerSessionId }) }
+  if (store.hasEnded(session)) throw expired('ended')
 }
 
 function expired(check: string): TokenHandlerError {

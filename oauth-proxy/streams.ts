@@ -25,7 +25,7 @@ export function createStreams(parts: {
   store: Pick<Store, 'hasEnded'>
   clock: Pick<Clock, 'nowSeconds' | 'after'>
 }): Streams {
-  const { store, clock } = parts
+  const { clock } = parts
   const open = new Set<{ session: AccessContent | undefined; end: (cause: StreamEnd) => void }>()
   let cancel: Cancel | undefined
   let stopped = false
@@ -33,7 +33,7 @@ export function createStreams(parts: {
   function check(): void {
     cancel = undefined
     for (const stream of open) {
-      const cause = reasonToEnd(stream.session, parts)
+      const cause = reasonToEnd(stream.session)
       if (cause === undefined) continue
       open.delete(stream)
       stream.end(cause)
@@ -66,11 +66,11 @@ export function createStreams(parts: {
     },
   }
 
-  function reasonToEnd(session: AccessContent | undefined, limits: typeof parts): StreamEnd | undefined {
+  function reasonToEnd(session: AccessContent | undefined): StreamEnd | undefined {
     if (session === undefined) return undefined
     if (clock.nowSeconds() >= session.accessTokenExpiresAt) return 'token_expired'
     try {
-      checkSessionAlive(session, { store, clock: limits.clock })
+      checkSessionAlive(session, parts)
       return undefined
     } catch {
       return 'session_over'

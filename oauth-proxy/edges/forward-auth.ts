@@ -7,6 +7,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { type AddressMatcher, createAddressMatcher } from '../../shared/http/client-address.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
+import { isTargetBelow } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type ForwardDecision, type Trail, decide } from '../decide.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
@@ -88,7 +89,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   }
 
   return {
-    asks: ({ url = '' }) => url === path || url.startsWith(`${path}/`) || url.startsWith(`${path}?`),
+    asks: ({ url = '' }) => isTargetBelow(url, path),
     handle,
     upgrade(request, socket) {
       if (!(socket instanceof Socket)) throw new TypeError('an upgrade comes with a network socket')

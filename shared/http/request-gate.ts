@@ -56,15 +56,23 @@ const listFields: ReadonlySet<string> = new Set([
   'x-forwarded-for',
 ])
 
-/** Fields whose removal by the next hop would change who the request speaks for or what it asks (HX-5). */
+/** Fields whose removal by the next hop would change who the request speaks for or what it asks (HX-5; RFC 8470 §5.1). */
 const neverHopByHop =
-  /^(?:authorization|content-.*|cookie|host|origin|token-handler-version|x-csrf-token|x-forwarded-.*)$/
+  /^(?:authorization|content-.*|cookie|early-data|host|origin|token-handler-version|x-csrf-token|x-forwarded-.*)$/
 
 const plainName = /^[A-Za-z0-9-]+$/
 /** Searched for rather than matched against: a pattern for whole values would note every character to come back to. */
 const oddCharacter = /[^\t\x20-\x7e]/
 const originForm = /^\//
 const decimal = /^[0-9]{1,15}$/
+
+/**
+ * True for a target at `path` or below it, compared as the bytes came: any other spelling is left to the gate, which
+ * refuses it.
+ */
+export function isTargetBelow(target: string, path: string): boolean {
+  return target === path || target.startsWith(`${path}/`) || target.startsWith(`${path}?`)
+}
 
 /** The Host values under which `publicOrigin` may be asked for: with and without its default port. */
 export function allowedHosts(publicOrigin: string): ReadonlySet<string> {
