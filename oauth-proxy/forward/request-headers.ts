@@ -12,7 +12,6 @@ export const managedNames: ReadonlySet<string> = new Set([
   'content-length',
   'cookie',
   'dpop',
-  'early-data',
   'expect',
   'forwarded',
   'front-end-https',
@@ -36,13 +35,66 @@ export const managedNames: ReadonlySet<string> = new Set([
   'x-real-ip',
   'x-request-id',
   'x-rewrite-url',
-  'x-user',
   ...identityHeaderNames,
 ])
 
-/** Families of names that gateways and APIs believe because they think a gateway wrote them. */
-const managedPrefixes =
-  /^(?:sec-|proxy-|token-handler-|x-forwarded|x-original-|x-auth-request-|x-authenticated-|x-user-|x-envoy-|x-accel-|x-sendfile|x-ssl-|x-client-cert|x-th-|remote-|ssl-client-|cf-|fastly-client-)/
+/**
+ * Families of names that gateways and APIs believe because they think a gateway wrote them: who somebody is, in the words
+ * of the gateways, clouds and meshes that an API may have stood behind before (H20), and their certificates (RFC 9440 §4).
+ */
+export const managedPrefixes: readonly string[] = [
+  'cf-',
+  'client-cert',
+  'fastly-client-',
+  'l5d-',
+  'oidc-',
+  'proxy-',
+  'remote-',
+  'sec-',
+  'shib-',
+  'ssl-client-',
+  'tailscale-',
+  'token-handler-',
+  'x-accel-',
+  'x-amzn-mtls-',
+  'x-amzn-oidc-',
+  'x-apigateway-api-userinfo',
+  'x-arr-clientcert',
+  'x-auth-email',
+  'x-auth-group',
+  'x-auth-name',
+  'x-auth-request-',
+  'x-auth-role',
+  'x-auth-user',
+  'x-authenticated-',
+  'x-authentik-',
+  'x-client-cert',
+  'x-client-dn',
+  'x-client-verify',
+  'x-consumer-',
+  'x-credential-',
+  'x-endpoint-api-userinfo',
+  'x-envoy-',
+  'x-forwarded',
+  'x-goog-authenticated-user-',
+  'x-goog-iap-',
+  'x-id-token',
+  'x-jwt-assertion',
+  'x-ms-client-principal',
+  'x-ms-token-',
+  'x-original-',
+  'x-pomerium-',
+  'x-remote-',
+  'x-sendfile',
+  'x-ssl-',
+  'x-th-',
+  'x-tls-client-',
+  'x-user',
+  'x-vouch-',
+  'x-webauth-',
+]
+
+const managedFamily = new RegExp(`^(?:${managedPrefixes.join('|')})`)
 
 const decided = new Map<string, boolean>()
 const rememberedNames = 512
@@ -52,7 +104,7 @@ function isForwarded(name: string): boolean {
   const known = decided.get(name)
   if (known !== undefined) return known
   const plain = name.replace(/[^a-z0-9]/g, '-')
-  const answer = !isHopByHop(plain) && !managedNames.has(plain) && !managedPrefixes.test(plain)
+  const answer = !isHopByHop(plain) && !managedNames.has(plain) && !managedFamily.test(plain)
   if (decided.size < rememberedNames) decided.set(name, answer)
   return answer
 }

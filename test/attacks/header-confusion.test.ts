@@ -59,7 +59,7 @@ describe('H01 the Connection header of a client takes nothing of ours away', () 
   })
 })
 
-describe('H02 H05 H06 G17 names that gateways own, in every spelling', () => {
+describe('H02 H05 H06 H20 G17 names that gateways own, in every spelling', () => {
   const managed = [
     'X-Forwarded-User',
     'X-Forwarded-For',
@@ -75,6 +75,12 @@ describe('H02 H05 H06 G17 names that gateways own, in every spelling', () => {
     'X-Real-IP',
     'Forwarded',
     'Authorization',
+    'Client-Cert',
+    'OIDC-Claim-Sub',
+    'X-Amzn-Oidc-Data',
+    'X-MS-Client-Principal',
+    'X-Remote-User',
+    'X-WebAuth-User',
   ]
   const spellings = managed.flatMap((name) => [
     name,

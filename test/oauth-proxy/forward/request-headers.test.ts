@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { read } from '../../house/source-files.ts'
 import { allowedHosts, parseRequestHead } from '../../../shared/http/request-gate.ts'
-import { type OwnRequestFields, upstreamRequestHeaders } from '../../../oauth-proxy/forward/request-headers.ts'
+import {
+  managedPrefixes,
+  type OwnRequestFields,
+  upstreamRequestHeaders,
+} from '../../../oauth-proxy/forward/request-headers.ts'
 
 const own: OwnRequestFields = {
   credential: { header: 'authorization', value: 'Bearer at-1' },
@@ -102,12 +107,15 @@ describe('what never travels', () => {
     'X-Envoy-Original-Path',
     'X-SSL-Client-Cert',
     'X-Accel-Redirect',
-    'Early-Data',
     'Access-Control-Request-Headers',
     'Max-Forwards',
     'Via',
     'Traceparent',
-  ])('H02 H05 H13 G17 F05 HX-4 HX-6 %s', (name) => {
+    ...managedPrefixes.flatMap((family) => [
+      family.replace(/-$/, '-x'),
+      `${family}${family.endsWith('-') ? 'y' : '-y'}`,
+    ]),
+  ])('H02 H05 H13 H20 G17 F05 HX-4 HX-6 %s', (name) => {
     for (const spelling of [name, name.toLowerCase(), name.toUpperCase()]) {
       const headers = sent([spelling, 'forged'], { credential: undefined })
       expect(headers[name.toLowerCase()] ?? '').not.toMatch(/^forged$/)
@@ -124,6 +132,21 @@ describe('what never travels', () => {
     expect(sent(['X-Partner-Key', 'stolen'], change)['x-partner-key']).toBeUndefined()
     const credential = { header: 'x-partner-key', value: 'ours' }
     expect(sent(['X-Partner-Key', 'stolen'], { ...change, credential })['x-partner-key']).toBe('ours')
+  })
+})
+
+it('nginx with our module takes out the same families', () => {
+  const lua = read('deploy/nginx/lua/token_handler/head.lua')
+  const [, list = ''] = /local managed_prefixes = \{([^}]*)\}/.exec(lua) ?? []
+  expect([...list.matchAll(/"([^"]+)"/g)].map(([, family]) => family)).toEqual(managedPrefixes)
+})
+
+describe('K19 what a gateway took as TLS early data may be a repetition (RFC 8470 §5.1)', () => {
+  it('the API hears of it', () => {
+    expect(sent(['Early-Data', '1'])['early-data']).toBe('1')
+  })
+  it('no Connection option takes that away', () => {
+    expect(() => sent(['Early-Data', '1', 'Connection', 'early-data'])).toThrow('ambiguous_request')
   })
 })
 

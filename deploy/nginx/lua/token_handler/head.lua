@@ -34,14 +34,18 @@ local list_fields = set_of [[
 -- Families of names that gateways and APIs believe because they think a gateway wrote them. Single names are taken out
 -- by the generated configuration, which costs nothing per request.
 local managed_prefixes = {
-  "sec-", "proxy-", "token-handler-", "x-forwarded", "x-original-", "x-auth-request-", "x-authenticated-", "x-user-",
-  "x-envoy-", "x-accel-", "x-sendfile", "x-ssl-", "x-client-cert", "x-th-", "remote-", "ssl-client-", "cf-",
-  "fastly-client-",
+  "cf-", "client-cert", "fastly-client-", "l5d-", "oidc-", "proxy-", "remote-", "sec-", "shib-", "ssl-client-",
+  "tailscale-", "token-handler-", "x-accel-", "x-amzn-mtls-", "x-amzn-oidc-", "x-apigateway-api-userinfo",
+  "x-arr-clientcert", "x-auth-email", "x-auth-group", "x-auth-name", "x-auth-request-", "x-auth-role", "x-auth-user",
+  "x-authenticated-", "x-authentik-", "x-client-cert", "x-client-dn", "x-client-verify", "x-consumer-",
+  "x-credential-", "x-endpoint-api-userinfo", "x-envoy-", "x-forwarded", "x-goog-authenticated-user-", "x-goog-iap-",
+  "x-id-token", "x-jwt-assertion", "x-ms-client-principal", "x-ms-token-", "x-original-", "x-pomerium-", "x-remote-",
+  "x-sendfile", "x-ssl-", "x-th-", "x-tls-client-", "x-user", "x-vouch-", "x-webauth-",
 }
 
 -- Removing one of these by naming it in Connection would change who the request speaks for (HX-5).
 local never_hop_by_hop = {
-  ["authorization"] = true, ["cookie"] = true, ["host"] = true, ["origin"] = true,
+  ["authorization"] = true, ["cookie"] = true, ["early-data"] = true, ["host"] = true, ["origin"] = true,
   ["token-handler-version"] = true, ["x-csrf-token"] = true,
 }
 
