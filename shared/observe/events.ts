@@ -30,11 +30,11 @@ const who = { ...request, subject: 'pseudonym', session: 'pseudonym' } as const
 export const eventTable = {
   'process.started': {
     level: 'info',
-    audit: false,
-    when: 'A process listens.',
+    audit: true,
+    when: 'A process listens; the key named is the one that seals.',
     fields: { mode: 'word', key_id: 'word', port: 'count' },
   },
-  'process.stopping': { level: 'info', audit: false, when: 'A process was asked to stop.', fields: { signal: 'word' } },
+  'process.stopping': { level: 'info', audit: true, when: 'A process was asked to stop.', fields: { signal: 'word' } },
   'config.reloaded': {
     level: 'info',
     audit: true,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createAudit } from '../../../shared/observe/audit.ts'
-import type { Observe } from '../../../shared/observe/events.ts'
+import type { EventName, Observe } from '../../../shared/observe/events.ts'
 import { createLog } from '../../../shared/observe/log.ts'
 import { createObserve, type ObservedEvent } from '../../../shared/observe/observe.ts'
 
@@ -82,6 +82,19 @@ describe('the log', () => {
     expect(logged('error', true, emit)).toMatchObject([{ event: 'login.completed', audit: true }])
     expect(logged('error', false, emit)).toEqual([])
   })
+})
+
+it.each<[string, readonly EventName[]]>([
+  ['who signed in, and who could not', ['login.started', 'login.completed', 'login.failed']],
+  ['who went on', ['session.refreshed', 'session.refresh_failed']],
+  ['who signed out, or was', ['logout.completed', 'logout.backchannel', 'session.ended']],
+  ['what was denied', ['request.refused', 'cookie.unreadable']],
+  ['which key sealed from when to when', ['process.started', 'config.reloaded', 'config.rejected', 'process.stopping']],
+])('the audit stream tells %s', (_what, names) => {
+  const lines: string[] = []
+  const observe = createObserve({ clock, readings: [createAudit((line) => void lines.push(line))] })
+  for (const name of names) observe.emit(name, {})
+  expect(lines).toHaveLength(names.length)
 })
 
 it('the audit stream holds the audit rows and nothing else', () => {
