@@ -14,7 +14,7 @@ export function fileChecks(readFile: (path: string) => string): ConfigCheck {
         yield* algorithmCheck(next, client.algorithm, 'client.next_private_key_file')
       }
     } else if ('certificateFile' in client) {
-      yield* pairCheck(client.certificateFile, client.privateKeyFile, 'client', readFile)
+      yield* pairCheck(client.certificateFile, client.privateKeyFile, 'client.', readFile)
     }
     yield* readCertificate(authorizationServer.caFile, 'authorization_server.ca_file', readFile)
     if ('caFile' in config.store) yield* readCertificate(config.store.caFile, 'store.ca_file', readFile)
@@ -27,29 +27,29 @@ function* routeFileChecks({ proxy }: Config, readFile: (path: string) => string)
     const path = `proxy.routes[${index}]`
     yield* readCertificate(route.caFile, `${path}.ca_file`, readFile)
     if (route.clientCertificateFile === undefined || route.clientPrivateKeyFile === undefined) continue
-    yield* pairCheck(route.clientCertificateFile, route.clientPrivateKeyFile, `${path}.client`, readFile)
+    yield* pairCheck(route.clientCertificateFile, route.clientPrivateKeyFile, `${path}.client_`, readFile)
   }
 }
 
+/** Yields what is wrong and gives what was read, if it can be used. */
 type Found<T> = Generator<CrossProblem, T | undefined>
 
+/** `prefix` is what precedes `certificate_file` and `private_key_file` in the settings. */
 function* pairCheck(
   certificateFile: string,
   keyFile: string,
-  path: string,
+  prefix: string,
   readFile: (path: string) => string,
-): Found<never> {
-  const join = path.endsWith('.client') ? '_' : '.'
-  const certificate = yield* readCertificate(certificateFile, `${path}${join}certificate_file`, readFile)
-  const key = yield* readKey(keyFile, `${path}${join}private_key_file`, readFile)
+): Iterable<CrossProblem> {
+  const certificate = yield* readCertificate(certificateFile, `${prefix}certificate_file`, readFile)
+  const key = yield* readKey(keyFile, `${prefix}private_key_file`, readFile)
   if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key)) {
     yield {
-      path: `${path}${join}private_key_file`,
+      path: `${prefix}private_key_file`,
       problem: 'is not the key of the certificate',
       remedy: 'Give the key with which the certificate was requested.',
     }
   }
-  return undefined
 }
 
 function* readKey(file: string, path: string, readFile: (path: string) => string): Found<KeyObject> {

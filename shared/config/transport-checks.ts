@@ -34,22 +34,27 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
       ...httpGiven,
     }
   }
-  if (authorizationServer.issuer.includes('/.well-known/')) {
+  yield* issuerChecks(authorizationServer.issuer)
+  for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
+  yield* endpointCheck(config.observability.otlpEndpoint)
+}
+
+function* issuerChecks(issuer: string): Iterable<CrossProblem> {
+  const path = 'authorization_server.issuer'
+  if (issuer.includes('/.well-known/')) {
     yield {
-      path: 'authorization_server.issuer',
+      path,
       problem: 'is the address of the metadata document',
       remedy: 'Copy the value of "issuer" from that document.',
     }
   }
-  if (new URL(authorizationServer.issuer).search !== '') {
+  if (new URL(issuer).search !== '') {
     yield {
-      path: 'authorization_server.issuer',
+      path,
       problem: 'has a query',
       remedy: 'An issuer has no query (RFC 8414 §2); copy it from the metadata document.',
     }
   }
-  for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
-  yield* endpointCheck(config.observability.otlpEndpoint)
 }
 
 function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {

@@ -1,0 +1,74 @@
+import type { CrossProblem } from './check.ts'
+import type { Config } from './schema.ts'
+
+/** Parameters that the agent decides itself; giving one of them away would take a check away. */
+const ownParameters = new Set([
+  'client_assertion',
+  'client_assertion_type',
+  'client_id',
+  'client_secret',
+  'code',
+  'code_challenge',
+  'code_challenge_method',
+  'code_verifier',
+  'grant_type',
+  'nonce',
+  'redirect_uri',
+  'refresh_token',
+  'request',
+  'request_uri',
+  'response_mode',
+  'response_type',
+  'state',
+])
+
+/** Parameters that no page may choose, and what there is in their place: what is asked for is what answers are held against. */
+const fixedBySettings: ReadonlyMap<string, string> = new Map([
+  ['activity', 'Leave it out; a page may always send it.'],
+  ['authorization_details', 'Write them as login.authorization_details.'],
+  ['resource', 'Write it as login.resource.'],
+  ['return_to', 'Leave it out; a page may always send it.'],
+])
+
+/** The parameters of requests to the authorization server: which the settings may fix, and which a page may choose. */
+export function* parameterChecks({ login, session }: Config): Iterable<CrossProblem> {
+  for (const name of Object.keys(login.extraParameters)) {
+    if (!ownParameters.has(name)) continue
+    yield {
+      path: `login.extra_parameters.${name}`,
+      problem: 'is a parameter that the agent sets itself',
+      remedy: 'Remove it.',
+    }
+  }
+  const { max_age: maxAge } = login.extraParameters
+  if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {
+    yield {
+      path: 'login.extra_parameters.max_age',
+      problem: 'is not a number of seconds',
+      remedy: 'Write digits in quotes, such as "3600".',
+    }
+  }
+  for (const [index, resource] of login.resource.entries()) {
+    if (URL.canParse(resource) && new URL(resource).hash === '') continue
+    yield {
+      path: `login.resource[${index}]`,
+      problem: 'is not an absolute URI without fragment (RFC 8707 §2)',
+      remedy: 'Write the identifier of the API as the authorization server knows it.',
+    }
+  }
+  yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
+  yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
+}
+
+/** What a page may choose of a request to the authorization server. */
+function* choiceChecks(path: string, names: readonly string[]): Iterable<CrossProblem> {
+  for (const [index, name] of names.entries()) {
+    const instead = fixedBySettings.get(name)
+    if (!ownParameters.has(name) && instead === undefined) continue
+    yield {
+      path: `${path}[${index}]`,
+      problem: `${name} does not belong here`,
+      remedy: instead ?? 'Remove it; the agent sets it itself.',
+    }
+  }
+}
