@@ -51,8 +51,8 @@ function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup
     'map $http_upgrade $th_upgrade { ~*^websocket$ websocket; default ""; }',
     'map $th_upgrade $th_connection { websocket upgrade; default ""; }',
     '',
-    ...process('token_handler_agent', config.agent.listen),
-    ...process('token_handler_proxy', config.proxy.listen),
+    ...processUpstream('token_handler_agent', config.agent.listen),
+    ...processUpstream('token_handler_proxy', config.proxy.listen),
     ...direct.flatMap(upstreamBlock),
   )
 }
@@ -114,7 +114,10 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
   ]
 }
 
-function process(name: string, { host, port }: { readonly host: string; readonly port: number }): readonly string[] {
+function processUpstream(
+  name: string,
+  { host, port }: { readonly host: string; readonly port: number },
+): readonly string[] {
   return [`upstream ${name} {`, `  server ${host.includes(':') ? `[${host}]` : host}:${port};`, '  keepalive 32;', '}']
 }
 

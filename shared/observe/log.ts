@@ -3,7 +3,7 @@ import type { Reading } from './observe.ts'
 
 export interface LogParts {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
-  /** Takes whole lines; must not block (see bounded-writer.ts). */
+  /** Takes whole lines; must not block (see line-writer.ts). */
   readonly write: (line: string) => void
   /** True where there is no audit file: audit rows are then written here, marked, whatever the level. */
   readonly withAudit: boolean
