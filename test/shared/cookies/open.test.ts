@@ -123,6 +123,18 @@ describe('the memory of opened cookies', () => {
     expect(cache.get(kept)).toBeUndefined()
   })
 
+  it.each([
+    ['an access token', 'access', true],
+    ['a refresh token', 'refresh', false],
+  ] as const)('twenty seconds after its last use, %s (%s) is remembered: %s', (_, cookie, remembered) => {
+    const { reader, writer, clock, events } = createInstallation()
+    const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))
+    reader[cookie](cookies)
+    clock.pass(20)
+    reader[cookie](cookies)
+    expect(events.at(-1)?.fields).toMatchObject({ cookie, cached: remembered })
+  })
+
   it('hands out contents that nobody can change for others', () => {
     const { reader, writer } = createInstallation()
     const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))

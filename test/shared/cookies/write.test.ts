@@ -162,11 +162,16 @@ describe('attempts to sign in', () => {
     expect(browserAfter(writer.clearLogin(id('a')), two).ours.size).toBe(1)
   })
 
-  it('are None when the authorization server posts the answer (CK-10)', () => {
+  it.each([
+    [true, 'form_post', 'None'],
+    [true, 'query', 'Lax'],
+    [false, 'form_post', 'Lax'],
+  ] as const)('with navigation %s and %s they are %s: only a post from elsewhere needs more (CK-10)', (...row) => {
+    const [enabled, responseMode, sameSite] = row
     const settings = cookieSettings()
-    const navigation = { enabled: true, responseMode: 'form_post' } as const
+    const navigation = { enabled, responseMode }
     const { writer } = createInstallation({ settings: { ...settings, login: { ...settings.login, navigation } } })
-    expect(writer.setLogin(id('a'), loginContent(), noCookies)[0]).toContain('; SameSite=None')
+    expect(writer.setLogin(id('a'), loginContent(), noCookies)[0]).toContain(`; SameSite=${sameSite}`)
     expect(writer.setSession(sessionCookies(), noCookies)[0]).toContain('; SameSite=Strict')
   })
 

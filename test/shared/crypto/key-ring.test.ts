@@ -138,6 +138,10 @@ describe('changing a ring', () => {
     expect(createKeyRing(promoted).keyIds()).toHaveLength(2)
   })
 
+  it('refuses to make a ring of no key', () => {
+    expect(() => createKeyRing([])).toThrow(RangeError)
+  })
+
   it('rotates at once', () => {
     expect(createKeyRing(two).primaryKeyId).not.toBe(idOf(one, 0))
     expect(createKeyRing(two).openingKey('access', idOf(one, 0))).toBeDefined()
