@@ -65,7 +65,7 @@ export async function* rotationChecks(
     return
   }
   const first = await presentRefreshToken(server, config.session, refreshToken).catch((failure: unknown) => failure)
-  if (first instanceof Error || !isAnswer(first)) {
+  if (!isAnswer(first)) {
     yield error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
     return
   }

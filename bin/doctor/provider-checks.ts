@@ -1,4 +1,4 @@
-import type { Config } from '../../shared/config/schema.ts'
+import type { Config, CredentialSetting } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
@@ -14,7 +14,11 @@ export async function* providerChecks(config: Config, server: AuthorizationServe
     return
   }
   yield ok('provider.discovery', `${metadata.issuer} is reached and names itself exactly so`)
-  yield* abilityChecks(config, metadata)
+  yield* clientAbilities(config, metadata)
+  yield* responseAbilities(config, metadata)
+  yield* tokenAbilities(config, metadata)
+  yield* requestAbilities(config, metadata)
+  yield* signOutAbilities(config, metadata)
   yield* endpointChecks(config, metadata)
 }
 
@@ -41,9 +45,8 @@ function discoveryFailure({ authorizationServer: { issuer } }: Config, failure: 
   )
 }
 
-/** Members that the code needs or may use, each with what follows when the server lacks it. */
-function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
-  const { login, client, cookies, logout } = config
+/** How the client proves who it is, and that a code is its own. */
+function* clientAbilities({ client }: Config, metadata: Metadata): Iterable<Finding> {
   yield listed(metadata.code_challenge_methods_supported, 'S256')
     ? ok('provider.pkce', 'PKCE with S256 is supported')
     : warning(
@@ -67,10 +70,13 @@ function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
       'Prefer private_key_jwt where the authorization server supports it.',
     )
   }
+}
 
+/** What tells that a response and an ID token are of this server. */
+function* responseAbilities({ authorizationServer }: Config, metadata: Metadata): Iterable<Finding> {
   const algorithms = metadata['id_token_signing_alg_values_supported']
   const shared = Array.isArray(algorithms)
-    ? config.authorizationServer.idTokenAlgorithms.filter((algorithm) => algorithms.includes(algorithm))
+    ? authorizationServer.idTokenAlgorithms.filter((algorithm) => algorithms.includes(algorithm))
     : []
   yield shared.length > 0
     ? ok('provider.id_token_algorithms', `ID tokens may be signed with ${shared.join(', ')}`)
@@ -82,14 +88,17 @@ function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
 
   yield metadata.authorization_response_iss_parameter_supported === true
     ? ok('provider.iss', 'responses carry iss (RFC 9207)')
-    : config.authorizationServer.requireIssuerInResponse === 'always'
+    : authorizationServer.requireIssuerInResponse === 'always'
       ? error(
           'provider.iss',
           'responses carry no iss',
           'Set authorization_server.require_issuer_in_response: metadata.',
         )
       : skipped('provider.iss', 'responses carry no iss (RFC 9207); with a single authorization server nothing is lost')
+}
 
+/** Tokens that sessions and routes live on. */
+function* tokenAbilities({ login, proxy }: Config, metadata: Metadata): Iterable<Finding> {
   const grants = metadata.grant_types_supported ?? ['authorization_code', 'implicit']
   yield grants.includes('refresh_token')
     ? ok('provider.refresh_token', 'refresh tokens are supported')
@@ -98,18 +107,13 @@ function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
         'the metadata does not list refresh_token',
         'Without it, sessions end with the access token.',
       )
-  for (const kind of new Set(config.proxy.routes.map(({ credential }) => credential.kind))) {
-    const grant = {
-      exchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
-      client_credentials: 'client_credentials',
-    }[kind === 'exchange' || kind === 'client_credentials' ? kind : 'exchange']
-    if ((kind === 'exchange' || kind === 'client_credentials') && !grants.includes(grant)) {
-      yield warning(
-        'provider.grants',
-        `the metadata does not list ${grant}, which a route uses`,
-        'Allow it for this client.',
-      )
-    }
+  for (const grant of new Set(proxy.routes.flatMap(({ credential }) => grantOf[credential.kind] ?? []))) {
+    if (grants.includes(grant)) continue
+    yield warning(
+      'provider.grants',
+      `the metadata does not list ${grant}, which a route uses`,
+      'Allow it for this client.',
+    )
   }
 
   const scopes = metadata.scopes_supported
@@ -125,10 +129,19 @@ function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
     yield warning(
       'provider.offline_access',
       'login.scope does not ask for offline_access, which some servers demand for refresh tokens',
-      'Add it if GET /session says that there is no refresh token.',
+      'Add it if the session of GET /session has no refresh_in: then there is no refresh token.',
     )
   }
+}
 
+/** Grants of routes whose credential is asked for at the authorization server. */
+const grantOf: Readonly<Partial<Record<CredentialSetting['kind'], string>>> = {
+  exchange: 'urn:ietf:params:oauth:grant-type:token-exchange',
+  client_credentials: 'client_credentials',
+}
+
+/** How requests and responses travel. */
+function* requestAbilities({ login }: Config, metadata: Metadata): Iterable<Finding> {
   if (login.pushedAuthorizationRequests === 'always' && metadata.pushed_authorization_request_endpoint === undefined) {
     yield error(
       'provider.par',
@@ -142,6 +155,10 @@ function* abilityChecks(config: Config, metadata: Metadata): Iterable<Finding> {
   if (login.responseMode === 'jwt' && !listed(metadata.response_modes_supported, 'jwt')) {
     yield error('provider.jarm', 'signed responses (JARM) are not listed', 'Set login.response_mode: query.')
   }
+}
+
+/** What is left of a session at the authorization server when it ends here, and the other way round. */
+function* signOutAbilities({ logout, cookies }: Config, metadata: Metadata): Iterable<Finding> {
   if (metadata.revocation_endpoint === undefined && logout.revoke) {
     yield warning(
       'provider.revocation',
