@@ -1,6 +1,6 @@
 import type { Clock } from '../shared/clock.ts'
 import type { SettingsSource } from '../shared/config/load.ts'
-import { type ReadinessCheck } from '../shared/http/health.ts'
+import type { ReadinessCheck } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Metrics } from '../shared/observe/metrics.ts'

@@ -88,12 +88,13 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .argument('<output>', 'file to write, or - for standard output')
     .action((path: string, output: string) => {
       const derived = deriveKeyRing(load(path), proxyPurposes)
-      if (output === '-') out(formatKeyRingFile(derived).trimEnd())
-      else {
-        checkReplaceable(output)
-        save(output, derived)
+      if (output === '-') {
+        out(formatKeyRingFile(derived).trimEnd())
+        return
       }
-      if (output !== '-') out(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
+      checkReplaceable(output)
+      save(output, derived)
+      out(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
     })
 
   keys

@@ -73,7 +73,7 @@ export interface RunningServer {
 
 /** Starts an HTTP server; rejects with the error of `listen` (EADDRINUSE, EACCES, …). */
 export async function serve(parts: ServeParts): Promise<RunningServer> {
-  const limits = { ...defaultLimits, ...parts.limits }
+  const limits: ServerLimits = { ...defaultLimits, ...parts.limits }
   const server = createServer({
     // Said although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
     insecureHTTPParser: false,
@@ -93,7 +93,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     // The rest of what was refused: it has its answer, and must not have an effect.
     if (request.socket.writableEnded) return
     connections.begin(request.socket, response)
-    around(request, () => void settle(parts, connections, request, response))
+    around(request, () => void settle(parts, connections, request, response, limits.stalledMs))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -140,6 +140,7 @@ async function settle(
   connections: Connections,
   request: IncomingMessage,
   response: ServerResponse,
+  stalledMs: number,
 ): Promise<void> {
   const { socket } = request
   try {
@@ -155,7 +156,7 @@ async function settle(
     }
   }
   connections.end(socket, response)
-  cutStalledReader(socket, response, parts.limits?.stalledMs ?? defaultLimits.stalledMs, parts.clock)
+  cutStalledReader(socket, response, stalledMs, parts.clock)
 }
 
 async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
