@@ -6,6 +6,7 @@ import type { Config } from '../shared/config/schema.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
 
+/** What following the settings file needs. */
 export interface FollowParts {
   readonly source: SettingsSource
   /** The text in force and what was made of it. */
@@ -18,6 +19,7 @@ export interface FollowParts {
   readonly say: (text: string) => void
 }
 
+/** A settings file that is being followed. */
 export interface SettingsFollower {
   /** Applies the file even if its text is the same, because files that it names may have changed. */
   reload(): void

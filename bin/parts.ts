@@ -12,8 +12,10 @@ import { createMemoryStore } from '../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../shared/store/store.ts'
 import { replaceable } from './replaceable.ts'
 
+/** What a process serves: agent and proxy, or one of them. */
 export type Mode = 'serve' | 'agent' | 'proxy'
 
+/** What agent and proxy are both made of. */
 export interface SharedParts {
   readonly config: Config
   readonly keys: KeySource

@@ -6,6 +6,7 @@ export interface Retirable {
   close(): Promise<void>
 }
 
+/** What is in use now, and what was in use before and still has work. */
 export interface Replaceable<T> {
   current(): T
   /** Puts `next` in place; the old one ends its streams after the drain time, and is closed after that time again. */

@@ -2,6 +2,7 @@ import type { Clock } from '../shared/clock.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import type { Store } from '../shared/store/store.ts'
 
+/** A running comparison of key rings. */
 export interface RingWatch {
   /** Why this replica should get no requests: a sibling seals with a key that it does not have. */
   readonly problem: () => string | undefined

@@ -12,6 +12,7 @@ import { type Mode, createDoor, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
 import { createTelemetry } from './telemetry.ts'
 
+/** What is served, and where its settings come from. */
 export interface ServingOptions {
   readonly mode: Mode
   readonly source: SettingsSource

@@ -4,6 +4,7 @@ import { serve } from '../shared/http/serve.ts'
 import { listening } from './listening.ts'
 import { type ServingOptions, startServing } from './serving.ts'
 
+/** A process at work: one that serves by itself, or the primary of several workers. */
 export interface RunningProcess {
   readonly port: number
   readonly operationsPort: number

@@ -13,6 +13,7 @@ import { type Reading, createObserve } from '../shared/observe/observe.ts'
 import type { Trace } from '../shared/observe/trace.ts'
 import { version } from './version.ts'
 
+/** Everything by which a process can be watched. */
 export interface Telemetry {
   readonly observe: Observe
   readonly metrics: Metrics

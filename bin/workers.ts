@@ -27,6 +27,7 @@ const restartMs = 1000
 const measureMs = 2000
 const stateMs = 1000
 
+/** What is served, and by how many workers. */
 export interface PrimaryOptions extends ServingOptions {
   readonly config: Config
   readonly workers: number

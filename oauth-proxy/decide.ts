@@ -29,6 +29,7 @@ export interface RoutedRule {
   readonly limiter?: RateLimiter | undefined
 }
 
+/** What deciding needs. */
 export interface DecideParts<R extends RoutedRule> {
   readonly config: Pick<Config, 'publicOrigin' | 'cors' | 'csrf'>
   readonly hosts: ReadonlySet<string>
@@ -43,6 +44,7 @@ export interface DecideParts<R extends RoutedRule> {
   readonly trustedProxies: AddressMatcher
 }
 
+/** A request to decide on, as it arrived. */
 export interface Question extends RawRequest {
   /** True when a protocol upgrade is asked for. */
   readonly upgrade: boolean

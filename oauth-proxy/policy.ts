@@ -3,6 +3,7 @@ import type { Route } from '../shared/config/schema.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import { jwtClaims } from './jwt-claims.ts'
 
+/** The `require` section of a route. */
 export type Requirement = Route['require']
 
 /**

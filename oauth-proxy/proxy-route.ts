@@ -24,6 +24,7 @@ export interface Slots {
   take(): () => void
 }
 
+/** Gives a route its upstream, its places and its limit; throws as `readFile` does. */
 export function createProxyRoute(
   setting: Route,
   publicOrigin: string,

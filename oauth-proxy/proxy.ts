@@ -23,6 +23,7 @@ import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
 import { createStreams } from './streams.ts'
 
+/** What the proxy is made of. */
 export interface ProxyParts {
   readonly config: Config
   readonly keys: KeySource
@@ -35,6 +36,7 @@ export interface ProxyParts {
   readonly readFile?: ReadFile
 }
 
+/** The OAuth proxy as a server sees it. */
 export interface Proxy {
   handle(request: IncomingMessage, response: ServerResponse): Promise<void>
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>

@@ -11,6 +11,7 @@ export interface AccessCookieReader {
   ): { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: AccessContent }
 }
 
+/** What judging a session needs. */
 export interface SessionParts {
   readonly cookies: AccessCookieReader
   readonly store: Pick<Store, 'hasEnded'>

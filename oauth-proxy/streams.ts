@@ -21,6 +21,7 @@ export interface Streams {
 
 const checkEveryMs = 5000
 
+/** Creates the watch over the streams of one proxy. */
 export function createStreams(parts: {
   store: Pick<Store, 'hasEnded'>
   clock: Pick<Clock, 'nowSeconds' | 'after'>

@@ -14,6 +14,7 @@ export interface Clock {
 /** Timers count in 31 bits; Node runs what is due later than that at once. */
 const longestDelayMs = 2 ** 31 - 1
 
+/** The clock of this machine. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   nowSeconds: () => Math.floor(Date.now() / 1000),

@@ -241,6 +241,7 @@ export const errorTable = {
   upgrade_not_allowed: row(400, 'info', 'This path does not accept WebSocket connections.', 'Check the route.'),
 } as const satisfies Record<string, ErrorRow>
 
+/** A code of the table. */
 export type ErrorCode = keyof typeof errorTable
 
 /** Documented members beside `error_code` and `detailed_error`; snake_case as they go over the wire. */
@@ -261,6 +262,7 @@ export interface ErrorDetail {
   readonly provider_error?: string
 }
 
+/** What an error carries beside its code. */
 export interface ErrorContext {
   /** Members of the JSON answer. */
   readonly fields?: ErrorFields

@@ -35,6 +35,7 @@ export async function readError(response: Response): Promise<AgentError> {
   return new AgentError(response, typeof fields === 'object' && fields !== null ? { ...fields } : {})
 }
 
+/** Calls to the endpoints of the agent. */
 export interface AgentCalls {
   /** Throws `AgentError`, or the `TypeError` of fetch when the network is down. */
   get(path: string): Promise<Record<string, unknown>>

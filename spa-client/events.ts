@@ -1,5 +1,6 @@
 import type { Session } from './session.ts'
 
+/** Why a session is over: somebody signed out, or it came to its end. */
 export type SignedOutCause = 'signOut' | 'end'
 
 /** A call that was refused until the user authenticates again; the app answers by calling one of the functions. */
@@ -35,6 +36,7 @@ export interface Events {
   expiring: { readonly endsAt: number; readonly prolongable: boolean }
 }
 
+/** Tells listeners of events. */
 export interface Emitter {
   /** Calls `listener` at every such event; returns what stops it. */
   readonly on: <N extends keyof Events>(name: N, listener: (event: Events[N]) => void) => () => void

@@ -11,6 +11,7 @@ interface Parts {
   readonly warn: (event: Events['expiring']) => void
 }
 
+/** The timers of one page. */
 export interface KeepAlive {
   /** Sets the timers anew; called whenever something was learned of the session. */
   plan(): void

@@ -24,6 +24,7 @@ export interface Session {
   readonly csrfToken?: string
 }
 
+/** The session while nobody is signed in. */
 export const signedOut: Session = { isLoggedIn: false, claims: {} }
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null

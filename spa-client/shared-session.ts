@@ -6,6 +6,7 @@ type Told =
   | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
   | { readonly kind: 'popup'; readonly signedIn: boolean }
 
+/** The session as all tabs see it. */
 export interface SharedSession {
   /** The session as last heard of, by whichever tab. */
   readonly present: () => Session

@@ -14,6 +14,7 @@ export { AgentError } from './agent.ts'
 export type { Events, StepUp } from './events.ts'
 export type { Session } from './session.ts'
 
+/** Where agent and APIs are. */
 export interface TokenHandlerOptions {
   /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
   readonly agent?: string
@@ -21,6 +22,7 @@ export interface TokenHandlerOptions {
   readonly apis?: readonly string[]
 }
 
+/** What a sign-in asks for, and where it happens. */
 export interface SignInOptions {
   /** Path to come back to; the present one if absent. */
   readonly returnTo?: string
@@ -30,6 +32,7 @@ export interface SignInOptions {
   readonly popup?: boolean
 }
 
+/** The functions of the browser client. */
 export interface TokenHandler {
   /** To be called once when the page has loaded: ends a sign-in if the page is its return, and tells who is signed in. */
   readonly onPageLoad: () => Promise<Session>

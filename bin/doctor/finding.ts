@@ -9,14 +9,18 @@ export interface Finding {
   readonly remedy?: string
 }
 
+/** A finding that asks for nothing. */
 export const ok = (check: string, found: string): Finding => ({ level: 'ok', check, found })
+/** Something that could not be looked at, and why. */
 export const skipped = (check: string, found: string): Finding => ({ level: 'skipped', check, found })
+/** A finding that should be seen to. */
 export const warning = (check: string, found: string, remedy: string): Finding => ({
   level: 'warning',
   check,
   found,
   remedy,
 })
+/** A finding with which users or APIs will fail. */
 export const error = (check: string, found: string, remedy: string): Finding => ({
   level: 'error',
   check,

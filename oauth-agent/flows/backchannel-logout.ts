@@ -4,6 +4,7 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { type EndedEntry, type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { checkLogoutToken, type LogoutToken, type LogoutTokenParts } from './logout-token.ts'
 
+/** What ending sessions by a logout token needs. */
 export interface BackchannelLogoutParts extends LogoutTokenParts {
   readonly config: Pick<Config, 'authorizationServer' | 'logout' | 'session'>
   readonly store: Store

@@ -5,6 +5,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { isJsonObject } from '../../shared/json-object.ts'
 import { hasForeignAudience, type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
+/** What the checks of a logout token need. */
 export interface LogoutTokenParts extends ProviderJwtParts {
   readonly config: Pick<Config, 'authorizationServer' | 'logout'>
 }

@@ -7,6 +7,7 @@ import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import { authorizationUrl } from './authorization-request.ts'
 
+/** What delivering an authorization request needs. */
 export interface RequestDeliveryParts {
   readonly config: Pick<Config, 'login'>
   readonly authorizationServer: AuthorizationServer

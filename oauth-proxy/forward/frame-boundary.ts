@@ -6,6 +6,7 @@ export interface FrameBoundary {
   readonly atBoundary: boolean
 }
 
+/** Creates a follower at the start of a stream of frames. */
 export function createFrameBoundary(): FrameBoundary {
   let header: number[] = []
   let payloadLeft = 0

@@ -13,6 +13,7 @@ export const hopByHop: ReadonlySet<string> = new Set([
   'http2-settings',
 ])
 
+/** True for a lower-case name of the list above. */
 export function isHopByHop(name: string): boolean {
   return hopByHop.has(name)
 }

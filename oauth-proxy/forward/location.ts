@@ -1,5 +1,6 @@
 import { type PathRewrite, publicPath } from '../routes/forward-path.ts'
 
+/** Where a Location may lead, and how it is read. */
 export interface LocationPolicy extends PathRewrite {
   /** Origin of the API that answered. */
   readonly upstreamOrigin: string

@@ -4,6 +4,7 @@ import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
 
 /** Header of an API's answer as the client library hands it over: names lower-cased, repeated fields as lists. */
 export type UpstreamFields = Readonly<Record<string, string | string[] | undefined>>
+/** Header of the answer to the browser, as node:http takes it. */
 export type ResponseHeaders = Record<string, string | string[]>
 
 /** Fields by which an API would speak for the whole origin, steer a gateway, or tell what it runs on (HX-23, HX-31). */

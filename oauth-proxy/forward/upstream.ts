@@ -21,12 +21,14 @@ export interface Upstream {
   close(): Promise<void>
 }
 
+/** PEM texts for connections to one API; what is absent is that of the system. */
 export interface TlsMaterial {
   readonly ca?: string
   readonly cert?: string
   readonly key?: string
 }
 
+/** The part of a route that says where its API runs and how long to wait for it. */
 export type UpstreamSetting = Pick<
   Route,
   | 'upstream'
@@ -41,6 +43,7 @@ export type UpstreamSetting = Pick<
 /** The text of a file; throws when it cannot be read. */
 export type ReadFile = (path: string) => string
 
+/** What connecting to APIs needs. */
 export interface UpstreamParts {
   readonly clock: Pick<Clock, 'nowMs'>
   readonly readFile: ReadFile

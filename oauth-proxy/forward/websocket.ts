@@ -9,6 +9,7 @@ import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
 import type { Target } from './upstream.ts'
 
+/** One handshake with an API, ready to go. */
 export interface WebSocketCall {
   readonly request: IncomingMessage
   readonly socket: Socket

@@ -1,5 +1,6 @@
 import type { GatedTarget } from '../gate/path.ts'
 
+/** How a public path becomes a path of the API; none of the two changes nothing. */
 export interface PathRewrite {
   readonly stripPrefix?: string | undefined
   readonly addPrefix?: string | undefined

@@ -5,6 +5,7 @@ export interface PathRule {
   readonly methods: readonly string[]
 }
 
+/** The routes, ready to be searched. */
 export interface RouteTable<R extends PathRule> {
   /** The routes of the most specific pattern that covers the path; they differ in their methods only. */
   match(path: string): readonly R[] | undefined

@@ -9,6 +9,7 @@ const limit = (count: number, perSeconds: number) =>
     })
     .prefault({})
 
+/** The `agent` section. */
 export const agentSettings = z.strictObject({
   path: ownPath.default('/oauth-agent').meta({ description: 'Base path of the endpoints of the agent.' }),
   listen: listen(8081).prefault({}).meta({ description: 'Where the agent listens.' }),
@@ -31,6 +32,7 @@ export const agentSettings = z.strictObject({
     }),
 })
 
+/** The `cors` section. */
 export const corsSettings = z.strictObject({
   origins: z.array(origin).default([]).meta({
     description: 'Origins of the same site from which the SPA calls agent and proxy, beside public_origin.',
@@ -38,6 +40,7 @@ export const corsSettings = z.strictObject({
   max_age_seconds: seconds.default(600).meta({ description: 'How long browsers may keep a preflight answer.' }),
 })
 
+/** The `csrf` section. */
 export const csrfSettings = z.strictObject({
   token: z.enum(['off', 'required']).default('off').meta({
     description: 'required demands the session-bound token of GET /session in x-csrf-token, beside the other checks.',

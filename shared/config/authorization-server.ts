@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { filePath, httpsUrl, milliseconds, seconds, secret } from './values.ts'
 
+/** The `authorization_server` section. */
 export const authorizationServerSettings = z.strictObject({
   issuer: httpsUrl.meta({
     description: 'Issuer identifier, exactly as the metadata document spells it (OpenID Connect Discovery §4.3).',

@@ -12,6 +12,7 @@ import { isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
 /** Settings are read too seldom to be worth a parser that zod would first write as code and compile. */
 const parsing = { jitless: true } as const
 
+/** What a settings tree came to. */
 export interface Interpretation {
   /** Absent when nothing usable could be made of the tree. */
   readonly config?: Config

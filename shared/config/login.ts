@@ -18,6 +18,7 @@ const authorizationParameter = z.union([
   parameterName,
 ])
 
+/** The `login` section. */
 export const loginSettings = z.strictObject({
   redirect_path: pagePath.default('/callback').meta({
     description:
@@ -101,6 +102,7 @@ export const loginSettings = z.strictObject({
     .meta({ description: 'ID-token claims that the SPA may see.' }),
 })
 
+/** The `logout` section. */
 export const logoutSettings = z.strictObject({
   return_path: pagePath
     .default('/')

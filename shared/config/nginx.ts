@@ -13,6 +13,7 @@ import { moduleSettings } from './nginx-module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './nginx-routes.ts'
 import type { Config } from './schema.ts'
 
+/** Configuration of nginx as text, in the two places where it belongs. */
 export interface NginxConfiguration {
   /** For the http block. */
   readonly http: string

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { filePath, listen, seconds, secret } from './values.ts'
 
+/** The `store` section. */
 export const storeSettings = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('memory').meta({ description: 'Kept in this process, for a single process.' }) }),
   z.strictObject({
@@ -21,6 +22,7 @@ export const storeSettings = z.discriminatedUnion('kind', [
   }),
 ])
 
+/** The `operations` section. */
 export const operationsSettings = z.strictObject({
   listen: listen(9090)
     .prefault({})
@@ -46,6 +48,7 @@ export const operationsSettings = z.strictObject({
   }),
 })
 
+/** The `observability` section. */
 export const observabilitySettings = z.strictObject({
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({
     description: 'Least important level that is logged; debug adds a line for every request.',

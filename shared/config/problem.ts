@@ -27,6 +27,7 @@ export function problemText({ path, problem, remedy, line }: Problem): string {
   return `${place === '' ? '' : `${place}: `}${problem}\n    ${remedy}`
 }
 
+/** One step into the settings: the name of a setting, or the place in a list, from 0. */
 export type PathPart = string | number
 
 /** `['proxy', 'routes', 0, 'path']` becomes `proxy.routes[0].path`. */

@@ -5,6 +5,7 @@ export const profileLimits = {
   aal3: { absolute: 12 * 3600, idle: 900 },
 } as const
 
+/** A session profile with limits of its own; `custom` has none. */
 export type ProfileName = keyof typeof profileLimits
 
 /** The session section with the limits of its profile filled in where it names none of its own. */
@@ -15,6 +16,7 @@ export function withProfileLimits(session: Readonly<Record<string, unknown>>): R
   return { absolute_seconds: absolute, idle_seconds: idle, ...session }
 }
 
+/** True for the name of such a profile. */
 export function isProfile(name: string): name is ProfileName {
   return Object.hasOwn(profileLimits, name)
 }

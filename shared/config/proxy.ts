@@ -58,6 +58,7 @@ const requirement = z.strictObject({
     .meta({ description: 'Claims that the access token (a JWT) must hold.' }),
 })
 
+/** One entry of `proxy.routes`. */
 export const routeSettings = z.strictObject({
   path: z
     .string()
@@ -157,6 +158,7 @@ export const routeSettings = z.strictObject({
   client_private_key_file: filePath.optional().meta({ description: 'PEM file with the key of that certificate.' }),
 })
 
+/** The `proxy` section. */
 export const proxySettings = z.strictObject({
   listen: listen(8082).prefault({}).meta({ description: 'Where the proxy listens; also where `serve` does.' }),
   routes: z

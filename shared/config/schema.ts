@@ -53,5 +53,7 @@ export type SettingsFile = z.output<typeof schema>
 
 /** The settings as the code sees them: camelCase, defaults filled in, secrets wrapped. */
 export type Config = CamelCased<SettingsFile>
+/** One route of the proxy. */
 export type Route = Config['proxy']['routes'][number]
+/** The `credential` section of a route. */
 export type CredentialSetting = Route['credential']

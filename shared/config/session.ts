@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { filePath, parameterName, seconds } from './values.ts'
 
+/** The `session` section. */
 export const sessionSettings = z.strictObject({
   profile: z.enum(['custom', 'aal1', 'aal2', 'aal3']).default('custom').meta({
     description:
@@ -34,6 +35,7 @@ export const sessionSettings = z.strictObject({
     }),
 })
 
+/** The `cookies` section. */
 export const cookieSettings = z.strictObject({
   prefix: z
     .string()
@@ -60,6 +62,7 @@ export const cookieSettings = z.strictObject({
   }),
 })
 
+/** The `keys` section. */
 export const keySettings = z.strictObject({
   file: filePath.meta({
     description: 'Key ring made by `token-handler keys generate`; read again when it changes.',

@@ -8,6 +8,7 @@ export const origin = z
     message: 'must be an origin such as https://www.example.com, without path or trailing slash',
   })
 
+/** An absolute URL; whether it may be http: is for the rules between settings to say. */
 export const httpsUrl = z
   .string()
   .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).hash === '', {
@@ -22,9 +23,12 @@ export const ownPath = z.string().regex(/^(?:\/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-
 /** A page of the SPA: as `ownPath`, and `/` is allowed. */
 export const pagePath = z.union([z.literal('/'), ownPath])
 
+/** A whole number of seconds. */
 export const seconds = z.number().int().nonnegative()
+/** A whole number of milliseconds, at least 1. */
 export const milliseconds = z.number().int().positive()
 
+/** Text that is wrapped at once, so that nothing prints it. */
 export const secret = z
   .string()
   .min(1)
@@ -51,6 +55,7 @@ export const parameterName = z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,63}$/, 
   message: 'must be the name of a parameter, of letters, digits, "_", "." and "-"',
 })
 
+/** The name of a header field, in any case. */
 export const headerName = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9-]*$/, { message: 'must be a header name of letters, digits and "-"' })

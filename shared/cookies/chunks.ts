@@ -1,10 +1,12 @@
 import type { CookieRow } from './catalogue.ts'
 
+/** One cookie to be set, without its attributes. */
 export interface NamedValue {
   readonly name: string
   readonly value: string
 }
 
+/** What the chunks of one cookie amount to. */
 export type Joined =
   | { readonly kind: 'absent' }
   | { readonly kind: 'broken' }

@@ -60,6 +60,7 @@ export const text: Field<string> = {
   read: (input) => input.text(input.varint(), 'utf8'),
 }
 
+/** Number of texts, then each. */
 export const textList: Field<readonly string[]> = {
   write(out, value) {
     out.varint(value.length)

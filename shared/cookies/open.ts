@@ -16,6 +16,7 @@ export type Opened<T> =
   | { readonly kind: 'unreadable' }
   | { readonly kind: 'opened'; readonly content: T; readonly keyId: string }
 
+/** A login cookie that was sent, and what it turned out to be. */
 export interface LoginAttempt {
   readonly id: string
   readonly opened: Opened<LoginContent>

@@ -7,6 +7,7 @@ export interface OpenedCache<T> {
   put(value: string, entry: OpenedEntry<T>): void
 }
 
+/** An opened cookie and the id of the key that opened it. */
 export interface OpenedEntry<T> {
   readonly kind: 'opened'
   readonly content: T

@@ -4,6 +4,7 @@ import type { KeyEntries, KeyEntry } from './key-ring-file.ts'
 import { type Purpose, deriveKeyId, derivePurposeKey, purposes } from './purpose-keys.ts'
 import type { RandomBytes } from './random.ts'
 
+/** What a new key is made of. */
 export interface KeyMaker {
   readonly random: RandomBytes
   readonly clock: Clock

@@ -10,6 +10,7 @@ import {
 } from './purpose-keys.ts'
 import { type XaesKey, createXaesKey } from './xaes.ts'
 
+/** The key that seals now. */
 export interface SealingKey {
   readonly keyId: string
   readonly key: XaesKey

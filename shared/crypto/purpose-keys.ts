@@ -7,8 +7,11 @@ export const macPurposes = ['csrf', 'pseudonym'] as const
 /** What a key may be used for; no key serves two of them. */
 export const purposes = [...sealPurposes, ...macPurposes] as const
 
+/** A purpose whose key seals. */
 export type SealPurpose = (typeof sealPurposes)[number]
+/** A purpose whose key makes codes. */
 export type MacPurpose = (typeof macPurposes)[number]
+/** Any purpose of a key. */
 export type Purpose = (typeof purposes)[number]
 
 /** The key of one purpose: HKDF-SHA-256 (RFC 5869) of the master key, no salt, info `token-handler/1/<purpose>`. */

@@ -34,6 +34,7 @@ export interface SealSlot {
 /** For events only: every failure looks the same from outside (EN-10). */
 export type SealFailure = 'malformed' | 'unknown_version' | 'unknown_key' | 'tampered'
 
+/** What became of a sealed value. */
 export type Unsealed =
   | { readonly kind: 'opened'; readonly plaintext: Buffer; readonly keyId: string }
   | { readonly kind: 'unreadable'; readonly reason: SealFailure; readonly keyId?: string }

@@ -1,7 +1,9 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto'
 
 const xaesKeyBytes = 32
+/** Length of a nonce in bytes. */
 export const xaesNonceBytes = 24
+/** Length of the tag behind the ciphertext in bytes. */
 export const xaesTagBytes = 16
 
 /** AES-256-GCM with a 192-bit nonce, which may be drawn at random for 2^80 messages (C2SP XAES-256-GCM). */

@@ -1,6 +1,7 @@
 import { TokenHandlerError } from '../errors.ts'
 import type { HeaderFields } from './request-gate.ts'
 
+/** The settings that say which other origins may call. */
 export interface CorsSettings {
   readonly cors: { readonly origins: readonly string[]; readonly maxAgeSeconds: number }
 }

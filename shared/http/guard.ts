@@ -4,6 +4,7 @@ import type { HeaderFields } from './request-gate.ts'
 /** Kinds of request for which browsers cannot set `token-handler-version`; each route lists those it lets in. */
 export type HeaderlessKind = 'websocket' | 'event_stream' | 'download'
 
+/** The part of a request that shows who made it. */
 export interface GuardedRequest {
   readonly method: string
   /** Lower-case names; a repeated field must arrive refused or joined, never as its first line alone. */
@@ -12,6 +13,7 @@ export interface GuardedRequest {
   readonly upgrade?: boolean
 }
 
+/** The settings that say whose pages may call. */
 export interface GuardSettings {
   readonly publicOrigin: string
   readonly cors: { readonly origins: readonly string[] }

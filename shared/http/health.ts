@@ -7,6 +7,7 @@ import type { HttpHandler } from './serve.ts'
 /** Why this process should get no requests, or undefined when it should. */
 export type ReadinessCheck = () => string | undefined
 
+/** What the operations port answers from. */
 export interface HealthParts {
   /** Each named by what it looks at: `keys`, `store`; none may wait for anything. */
   readonly checks: Readonly<Record<string, ReadinessCheck>>
@@ -14,6 +15,7 @@ export interface HealthParts {
   readonly metrics?: () => Promise<{ readonly contentType: string; readonly text: string }>
 }
 
+/** The operations port of a process. */
 export interface Health extends HttpHandler {
   /** From now on not ready, for good: the process is about to stop. */
   stopping(): void

@@ -24,6 +24,7 @@ export interface RequestHead {
   readonly expectsContinue: boolean
 }
 
+/** Values of header fields by lower-case name. */
 export type HeaderFields = Readonly<Record<string, string>>
 
 /**

@@ -27,6 +27,7 @@ export interface HttpHandler {
   endStreams?(): void
 }
 
+/** What a server is made of. */
 export interface ServeParts {
   readonly handler: HttpHandler
   readonly listen: { readonly host: string; readonly port: number }
@@ -37,6 +38,7 @@ export interface ServeParts {
   readonly around?: (request: IncomingMessage, run: () => void) => void
 }
 
+/** Limits of time and size for connections and requests. */
 export interface ServerLimits {
   /** Longer than load balancers keep idle connections (60 to 75 s), so that it is never us who closes under a request (K02). */
   readonly keepAliveMs: number
@@ -51,6 +53,7 @@ export interface ServerLimits {
   readonly checkMs: number
 }
 
+/** The limits where nothing else is said. */
 export const defaultLimits: ServerLimits = {
   keepAliveMs: 90_000,
   headersMs: 15_000,
@@ -60,6 +63,7 @@ export const defaultLimits: ServerLimits = {
   checkMs: 5000,
 }
 
+/** A server that listens. */
 export interface RunningServer {
   readonly port: number
   /**

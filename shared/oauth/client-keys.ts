@@ -7,6 +7,7 @@ import { importPKCS8 } from 'jose/key/import'
 import type { Config } from '../config/schema.ts'
 
 type ClientSettings = Config['client']
+/** The `client` section with `authentication: private_key_jwt`. */
 export type PrivateKeyJwtSettings = Extract<ClientSettings, { authentication: 'private_key_jwt' }>
 
 /** A private key ready to sign, and the name by which the authorization server finds its public half. */

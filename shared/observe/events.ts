@@ -14,6 +14,7 @@ export type FieldKind =
   | 'requestId'
   | 'traceId'
 
+/** What one event means, and which fields it may carry. */
 export interface EventRow {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   /** True for rows of the audit stream. */
@@ -193,6 +194,7 @@ export const eventTable = {
   },
 } as const satisfies Record<string, EventRow>
 
+/** An event of the table. */
 export type EventName = keyof typeof eventTable
 
 type Value<K> = K extends 'flag' ? boolean : K extends 'count' | 'seconds' | 'milliseconds' ? number : string

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, write } from 'node:fs'
 import type { Clock } from '../clock.ts'
 
+/** Where lines go, and what happens to those that cannot. */
 export interface LineWriterOptions {
   /** A file descriptor (1 is standard output) or the path of a file, made readable by its owner only. */
   readonly target: number | string
@@ -11,6 +12,7 @@ export interface LineWriterOptions {
   readonly onDrop?: () => void
 }
 
+/** Takes lines at once and writes them in its own time. */
 export interface LineWriter {
   readonly write: (line: string) => void
   /** Opens the file again under its name, after a log rotation moved it away. */

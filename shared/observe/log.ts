@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import type { Reading } from './observe.ts'
 
+/** What a log is made of. */
 export interface LogParts {
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   /** Takes whole lines; must not block (see line-writer.ts). */

@@ -2,6 +2,7 @@ import type { EventName, eventTable } from './events.ts'
 
 type FieldOf<N extends EventName> = Extract<keyof (typeof eventTable)[N]['fields'], string>
 
+/** One metric that is made of an event. */
 export interface MetricRow {
   readonly event: EventName
   /** One sentence for the reference page and the HELP line. */
@@ -134,6 +135,7 @@ export const metricTable = {
   ),
 } as const satisfies Record<string, MetricRow>
 
+/** One metric that is made of the state of a process. */
 export interface ProcessMetricRow {
   readonly kind: 'counter' | 'gauge'
   readonly labels: readonly string[]

@@ -3,6 +3,7 @@ import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
 
+/** The metrics of one process. */
 export interface Metrics {
   readonly read: Reading
   /** Everything in the Prometheus text format. */

@@ -12,11 +12,13 @@ export interface ObservedEvent {
   readonly given: Readonly<Record<string, unknown>>
 }
 
+/** Fields of an event whose values fit their kinds. */
 export type CheckedFields = Readonly<Record<string, string | number | boolean>>
 
 /** Makes something of events (log lines, counters, spans, audit lines); must not throw and must not wait. */
 export type Reading = (event: ObservedEvent) => void
 
+/** What the events of a process go through. */
 export interface ObserveParts {
   readonly clock: Pick<Clock, 'nowMs'>
   readonly readings: readonly Reading[]

@@ -14,6 +14,7 @@ export function parseTraceParent(text: string | undefined): TraceParent | undefi
   return traceId === undefined || spanId === undefined ? undefined : { traceId, spanId }
 }
 
+/** A `traceparent` of our own; `sampled` tells whoever reads it that we trace this request. */
 export function formatTraceParent({ traceId, spanId }: TraceParent, sampled: boolean): string {
   return `00-${traceId}-${spanId}-0${sampled ? 1 : 0}`
 }

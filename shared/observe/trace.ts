@@ -7,6 +7,7 @@ import type { EventName } from './events.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
 import { formatTraceParent, isSampled, parseTraceParent, soleHeader } from './trace-context.ts'
 
+/** Where traces go, and which requests are traced. */
 export interface TraceOptions {
   /** The whole URL of an OTLP/HTTP collector, such as http://localhost:4318/v1/traces. */
   readonly endpoint: string
@@ -17,6 +18,7 @@ export interface TraceOptions {
   readonly newSpanId: () => string
 }
 
+/** The traces of one process. */
 export interface Trace {
   readonly read: Reading
   /**

@@ -2,14 +2,10 @@
  * What no cookie can do alone: the port that memory and Valkey implement.
  *
  * Keys are hashes made by the caller; values are opaque (a sealed successor, a tombstone). No token is ever stored in
- * the clear.
+ * the clear. `acquire`, `get`, `put` and `count` throw StoreUnavailable when a shared store cannot be reached.
  */
 export interface Store {
-  /**
-   * Takes the lock `key` for at most `holdMs`; `undefined` when somebody else holds it.
-   *
-   * Throws StoreUnavailable when the shared store cannot be reached.
-   */
+  /** Takes the lock `key` for at most `holdMs`; `undefined` when somebody else holds it. */
   acquire(key: string, holdMs: number): Promise<Lock | undefined>
   /** The value kept under `key`, or undefined. */
   get(key: string): Promise<string | undefined>
@@ -17,7 +13,7 @@ export interface Store {
   put(key: string, value: string, ttlSeconds: number): Promise<void>
   /** Adds to the counter `key` and answers the new count; the counter disappears `ttlSeconds` after its first use. */
   count(key: string, ttlSeconds: number): Promise<number>
-  /** Marks a session, or all sessions of a subject older than `notBefore`, as ended on every replica. */
+  /** Marks sessions as ended on every replica; those replicas that cannot be reached now hear of it later. */
   end(entry: EndedEntry): Promise<void>
   /** True when the session was ended; answers from local memory, which pushes keep current, so it costs no round trip. */
   hasEnded(session: SessionKey): boolean
@@ -26,6 +22,7 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** A lock that is held. */
 export interface Lock {
   release(): Promise<void>
 }
@@ -41,6 +38,7 @@ export interface SessionKey {
   readonly createdAt: number
 }
 
+/** What is over: one session, or several by a name that the authorization server gave them. */
 export type EndedEntry =
   | { readonly kind: 'session'; readonly sessionId: string; readonly ttlSeconds: number }
   | { readonly kind: 'provider-session'; readonly providerSessionId: string; readonly ttlSeconds: number }
