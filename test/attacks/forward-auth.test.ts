@@ -108,6 +108,28 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     })
   })
 
+  describe('J17 as a health check', () => {
+    const agents = ['GoogleHC/1.0', 'ELB-HealthChecker/2.0', 'kube-probe/1.34', 'HealthChecker', 'curl/8']
+    const targets = [
+      '/api/orders',
+      '/ping',
+      '/ready',
+      '/health',
+      '/healthz',
+      '/livez',
+      '/readyz',
+      '/metrics',
+      '/oauth2/auth',
+    ]
+    it.each(targets)('%s', async (target) => {
+      for (const agent of agents) {
+        const lines = [`User-Agent: ${agent}`, 'X-Health-Check: 1', 'Health-Check: 1']
+        expectRefusal(await ask(world, gateway, { target, lines }))
+        expectRefusal(await ask(world, gateway, { method: 'HEAD', target, lines: [...ownPage, ...lines] }))
+      }
+    })
+  })
+
   it('L13 with methods that a client makes up: all of them are one time series', async () => {
     const metrics = createMetrics({ processMetrics: false })
     const observe = createObserve({ clock: world.clock, readings: [metrics.read] })

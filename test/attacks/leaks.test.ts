@@ -120,4 +120,44 @@ describe('what leaves the process', () => {
     expect(directives).toMatch(/\b(?:private|no-store)\b/)
     expect(directives).not.toMatch(/public|s-maxage/)
   })
+
+  it('M11: no address that a cache takes for a file is answered with what is private', async () => {
+    upstream = await startUpstream()
+    upstream.behave(answerWith(okBytes('private', ['Cache-Control: public, max-age=600'])))
+    world = await startProviderWorld({
+      settings: `proxy:\n  routes:\n    - path: /api/mine\n      upstream: ${upstream.origin}`,
+    })
+    const page = world.browser()
+    await page.signIn('alice')
+    const separators = [
+      '',
+      '/',
+      '.',
+      ';',
+      '%00',
+      '%0a',
+      '%09',
+      '%23',
+      '%3b',
+      '%3f',
+      '%2f',
+      '%5c',
+      '!',
+      ',',
+      ':',
+      '~',
+      '/..%2f',
+    ]
+    const files = ['x.css', 'logo.png', 'robots.txt', 'static/app.js', 'favicon.ico']
+    for (const place of ['/oauth-agent/session', '/api/mine']) {
+      expect((await page.call('GET', place)).status).toBe(200)
+      for (const file of separators.flatMap((separator) => files.map((name) => `${separator}${name}`))) {
+        const answer = await page.call('GET', `${place}${file}`)
+        expect([file, answer.status >= 400, answer.headers['cache-control']]).toEqual([file, true, 'no-store'])
+      }
+      const behindQuery = await page.call('GET', `${place}?x=/logo.png`)
+      expect(behindQuery.headers['cache-control']).toMatch(/^(?:no-store|private, max-age=600)$/)
+    }
+    expect(upstream.seen.map(({ target }) => target)).toEqual(['/api/mine', '/api/mine?x=/logo.png'])
+  })
 })

@@ -1,7 +1,8 @@
+import { type AddressInfo, createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { isComplete, openRaw, parseAnswer, rawRequest } from '../support/raw-http.ts'
-import { startUpstream, type Upstream } from '../support/upstream.ts'
+import { okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -129,6 +130,55 @@ describe('what is read the same way by all keeps its place in the queue', () => 
     const text = await connection.until((all) => all.includes('/n19x'))
     connection.close()
     expect([...text.matchAll(/"target":"(\/n\d+x)"/g)].map(([, target]) => target)).toEqual(targets)
+  })
+})
+
+describe('I17 fields past the number that the server lists are not in force either', () => {
+  const counts = [100, 900, 990, 995, 1000, 1005, 1010, 2000]
+  const hidden: [string, string, string][] = [
+    ['chunked', 'Transfer-Encoding: chunked', '5\r\nhello\r\n0\r\n\r\n'],
+    ['a length', 'Content-Length: 5', 'hello'],
+  ]
+  it.each(hidden.flatMap((each) => counts.map((count) => [...each, count] as const)))(
+    '%s',
+    async (_, line, body, count) => {
+      const filler = Array.from({ length: count }, () => 'TE:')
+      const text = await answersTo(`${head('POST /one HTTP/1.1', [...filler, line])}${body}`)
+      if (parseAnswer(text).status === 200) expect(api.seen.map((seen) => seen.body)).toEqual(['hello'])
+      else expect([parseAnswer(text).status, api.seen.length]).toEqual([431, 0])
+    },
+  )
+})
+
+describe('I18 an API that reads no body where it expects none', () => {
+  it.each(['GET', 'DELETE', 'OPTIONS'])('takes the body of %s for no request of the next user', async (method) => {
+    const heads: string[] = []
+    const careless = createServer((socket) => {
+      let text = ''
+      socket.on('error', () => {})
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString('latin1')
+        for (let end = text.indexOf('\r\n\r\n'); end !== -1; end = text.indexOf('\r\n\r\n')) {
+          heads.push(text.slice(0, end))
+          text = text.slice(end + 4)
+          socket.write(okBytes('ok'))
+        }
+      })
+    })
+    await new Promise<void>((resolve) => careless.listen(0, '127.0.0.1', resolve))
+    const { port } = careless.address() as AddressInfo
+    const before = await startProxy(`
+    - { path: /**, methods: [GET, DELETE, OPTIONS], upstream: 'http://127.0.0.1:${port}' }
+`)
+    for (let round = 0; round < 5; round++) {
+      const more = [`Origin: ${publicOrigin}`]
+      expect((await before.call(method, '/one', { body: smuggled, more })).status).toBe(200)
+      expect((await before.call('GET', '/two')).status).toBe(200)
+    }
+    expect(heads.filter((text) => text.startsWith('GET /smuggled'))).toEqual([])
+    expect(heads.filter((text) => text.startsWith('GET /two'))).toHaveLength(5)
+    await before.close()
+    await new Promise((resolve) => careless.close(resolve))
   })
 })
 

@@ -73,6 +73,35 @@ describe('claims of the access token', () => {
     expect(verdict({ accessToken: token(claims) }, { claims: rule })).toEqual(expected)
   })
 
+  // The rules are a domain, a name, a flag and a number; each value holds one of them, looks like it, or counts as it.
+  it.each<[unknown, string | boolean | number]>([
+    ['attacker@evil.example@example.com', 'example.com'],
+    ['evil.example.com', 'example.com'],
+    ['example.com.evil.example', 'example.com'],
+    ['admin,user', 'admin'],
+    ['user admin', 'admin'],
+    [' admin', 'admin'],
+    ['admin\0', 'admin'],
+    ['Admin', 'admin'],
+    ['\uff41dmin', 'admin'],
+    ['*', 'admin'],
+    [['user,admin'], 'admin'],
+    [[['admin']], 'admin'],
+    [{ admin: true }, 'admin'],
+    [{ 0: 'admin', length: 1 }, 'admin'],
+    [1, true],
+    ['true', true],
+    [[], false],
+    [null, false],
+    ['3', 3],
+    [true, 1],
+    ['', 0],
+  ])('C32 %j is not %j', (value, rule) => {
+    expect(verdict({ accessToken: token({ claim: value }) }, { claims: { claim: rule } })).toEqual(denied)
+    if (typeof rule === 'boolean') return
+    expect(verdict({ accessToken: token({ claim: value }) }, { claims: { claim: [rule] } })).toEqual(denied)
+  })
+
   it.each(['opaque-token', 'a.b', 'a.!!!.c', `a.${Buffer.from('[]').toString('base64url')}.c`])(
     'a token without claims meets no rule: %s',
     (accessToken) => {
