@@ -8,7 +8,9 @@ import { clientChecks, rotationChecks } from './client-checks.ts'
 import { error, type Finding, ok, ranked, warning } from './finding.ts'
 import { exposureChecks, keyChecks, storeChecks, upstreamChecks } from './place-checks.ts'
 import { keySetCheck, providerChecks } from './provider-checks.ts'
+import { signInChecks } from './sign-in-checks.ts'
 
+/** What an examination works with. */
 export interface DoctorParts {
   readonly config: Config
   readonly clock: Clock
@@ -46,6 +48,7 @@ export async function examine({ config, clock, refreshToken, fetch: ask }: Docto
       await collect('client', async function* () {
         yield await clientChecks(config, server)
       })
+      await collect('client.redirect_uri', () => signInChecks(config, server, clock))
       await collect('provider.jwks', async function* () {
         yield await keySetCheck(server)
       })

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { readFileSync, statSync } from 'node:fs'
 import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../../shared/clock.ts'
@@ -9,20 +9,21 @@ import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
-/** Whether every API can be connected to, with the certificates that the proxy would demand. */
+/** Whether every API can be connected to, with the certificates that the proxy would demand and show. */
 export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
   const seen = new Set<string>()
   for (const route of proxy.routes) {
     for (const upstream of upstreamsOf(route)) {
-      if (seen.has(upstream)) continue
-      seen.add(upstream)
+      const place = JSON.stringify([upstream, route.caFile, route.clientCertificateFile])
+      if (seen.has(place)) continue
+      seen.add(place)
       const failure = await reach(new URL(upstream), route)
       yield failure === undefined
         ? ok('upstream', `${upstream} accepts connections`)
         : error(
             'upstream',
             `${upstream} cannot be used (${failure})`,
-            `Check the upstream and ca_file of ${route.path}.`,
+            `Check the upstream, ca_file and client certificate of ${route.path}.`,
           )
     }
   }
@@ -38,8 +39,11 @@ function reach(url: URL, route: Route): Promise<string | undefined> {
       ? connectTls({
           host,
           port,
-          servername: host,
+          // Only names are indicated (RFC 6066 §3).
+          ...(isIP(host) === 0 ? { servername: host } : {}),
           ...(route.caFile === undefined ? {} : { ca: readFileSync(route.caFile) }),
+          ...(route.clientCertificateFile === undefined ? {} : { cert: readFileSync(route.clientCertificateFile) }),
+          ...(route.clientPrivateKeyFile === undefined ? {} : { key: readFileSync(route.clientPrivateKeyFile) }),
         })
       : connect({ host, port })
     const end = (result: string | undefined): void => {

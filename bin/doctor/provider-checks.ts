@@ -5,7 +5,10 @@ import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/p
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 
 /** What the authorization server says of itself, against what the settings ask of it. */
-export async function* providerChecks(config: Config, server: AuthorizationServer): AsyncIterable<Finding> {
+export async function* providerChecks(
+  config: Config,
+  server: Pick<AuthorizationServer, 'metadata'>,
+): AsyncIterable<Finding> {
   let metadata: Metadata
   try {
     metadata = await server.metadata()
@@ -18,6 +21,7 @@ export async function* providerChecks(config: Config, server: AuthorizationServe
   yield* responseAbilities(config, metadata)
   yield* tokenAbilities(config, metadata)
   yield* requestAbilities(config, metadata)
+  yield* signingAbilities(config, metadata)
   yield* signOutAbilities(config, metadata)
   yield* endpointChecks(config, metadata)
 }
@@ -174,6 +178,30 @@ function* signOutAbilities({ logout, cookies }: Config, metadata: Metadata): Ite
       )
   if (logout.backchannel && metadata.backchannel_logout_supported !== true) {
     yield error('provider.backchannel_logout', 'back-channel logout is not supported', 'Set logout.backchannel: false.')
+  }
+}
+
+/** What we sign, against what the server takes (RFC 8414 §2, RFC 9101 §10.5). */
+function* signingAbilities({ login, client }: Config, metadata: Metadata): Iterable<Finding> {
+  if (!login.signedRequestObject && metadata.require_signed_request_object === true) {
+    yield error('provider.jar', 'signed requests are required', 'Set login.signed_request_object: true.')
+  }
+  if (client.authentication !== 'private_key_jwt') return
+  const signed: [check: string, what: string, accepted: unknown][] = [
+    ['provider.client_algorithm', 'assertions', metadata.token_endpoint_auth_signing_alg_values_supported],
+  ]
+  if (login.signedRequestObject) {
+    signed.push(['provider.jar', 'request objects', metadata.request_object_signing_alg_values_supported])
+  }
+  for (const [check, what, accepted] of signed) {
+    if (!Array.isArray(accepted)) continue
+    yield accepted.includes(client.algorithm)
+      ? ok(check, `${what} may be signed with ${client.algorithm}`)
+      : error(
+          check,
+          `${client.algorithm} is not accepted for ${what}`,
+          `Change client.algorithm: ${accepted.join(', ')}.`,
+        )
   }
 }
 

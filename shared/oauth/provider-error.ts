@@ -1,5 +1,6 @@
 /** Endpoints of the authorization server, as events and limits name them. */
 export type ProviderEndpoint =
+  | 'authorization'
   | 'metadata'
   | 'jwks'
   | 'token'

@@ -1,16 +1,20 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { examine } from '../../bin/doctor/doctor.ts'
 import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
+import { providerChecks } from '../../bin/doctor/provider-checks.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
+import { createCertificate } from '../support/certificate.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 
 const secret = 'a-secret-of-forty-characters-or-very-near'
@@ -62,9 +66,10 @@ async function look({ settings = {}, clock = systemClock, fetch = goodAnswer }: 
     proxy: { routes: [{ path: '/api/**', upstream: `http://127.0.0.1:${(api.address() as AddressInfo).port}` }] },
     ...settings,
   })
-  return examine({ config: parse(text), clock, fetch })
+  return examine({ config: parse(text, { readFile: (path) => readFileSync(path, 'utf8') }), clock, fetch })
 }
 
+const unpushed = { pushed_authorization_requests: 'never' }
 const levelOf = (findings: readonly Finding[], check: string) =>
   findings.find((finding) => finding.check === check)?.level
 
@@ -77,6 +82,7 @@ describe('doctor', () => {
     }
     for (const check of [
       'client.accepted',
+      'client.redirect_uri',
       'cookies.header_budget',
       'cookies.round_trip',
       'upstream',
@@ -111,6 +117,27 @@ describe('doctor', () => {
       'provider.id_token_algorithms',
       'error',
       'both sides',
+    ],
+    [
+      'a redirect URI that is not registered',
+      { settings: { login: { ...unpushed, redirect_path: '/elsewhere' } } },
+      'client.redirect_uri',
+      'error',
+      'http://localhost:3000/elsewhere is refused (400)',
+    ],
+    [
+      'a pushed request that is refused',
+      { settings: { login: { redirect_path: '/elsewhere', pushed_authorization_requests: 'always' } } },
+      'client.redirect_uri',
+      'error',
+      'cannot be started',
+    ],
+    [
+      'a sign-in that comes back refused',
+      { settings: { login: { ...unpushed, extra_parameters: { claims: '[]' } } } },
+      'client.redirect_uri',
+      'error',
+      'with the error invalid_request',
     ],
     ['an unknown scope', { settings: { login: { scope: 'openid profil' } } }, 'provider.scope', 'warning', 'profil'],
     [
@@ -177,6 +204,47 @@ describe('doctor', () => {
     expect(findings[0]).toMatchObject({ level: 'error', check: 'provider.issuer' })
   })
 
+  it('looks at both redirect URIs where there are two, and says that the page may not need its own', async () => {
+    const login = { ...unpushed, redirect_path: '/elsewhere', navigation: { enabled: true } }
+    const findings = (await look({ settings: { login } })).filter(({ check }) => check === 'client.redirect_uri')
+    expect(findings.map(({ level, found }) => `${level} ${found}`)).toEqual([
+      'error a sign-in that returns to http://localhost:3000/oauth-agent/callback is refused (400)',
+      'warning a sign-in that returns to http://localhost:3000/elsewhere is refused (400)',
+    ])
+  })
+
+  it('shows an API the client certificate that the proxy would show', async () => {
+    const authority = createCertificate({ name: 'authority' })
+    const files: Record<string, string> = {}
+    for (const name of ['server', 'client']) {
+      const { certificate, privateKey } = createCertificate({ name, issuer: authority, hosts: ['127.0.0.1'] })
+      Object.assign(files, { [`${name}.pem`]: certificate, [`${name}.key`]: privateKey })
+    }
+    for (const [name, text] of Object.entries({ ...files, 'ca.pem': authority.certificate })) {
+      writeFileSync(join(folder, name), text)
+    }
+    const server = createTlsServer({
+      cert: files['server.pem'],
+      key: files['server.key'],
+      ca: authority.certificate,
+      requestCert: true,
+      // From 1.3 on a client hears of the refusal only after it believes to be connected.
+      maxVersion: 'TLSv1.2',
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const upstream = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const plain = { path: '/plain', upstream, ca_file: join(folder, 'ca.pem') }
+    const mutual = {
+      ...plain,
+      path: '/mutual',
+      client_certificate_file: join(folder, 'client.pem'),
+      client_private_key_file: join(folder, 'client.key'),
+    }
+    const findings = await look({ settings: { proxy: { routes: [plain, mutual] } } })
+    server.close()
+    expect(findings.filter(({ check }) => check === 'upstream').map(({ level }) => level)).toEqual(['error', 'ok'])
+  })
+
   it('tells of a key file that others may read', async () => {
     chmodSync(join(folder, 'keys.json'), 0o644)
     const findings = await look()
@@ -192,6 +260,37 @@ describe('doctor', () => {
     const order = ['error', 'warning', 'skipped', 'ok']
     expect(levels).toEqual(levels.toSorted((one, two) => order.indexOf(one) - order.indexOf(two)))
     expect(levels[0]).toBe('error')
+  })
+})
+
+describe('what we sign, against what the server takes', () => {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const readFile = () => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const client = { authentication: 'private_key_jwt', private_key_file: 'client.pem', secret: undefined }
+  const endpoints = {
+    issuer: 'https://login.example.com',
+    authorization_endpoint: 'https://login.example.com/authorize',
+    token_endpoint: 'https://login.example.com/token',
+    jwks_uri: 'https://login.example.com/jwks',
+  }
+  const takes = (member: string, ...algorithms: string[]) => ({
+    [`${member}_signing_alg_values_supported`]: algorithms,
+  })
+  it.each<[string, object, object, string[]]>([
+    ['nothing is said', {}, {}, []],
+    ['assertions fit', {}, takes('token_endpoint_auth', 'RS256', 'ES256'), ['ok provider.client_algorithm']],
+    ['assertions do not fit', {}, takes('token_endpoint_auth', 'RS256'), ['error provider.client_algorithm']],
+    ['requests must be signed', {}, { require_signed_request_object: true }, ['error provider.jar']],
+    ['requests fit', { signed_request_object: true }, takes('request_object', 'ES256'), ['ok provider.jar']],
+    ['requests do not fit', { signed_request_object: true }, takes('request_object', 'PS256'), ['error provider.jar']],
+  ])('%s', async (_what, login, metadata, expected) => {
+    const config = parse(settingsFile({ client, login }), { readFile })
+    const server = { metadata: () => Promise.resolve({ ...endpoints, ...metadata }) }
+    const found: string[] = []
+    for await (const { level, check } of providerChecks(config, server)) {
+      if (/jar|client_algorithm/.test(check)) found.push(`${level} ${check}`)
+    }
+    expect(found).toEqual(expected)
   })
 })
 
