@@ -1,0 +1,82 @@
+import { type Arrival, navigationArrival, pageArrival, startLogin } from '../../oauth-agent/flows/login-attempt.ts'
+import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { askForSignIn, type SignInAnswer } from '../../shared/oauth/probe.ts'
+import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { error, type Finding, ok, skipped, warning } from './finding.ts'
+
+const check = 'client.redirect_uri'
+
+/** Answers to a silent sign-in of nobody that find no fault with the request (OpenID Connect Core §3.1.2.6). */
+const expected: ReadonlySet<string> = new Set([
+  'login_required',
+  'interaction_required',
+  'consent_required',
+  'account_selection_required',
+])
+
+/**
+ * Whether the authorization server takes our sign-ins and sends them back here.
+ *
+ * A silent sign-in without any cookies has to come back at once with an error; to an address that is not registered it
+ * must not come back (RFC 6749 §4.1.2.1).
+ */
+export async function* signInChecks(config: Config, server: AuthorizationServer, clock: Clock): AsyncIterable<Finding> {
+  const { navigation } = config.login
+  yield await signInCheck(config, server, clock, pageArrival(config), !navigation.enabled)
+  if (navigation.enabled) yield await signInCheck(config, server, clock, navigationArrival(config), true)
+}
+
+async function signInCheck(
+  config: Config,
+  server: AuthorizationServer,
+  clock: Clock,
+  arrival: Arrival,
+  isNeeded: boolean,
+): Promise<Finding> {
+  const { redirectUri } = arrival
+  const wrong = isNeeded ? error : warning
+  const only = isNeeded ? '' : ' Apps without the browser client do without it.'
+  let answer: SignInAnswer
+  try {
+    const parts = { config: silently(config), authorizationServer: server, clock }
+    const { authorizationUrl } = await startLogin(parts, new Map([['prompt', 'none']]), {
+      signedIn: undefined,
+      arrival,
+    })
+    answer = await askForSignIn(server, authorizationUrl, redirectUri)
+  } catch (failure) {
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${failure.reason})`)
+    const { code, detail } = asTokenHandlerError(failure)
+    const why = String(detail.provider_error ?? detail.check ?? code)
+    return wrong(
+      check,
+      `a sign-in that returns to ${redirectUri} cannot be started (${why})`,
+      `Compare this address and the login section with the registration.${only}`,
+    )
+  }
+  if (answer.kind === 'refused') {
+    return wrong(
+      check,
+      `a sign-in that returns to ${redirectUri} is refused (${answer.status})`,
+      `Register exactly this redirect URI for the client.${only}`,
+    )
+  }
+  if (answer.kind === 'unclear') {
+    return skipped(check, `the answer (${answer.status}) does not tell whether ${redirectUri} is registered`)
+  }
+  if (answer.error === undefined || expected.has(answer.error)) return ok(check, `sign-ins return to ${redirectUri}`)
+  return wrong(
+    check,
+    `sign-ins return to ${redirectUri}, but with the error ${answer.error}`,
+    'Compare the login section with what the client may ask for.',
+  )
+}
+
+/** The settings, but for what would let somebody be asked something. */
+function silently(config: Config): Config {
+  const { prompt: _prompt, ...extraParameters } = config.login.extraParameters
+  return { ...config, login: { ...config.login, extraParameters, allowedParameters: ['prompt'] } }
+}
