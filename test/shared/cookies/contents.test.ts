@@ -121,6 +121,14 @@ describe('bytes that are no record', () => {
     const before = good.subarray(0, 19)
     expect(codecs.access.decode(Buffer.concat([before, huge]))).toBeUndefined()
   })
+  it.each([
+    ['the largest exact number', [255, 255, 255, 255, 255, 255, 255, 15], Number.MAX_SAFE_INTEGER],
+    ['the next one', [128, 128, 128, 128, 128, 128, 128, 16], undefined],
+    ['a number without end', [128, 128, 128, 128, 128, 128, 128, 128, 0], undefined],
+  ])('are numbers that nobody can count: %s', (_, digits, generation) => {
+    const bytes = Buffer.concat([good.subarray(0, 18), Buffer.from(digits), good.subarray(19)])
+    expect(codecs.access.decode(bytes)).toEqual(generation && { ...sessionCookies().access, generation })
+  })
 })
 
 describe('what cannot come back is not written', () => {
@@ -133,6 +141,8 @@ describe('what cannot come back is not written', () => {
     ['not a number', { accessTokenExpiresAt: Number.NaN }],
     ['half a character', { subject: '\ud800' }],
     ['a negative generation', { generation: -1 }],
+    ['a fraction of a generation', { generation: 1.5 }],
+    ['a generation that is not exact', { generation: 2 ** 53 }],
   ])('%s', (_, change) => {
     expect(write(change)).toThrow(RangeError)
   })
