@@ -52,7 +52,7 @@ export function createOpenedCache<T>(
     },
     put(value, entry) {
       freeze(entry.content)
-      if (keys.current() === ring) remember(value.slice(-tagCharacters), { value, entry })
+      remember(value.slice(-tagCharacters), { value, entry })
     },
   }
 
