@@ -128,7 +128,7 @@ export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf
 /** Writes what an endpoint gave. */
 export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
   if ('error' in answer) {
-    writeFailure(context, answer.error, answer.cookies)
+    writeFailure(context, answer.error, answer.cookies, answer.returnTo)
     return
   }
   if ('redirect' in answer) {
@@ -145,8 +145,14 @@ export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
 }
 
 /** Writes the one answer of an error's row. */
-export function writeFailure(context: AgentContext, error: TokenHandlerError, cookies: readonly string[]): void {
-  const { status, headers, body } = errorAnswer(error, requestIdOf(context.req))
+export function writeFailure(
+  context: AgentContext,
+  error: TokenHandlerError,
+  cookies: readonly string[],
+  returnTo?: string,
+): void {
+  const requestId = requestIdOf(context.req)
+  const { status, headers, body } = errorAnswer(error, requestId)
   context.state.failure = error
   context.status = status
   context.set(headers)
@@ -154,7 +160,8 @@ export function writeFailure(context: AgentContext, error: TokenHandlerError, co
   context.body = body
   const { signInUrl } = context.state
   if (signInUrl === undefined) return
-  const page = failurePage(error, signInUrl)
+  const again = returnTo === undefined ? signInUrl : `${signInUrl}?${new URLSearchParams({ return_to: returnTo })}`
+  const page = failurePage(error, requestId, again)
   context.set(page.headers)
   context.body = page.html
 }

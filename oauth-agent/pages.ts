@@ -9,7 +9,7 @@ export interface HtmlPage {
 
 const style =
   'body{font:1rem/1.5 system-ui,sans-serif;margin:15vh auto;max-width:28rem;padding:0 1rem;color-scheme:light dark}' +
-  'button,a{font:inherit}code{font-size:.9em}'
+  'button,a{font:inherit}code{font-size:.9em;overflow-wrap:anywhere}'
 
 /**
  * Nothing is loaded or framed, and nothing runs. `form-action` is left open, because browsers apply it to where the
@@ -60,10 +60,11 @@ export function signOutPage(action: string, csrfToken: string | undefined): Html
   return { html, headers: { ...headers, 'referrer-policy': 'same-origin' } }
 }
 
-/** A failure for people: the public sentence of its row, its code, and a way on. */
-export function failurePage(error: TokenHandlerError, signInUrl: string): HtmlPage {
+/** A failure for people: the public sentence of its row, its code, a way on, and by what the log can be searched. */
+export function failurePage(error: TokenHandlerError, requestId: string, signInUrl: string): HtmlPage {
   const text = `<p>${escape(error.row.message)} <code>${error.code}</code></p>`
-  return page('This did not work', text + link(signInUrl, 'Start again'))
+  const reference = `<p><small>Request <code>${requestId}</code></small></p>`
+  return page('This did not work', text + link(signInUrl, 'Start again') + reference)
 }
 
 function page(title: string, body: string, head = ''): HtmlPage {

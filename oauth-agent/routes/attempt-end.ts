@@ -18,7 +18,12 @@ export type AttemptOutcome =
       readonly returnTo?: string
       readonly cookies: readonly string[]
     }
-  | { readonly kind: 'failed'; readonly error: TokenHandlerError; readonly cookies: readonly string[] }
+  | {
+      readonly kind: 'failed'
+      readonly error: TokenHandlerError
+      readonly returnTo?: string | undefined
+      readonly cookies: readonly string[]
+    }
 
 /** Creates the end of an attempt, which is the same for the page of a SPA and for plain navigation. */
 export function createAttemptEnd(
@@ -41,7 +46,7 @@ export function createAttemptEnd(
       const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
       return succeeded(request, attempt.content, finished, setCookies)
     } catch (error) {
-      return failed(request, asTokenHandlerError(error), id)
+      return failed(request, asTokenHandlerError(error), id, attempt.content)
     }
   }
 
@@ -86,11 +91,16 @@ export function createAttemptEnd(
     return { kind: 'failed', error, cookies }
   }
 
-  function failed(request: AgentRequest, error: TokenHandlerError, id: string): AttemptOutcome {
+  function failed(
+    request: AgentRequest,
+    error: TokenHandlerError,
+    id: string,
+    { returnTo }: LoginContent,
+  ): AttemptOutcome {
     tell(request, error)
     // State and verifier are used once; only where the code was not seen may the same response be sent again.
     const mayRepeat = error.code === 'authorization_server_unavailable' || error.code === 'overloaded'
-    return { kind: 'failed', error, cookies: mayRepeat ? [] : writer.clearLogin(id) }
+    return { kind: 'failed', error, returnTo, cookies: mayRepeat ? [] : writer.clearLogin(id) }
   }
 
   function tell({ requestId }: AgentRequest, { code, detail }: TokenHandlerError): void {

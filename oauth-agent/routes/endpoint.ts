@@ -35,7 +35,12 @@ export type AgentAnswer =
   | (AnswerExtras & { readonly body: object })
   | (AnswerExtras & { readonly page: HtmlPage })
   | (AnswerExtras & { readonly redirect: string })
-  | { readonly error: TokenHandlerError; readonly cookies: readonly string[] }
+  | {
+      readonly error: TokenHandlerError
+      readonly cookies: readonly string[]
+      /** Where the sign-in that failed would have ended, for another try. */
+      readonly returnTo?: string | undefined
+    }
 
 /** One endpoint: a request in, an answer out. */
 export type Endpoint = (request: AgentRequest) => Promise<AgentAnswer> | AgentAnswer

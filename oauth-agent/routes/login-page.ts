@@ -1,3 +1,4 @@
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { createAttemptStart } from './attempt-start.ts'
 import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { parseWish, navigationArrival } from '../flows/login-attempt.ts'
@@ -16,7 +17,14 @@ export function createLoginPage(parts: EndpointParts): Endpoint {
       const query = new URLSearchParams([...request.parameters]).toString()
       return { page: confirmPage('Sign in', `${config.agent.path}/login${query === '' ? '' : `?${query}`}`) }
     }
-    const { authorizationUrl, cookies } = await start(request, arrival)
-    return { redirect: authorizationUrl, cookies }
+    try {
+      const { authorizationUrl, cookies } = await start(request, arrival)
+      return { redirect: authorizationUrl, cookies }
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      // Where the request was at fault, the page repeats none of it.
+      const returnTo = error.row.status < 500 ? undefined : request.parameters.get('return_to')
+      return { error, cookies: [], returnTo }
+    }
   }
 }

@@ -94,9 +94,10 @@ describe('GET /login', () => {
   it('while the authorization server is away is a page with 503 and Retry-After', async () => {
     const other = await startScriptedWorld({ settings })
     other.server.script.metadata = () => ({ status: 503, body: '' })
-    const answer = await other.browser().navigate('GET', '/oauth-agent/login')
+    const answer = await other.browser().navigate('GET', '/oauth-agent/login?return_to=/orders&prompt=login')
     expect([...code(answer), answer.headers['retry-after']]).toEqual([503, 'authorization_server_unavailable', '1'])
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
+    expect(linkOf(answer)).toBe('/oauth-agent/login?return_to=%2Forders')
     await other.close()
   })
 })
@@ -167,6 +168,17 @@ describe('GET /callback', () => {
     expect(code(answer)).toEqual([502, 'authorization_failed'])
     expect(answer.text).not.toMatch(/img|<b>/)
     expect(answer.setCookies.every((line) => line.includes('Max-Age=0'))).toBe(true)
+  })
+
+  it('that failed leads to where the sign-in was meant to end, and names the request for whoever is asked about it', async () => {
+    const page = world.browser()
+    const query = await start(page, '?return_to=/orders%3Fa%3D1%26b%3D2%23c')
+    query.delete('code')
+    query.set('error', 'access_denied')
+    const answer = await comeBack(page, query)
+    expect(code(answer)).toEqual([403, 'access_denied'])
+    expect(linkOf(answer)).toBe('/oauth-agent/login?return_to=%2Forders%3Fa%3D1%26b%3D2%23c')
+    expect(answer.text).toContain(`Request <code>${answer.headers['x-request-id']}</code>`)
   })
 
   it.each(['iframe', 'embed', 'empty'])('in a destination %j is refused (FM-3)', async (dest) => {
