@@ -191,6 +191,22 @@ describe('F08 csrf.token: required', () => {
     expect([answered.status, answered.json().error_code]).toEqual([403, 'csrf_token_invalid'])
     expect(api.seen).toHaveLength(0)
   })
+
+  it('is not asked of a download, which could not carry it and has a stricter guard', async () => {
+    const cookie = `Cookie: ${tokens.cookies()}`
+    const download = (site: string) => {
+      const lines = [
+        hostLine,
+        cookie,
+        `Sec-Fetch-Site: ${site}`,
+        'Sec-Fetch-Mode: navigate',
+        'Sec-Fetch-Dest: document',
+      ]
+      return sendRaw(tokens.port, rawRequest('GET', '/files/x', lines))
+    }
+    expect((await download('same-origin')).status).toBe(200)
+    expect((await download('same-site')).status).toBe(403)
+  })
 })
 
 it.each(['attacker.example', 'www.example.com.attacker.example', '127.0.0.1', 'localhost'])(

@@ -70,6 +70,7 @@ describe('GET /login', () => {
     ['a prefetch', { 'sec-purpose': 'prefetch' }, [400, 'invalid_request']],
     ['a prerender', { 'sec-purpose': 'prefetch;prerender' }, [400, 'invalid_request']],
     ['a prefetch of old', { purpose: 'prefetch' }, [400, 'invalid_request']],
+    ['a prefetch of an old Firefox', { 'x-moz': 'prefetch' }, [400, 'invalid_request']],
   ])('for %s is refused', async (_what, headers, expected) => {
     const page = world.browser()
     expect(code(await page.navigate('GET', '/oauth-agent/login', { headers }))).toEqual(expected)

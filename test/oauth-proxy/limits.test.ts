@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ProxyWorld, startProxy } from '../support/proxy-world.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
-import { identityHeaderNames } from '../../oauth-proxy/identity-headers.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -66,6 +65,11 @@ describe('rate limits', () => {
     expect(await codes(1, 'GET', '/address', from('192.0.2.2'))).toEqual(['passed'])
   })
 
+  it('who is refused for want of a session uses up nothing of those who share the address', async () => {
+    expect(await codes(3, 'GET', '/address', { cookies: undefined })).toEqual(Array(3).fill('401 session_missing'))
+    expect(await codes(1, 'GET', '/address', { cookies: world.cookies(alice) })).toEqual(['passed'])
+  })
+
   it('visitors are counted by address', async () => {
     await codes(2, 'GET', '/visitors', { cookies: undefined })
     expect(await codes(1, 'GET', '/visitors', { cookies: undefined })).toEqual(['429 too_many_requests'])
@@ -74,7 +78,8 @@ describe('rate limits', () => {
 })
 
 it('H04 an API behind this proxy never hears a browser speak as a gateway about the user', async () => {
-  const more = identityHeaderNames.map((name) => `${name}: admin`)
+  const names = ['x-auth-subject', 'x-auth-scope', 'x-auth-acr', 'x-auth-time']
+  const more = names.map((name) => `${name}: admin`)
   expect((await world.call('GET', '/api', { more })).status).toBe(200)
-  for (const name of identityHeaderNames) expect(api.seen.at(-1)?.values(name)).toEqual([])
+  for (const name of names) expect(api.seen.at(-1)?.values(name)).toEqual([])
 })

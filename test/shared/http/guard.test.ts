@@ -51,6 +51,7 @@ describe('requests of the browser client', () => {
     ['FM-2 no Fetch Metadata, unsafe, own Origin', 'POST', { ...api, origin: own }, 'pass'],
     ['FM-2 no Fetch Metadata, unsafe, no Origin', 'POST', api, 'origin_not_allowed'],
     ['FM-2 no Fetch Metadata, safe, no Origin', 'GET', api, 'pass'],
+    ['FM-2 no Fetch Metadata, HEAD, no Origin', 'HEAD', api, 'pass'],
     ['F02 Origin null', 'POST', { ...api, origin: 'null' }, 'origin_not_allowed'],
     ['F02 Origin null with same-origin', 'POST', { ...browser, origin: 'null' }, 'origin_not_allowed'],
     ['F09 as a script', 'GET', { ...browser, 'sec-fetch-dest': 'script' }, 'origin_not_allowed'],
