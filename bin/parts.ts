@@ -94,7 +94,10 @@ function sharedAuthorizationServer(shared: SharedParts): {
   let made: Promise<AuthorizationServer> | undefined
   const make = async (): Promise<AuthorizationServer> => {
     const { createAuthorizationServer } = await import('../shared/oauth/authorization-server.ts')
-    return createAuthorizationServer(shared)
+    const server = createAuthorizationServer(shared)
+    // Nothing waits for it, but whoever starts us learns from the log at once that it cannot be used.
+    server.metadata().catch(() => {})
+    return server
   }
   return {
     load() {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Door, type Mode, createDoor, openStore } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
+import type { EventName } from '../../shared/observe/events.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { StoreUnavailable } from '../../shared/store/store.ts'
 import { createManualClock } from '../support/manual-clock.ts'
@@ -19,17 +20,17 @@ let caFile: string
 function configWith(route: object): Config {
   const routes = [{ path: '/api/**', upstream: 'https://api.example.com', ...route }]
   const config = parse(settingsFile({ proxy: { routes } }))
-  return { ...config, authorizationServer: { ...config.authorizationServer, caFile } }
+  return { ...config, authorizationServer: { ...config.authorizationServer, issuer: 'https://127.0.0.1:9', caFile } }
 }
 
-function door(mode: Mode, route: object): Promise<Door> {
+function door(mode: Mode, route: object, told: EventName[] = []): Promise<Door> {
   const clock = createManualClock()
   return createDoor(mode, {
     config: configWith(route),
     keys: fixedKeys(createKeyRing(testKeys())),
     store: createMemoryStore({ clock }),
     clock,
-    observe: { emit: () => undefined },
+    observe: { emit: (name) => void told.push(name) },
   })
 }
 
@@ -47,6 +48,16 @@ describe('the authorization server', () => {
   ])('is made at the start of %s', async (mode, route) => {
     expect(existsSync(caFile)).toBe(false)
     await expect(door(mode, route)).rejects.toThrow('ENOENT')
+  })
+  it.each<[Mode, object]>([
+    ['agent', {}],
+    ['proxy', ownTokens],
+  ])('that cannot be reached is told of when %s starts, before anybody needs it', async (mode, route) => {
+    writeFileSync(caFile, '')
+    const told: EventName[] = []
+    const started = await door(mode, route, told)
+    await expect.poll(() => told).toContain('provider.unavailable')
+    await started.close()
   })
   it('is not made for a proxy that never asks it', async () => {
     const proxy = await door('proxy', {})
