@@ -5,7 +5,7 @@ import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupName, popupReturn } from './popup.ts'
 import { createRefresh } from './refresh.ts'
-import { callbackParameters } from './callback.ts'
+import { isResponse } from './callback.ts'
 import { parseSession, type Session, signedOut } from './session.ts'
 import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
@@ -134,10 +134,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     return new Promise<never>(() => undefined)
   }
 
-  const endSignIn = async (parameters: URLSearchParams): Promise<Session> => {
-    const here = new URL(browser.href())
+  const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {
     let inPopup = browser.windowName() === popupName
-    const home = new URL('.', here).pathname
     try {
       const session = parseSession(await agent.post('/login/end', parameters), browser.now())
       inPopup ||= session.returnTo === popupReturn
@@ -163,8 +161,13 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     refresh,
     async onPageLoad() {
-      const parameters = callbackParameters(browser.href())
-      return parameters === undefined ? check() : endSignIn(parameters)
+      const { searchParams, hash } = new URL(browser.href())
+      const home = new URL('.', browser.href()).pathname
+      if (isResponse(searchParams)) return endSignIn(searchParams, home)
+      // The agent never asks for one in the fragment. Somebody else did, for a sign-in of his own, and waits for the code
+      // of this user to be seen in a history, in the report of an error or in a message of the page.
+      if (isResponse(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
+      return check()
     },
     async signIn({ popup = false, returnTo, parameters = {} } = {}) {
       return popup ? signInPopup(parameters) : signInPage(parameters, returnTo)

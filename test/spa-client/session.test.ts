@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { callbackParameters } from '../../spa-client/callback.ts'
+import { isResponse } from '../../spa-client/callback.ts'
 import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
 import { createProfile, failure } from './profile.ts'
 
@@ -16,7 +16,7 @@ describe('onPageLoad', () => {
     ['https://app.example/#code=c&state=s', false],
     ['https://app.example/', false],
   ])('%s is a return: %s', (href, expected) => {
-    expect(callbackParameters(href) !== undefined).toBe(expected)
+    expect(isResponse(new URL(href).searchParams)).toBe(expected)
   })
 
   it('ends the sign-in with all parameters and shows where the app was', async () => {
@@ -39,6 +39,28 @@ describe('onPageLoad', () => {
     const tab = profile.openTab({ href: 'https://app.example/shop/callback?code=c&state=s' })
     await expect(tab.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'invalid_state', status: 400 })
     expect(tab.address).toBe('https://app.example/shop/')
+  })
+
+  it.each([
+    ['code=c&state=s', true],
+    ['state=s&code=c', true],
+    ['code=c&state=s&iss=https%3A%2F%2Fop.example', true],
+    ['code=c&id_token=i&state=s', true],
+    ['error=access_denied&state=s', true],
+    ['response=ey', true],
+    ['code=c', false],
+    ['state=s', false],
+    ['/coupons?code=c&state=open', false],
+    ['response=ey&page=2', false],
+    ['section', false],
+    ['', false],
+  ])('C33 takes a response out of the fragment, and sends it nowhere: #%s, %s', async (fragment, isResponse) => {
+    const profile = createProfile()
+    const href = `https://app.example/shop/callback?lang=en#${fragment}`
+    const tab = profile.openTab({ href })
+    await tab.tokenHandler.onPageLoad()
+    expect(tab.address).toBe(isResponse ? 'https://app.example/shop/' : href)
+    expect(profile.seen.map(({ path }) => path)).toEqual(['/oauth-agent/session'])
   })
 
   it('takes login_required for an answer: nobody is signed in', async () => {
