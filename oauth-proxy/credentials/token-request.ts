@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { providerFailure } from '../../shared/oauth/failure.ts'
-import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
 import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
 import { bearer } from './credential.ts'
@@ -128,6 +128,5 @@ function credentialFailure(error: unknown): TokenHandlerError {
   }
   const known = providerFailure(error)
   if (known.code !== 'authorization_server_error') return known
-  const detail = error instanceof ProviderRefused ? { provider_error: error.error } : known.detail
-  return new TokenHandlerError('token_exchange_failed', { detail, cause: error })
+  return new TokenHandlerError('token_exchange_failed', { detail: known.detail, cause: error })
 }
