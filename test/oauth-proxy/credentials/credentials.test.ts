@@ -223,17 +223,23 @@ describe('token exchange', () => {
     expect(asked).toHaveLength(3)
   })
 
-  it('targets that look alike when put together are different targets', async () => {
+  const alike = [
+    { audience: 'a', resource: 'b' },
+    { audience: 'ab' },
+    { audience: 'a' },
+    { resource: 'ab' },
+    { scope: 'ab' },
+    { audience: 'a","b' },
+  ]
+  it.each([
+    ['exchange', [...alike, { requestedTokenType: 'ab' }]],
+    ['client_credentials', alike],
+  ] as const)('targets that look alike when put together are different targets: %s', async (kind, targets) => {
     const { credentials, asked, sessionOf } = credentialsWith(() => exchanged('token'))
     const session = sessionOf('alice')
-    const targets = [
-      { audience: 'a', resource: 'b' },
-      { audience: 'ab' },
-      { resource: 'ab' },
-      { scope: 'ab' },
-      { audience: 'a","b' },
-    ]
-    for (const target of targets) await credentials.obtain(exchange(target), session, 'r1')
+    for (let round = 0; round < 2; round += 1) {
+      for (const target of targets) await credentials.obtain(route({ credential: { kind, ...target } }), session, 'r1')
+    }
     expect(asked).toHaveLength(targets.length)
   })
 
@@ -295,6 +301,15 @@ describe('failures of the token request', () => {
     expect(await codeOf(failed)).toBe(code)
     await expect(failed).rejects.toMatchObject({ row: { endsSession: false } })
     expect(events.at(-1)).toMatchObject({ name: 'credential.obtained', fields: { outcome: code, cached: false } })
+  })
+
+  it.each<[string, Reply, object]>([
+    ['which word the server used', refusal('invalid_target'), { provider_error: 'invalid_target' }],
+    ['what was wrong with the answer', () => ({ body: 'token' }), { check: expect.any(String) }],
+  ])('the log is told %s', async (_name, reply, detail) => {
+    const { credentials, sessionOf } = credentialsWith(reply)
+    const failed = credentials.obtain(exchange({ audience: 'orders' }), sessionOf('at'), 'r1')
+    await expect(failed).rejects.toMatchObject({ detail })
   })
 
   it('a token that no header can hold is refused once, not kept and refused for its whole life', async () => {
