@@ -356,6 +356,28 @@ describe('finishing (C02, C06, C10, C12, C14, C22, C29, FI-06)', () => {
   })
 })
 
+it.each([
+  ['metadata', [200, undefined]],
+  ['always', [400, 'authorization_response_invalid']],
+] as const)(
+  'require_issuer_in_response: %s, at a server that promises no iss (RFC 9207)',
+  async (setting, expected) => {
+    const other = await startScriptedWorld({ authorizationServer: `  require_issuer_in_response: ${setting}` })
+    const { script } = other.server
+    const { metadata } = script
+    script.metadata = async (form, request) => {
+      const reply = await metadata(form, request)
+      if (typeof reply === 'string') return reply
+      return { body: { ...(reply.body as object), authorization_response_iss_parameter_supported: undefined } }
+    }
+    const page = other.browser()
+    const query = await other.start(page)
+    query.delete('iss')
+    expect(code(await end(page, query))).toEqual(expected)
+    await other.close()
+  },
+)
+
 describe('a second sign-in replaces the first wholly', () => {
   it('also its refresh token, when the second user has none', async () => {
     const page = world.browser()
