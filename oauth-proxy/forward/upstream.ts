@@ -99,7 +99,8 @@ function createTarget(
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
       allowH2: false,
-      connect: { timeout: setting.connectTimeoutMs, ...tls },
+      // The last is the default, but one that an environment variable changes (N13).
+      connect: { timeout: setting.connectTimeoutMs, ...tls, rejectUnauthorized: true },
     }),
     isUsable: () => failures < failuresBeforePause || clock.nowMs() >= pausedUntilMs,
     report(answered) {

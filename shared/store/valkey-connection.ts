@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { createClient } from '@redis/client'
+import { createClient, ErrorReply } from '@redis/client'
 import { type Cancel, type Clock, isWithin } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
@@ -144,10 +144,12 @@ class StoreTimeout extends Error {
 function openClient(settings: { url: Secret; timeoutMs: number; ca?: string | undefined }) {
   const url = settings.url.reveal()
   const common = { connectTimeout: settings.timeoutMs, reconnectStrategy: false } as const
+  // The last is the default, but one that an environment variable changes (N13).
+  const secured = { ...common, tls: true, ca: settings.ca, rejectUnauthorized: true } as const
   return createClient({
     url,
     RESP: 3,
-    socket: new URL(url).protocol === 'rediss:' ? { ...common, tls: true, ca: settings.ca } : common,
+    socket: new URL(url).protocol === 'rediss:' ? secured : common,
     disableOfflineQueue: true,
     commandsQueueMaxLength: 10_000,
     disableClientInfo: true,
@@ -155,9 +157,11 @@ function openClient(settings: { url: Secret; timeoutMs: number; ca?: string | un
   })
 }
 
-/** The code of a failed system call, or the kind of error; never its text, which may quote a command. */
+/** The code of a failed system call or of the server's answer (`NOAUTH`), or the kind of error; never its text, which may quote a command. */
 function reasonOf(failure: unknown): string {
   if (!(failure instanceof Error)) return 'unknown'
+  // RESP: an error begins with its kind, in capitals.
+  if (failure instanceof ErrorReply) return /^[A-Z]{2,20}(?= |$)/.exec(failure.message)?.[0] ?? failure.constructor.name
   if ('code' in failure && typeof failure.code === 'string') return failure.code
   return failure.constructor.name
 }
