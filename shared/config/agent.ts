@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { listen, origin, ownPath, seconds } from './values.ts'
+import { headerName, listen, origin, ownPath, seconds } from './values.ts'
 
 const limit = (count: number, perSeconds: number) =>
   z
@@ -37,6 +37,20 @@ export const corsSettings = z.strictObject({
   origins: z.array(origin).default([]).meta({
     description: 'Origins of the same site from which the SPA calls agent and proxy, beside public_origin.',
   }),
+  request_headers: z
+    .array(headerName)
+    .default([])
+    .meta({
+      description: 'Headers that such an SPA may send to the APIs beside the common ones, for instance X-Tenant.',
+      examples: [['X-Tenant']],
+    }),
+  response_headers: z
+    .array(headerName)
+    .default([])
+    .meta({
+      description: 'Headers of the APIs that such an SPA may read beside the common ones, for instance Link.',
+      examples: [['Link']],
+    }),
   max_age_seconds: seconds.default(600).meta({ description: 'How long browsers may keep a preflight answer.' }),
 })
 

@@ -43,6 +43,8 @@ export function moduleSettings(config: Config, facts: NginxFacts, groups: readon
     hosts: setOf(facts.hosts),
     cors_origins: setOf(cors.origins),
     has_cors: cors.origins.length > 0,
+    cors_request_headers: cors.requestHeaders,
+    cors_response_headers: cors.responseHeaders,
     cors_max_age_seconds: cors.maxAgeSeconds,
     csrf_required: csrf.token === 'required',
     cached_sessions: 2000,

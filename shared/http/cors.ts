@@ -3,10 +3,15 @@ import type { HeaderFields } from './request-gate.ts'
 
 /** The settings that say which other origins may call. */
 export interface CorsSettings {
-  readonly cors: { readonly origins: readonly string[]; readonly maxAgeSeconds: number }
+  readonly cors: {
+    readonly origins: readonly string[]
+    readonly requestHeaders: readonly string[]
+    readonly responseHeaders: readonly string[]
+    readonly maxAgeSeconds: number
+  }
 }
 
-/** Request headers a SPA on a listed origin may send beyond those that need no preflight; asked-for names are never echoed. */
+/** Request headers that any SPA on a listed origin may send beyond those that need no preflight; asked-for names are never echoed. */
 const requestHeaders = [
   'token-handler-version',
   'x-csrf-token',
@@ -19,9 +24,9 @@ const requestHeaders = [
   'range',
   'traceparent',
   'tracestate',
-].join(', ')
+]
 
-/** Response headers that such a SPA may read. */
+/** Response headers that any such SPA may read. */
 const exposedHeaders = [
   'token-handler-error',
   'x-request-id',
@@ -30,7 +35,7 @@ const exposedHeaders = [
   'location',
   'content-disposition',
   'content-range',
-].join(', ')
+]
 
 /** True for a CORS preflight (Fetch §4.8), which we always answer ourselves: it carries no cookies and proves nothing. */
 export function isPreflight(method: string, fields: HeaderFields): boolean {
@@ -56,7 +61,7 @@ export function preflightHeaders(
   return {
     ...allowOrigin,
     'access-control-allow-methods': methods.join(', '),
-    'access-control-allow-headers': requestHeaders,
+    'access-control-allow-headers': [...requestHeaders, ...settings.cors.requestHeaders].join(', '),
     'access-control-max-age': String(settings.cors.maxAgeSeconds),
     'cache-control': 'no-store',
   }
@@ -75,7 +80,7 @@ export function corsHeaders(origin: string | undefined, settings: CorsSettings):
     vary: 'Origin',
     'access-control-allow-origin': origin,
     'access-control-allow-credentials': 'true',
-    'access-control-expose-headers': exposedHeaders,
+    'access-control-expose-headers': [...exposedHeaders, ...settings.cors.responseHeaders].join(', '),
   }
 }
 

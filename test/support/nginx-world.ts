@@ -117,6 +117,8 @@ keys:
   file: ${keyFile}
 cors:
   origins: [${siblingOrigin}]
+  request_headers: [X-Tenant, X-Trial]
+  response_headers: [Link]
 ${settings}
 proxy:
   routes:

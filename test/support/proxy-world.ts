@@ -142,6 +142,8 @@ keys:
   file: /run/secrets/keys.json
 cors:
   origins: [${siblingOrigin}]
+  request_headers: [X-Tenant, X-Trial]
+  response_headers: [Link]
 ${settings}
 proxy:
   routes:

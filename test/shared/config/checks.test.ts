@@ -103,6 +103,8 @@ describe('settings that are refused', () => {
     ['the public origin as sibling', { cors: { origins: ['https://www.example.com'] } }, 'cors.origins[0]'],
     ['a foreign site as sibling', { cors: { origins: ['https://www.example.org'] } }, 'cors.origins[0]'],
     ['a sibling over http:', { cors: { origins: ['http://app.example.com'] } }, 'cors.origins[0]'],
+    ['a header that is none', { cors: { request_headers: ['X Tenant'] } }, 'cors.request_headers[0]'],
+    ['any header', { cors: { response_headers: ['*'] } }, 'cors.response_headers[0]'],
     ['any origin', { cors: { origins: ['*'] } }, 'cors.origins[0]'],
     ['pages that may not call the agent', { page_origin: 'https://app.example.com' }, 'page_origin'],
     ['idle longer than absolute', { session: { idle_seconds: 7200, absolute_seconds: 3600 } }, 'session.idle_seconds'],

@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { corsHeaders, isPreflight, mergeVary, preflightHeaders } from '../../../shared/http/cors.ts'
 
 const sibling = 'https://shop.app.test'
-const settings = { cors: { origins: [sibling], maxAgeSeconds: 600 } }
+const settings = {
+  cors: { origins: [sibling], requestHeaders: ['X-Tenant'], responseHeaders: ['Link', 'X-Total'], maxAgeSeconds: 600 },
+}
 
 const ask = (change: Record<string, string> = {}) => ({
   origin: sibling,
@@ -16,6 +18,7 @@ describe('answers', () => {
       vary: 'Origin',
       'access-control-allow-origin': sibling,
       'access-control-allow-credentials': 'true',
+      'access-control-expose-headers': expect.stringMatching(/^token-handler-error, .*, Link, X-Total$/) as string,
     })
   })
 
@@ -39,6 +42,7 @@ describe('preflight', () => {
     expect(preflightHeaders(ask(), settings, ['GET', 'POST'])).toMatchObject({
       'access-control-allow-origin': sibling,
       'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': expect.stringMatching(/^token-handler-version, .*, X-Tenant$/) as string,
       'access-control-max-age': '600',
       vary: 'Origin',
     })
