@@ -47,9 +47,10 @@ make_secrets() {
   chown 1000:1000 /out/client /out/partner /out/store
 
   # Without a disk: what the store holds lives for seconds, or is sent again. A full store refuses to write rather than
-  # drop a lock. Anybody may ping, for the health check.
+  # drop a lock. Anybody may ping, for the health check; that the default user has no password would otherwise make the
+  # server refuse everybody who is not on its own host (protected-mode).
   {
-    printf 'save ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy noeviction\n'
+    printf 'save ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy noeviction\nprotected-mode no\n'
     printf 'user default on nopass -@all +ping\n'
     printf 'user token-handler on >%s %s\n' "$password" "$(cat /rights.acl)"
   } | secret /out/valkey/valkey.conf 999

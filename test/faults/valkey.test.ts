@@ -184,7 +184,7 @@ store: { kind: valkey, url: "${server.url}" }
     const locked = await startValkey({ arguments: ['--requirepass', 'correct horse'] })
     const { store, events } = await openStore({ url: locked.url.replace('//', '//:battery@') })
     expect(store.available).toBe(false)
-    expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'connect', reason: 'SimpleError' } }])
+    expect(events).toEqual([{ name: 'store.unavailable', fields: { operation: 'connect', reason: 'WRONGPASS' } }])
     expect(JSON.stringify(events)).not.toContain('battery')
     await store.close()
     await locked.stop()

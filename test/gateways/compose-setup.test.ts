@@ -55,6 +55,11 @@ it('certificates and secrets are made once', () => {
   expect(read(files)).toEqual(first)
 })
 
+it('Valkey answers other hosts, although its default user has no password', () => {
+  setUp()
+  expect(read(['valkey/valkey.conf'])[0]).toContain('\nprotected-mode no\nuser default on nopass -@all +ping\n')
+})
+
 it.each([
   ['fewer than 30 days are left', (text: string) => text.replace('-days 397', '-days 29')],
   ['one of two is left from before', (text: string) => text.replace(/^ *issue .*provider.*$/m, 'exit 0')],
