@@ -9,6 +9,8 @@ export type ResponseHeaders = Record<string, string | string[]>
 
 /** Fields by which an API would speak for the whole origin, steer a gateway, or tell what it runs on (HX-23, HX-31). */
 export const refusedNames: ReadonlySet<string> = new Set([
+  'accept-ch',
+  'accept-ch-lifetime',
   'age',
   'alt-svc',
   'authentication-info',
@@ -17,6 +19,7 @@ export const refusedNames: ReadonlySet<string> = new Set([
   'content-location',
   'content-security-policy',
   'content-security-policy-report-only',
+  'critical-ch',
   'cross-origin-embedder-policy',
   'cross-origin-opener-policy',
   'cross-origin-resource-policy',
@@ -24,6 +27,7 @@ export const refusedNames: ReadonlySet<string> = new Set([
   'expires',
   'location',
   'nel',
+  'observe-browsing-topics',
   'origin-agent-cluster',
   'p3p',
   'pragma',
@@ -37,8 +41,10 @@ export const refusedNames: ReadonlySet<string> = new Set([
   'set-cookie',
   'set-cookie2',
   'set-login',
+  'shared-storage-write',
   'sourcemap',
   'strict-transport-security',
+  'use-as-dictionary',
   'vary',
   'via',
   'www-authenticate',
@@ -50,8 +56,26 @@ export const refusedNames: ReadonlySet<string> = new Set([
   'x-sendfile',
   'x-sourcemap',
 ])
-const refusedPrefixes =
-  /^(?:access-control-|activate-storage-|proxy-|sec-|secure-session-|speculation-|supports-loading-|surrogate-|token-handler-|x-accel-|x-aspnet|x-lighttpd-|x-reproxy-|x-ua-compatible)/
+/** Families of such fields. */
+export const refusedPrefixes: readonly string[] = [
+  'access-control-',
+  'activate-storage-',
+  'attribution-reporting-',
+  'proxy-',
+  'sec-',
+  'secure-session-',
+  'speculation-',
+  'supports-loading-',
+  'surrogate-',
+  'token-handler-',
+  'x-accel-',
+  'x-aspnet',
+  'x-lighttpd-',
+  'x-reproxy-',
+  'x-ua-compatible',
+]
+
+const refusedFamily = new RegExp(`^(?:${refusedPrefixes.join('|')})`)
 
 /** Fields of which readers take the first or the last when there are two, and so disagree on what the content is. */
 const soleFields: ReadonlySet<string> = new Set([
@@ -70,7 +94,7 @@ const rememberedNames = 512
 function isPassed(name: string): boolean {
   const known = decided.get(name)
   if (known !== undefined) return known
-  const answer = !isHopByHop(name) && !refusedNames.has(name) && !refusedPrefixes.test(name)
+  const answer = !isHopByHop(name) && !refusedNames.has(name) && !refusedFamily.test(name)
   if (decided.size < rememberedNames) decided.set(name, answer)
   return answer
 }
