@@ -88,6 +88,7 @@ describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
     ['nonce as a list', { nonce: ['n'] }, 'id_token_invalid nonce'],
     ['sub empty', { sub: '' }, 'id_token_invalid sub'],
     ['sub as a number', { sub: 5 }, 'id_token_invalid sub'],
+    ['sub of 255 characters', { sub: 'x'.repeat(255) }, 'good'],
     ['sub of 256 characters', { sub: 'x'.repeat(256) }, 'id_token_invalid sub'],
     ['sub with half a surrogate pair', { sub: 'al\ud83dice' }, 'id_token_invalid sub'],
     ['sub with a whole surrogate pair', { sub: 'al\u{1f600}ice' }, 'good'],

@@ -53,6 +53,8 @@ describe('return_to (E01, E04, E06, E14, BCP-7)', () => {
   it.each([
     '//evil.test',
     '/\\evil.test',
+    '/orders?next=\\evil.test',
+    '/orders#\\evil.test',
     'https:evil.test',
     '/\t/evil.test',
     '/%2fevil.test',
