@@ -39,7 +39,7 @@ export async function readError(response: Response): Promise<AgentError> {
 export interface AgentCalls {
   /** Throws `AgentError`, or the `TypeError` of fetch when the network is down. */
   get(path: string): Promise<Record<string, unknown>>
-  post(path: string, parameters?: Iterable<readonly [string, string]>): Promise<Record<string, unknown>>
+  post(path: string, parameters?: Readonly<Record<string, string>> | URLSearchParams): Promise<Record<string, unknown>>
 }
 
 /** A hung call must not keep other tabs waiting for the lock. */
@@ -66,7 +66,6 @@ export function createAgentCalls(browser: Browser, base: string, headers: () => 
   }
   return {
     get: (path) => call(path, { method: 'GET' }),
-    post: (path, parameters = []) =>
-      call(path, { method: 'POST', body: new URLSearchParams([...parameters].map(([name, value]) => [name, value])) }),
+    post: (path, parameters) => call(path, { method: 'POST', body: new URLSearchParams(parameters) }),
   }
 }

@@ -55,7 +55,7 @@ export function createPopupSignIn({ browser, agent, present, check, onTold }: Pa
     })
     try {
       const fields = { ...parameters, return_to: popupReturn }
-      const { authorization_url: url } = await agent.post('/login/start', Object.entries(fields))
+      const { authorization_url: url } = await agent.post('/login/start', fields)
       popup.navigate(String(url))
     } catch (error) {
       popup.close()

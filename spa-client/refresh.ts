@@ -38,7 +38,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     for (let attempt = 1; ; attempt += 1) {
       const activity = parts.activity()
       try {
-        const answer = await agent.post('/refresh', activity > 0 ? [] : [['activity', 'background']])
+        const answer = await agent.post('/refresh', activity > 0 ? {} : { activity: 'background' })
         parts.activityReported(activity)
         return parseSession(answer, browser.now(), current)
       } catch (error) {

@@ -121,14 +121,14 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
     const { pathname, search, hash } = new URL(browser.href())
     const page = pathname + search
-    const start = ([place, ...others]: readonly object[]): Promise<Record<string, unknown>> =>
-      agent.post('/login/start', Object.entries({ ...parameters, ...place })).catch((error: unknown) => {
+    const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Record<string, unknown>> =>
+      agent.post('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
         const isRefused = error instanceof AgentError && error.code === 'return_to_not_allowed'
         if (isRefused && others.length > 0) return start(others)
         throw error
       })
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
-    const here = [{ return_to: page + hash }, { return_to: page }, {}]
+    const here: Record<string, string>[] = [{ return_to: page + hash }, { return_to: page }, {}]
     const started = await start(returnTo === undefined ? here : [{ return_to: returnTo }])
     browser.navigate(String(started['authorization_url']))
     return new Promise<never>(() => undefined)
