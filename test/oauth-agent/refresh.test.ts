@@ -30,6 +30,8 @@ describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
     const answers = await Promise.all(tabs.map((tab) => refresh(tab.page)))
     expect(answers.map((answer) => answer.status)).toEqual(answers.map(() => 200))
     expect(refreshCalls()).toBe(1)
+    const joined = world.told('session.refreshed').map(({ fields }) => fields['joined'])
+    expect(joined.toSorted()).toEqual([false, ...Array<boolean>(19).fill(true)])
     // Whatever answer a browser hears last, its cookies work.
     for (const { page: tab } of tabs.slice(0, 5)) expect(generation(await refresh(tab))).toBe(3)
     expect(refreshCalls()).toBe(2)
