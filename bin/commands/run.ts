@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Mode } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
@@ -14,16 +15,27 @@ export function addRunCommands(program: Command, terminal: Terminal): void {
     program
       .command(mode)
       .description(modes[mode])
-      .option('-w, --workers <number>', 'processes that share the port, in place of operations.workers', parseWorkers)
-      .action(async ({ workers }: { workers?: number }) => {
+      .option(
+        '-w, --workers [number]',
+        'processes that share the port, in place of operations.workers; one for each core if no number is given',
+        parseWorkers,
+      )
+      .action(async ({ workers }: { workers?: number | true }) => {
         const { run } = await import('../run.ts')
-        await run({ mode, file: program.opts<{ config?: string }>().config, workers, terminal })
+        const file = program.opts<{ config?: string }>().config
+        await run({ mode, file, workers: workers === true ? onePerCore() : workers, terminal })
       })
   }
 }
 
+const maxWorkers = 64
+
+function onePerCore(): number {
+  return Math.min(availableParallelism(), maxWorkers)
+}
+
 function parseWorkers(text: string): number {
   const workers = Number(text)
-  if (/^\d{1,2}$/.test(text) && workers >= 1 && workers <= 64) return workers
+  if (/^\d{1,2}$/.test(text) && workers >= 1 && workers <= maxWorkers) return workers
   throw new InvalidArgumentError('A number from 1 to 64.')
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -106,6 +106,12 @@ it('workers share one port, one that dies is replaced, and all end together', as
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
+}, 90_000)
+
+it('there is a worker for each core where no number is given', async () => {
+  const { child, ended } = await start(Math.min(availableParallelism(), 64), 'serve', '--workers')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
 }, 90_000)
 
 it('a worker that dies as it is asked something takes nobody with it', async () => {
