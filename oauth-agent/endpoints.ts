@@ -1,7 +1,7 @@
 import type { Config } from '../shared/config/schema.ts'
 import type { Demands } from './admission.ts'
 import { createBackchannelLogout } from './routes/backchannel-logout.ts'
-import { createFormCallback, createQueryCallback } from './routes/callback.ts'
+import { createFormCallback, createQueryCallback, createStrayCallback } from './routes/callback.ts'
 import { createJwks } from './routes/jwks.ts'
 import { createLoginEnd } from './routes/login-end.ts'
 import { createLoginPage } from './routes/login-page.ts'
@@ -49,6 +49,7 @@ export const endpoints: readonly Row[] = [
   { ...tab, method: 'GET', path: '/login', limit: 'login', create: createLoginPage },
   { ...back, method: 'GET', path: '/callback', isOn: byQuery, create: createQueryCallback },
   { ...back, method: 'POST', path: '/callback', isOn: byForm, create: createFormCallback },
+  { ...back, method: 'GET', path: '/callback', isOn: byForm, create: createStrayCallback },
   { ...tab, method: 'GET', path: '/logout', limit: 'session', create: createLogoutPage },
   { ...tab, caller: 'form', method: 'POST', path: signOutPath, limit: 'session', csrf: true, create: createLogoutForm },
 ]

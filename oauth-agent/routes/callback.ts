@@ -1,6 +1,6 @@
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import { createAttemptEnd } from './attempt-end.ts'
-import type { Endpoint, EndpointParts } from './endpoint.ts'
+import type { AgentAnswer, Endpoint, EndpointParts } from './endpoint.ts'
 import type { ArrivedBy } from '../flows/signed-response.ts'
 import { arrivalPage } from '../pages.ts'
 
@@ -14,13 +14,30 @@ export function createFormCallback(parts: EndpointParts): Endpoint {
   return createCallback(parts, 'form_post')
 }
 
+/** GET /callback where responses come as a form: what comes this way, in a query or a fragment, is looked at by nobody. */
+export function createStrayCallback(parts: EndpointParts): Endpoint {
+  const away = leaveAddress(parts)
+  return () => away
+}
+
+/**
+ * Leads away from an address that may hold a code in a mode that was not asked for.
+ *
+ * Somebody else asked for it, for a sign-in of his own, and waits for the code of this user to be seen (C33). Browsers
+ * keep a fragment unless the redirect names another (RFC 9110 §10.2.2).
+ */
+function leaveAddress({ config }: EndpointParts): AgentAnswer {
+  return { redirect: `${config.agent.path}/login#` }
+}
+
 function createCallback(parts: EndpointParts, arrivedBy: ArrivedBy): Endpoint {
   const { config } = parts
   const end = createAttemptEnd(parts)
+  const away = leaveAddress(parts)
 
   return async (request) => {
     const outcome = await end(request, arrivedBy)
-    if (outcome.kind === 'failed') return outcome
+    if (outcome.kind === 'failed') return request.parameters.size === 0 ? away : outcome
     const { returnTo = config.login.defaultReturnTo, cookies } = outcome
     return { page: arrivalPage(`${pageOriginOf(config)}${returnTo}`), cookies }
   }

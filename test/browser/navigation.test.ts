@@ -57,6 +57,13 @@ proxy: { routes: [{ path: /orders, upstream: "${app.origin}", headerless: [downl
     return page
   }
 
+  it('C33 a response in the fragment does not stay in the address', async () => {
+    const page = await openTab()
+    await page.goto(`${world.publicOrigin}/oauth-agent/callback#code=c&state=s`)
+    await page.waitForLoadState()
+    expect(page.url()).not.toContain('code=c')
+  })
+
   it('ends on a page that needs the session: its Strict cookies are sent (CK-9, CK-11)', async () => {
     const page = await signedIn()
     const cookies = await page.context().cookies(world.publicOrigin)

@@ -223,6 +223,23 @@ describe('GET /callback', () => {
   })
 })
 
+describe('C33 GET /callback with nothing that we see, as from a response in the fragment', () => {
+  it('leads to a page whose address has no fragment, and starts nothing there', async () => {
+    const page = world.browser()
+    const answer = await page.navigate('GET', '/oauth-agent/callback', { from: 'elsewhere' })
+    expect([answer.status, answer.headers.location]).toEqual([303, '/oauth-agent/login#'])
+    const next = await page.navigate('GET', '/oauth-agent/login', { from: 'elsewhere' })
+    expect([next.status, linkOf(next), loginCookies(page)]).toEqual([200, '/oauth-agent/login', []])
+  })
+
+  it('leaves a sign-in that is under way as it is', async () => {
+    const page = world.browser()
+    const query = await start(page)
+    await page.navigate('GET', '/oauth-agent/callback', { from: 'elsewhere' })
+    expect((await comeBack(page, query)).status).toBe(200)
+  })
+})
+
 describe('POST /callback (form_post, CK-10)', () => {
   it('gets its login cookie from another site, since that is SameSite=None; the session stays Strict', async () => {
     const posted = await startScriptedWorld({
@@ -236,7 +253,8 @@ describe('POST /callback (form_post, CK-10)', () => {
     // The same response in a query: a weaker way than the one that was asked for.
     const query = await start(page, '', posted)
     const weaker = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
-    expect(weaker.status).toBe(405)
+    expect([weaker.status, weaker.headers.location]).toEqual([303, '/oauth-agent/login#'])
+    expect(posted.server.count('token')).toBe(1)
     const byScript = await page.call('POST', '/oauth-agent/login/end', { form: query })
     expect([byScript.status, byScript.json()['error_code']]).toEqual([400, 'authorization_response_invalid'])
     await posted.close()
