@@ -122,7 +122,8 @@ function createApp(routes: readonly Route[], steps: Steps, { config, observe }: 
   app.use((context) => {
     const methods = steps.methodsOf(context.path)
     if (methods.length === 0) throw new TokenHandlerError('route_not_found')
-    context.set('allow', methods.join(', '))
+    // The router answers HEAD wherever it answers GET.
+    context.set('allow', methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method])).join(', '))
     throw new TokenHandlerError('method_not_allowed')
   })
   return app.callback()
