@@ -17,7 +17,7 @@ export function createProgram(terminal: Terminal): Command {
     .description('Keeps OAuth tokens out of the browser: OAuth agent, OAuth proxy and the tools to run them.')
     .version(version)
     .option('-c, --config <file>', 'settings file; TOKEN_HANDLER_CONFIG if absent')
-    .showHelpAfterError('Run with --help to see what there is.')
+    .showHelpAfterError('Run with --help to see what is possible.')
   addDemoCommand(program, terminal)
   addRunCommands(program, terminal)
   addKeyCommands(program, terminal)

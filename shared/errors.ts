@@ -27,7 +27,7 @@ export const errorTable = {
     400,
     'warn',
     'The request can be read in more than one way.',
-    'Send one plain path, one value of each header and one kind of framing.',
+    'Send a plain path, each header once, and one kind of framing.',
   ),
   ambiguous_cookie: row(
     400,
@@ -44,7 +44,7 @@ export const errorTable = {
     'The content type is not supported.',
     'Send application/x-www-form-urlencoded or application/json.',
   ),
-  payload_too_large: row(413, 'info', 'The body is too large.', 'Send less, or raise the limit of the route.'),
+  payload_too_large: row(413, 'info', 'The body is too large.', 'Send less, or raise max_body_bytes.'),
   request_header_too_large: row(
     431,
     'warn',
@@ -52,7 +52,12 @@ export const errorTable = {
     'Clear the cookies of this site; the whole header must stay below 16 KiB.',
   ),
   request_timeout: row(408, 'info', 'The request took too long to arrive.', 'Send it again, without pauses.'),
-  expectation_failed: row(417, 'info', 'The expectation cannot be met.', 'Send Expect: 100-continue or none.'),
+  expectation_failed: row(
+    417,
+    'info',
+    'The expectation cannot be met.',
+    'Send Expect: 100-continue, or no Expect header.',
+  ),
   framing_not_supported: row(
     501,
     'warn',
@@ -86,7 +91,7 @@ export const errorTable = {
     403,
     'warn',
     'This peer may not ask for decisions.',
-    'List the address of the gateway under proxy.forward_auth.',
+    'List the address of the gateway under proxy.forward_auth.peers, and give it proxy.forward_auth.secret.',
   ),
 
   // Session
@@ -98,7 +103,7 @@ export const errorTable = {
     401,
     'info',
     'The authorization server gave no refresh token.',
-    'Start a login; ask the authorization server for refresh tokens.',
+    'Start a login; configure the authorization server to issue refresh tokens.',
   ),
   insufficient_user_authentication: row(
     401,
@@ -106,7 +111,12 @@ export const errorTable = {
     'A stronger or fresher authentication is needed.',
     'Start a login with the acr_values and max_age of this answer.',
   ),
-  insufficient_scope: row(403, 'info', 'The session lacks a scope that this call needs.', 'Start a login with scope.'),
+  insufficient_scope: row(
+    403,
+    'info',
+    'The session lacks a scope that this call needs.',
+    'Start a login that asks for the scope of this answer.',
+  ),
   access_denied_by_policy: row(403, 'info', 'The policy of this route denies the call.', 'Ask the owner of the API.'),
 
   // Login
@@ -177,7 +187,7 @@ export const errorTable = {
     502,
     'error',
     'The tokens do not fit into cookies.',
-    'Ask for smaller tokens, or raise cookies.max_total_bytes; this answer holds the sizes.',
+    'Make the tokens smaller, or raise cookies.max_total_bytes; this answer lists the sizes.',
   ),
 
   // Authorization server
@@ -225,12 +235,17 @@ export const errorTable = {
   upstream_reset: row(502, 'error', 'The API closed the connection.', 'Repeat the call if it is safe to do so.'),
   upstream_invalid_response: row(502, 'error', 'The API sent an answer that cannot be passed on.', 'Check the API.'),
   upstream_connect_timeout: row(504, 'error', 'The API did not accept the connection in time.', 'Check the upstream.'),
-  upstream_response_timeout: row(504, 'error', 'The API did not answer in time.', 'Check the API, or raise the limit.'),
+  upstream_response_timeout: row(
+    504,
+    'error',
+    'The API did not answer in time.',
+    'Check the API, or raise response_timeout_ms.',
+  ),
   upstream_unauthorized: row(
     401,
     'warn',
     'The API does not accept the access token.',
-    'Refresh once; if it stays, check audience and scope of the token.',
+    'Refresh once; if that does not help, check the audience and scope of the token.',
   ),
   token_exchange_failed: row(
     502,
@@ -238,7 +253,12 @@ export const errorTable = {
     'The authorization server gave no token for this API.',
     'The log holds the error code of the authorization server.',
   ),
-  upgrade_not_allowed: row(400, 'info', 'This path does not accept WebSocket connections.', 'Check the route.'),
+  upgrade_not_allowed: row(
+    400,
+    'info',
+    'This path does not accept WebSocket connections.',
+    'Set websocket: true on the route, and check the handshake.',
+  ),
 } as const satisfies Record<string, ErrorRow>
 
 /** A code of the table. */

@@ -15,7 +15,7 @@ export function addConfigNginxCommand(config: Command, file: () => string | unde
     .description('Print configuration for nginx with the Lua module, made from the settings.')
     .option(
       '--write <folder>',
-      'write token-handler-http.conf, token-handler-server.conf and the module in lua/ there instead',
+      'write token-handler-http.conf, token-handler-server.conf and the module in lua/ to this folder instead',
     )
     .option('--lua <folder>', 'where nginx finds token_handler.lua; with it, --write leaves the module out')
     .option('--ca-file <file>', 'certificate authorities for APIs that name none')

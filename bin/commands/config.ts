@@ -11,8 +11,8 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
 
   config
     .command('check')
-    .description('Name everything that is wrong with the settings.')
-    .option('--json', 'for machines')
+    .description('List everything that is wrong with the settings.')
+    .option('--json', 'print JSON')
     .action(async ({ json = false }: { json?: boolean }) => {
       const { settingsProblems } = await import('../load-settings.ts')
       const problems = settingsProblems(file())
@@ -25,7 +25,7 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
   config
     .command('print')
     .description('Show the settings in force, defaults included, secrets masked.')
-    .option('--json', 'for machines')
+    .option('--json', 'print JSON')
     .action(async ({ json = false }: { json?: boolean }) => {
       const [{ loadSettings }, { settingsText }] = await Promise.all([
         import('../load-settings.ts'),

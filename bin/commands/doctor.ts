@@ -4,15 +4,15 @@ import { systemClock } from '../../shared/clock.ts'
 import { CommandError, exitFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
 
-/** `doctor`: looks at the deployment as it is. */
+/** `doctor`: examines a live deployment. */
 export function addDoctorCommand(program: Command, { out, exitWith }: Terminal): void {
   program
     .command('doctor')
-    .description('Look at everything the settings name, live, and say what is wrong and what to do.')
-    .option('--json', 'for machines')
+    .description('Check everything the settings refer to, live, and say what is wrong and how to fix it.')
+    .option('--json', 'print JSON')
     .option(
       '--refresh-token-file <file>',
-      'refresh token of a test user, to learn about rotation; its session may end by this',
+      'refresh token of a test user, to find out about rotation; this may end its session',
     )
     .action(async ({ json = false, refreshTokenFile }: { json?: boolean; refreshTokenFile?: string }) => {
       const [{ loadSettings }, { examine }, { findingsText }] = await Promise.all([

@@ -47,7 +47,7 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
 
   keys
     .command('rotate')
-    .description('Add a new key. Staged, it only opens until it is promoted; use that with several replicas.')
+    .description('Add a new key. It is staged: until it is promoted it opens cookies, but seals none.')
     .addArgument(file())
     .addOption(new Option('--now', 'let the new key seal at once; for a single process only'))
     .action((path: string, { now = false }: { now?: boolean }) => {
@@ -63,27 +63,29 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
 
   keys
     .command('promote')
-    .description('Let a key seal; all others keep opening.')
+    .description('Make a key the one that seals; all others keep opening.')
     .addArgument(file())
     .argument('<id>', 'id of the key')
     .action((path: string, id: string) => {
       save(path, promoteKey(load(path), id))
-      out(`Key ${id} seals from now on. Remove the old one when token_handler_cookies_opened_total stands still.`)
+      out(
+        `Key ${id} seals from now on. Remove the old one when its token_handler_cookies_opened_total no longer grows.`,
+      )
     })
 
   keys
     .command('remove')
-    .description('Drop a key; whatever it sealed is unreadable from then on.')
+    .description('Remove a key; whatever it sealed can no longer be read.')
     .addArgument(file())
     .argument('<id>', 'id of the key')
     .action((path: string, id: string) => {
       save(path, removeKey(load(path), id))
-      out(`Key ${id} is gone. Sessions sealed with it have to sign in again.`)
+      out(`Key ${id} is gone. Users whose sessions it sealed have to sign in again.`)
     })
 
   keys
     .command('derive')
-    .description('Make a ring for proxies, which opens access cookies and nothing else.')
+    .description('Make a key ring for proxies, which opens access cookies and nothing else.')
     .addArgument(file())
     .argument('<output>', 'file to write, or - for standard output')
     .action((path: string, output: string) => {
@@ -101,7 +103,7 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .command('list')
     .description('Show ids, ages and roles; never the keys.')
     .addArgument(file())
-    .option('--json', 'for machines')
+    .option('--json', 'print JSON')
     .action((path: string, { json = false }: { json?: boolean }) => {
       const listed = listKeys(load(path))
       if (json) out(JSON.stringify(listed, null, 2))

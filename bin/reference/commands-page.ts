@@ -12,12 +12,12 @@ export function commandsPage(): string {
 const intro = `# Commands
 
 \`token-handler [--config <file>] <command>\`; without \`--config\` the variable \`TOKEN_HANDLER_CONFIG\` names the settings
-file. Answers go to standard output, remarks to standard error.
+file. Results go to standard output, remarks to standard error.
 
 | Exit code | Means |
 | --- | --- |
 | 0 | done, or ended as asked |
-| 1 | something outside went wrong: a port in use, errors found by \`doctor\`; starting again may help. Also a command line that cannot be read |
+| 1 | something outside went wrong, such as a port in use or errors found by \`doctor\`; starting again may help. Also used for a command line that cannot be read |
 | 78 | settings, keys or the Node release cannot be used; starting again will not help |`
 
 function leaves(command: Command, name: string): [string, Command][] {

@@ -39,7 +39,7 @@ function errorsPage(): string {
   return `# Errors
 
 Agent and proxy answer every failure with \`{"error_code": "…", "detailed_error": "…"}\`, the header
-\`token-handler-error\` with the same code, and \`x-request-id\`, by which the log can be searched. Some answers have
+\`token-handler-error\` with the same code, and \`x-request-id\`, for which the log can be searched. Some answers have
 further members: \`acr_values\`, \`max_age\`, \`scope\`, \`retry_after\` (seconds), \`parameter\`, \`sizes\`.
 
 ${table(['Code', 'Status', 'Sentence', 'What to do', 'Ends the session'], rows)}`
@@ -59,7 +59,7 @@ function eventsPage(): string {
 
 Log, audit stream, metrics and traces are readings of this one list. Each line of the log is a JSON object with \`level\`,
 \`time\`, \`event\` and the fields of the event that are known. No kind of field can hold a token: a \`word\` has at most 40
-plain characters, a \`pseudonym\` is a keyed hash; whatever does not fit its kind is written as \`[invalid]\`.
+plain characters, a \`pseudonym\` is a keyed hash; a value that does not fit its kind is written as \`[invalid]\`.
 
 Events marked as audit are also written to \`observability.audit_file\`, or without one to the log, where
 \`"audit": true\` marks them and they appear whatever the log level.
@@ -83,7 +83,7 @@ function metricsPage(): string {
   return `# Metrics
 
 \`/metrics\` on the operations port answers in the Prometheus text format; the metrics of the process itself
-(\`process_…\`, \`nodejs_…\`) are there too. Labels hold only what cannot be invented by a client.
+(\`process_…\`, \`nodejs_…\`) are there, too. No client can invent the value of a label.
 
 ${table(['Metric', 'Kind', 'Labels', 'Meaning'], [...counted, ...own])}`
 }
@@ -112,7 +112,7 @@ function cookiesPage(): string {
     )
   return `# Cookies
 
-Every value is sealed (see \`shared/cookies/FORMAT.md\`). A value that does not fit into one cookie is spread over
+Every value is sealed (see \`shared/cookies/FORMAT.md\`). A value that does not fit into one cookie is split over
 \`name\`, \`name.1\`, and so on.
 
 ${rows({})}
@@ -121,7 +121,7 @@ With \`cookies.refresh_path: agent\`:
 
 ${rows({ refreshPath: 'agent' })}
 
-With \`cookies.insecure_plain: true\`, which is for development at http://localhost in a browser that keeps no Secure
+With \`cookies.insecure_plain: true\`, which is for development on http://localhost in a browser that stores no Secure
 cookies there:
 
 ${rows({ insecurePlain: true })}`

@@ -18,11 +18,11 @@ export const agentSettings = z.strictObject({
     .strictObject({
       login: limit(600, 60).meta({
         description:
-          'Logins started or finished, per client address; users behind one address share it, and behind a gateway that is not among operations.trusted_proxies all users do.',
+          'Logins started or finished, per client address. Users behind one address share it; behind a gateway that is not listed under operations.trusted_proxies, all users do.',
       }),
       refresh: limit(60, 60).meta({ description: 'Refreshes, per session.' }),
       session: limit(1200, 60).meta({
-        description: 'Everything else, per session, or per client address without one.',
+        description: 'All other requests, per session, or per client address where there is none.',
       }),
     })
     .prefault({})
@@ -35,7 +35,7 @@ export const agentSettings = z.strictObject({
 /** The `cors` section. */
 export const corsSettings = z.strictObject({
   origins: z.array(origin).default([]).meta({
-    description: 'Origins of the same site from which the SPA calls agent and proxy, beside public_origin.',
+    description: 'Origins of the same site, besides public_origin, from which the SPA calls agent and proxy.',
   }),
   request_headers: z
     .array(headerName)
@@ -57,6 +57,7 @@ export const corsSettings = z.strictObject({
 /** The `csrf` section. */
 export const csrfSettings = z.strictObject({
   token: z.enum(['off', 'required']).default('off').meta({
-    description: 'required demands the session-bound token of GET /session in x-csrf-token, beside the other checks.',
+    description:
+      'required demands the session-bound token of GET /session in x-csrf-token, in addition to the other checks.',
   }),
 })

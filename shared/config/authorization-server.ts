@@ -9,9 +9,10 @@ export const authorizationServerSettings = z.strictObject({
   }),
   timeout_ms: milliseconds
     .default(8000)
-    .meta({ description: 'Longest wait for one answer of the authorization server.' }),
+    .meta({ description: 'Longest time to wait for an answer of the authorization server.' }),
   max_concurrent_requests: z.number().int().positive().default(50).meta({
-    description: 'Calls to the authorization server at one time; more wait in a bounded queue, then get 503.',
+    description:
+      'Simultaneous calls to the authorization server; more wait in a bounded queue and get 503 when it is full.',
   }),
   clock_tolerance_seconds: seconds
     .max(120)
@@ -37,7 +38,7 @@ export const authorizationServerSettings = z.strictObject({
     description: 'Whether a response without iss is refused: as the metadata says, or always (RFC 9207 §2.4).',
   }),
   trusted_audiences: z.array(z.string()).default([]).meta({
-    description: 'Further audiences accepted in an ID token beside the client id (OpenID Connect Core §3.1.3.7).',
+    description: 'Further audiences accepted in an ID token, besides the client id (OpenID Connect Core §3.1.3.7).',
   }),
 })
 
@@ -58,7 +59,7 @@ const privateKeyJwt = {
     .default('ES256')
     .meta({ description: 'Signature algorithm of assertions and signed request objects.' }),
   next_private_key_file: filePath.optional().meta({
-    description: 'Key published beside the present one so that it can take over without a gap.',
+    description: 'The next key, published with the current one so that it can take over without a gap.',
   }),
   typed_assertion: z.boolean().default(true).meta({
     description: 'Sends typ client-authentication+jwt in assertions (rfc7523bis); off for servers that refuse it.',

@@ -22,7 +22,7 @@ export function exampleText(schemaFile: string): string {
 
 const header = (schemaFile: string): string => `# yaml-language-server: $schema=${schemaFile}
 #
-# Settings of the Token Handler. Settings shown as comments have these values by default; remove "# " to change one.
+# Settings of the Token Handler. Settings shown as comments have these defaults; remove "# " to change one.
 # \${NAME} is replaced by an environment variable. A secret can also be kept in a file: secret_file instead of secret.
 # Relative paths start at the folder of this file. Check it with: token-handler --config <this file> config check
 

@@ -79,7 +79,7 @@ function expectation(issue: z.core.$ZodIssue): string {
 }
 
 const typeWords: Readonly<Record<string, string>> = {
-  string: 'a text',
+  string: 'text',
   number: 'a number',
   int: 'a whole number',
   boolean: 'true or false',

@@ -11,7 +11,7 @@ function* requestChecks({ login, client }: Config): Iterable<CrossProblem> {
   if (!login.scope.split(' ').includes('openid')) {
     yield {
       path: 'login.scope',
-      problem: 'lacks openid, without which there is no ID token to check the user by',
+      problem: 'lacks openid, without which there is no ID token that says who signed in',
       remedy: `Write ${JSON.stringify(`openid ${login.scope}`)}.`,
     }
   }

@@ -22,7 +22,7 @@ const authorizationParameter = z.union([
 export const loginSettings = z.strictObject({
   redirect_path: pagePath.default('/callback').meta({
     description:
-      'Page of the SPA to which the authorization server returns; with public_origin it makes the redirect URI.',
+      'Page of the SPA to which the authorization server returns; behind page_origin or public_origin it is the redirect URI.',
   }),
   scope: scope.default('openid').meta({ description: 'Scope of every sign-in; openid is required.' }),
   optional_scope: z.string().default('').meta({ description: 'Further scope tokens that the SPA may ask for.' }),
@@ -67,7 +67,7 @@ export const loginSettings = z.strictObject({
     .meta({ description: 'jwt asks for a signed response (JARM).' }),
   attempt_seconds: seconds.positive().default(600).meta({ description: 'How long one attempt to sign in may take.' }),
   max_attempts: z.number().int().min(1).max(10).default(5).meta({
-    description: 'Attempts open at one time in one browser; the oldest is dropped beyond that.',
+    description: 'Attempts that may be open at the same time in one browser; beyond that, the oldest is dropped.',
   }),
   navigation: z
     .strictObject({
@@ -115,7 +115,7 @@ export const logoutSettings = z.strictObject({
     .int()
     .positive()
     .default(2500)
-    .meta({ description: 'Longest wait for the revocation; sign-out goes on without it.' }),
+    .meta({ description: 'Longest time to wait for the revocation; then sign-out continues without it.' }),
   clear_site_data: z.boolean().default(false).meta({
     description: 'Sends Clear-Site-Data: "cache", "storage" with the answer to a sign-out.',
   }),

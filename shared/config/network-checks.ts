@@ -75,7 +75,7 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
     if (/^0+$/.test(prefix ?? '')) {
       yield {
         path: `${path}[${index}]`,
-        problem: 'would believe everybody',
+        problem: 'would trust everybody',
         remedy: 'List the addresses of the gateways themselves; /0 is never accepted.',
       }
     } else if (!isAddress(address) || (prefix !== undefined && !isRange(range))) {

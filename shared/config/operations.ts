@@ -8,14 +8,14 @@ export const storeSettings = z.discriminatedUnion('kind', [
     kind: z.literal('valkey').meta({ description: 'Shared by all replicas through a Valkey or Redis server.' }),
     url: secret.meta({ description: 'redis:// or rediss:// URL of a Valkey or Redis server.' }),
     key_prefix: z.string().default('token-handler:').meta({
-      description: 'Put before every key and channel; each application that shares the server needs its own.',
+      description: 'Prefix of every key and channel; each application that shares the server needs its own.',
     }),
     timeout_ms: z
       .number()
       .int()
       .positive()
       .default(500)
-      .meta({ description: 'Longest wait for one answer of the store.' }),
+      .meta({ description: 'Longest time to wait for an answer of the store.' }),
     ca_file: filePath
       .optional()
       .meta({ description: 'PEM file of certificate authorities for rediss:, instead of the system ones.' }),
@@ -29,7 +29,7 @@ export const operationsSettings = z.strictObject({
     .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
   workers: z.number().int().min(1).max(64).default(1).meta({
     description:
-      'Processes that share the port; several of those that sign in and refresh need store.kind: valkey, or each does so and remembers sign-outs for itself.',
+      'Processes that share the port. Several that sign users in and refresh need store.kind: valkey; otherwise each refreshes and remembers sign-outs for itself.',
   }),
   keep_alive_seconds: seconds.positive().default(90).meta({
     description: 'How long idle connections are kept; must exceed the idle limit of the load balancer in front.',
@@ -39,10 +39,10 @@ export const operationsSettings = z.strictObject({
   }),
   shutdown_wait_seconds: seconds
     .default(5)
-    .meta({ description: 'Between "not ready" and the end of accepting connections.' }),
+    .meta({ description: 'Time from turning "not ready" until no more connections are accepted.' }),
   shutdown_drain_seconds: seconds
     .default(25)
-    .meta({ description: 'Longest time for requests in flight; then they are cut.' }),
+    .meta({ description: 'Longest time for requests in flight to finish; then they are cut off.' }),
   trusted_proxies: z.array(z.string()).default([]).meta({
     description: 'CIDR ranges of gateways whose X-Forwarded-For is believed; none by default, /0 is refused.',
   }),
@@ -51,7 +51,7 @@ export const operationsSettings = z.strictObject({
 /** The `observability` section. */
 export const observabilitySettings = z.strictObject({
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({
-    description: 'Least important level that is logged; debug adds a line for every request.',
+    description: 'Lowest level that is logged; debug adds a line for every request.',
   }),
   audit_file: filePath.optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
   metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
@@ -59,7 +59,7 @@ export const observabilitySettings = z.strictObject({
     .string()
     .optional()
     .meta({
-      description: 'Whole URL of an OTLP/HTTP collector for traces; no traces if absent.',
+      description: 'Full URL of an OTLP/HTTP collector for traces; no traces if absent.',
       examples: ['http://localhost:4318/v1/traces'],
     }),
   trace_ratio: z.number().min(0).max(1).default(1).meta({ description: 'Share of requests that are traced.' }),

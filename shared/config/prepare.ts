@@ -67,7 +67,7 @@ function readSecret(
   if (Object.hasOwn(raw, secretName)) {
     run.problems.push({
       path: place,
-      problem: `stands beside ${secretName}, so it is not clear which one counts`,
+      problem: `is set as well as ${secretName}, so it is not clear which one counts`,
       remedy: `Keep one of ${secretName} and ${key}.`,
     })
   }

@@ -12,9 +12,9 @@ import {
   seconds,
 } from './values.ts'
 
-const audience = z.string().optional().meta({ description: 'Audience asked for (RFC 8693 §2.1).' })
-const resource = z.string().optional().meta({ description: 'Resource indicator asked for (RFC 8707 §2).' })
-const tokenScope = scope.optional().meta({ description: 'Scope asked for.' })
+const audience = z.string().optional().meta({ description: 'Audience to request (RFC 8693 §2.1).' })
+const resource = z.string().optional().meta({ description: 'Resource indicator to request (RFC 8707 §2).' })
+const tokenScope = scope.optional().meta({ description: 'Scope to request.' })
 
 const credential = z
   .discriminatedUnion('kind', [
@@ -27,7 +27,7 @@ const credential = z
       resource,
       scope: tokenScope,
       requested_token_type: z.string().optional().meta({
-        description: 'Token type asked for (RFC 8693 §3); what the authorization server prefers if absent.',
+        description: 'Token type to request (RFC 8693 §3); if absent, the authorization server chooses.',
       }),
     }),
     z.strictObject({
@@ -40,18 +40,23 @@ const credential = z
       kind: z.literal('api_key').meta({ description: 'A fixed header, for APIs of third parties.' }),
       header: headerName.default('X-Api-Key').meta({ description: 'Name of the header.' }),
       value: headerSecret.meta({ description: 'Value of the header; better kept in a file.' }),
-      prefix: z.string().default('').meta({ description: 'Put before the value, such as "ApiKey ".' }),
+      prefix: z.string().default('').meta({ description: 'Text before the value, such as "ApiKey ".' }),
     }),
-    z.strictObject({ kind: z.literal('none').meta({ description: 'No credential; the API is told nothing.' }) }),
+    z.strictObject({
+      kind: z.literal('none').meta({ description: 'No credential: the API does not learn who calls.' }),
+    }),
   ])
-  .meta({ description: 'What the API is given in place of the cookie.' })
+  .meta({ description: 'What the API gets instead of the cookie.' })
 
 const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))])
 
 const requirement = z.strictObject({
-  scope: z.array(z.string()).default([]).meta({ description: 'Every one must have been granted.' }),
-  acr: z.array(z.string()).default([]).meta({ description: 'One of these authentication context classes.' }),
-  max_age: seconds.optional().meta({ description: 'The user must have authenticated within this time.' }),
+  scope: z.array(z.string()).default([]).meta({ description: 'Scopes that must all have been granted.' }),
+  acr: z
+    .array(z.string())
+    .default([])
+    .meta({ description: 'Authentication context classes, one of which the session must have.' }),
+  max_age: seconds.optional().meta({ description: 'The user must have authenticated within this many seconds.' }),
   claims: z
     .record(z.string(), claimRule)
     .default({})
@@ -75,11 +80,11 @@ export const routeSettings = z.strictObject({
     .default(['GET', 'HEAD'])
     .meta({ description: 'Allowed methods; others get 405.' }),
   upstream: z.union([httpsUrl, z.array(httpsUrl).min(1)]).meta({
-    description: 'Origin of the API, or several that take turns.',
+    description: 'Origin of the API, or several origins that take turns.',
     examples: ['https://api.internal.example.com'],
   }),
-  strip_prefix: ownPath.optional().meta({ description: 'Taken off the path before forwarding.' }),
-  add_prefix: ownPath.optional().meta({ description: 'Put before the path when forwarding.' }),
+  strip_prefix: ownPath.optional().meta({ description: 'Removed from the beginning of the path before forwarding.' }),
+  add_prefix: ownPath.optional().meta({ description: 'Added to the beginning of the path before forwarding.' }),
   credential: credential.default({ kind: 'user' }),
   anonymous: z
     .enum(['deny', 'client_credentials', 'none'])
@@ -92,14 +97,14 @@ export const routeSettings = z.strictObject({
       scope: tokenScope,
     })
     .prefault({})
-    .meta({ description: 'What anonymous: client_credentials asks the token for.' }),
+    .meta({ description: 'What the token of anonymous: client_credentials is requested for.' }),
   require: requirement.prefault({}).meta({ description: 'What a session must have to be let through.' }),
   headerless: z
     .array(z.enum(['websocket', 'event_stream', 'download']))
     .default([])
     .meta({
       description:
-        'Kinds of request that cannot carry token-handler-version and are let in by exact Origin and Fetch Metadata.',
+        'Kinds of request that cannot carry token-handler-version and are let in by exact Origin and Fetch Metadata instead.',
     }),
   websocket: z
     .boolean()
@@ -108,18 +113,22 @@ export const routeSettings = z.strictObject({
   forward_cookies: z
     .array(z.string())
     .default([])
-    .meta({ description: 'Cookies of other names that the API may see.' }),
+    .meta({ description: 'Names of other cookies that the API may see.' }),
   allow_set_cookie: z
     .array(z.string())
     .default([])
-    .meta({ description: 'Cookies that the API may set; never one of ours.' }),
+    .meta({ description: 'Names of cookies that the API may set; never one of ours.' }),
   redirect_origins: z.array(origin).default([]).meta({
     description:
       'Other origins to which the API may redirect the browser; its own redirects are mapped to public paths.',
   }),
   max_body_bytes: z.number().int().positive().default(10_485_760).meta({ description: 'Longest request body.' }),
-  connect_timeout_ms: milliseconds.default(3000).meta({ description: 'Longest wait for a connection to the API.' }),
-  response_timeout_ms: milliseconds.default(30_000).meta({ description: 'Longest wait for the head of the answer.' }),
+  connect_timeout_ms: milliseconds
+    .default(3000)
+    .meta({ description: 'Longest time to wait for a connection to the API.' }),
+  response_timeout_ms: milliseconds
+    .default(30_000)
+    .meta({ description: 'Longest time to wait for the head of the answer.' }),
   idle_timeout_ms: milliseconds.default(60_000).meta({
     description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
   }),
@@ -131,7 +140,7 @@ export const routeSettings = z.strictObject({
     .int()
     .positive()
     .default(512)
-    .meta({ description: 'Requests in flight to this route; more get 503 at once.' }),
+    .meta({ description: 'Requests of this route that may be in progress at the same time; more get 503 at once.' }),
   rate_limit: z
     .strictObject({
       requests: z
@@ -160,14 +169,14 @@ export const routeSettings = z.strictObject({
 
 /** The `proxy` section. */
 export const proxySettings = z.strictObject({
-  listen: listen(8082).prefault({}).meta({ description: 'Where the proxy listens; also where `serve` does.' }),
+  listen: listen(8082).prefault({}).meta({ description: 'Where the proxy listens; `serve` listens there, too.' }),
   routes: z
     .array(routeSettings)
     .default([])
     .meta({ description: 'The APIs; the most specific path wins, whatever the order.' }),
   forward_auth: z
     .strictObject({
-      path: ownPath.default('/oauth-proxy/verify').meta({ description: 'Where gateways ask.' }),
+      path: ownPath.default('/oauth-proxy/verify').meta({ description: 'Path at which gateways ask.' }),
       gateway: z
         .enum(['off', 'nginx', 'traefik', 'caddy', 'haproxy', 'envoy', 'apache'])
         .default('off')
@@ -175,7 +184,7 @@ export const proxySettings = z.strictObject({
       peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
       secret: headerSecret.optional().meta({
         description:
-          'Secret that the gateway shows in token-handler-gateway; keeps out browsers whose request a gateway forwards to this path. Required where a gateway asks.',
+          'Secret that the gateway sends in token-handler-gateway; it keeps out browsers whose requests a gateway forwards to this path. Required if there is a gateway.',
       }),
       insecure_no_secret: z.boolean().default(false).meta({
         description: 'Answers every question from the peers; refused unless the public origin is on localhost.',

@@ -18,14 +18,14 @@ export function settingsPage(): string {
 const intro = `# Settings
 
 One YAML file holds all settings; \`--config\` or \`TOKEN_HANDLER_CONFIG\` names it. \`token-handler config example\` prints
-one with every setting, \`config check\` names everything that is wrong, \`config print\` shows what is in force, and
-[config.schema.json](config.schema.json) lets editors complete and check while one types.
+one with every setting, \`config check\` lists everything that is wrong, \`config print\` shows what is in force, and
+[config.schema.json](config.schema.json) lets editors complete and check while you type.
 
 - \`\${NAME}\` is replaced by the environment variable of that name; one that is missing or empty is an error.
-- A secret can also be kept in a file: \`secret_file: /run/secrets/client-secret\` in place of \`secret\`.
+- A secret can also be kept in a file: \`secret_file: /run/secrets/client-secret\` instead of \`secret\`.
 - Relative paths start at the folder of the settings file.
-- Settings that are not known are refused.
-- What weakens protection begins with \`insecure_\` and is refused unless the public origin is on localhost.`
+- Unknown settings are refused.
+- Settings that weaken protection begin with \`insecure_\` and are refused unless the public origin is on localhost.`
 
 /** A section of fields, or a choice between several. */
 type Section = z.ZodObject | z.ZodDiscriminatedUnion

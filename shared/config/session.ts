@@ -16,12 +16,12 @@ export const sessionSettings = z.strictObject({
     .default(3600)
     .meta({ description: 'A session ends after this time without activity.' }),
   default_access_token_seconds: seconds.positive().default(300).meta({
-    description: 'Lifetime of an access token whose answer had no usable expires_in.',
+    description: 'Lifetime assumed for an access token that came without a usable expires_in.',
   }),
   max_access_token_seconds: seconds
     .positive()
     .default(86_400)
-    .meta({ description: 'Longer lifetimes are cut to this.' }),
+    .meta({ description: 'Longest lifetime of an access token; a longer one is cut to this.' }),
   refresh_ahead_seconds: seconds.default(30).meta({
     description: 'refresh_in tells the client to refresh this long before the access token expires.',
   }),
@@ -44,7 +44,7 @@ export const cookieSettings = z.strictObject({
     .meta({ description: 'Part of every cookie name, so that several apps can share a host.' }),
   refresh_path: z.enum(['root', 'agent']).default('root').meta({
     description:
-      'agent sends refresh and identity cookies to the agent only, with prefix __Http- instead of __Host-Http-.',
+      'With agent, browsers send refresh and identity cookies to the agent only, under names with __Http- instead of __Host-Http-.',
   }),
   max_total_bytes: z
     .number()
@@ -52,13 +52,14 @@ export const cookieSettings = z.strictObject({
     .min(2048)
     .max(14_336)
     .default(7168)
-    .meta({ description: 'Budget of all session cookies together.' }),
+    .meta({ description: 'Largest total size of all session cookies.' }),
   id_token_hint: z.boolean().default(false).meta({
-    description: 'Keeps the ID token in its cookie, so that sign-out at the authorization server needs no question.',
+    description:
+      'Keeps the ID token in its cookie, so that the authorization server need not ask the user at sign-out.',
   }),
   insecure_plain: z.boolean().default(false).meta({
     description:
-      'Cookies without Secure and without a guarded name, for browsers that keep no others on http://localhost (Safari); refused elsewhere.',
+      'Cookies without Secure and without a guarded name, for browsers that store no others on http://localhost (Safari); refused elsewhere.',
   }),
 })
 

@@ -6,7 +6,7 @@ export function* storeChecks({ logout, operations, store }: Config): Iterable<Cr
   if (logout.backchannel && operations.workers > 1 && store.kind === 'memory') {
     yield {
       path: 'logout.backchannel',
-      problem: 'needs a shared store when there are several workers: one of them alone would hear of the sign-out',
+      problem: 'needs a shared store when there are several workers: only one of them would learn of the sign-out',
       remedy: 'Set store.kind: valkey, or operations.workers: 1.',
       given: ['operations.workers', 'store.kind'],
     }

@@ -21,7 +21,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
   if (publicOrigin.startsWith('http:') && !httpAllowed) {
     yield {
       path: 'public_origin',
-      problem: 'uses http:, over which browsers neither keep nor protect the cookies',
+      problem: 'uses http:, over which browsers neither store nor protect the cookies',
       remedy: 'Use https:, or for development a localhost origin with insecure_allow_http: true.',
       ...httpGiven,
     }
@@ -29,7 +29,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
   if (authorizationServer.issuer.startsWith('http:') && !httpAllowed) {
     yield {
       path: 'authorization_server.issuer',
-      problem: 'uses http:, so anyone on the way could answer for the authorization server',
+      problem: 'uses http:, so anybody on the way could answer in place of the authorization server',
       remedy: 'Use https:, or for development a localhost public_origin with insecure_allow_http: true.',
       ...httpGiven,
     }
@@ -72,7 +72,7 @@ function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {
   if ((route.clientCertificateFile === undefined) !== (route.clientPrivateKeyFile === undefined)) {
     yield {
       path,
-      problem: 'has one of client_certificate_file and client_private_key_file only',
+      problem: 'has only one of client_certificate_file and client_private_key_file',
       remedy: 'Give both, or neither.',
     }
   }

@@ -27,7 +27,7 @@ export interface EventRow {
 const request = { request_id: 'requestId' } as const
 const who = { ...request, subject: 'pseudonym', session: 'pseudonym' } as const
 
-/** The closed list of everything worth telling; logs, metrics, traces and the audit stream are readings of it. */
+/** The closed list of everything worth reporting; logs, metrics, traces and the audit stream are readings of it. */
 export const eventTable = {
   'process.started': {
     level: 'info',
@@ -115,7 +115,7 @@ export const eventTable = {
   'logout.backchannel': {
     level: 'info',
     audit: true,
-    when: 'A back-channel logout token was judged.',
+    when: 'A back-channel logout token was accepted or refused.',
     fields: { ...request, accepted: 'flag', check: 'word' },
   },
   'cookie.unreadable': {
@@ -145,7 +145,7 @@ export const eventTable = {
   'provider.clock_skew': {
     level: 'warn',
     audit: false,
-    when: 'Its clock and ours differ.',
+    when: 'The clock of the authorization server and ours differ.',
     fields: { skew_seconds: 'seconds' },
   },
   'upstream.failed': {
@@ -204,7 +204,7 @@ export type EventFields<N extends EventName> = {
   readonly [F in keyof (typeof eventTable)[N]['fields']]?: Value<(typeof eventTable)[N]['fields'][F]> | undefined
 }
 
-/** Told of everything worth telling; must never throw and never wait. */
+/** Takes everything worth reporting; must never throw and never wait. */
 export interface Observe {
   emit<N extends EventName>(name: N, fields: EventFields<N>): void
 }

@@ -65,14 +65,14 @@ export const metricTable = {
   token_handler_refresh_failures_total: count(
     'session.refresh_failed',
     ['error_code', 'check', 'ends_session'],
-    'Refreshes that failed; ends_session tells those after which the user has to sign in again.',
+    'Refreshes that failed; ends_session marks those after which the user has to sign in again.',
   ),
   token_handler_sessions_ended_total: count('session.ended', ['cause'], 'Sessions that ended, by cause.'),
   token_handler_logouts_total: count('logout.completed', ['revoked'], 'Sign-outs.'),
   token_handler_backchannel_logouts_total: count(
     'logout.backchannel',
     ['accepted', 'check'],
-    'Back-channel logout tokens judged.',
+    'Back-channel logout tokens received.',
   ),
   token_handler_cookies_opened_total: count(
     'cookie.opened',
@@ -98,7 +98,7 @@ export const metricTable = {
   token_handler_provider_unavailable_total: count(
     'provider.unavailable',
     ['endpoint', 'reason'],
-    'Times at which the authorization server could not be used.',
+    'How often the authorization server could not be used.',
   ),
   token_handler_upstream_calls_total: count(
     'upstream.called',
@@ -120,7 +120,7 @@ export const metricTable = {
   token_handler_store_unavailable_total: count(
     'store.unavailable',
     ['operation'],
-    'Times at which the shared store was lost; each of its uses has a documented fallback.',
+    'How often the shared store was lost; each of its uses has a documented fallback.',
   ),
   token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys or routes read again.'),
   token_handler_config_rejections_total: count(
@@ -142,12 +142,12 @@ export interface ProcessMetricRow {
   readonly help: string
 }
 
-/** Metrics that tell of this process itself. */
+/** Metrics of the process itself. */
 export const processMetricTable = {
   token_handler_lines_dropped_total: {
     kind: 'counter',
     labels: ['stream'],
-    help: 'Log or audit lines dropped because nobody took them in time.',
+    help: 'Log or audit lines dropped because they could not be written in time.',
   },
   token_handler_store_available: {
     kind: 'gauge',

@@ -182,10 +182,10 @@ describe('problems', () => {
     ])
   })
   it.each([
-    ['a list', { login: { scope: ['openid'] } }, 'must be a text, not a list', 'Change it.'],
-    ['a section', { login: { scope: {} } }, 'must be a text, not a section', 'Change it.'],
-    ['nothing', { login: { scope: null } }, 'must be a text, but nothing is written here', 'Change it.'],
-    ['a number', { login: { scope: 5 } }, 'must be a text, not 5', 'Put it in quotes.'],
+    ['a list', { login: { scope: ['openid'] } }, 'must be text, not a list', 'Change it.'],
+    ['a section', { login: { scope: {} } }, 'must be text, not a section', 'Change it.'],
+    ['nothing', { login: { scope: null } }, 'must be text, but nothing is written here', 'Change it.'],
+    ['a number', { login: { scope: 5 } }, 'must be text, not 5', 'Put it in quotes.'],
   ])('name the kind of what is no text: %s', (_, change, problem, remedy) => {
     const [first] = problemsOf(settingsFile(change))
     expect(first).toMatchObject({ path: 'login.scope', problem, remedy: expect.stringMatching(`^${remedy}`) })
