@@ -1,3 +1,4 @@
+import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Page, PageAnswer } from '../support/page.ts'
 import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -307,6 +308,19 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     const session = (await page.call('GET', '/oauth-agent/session')).json()
     expect(session['id_token_claims']).not.toHaveProperty('name')
     expect(world.told('id_token.rejected').map(({ fields }) => fields['check'])).toEqual([check])
+  })
+
+  it.each([
+    ['a dropped ID token is no hint at the sign-out', 'https://evil.example', false],
+    ['a good one is', undefined, true],
+  ])('%s', async (_, iss, isHint) => {
+    const page = await signedIn({ settings: 'cookies: { id_token_hint: true }' })
+    world.server.script.token = (form) =>
+      world.server.tokens(form, {}, { name: 'New Name', ...(iss === undefined ? undefined : { iss }) })
+    expect((await refresh(page)).status).toBe(200)
+    const { logout_url: url } = (await page.call('POST', '/oauth-agent/logout')).json()
+    const hint = new URL(String(url)).searchParams.get('id_token_hint') ?? ''
+    expect(decodeJwt(hint)['name'] === 'New Name').toBe(isHint)
   })
 
   it('a good ID token renews the claims', async () => {
