@@ -130,7 +130,7 @@ export const errorTable = {
     400,
     'warn',
     'return_to must be a path on the public origin.',
-    'Send a path that begins with one slash.',
+    'Send a path that begins with one slash and is not very long.',
   ),
   invalid_state: row(
     400,

@@ -21,7 +21,11 @@ export interface CookieWriter {
    */
   setSession(cookies: SessionCookies, present: RequestCookies | 'unseen'): string[]
   clearSession(present: RequestCookies): string[]
-  /** Adds one attempt and clears what is over: unreadable and expired ones, and the oldest beyond `login.max_attempts`. */
+  /**
+   * Adds one attempt and clears what is over: unreadable and expired ones, and the oldest beyond `login.max_attempts`.
+   *
+   * Throws `return_to_not_allowed`, or `invalid_request` where there is none, for an attempt too large for a cookie.
+   */
   setLogin(id: string, content: LoginContent, present: RequestCookies): string[]
   clearLogin(id: string): string[]
 }
@@ -70,7 +74,9 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
       const row = catalogue.login(id)
       const { value } = seal(row, codecs.login, content)
       if (row.name.length + value.length > maxLoginOctets) {
-        throw new TokenHandlerError('invalid_request', { detail: { check: 'login_cookie_size' } })
+        // Without the address of the page to come back to nearly everything fits, and the page learns which it was.
+        const code = content.returnTo === undefined ? 'invalid_request' : 'return_to_not_allowed'
+        throw new TokenHandlerError(code, { detail: { check: 'login_cookie_size' } })
       }
       const others = loginIds(catalogue, present).filter((other) => other !== id)
       const stay = others

@@ -119,6 +119,17 @@ describe('starting (C01, C08, C09, C10, E05, E10, E13)', () => {
     ])
   })
 
+  it.each([
+    [500, [200, undefined]],
+    [1024, [400, 'return_to_not_allowed']],
+  ])(
+    'a return_to of %i characters is taken or refused by its name, so that a page can do without',
+    async (length, wanted) => {
+      const answer = await start(world.browser(), { return_to: `/#${'x'.repeat(length - 2)}` })
+      expect(code(answer)).toEqual(wanted)
+    },
+  )
+
   it('keeps return_to out of the authorization request (C09)', async () => {
     const page = world.browser()
     const answer = await start(page, { return_to: '/x?a=1&prompt=none&scope=admin' })

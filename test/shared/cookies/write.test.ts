@@ -200,7 +200,9 @@ describe('attempts to sign in', () => {
 
   it('are refused when they would be too large for five of them to travel', () => {
     const { writer } = createInstallation()
-    const attempt = () => writer.setLogin(id('a'), loginContent({ returnTo: `/${'x'.repeat(1500)}` }), noCookies)
-    expect(attempt).toThrow('invalid_request')
+    const start = (change: object) => () => writer.setLogin(id('a'), loginContent(change), noCookies)
+    const long = 'x'.repeat(1500)
+    expect(start({ returnTo: `/${long}` })).toThrow('return_to_not_allowed')
+    expect(start({ returnTo: undefined, acrValues: [long] })).toThrow('invalid_request')
   })
 })
