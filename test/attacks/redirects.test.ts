@@ -85,22 +85,28 @@ describe('where a sign-in ends, the whole way', () => {
 })
 
 describe('where a sign-out goes', () => {
-  it.each(['javascript:alert(1)', 'data:text/html,x', 'vbscript:x', '//evil.test', '', 'not a url', 5, null, {}])(
-    'an end_session_endpoint of %j is not opened (E14)',
-    async (endpoint) => {
-      const other = await startScriptedWorld()
-      const { metadata } = other.server.script
-      other.server.script.metadata = async (form, request) => {
-        const reply = await metadata(form, request)
-        return typeof reply === 'string'
-          ? reply
-          : { body: { ...(reply.body as object), end_session_endpoint: endpoint } }
-      }
-      const page = other.browser()
-      await other.signIn(page)
-      const answer = await page.call('POST', '/oauth-agent/logout')
-      expect([answer.status, answer.json()]).toEqual([200, { logout_url: `${other.publicOrigin}/` }])
-      await other.close()
-    },
-  )
+  it.each([
+    'javascript:alert(1)',
+    'javascript:alert(`https:`)',
+    'data:text/html,x',
+    'vbscript:x',
+    '//evil.test',
+    '',
+    'not a url',
+    5,
+    null,
+    {},
+  ])('an end_session_endpoint of %j is not opened (E14)', async (endpoint) => {
+    const other = await startScriptedWorld()
+    const { metadata } = other.server.script
+    other.server.script.metadata = async (form, request) => {
+      const reply = await metadata(form, request)
+      return typeof reply === 'string' ? reply : { body: { ...(reply.body as object), end_session_endpoint: endpoint } }
+    }
+    const page = other.browser()
+    await other.signIn(page)
+    const answer = await page.call('POST', '/oauth-agent/logout')
+    expect([answer.status, answer.json()]).toEqual([200, { logout_url: `${other.publicOrigin}/` }])
+    await other.close()
+  })
 })

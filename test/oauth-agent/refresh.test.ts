@@ -400,6 +400,16 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
 })
 
 describe('signing out', () => {
+  it('holds for copies of the cookies as long as they could have been used, whatever the server still takes', async () => {
+    const page = await signedIn()
+    const copy = world.tab({ ...page, jar: page.jar.copy() })
+    await page.call('POST', '/oauth-agent/logout')
+    world.clock.pass(1500)
+    expect(code(await refresh(copy))).toEqual([401, 'session_expired'])
+    expect(world.told('session.refreshed')).toEqual([])
+    expect(refreshCalls()).toBe(0)
+  })
+
   it('wins over a refresh in flight', async () => {
     const page = await signedIn()
     const tab = world.tab({ ...page, jar: page.jar.copy() })
