@@ -16,6 +16,7 @@ export function* storeChecks({ logout, operations, store }: Config): Iterable<Cr
       path: 'store.url',
       problem: 'is not a redis:// or rediss:// URL',
       remedy: 'Write rediss://user:password@host:6379; in user and password, %2F stands for /, %23 for #, %25 for %.',
+      given: ['store.url_file'],
     }
   }
 }

@@ -89,6 +89,7 @@ describe('secrets in files', () => {
   })
   it('that cannot be read are one problem', () => {
     expect(pathsOf(text)).toEqual(['client.secret_file'])
+    expect(pathsOf(`${settingsFile()}store: { kind: valkey, url_file: absent }\n`)).toEqual(['store.url_file'])
   })
   it('that are empty are one problem', () => {
     expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
