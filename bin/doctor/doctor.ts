@@ -9,6 +9,7 @@ import { error, type Finding, ok, ranked, warning } from './finding.ts'
 import { exposureChecks, keyChecks, storeChecks, upstreamChecks } from './place-checks.ts'
 import { keySetCheck, providerChecks } from './provider-checks.ts'
 import { signInChecks } from './sign-in-checks.ts'
+import { signOutChecks } from './sign-out-checks.ts'
 
 /** What an examination works with. */
 export interface DoctorParts {
@@ -49,6 +50,7 @@ export async function examine({ config, clock, refreshToken, fetch: ask }: Docto
         yield await clientChecks(config, server)
       })
       await collect('client.redirect_uri', () => signInChecks(config, server, clock))
+      await collect('client.post_logout_redirect_uri', () => signOutChecks(config, server))
       await collect('provider.jwks', async function* () {
         yield await keySetCheck(server)
       })

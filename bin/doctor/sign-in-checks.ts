@@ -3,8 +3,8 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { askForSignIn, type SignInAnswer } from '../../shared/oauth/probe.ts'
-import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { visit } from '../../shared/oauth/probe.ts'
+import { ProviderUnavailable, providerErrorWord } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 
 const check = 'client.redirect_uri'
@@ -39,14 +39,14 @@ async function signInCheck(
   const { redirectUri } = arrival
   const wrong = isNeeded ? error : warning
   const only = isNeeded ? '' : ' Apps without the browser client do without it.'
-  let answer: SignInAnswer
+  let answer: Awaited<ReturnType<typeof visit>>
   try {
     const parts = { config: silently(config), authorizationServer: server, clock }
     const { authorizationUrl } = await startLogin(parts, new Map([['prompt', 'none']]), {
       signedIn: undefined,
       arrival,
     })
-    answer = await askForSignIn(server, authorizationUrl, redirectUri)
+    answer = await visit(server, authorizationUrl)
   } catch (failure) {
     if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${failure.reason})`)
     const { code, detail } = asTokenHandlerError(failure)
@@ -57,20 +57,22 @@ async function signInCheck(
       `Compare this address and the login section with the registration.${only}`,
     )
   }
-  if (answer.kind === 'refused') {
+  const { status, location } = answer
+  if (status === 400) {
     return wrong(
       check,
-      `a sign-in that returns to ${redirectUri} is refused (${answer.status})`,
+      `a sign-in that returns to ${redirectUri} is refused (400)`,
       `Register exactly this redirect URI for the client.${only}`,
     )
   }
-  if (answer.kind === 'unclear') {
-    return skipped(check, `the answer (${answer.status}) does not tell whether ${redirectUri} is registered`)
+  if (!location.startsWith(`${redirectUri}?`)) {
+    return skipped(check, `the answer (${status}) does not tell whether ${redirectUri} is registered`)
   }
-  if (answer.error === undefined || expected.has(answer.error)) return ok(check, `sign-ins return to ${redirectUri}`)
+  const returned = new URL(location).searchParams.get('error')
+  if (returned === null || expected.has(returned)) return ok(check, `sign-ins return to ${redirectUri}`)
   return wrong(
     check,
-    `sign-ins return to ${redirectUri}, but with the error ${answer.error}`,
+    `sign-ins return to ${redirectUri}, but with the error ${providerErrorWord(returned)}`,
     'Compare the login section with what the client may ask for.',
   )
 }

@@ -62,11 +62,11 @@ async function markEnded({ store, clock }: EndSessionParts, { facts }: Session):
 /** Longer URLs are cut by some servers; the hint then goes into a form only (LO-1). */
 const maxUrlLength = 2000
 
-/** OpenID Connect RP-Initiated Logout §2. */
-function logoutAtServer(
+/** Where the browser signs out at the authorization server (OpenID Connect RP-Initiated Logout §2). */
+export function logoutAtServer(
   metadata: Metadata | undefined,
   session: Session | undefined,
-  parts: EndSessionParts,
+  parts: Pick<EndSessionParts, 'config' | 'authorizationServer'>,
 ): Pick<EndedSession, 'logoutUrl' | 'logoutForm'> {
   const endpoint = metadata?.end_session_endpoint ?? ''
   // The page navigates there, so it must not be able to name a script.

@@ -33,6 +33,7 @@ beforeAll(async () => {
         client_id: 'app',
         client_secret: secret,
         redirect_uris: ['http://localhost:3000/callback'],
+        post_logout_redirect_uris: ['http://localhost:3000/'],
         grant_types: ['authorization_code', 'refresh_token'],
         response_types: ['code'],
       },
@@ -83,6 +84,7 @@ describe('doctor', () => {
     for (const check of [
       'client.accepted',
       'client.redirect_uri',
+      'client.post_logout_redirect_uri',
       'cookies.header_budget',
       'cookies.round_trip',
       'upstream',
@@ -123,6 +125,13 @@ describe('doctor', () => {
       { settings: { login: { ...unpushed, redirect_path: '/elsewhere' } } },
       'client.redirect_uri',
       'error',
+      'http://localhost:3000/elsewhere is refused (400)',
+    ],
+    [
+      'a page after sign-out that is not registered',
+      { settings: { logout: { return_path: '/elsewhere' } } },
+      'client.post_logout_redirect_uri',
+      'warning',
       'http://localhost:3000/elsewhere is refused (400)',
     ],
     [
