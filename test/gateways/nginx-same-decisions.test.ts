@@ -1,174 +1,12 @@
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { parseTarget } from '../../oauth-proxy/gate/path.ts'
-import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
-import { type ProxyWorld, hostLine, ownPage, publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
-import { type RawAnswer, rawRequest, sendRaw } from '../support/raw-http.ts'
-import { type SeenRequest, type Upstream, startUpstream } from '../support/upstream.ts'
+import { type BothSides, request, signedIn, startBothSides } from '../support/both-sides.ts'
+import { ownPage, publicOrigin } from '../support/proxy-world.ts'
 
-let upstream: Upstream
-let proxy: ProxyWorld
-let nginx: NginxWorld
-
-const routes = (origin: string) => `
-    - path: /api/**
-      methods: [GET, HEAD, POST]
-      upstream: ${origin}
-    - path: /api/admin
-      methods: [POST]
-      upstream: ${origin}
-    - path: /api/users/*/orders
-      upstream: ${origin}
-      forward_cookies: [theme]
-    - path: /exact
-      upstream: ${origin}
-      strip_prefix: /exact
-      add_prefix: /inner
-    - path: /open/**
-      upstream: ${origin}
-      credential: { kind: none }
-      anonymous: none
-    - path: /files/**
-      upstream: ${origin}
-      headerless: [download]
-`
-
-/** Sends paths of no route through the module as well; it refuses them, since no route has the number 0. */
-const everythingElse =
-  'location / { set_by_lua_block $th_decision { return token_handler.decide(0) } return 592; error_page 592 /token-handler-failed/592; }'
-
+let sides: BothSides
 beforeAll(async () => {
-  upstream = await startUpstream()
-  proxy = await startProxy(routes(upstream.origin))
-  nginx = await startNginxWorld(routes(upstream.origin), '', async () => ({ directives: everythingElse }))
+  sides = await startBothSides()
 })
-
-afterAll(async () => {
-  await proxy.close()
-  await nginx.close()
-  await upstream.close()
-})
-
-/** What one side made of a request: the answer, and the request as the API saw it. */
-interface Outcome {
-  readonly status: number
-  readonly errorCode: unknown
-  readonly seen: ReturnType<typeof visible> | undefined
-}
-
-/** Fields in which both sides may differ: ids are random, and framing belongs to the connection. */
-const ownToEach = new Set(['x-request-id', 'connection', 'host', 'traceparent', 'tracestate', 'content-length'])
-
-async function outcome(send: () => Promise<RawAnswer>): Promise<Outcome> {
-  const before = upstream.seen.length
-  const answered = await send()
-  const seen = upstream.seen.slice(before)
-  expect(seen.length).toBeLessThanOrEqual(1)
-  return { status: answered.status, errorCode: errorCode(answered), seen: seen[0] && visible(seen[0]) }
-}
-
-function errorCode({ body }: RawAnswer): unknown {
-  return /"error_code":"([a-z_]+)"/.exec(body)?.[1]
-}
-
-/** Lines of one field are joined, which is the same to a reader (RFC 9110 §5.3). */
-function visible({ target, lines }: SeenRequest) {
-  const fields = new Map<string, string>()
-  for (const line of lines) {
-    const name = line.slice(0, line.indexOf(':')).toLowerCase()
-    const value = line.slice(name.length + 1).trim()
-    if (!ownToEach.has(name)) fields.set(name, fields.has(name) ? `${fields.get(name)}, ${value}` : value)
-  }
-  return { target, fields: Object.fromEntries(fields) }
-}
-
-/** A request as bytes, with `{cookies}` standing for the cookies of a signed-in browser. */
-async function both(bytes: string): Promise<{ proxy: Outcome; nginx: Outcome }> {
-  return {
-    proxy: await outcome(() => sendRaw(proxy.port, bytes.replace('{cookies}', proxy.cookies()))),
-    nginx: await outcome(() => sendRaw(nginx.port, bytes.replace('{cookies}', nginx.cookies()))),
-  }
-}
-
-const signedIn = [...ownPage, 'Cookie: {cookies}']
-
-function request(method: string, target: string, more: readonly string[] = [], lines: readonly string[] = signedIn) {
-  return rawRequest(method, target, [hostLine, ...lines, ...more])
-}
-
-const targets = [
-  '/api',
-  '/api/',
-  '/api/a',
-  '/api/a?b=c',
-  '/api/a/',
-  '/apix',
-  '/API/a',
-  '/api/ADMIN',
-  '/api.',
-  '/api%20',
-  '/',
-  '/api/../api/a',
-  '/api/./a',
-  '/api/%2e%2e/a',
-  '/api/.%2e/a',
-  '/api/..;/a',
-  '/api/a;x=1',
-  '/api/..%2fa',
-  '/api/a%2fb',
-  '/api/a%5cb',
-  '/api/a\\b',
-  '//api/a',
-  '/api//a',
-  '/%61pi/a',
-  '/api/%zz',
-  '/api/%',
-  '/api/%00',
-  '/api/%c0%ae',
-  '/api/%ff',
-  '/api/%ed%a0%80',
-  '/api/%c3%a9',
-  '/api/a%0d%0ab',
-  '/api/%252e',
-  '/api/%u002e',
-  '/api/a#b',
-  '/api/a?b#c',
-  '/api/a?access_token=x',
-  '/api/a?b=1&ACCESS%5fTOKEN=x',
-  '/api/a?c=access_token',
-  '/api/a?%61ccess_token=x',
-  '/api/%ef%bc%8f',
-  '/api/%ef%bc%8e%ef%bc%8e/a',
-  '/api/%e2%80%a4',
-  '/api/a:b@c',
-  "/api/a!$&'()*+,=",
-  '/api/a|b',
-  '/api/a"b',
-  '/api/a<b',
-  '/api/a^b',
-  '/api/a`b',
-  '/api/a{b}',
-  '/api/a[b]',
-  '/api/a?b=[c]{d}|"e"\\f^g`',
-  '/api/admin',
-  '/api/admin/',
-  '/api/admin/x',
-  '/api/users/7/orders',
-  '/api/users/7/orders/',
-  '/api/users//orders',
-  '/exact',
-  '/exact/',
-  '/exact?q=1',
-  '/exact/more',
-  '/open',
-  '/open/a',
-  'http://www.example.com/api/a',
-  'http://evil.test/api/a',
-  'api/a',
-  '*',
-  '/oauth-agent-x',
-  `/api/${'/..'.repeat(50)}`,
-]
+afterAll(() => sides.close())
 
 const headerCases: Readonly<Record<string, readonly string[]>> = {
   'H01 Connection names the credential': [...signedIn, 'Connection: close, authorization'],
@@ -223,34 +61,6 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'many fields': [...signedIn, ...Array.from({ length: 60 }, (_, index) => `X-F${index}: 1`)],
 }
 
-const page = (change: Readonly<Record<string, string | undefined>>): string[] => {
-  const fields: Record<string, string | undefined> = {
-    'token-handler-version': '1',
-    'Sec-Fetch-Site': 'same-origin',
-    'Sec-Fetch-Mode': 'cors',
-    'Sec-Fetch-Dest': 'empty',
-    ...change,
-  }
-  const lines = Object.entries(fields).flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`]))
-  return [...lines, 'Cookie: {cookies}']
-}
-
-const origins = [
-  undefined,
-  publicOrigin,
-  siblingOrigin,
-  'https://evil.test',
-  'null',
-  'https://www.example.com.evil.test',
-  'https://www.example.com/',
-  'https://WWW.example.com',
-  'http://www.example.com',
-  'https://www.example.com:443',
-  '',
-]
-const sites = [undefined, 'same-origin', 'same-site', 'cross-site', 'none', 'SAME-ORIGIN', '']
-const versions = [undefined, '1', '2', '', '1, 1']
-
 const cookieHeaders: Readonly<Record<string, string>> = {
   'B10 the name twice': '{cookies}; __Host-Http-th-at=BAD',
   'B10 the name twice, reversed': '__Host-Http-th-at=BAD; {cookies}',
@@ -274,158 +84,19 @@ const cookieHeaders: Readonly<Record<string, string>> = {
   'control characters': 'a=\x01; {cookies}',
 }
 
-/** Characters beyond ASCII that the proxy refuses in a path, in whatever company. */
-function structuralCharacters(): readonly string[] {
-  const characters: string[] = []
-  for (let code = 0x80; code < 0x110000; code++) {
-    if (code >= 0xd800 && code <= 0xdfff) continue
-    const character = String.fromCodePoint(code)
-    const escaped = encodeURIComponent(character)
-    if ([`/${escaped}`, `/a${escaped}b`, `/.${escaped}`].some(isRefused)) characters.push(character)
-  }
-  return characters
-}
-
-function isRefused(path: string): boolean {
-  try {
-    parseTarget(path)
-    return false
-  } catch {
-    return true
-  }
-}
-
-describe('nginx decides as the proxy does', () => {
-  it.each(targets)('G target %s', async (target) => {
-    const { proxy: expected, nginx: got } = await both(request('GET', target))
-    expect(got).toEqual(expected)
-  })
-
+describe('nginx reads header fields and cookies as the proxy does', () => {
   it.each(Object.entries(headerCases))('%s', async (_, lines) => {
-    const { proxy: expected, nginx: got } = await both(request('GET', '/api/a', [], lines))
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', '/api/a', [], lines))
     expect(got).toEqual(expected)
   })
 
   it.each(Object.entries(cookieHeaders))('%s', async (_, header) => {
     for (const path of ['/api/a', '/api/users/7/orders', '/open/a']) {
-      const { proxy: expected, nginx: got } = await both(request('GET', path, [], [...ownPage, `Cookie: ${header}`]))
+      const { proxy: expected, nginx: got } = await sides.send(
+        request('GET', path, [], [...ownPage, `Cookie: ${header}`]),
+      )
       expect(got).toEqual(expected)
     }
-  })
-
-  it.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'TRACE'])(
-    'F04 method %s',
-    async (method) => {
-      for (const path of ['/api/a', '/api/admin', '/exact', '/nowhere']) {
-        const { proxy: expected, nginx: got } = await both(request(method, path))
-        expect({ path, ...got, errorCode: method === 'HEAD' ? undefined : got.errorCode }).toEqual({
-          path,
-          ...expected,
-        })
-      }
-    },
-  )
-
-  it.each(origins.map((origin) => [origin]))('F01 to F10 origin %s', async (origin) => {
-    for (const site of sites) {
-      for (const version of versions) {
-        for (const method of ['GET', 'POST']) {
-          const lines = page({ Origin: origin, 'Sec-Fetch-Site': site, 'token-handler-version': version })
-          const { proxy: expected, nginx: got } = await both(request(method, '/api/a', [], lines))
-          expect({ site, version, method, ...got }).toEqual({ site, version, method, ...expected })
-        }
-      }
-    }
-  })
-
-  it('F09 destinations and modes, and requests that cannot carry the header', async () => {
-    for (const mode of [undefined, 'cors', 'same-origin', 'navigate', 'no-cors', 'websocket', 'nested-navigate']) {
-      for (const destination of [undefined, 'empty', 'document', 'iframe', 'script', 'image']) {
-        for (const version of ['1', undefined]) {
-          for (const accept of [undefined, 'text/event-stream']) {
-            for (const path of ['/api/a', '/files/a']) {
-              const change = { 'Sec-Fetch-Mode': mode, 'Sec-Fetch-Dest': destination, 'token-handler-version': version }
-              const lines = page({ ...change, Accept: accept })
-              const { proxy: expected, nginx: got } = await both(request('GET', path, [], lines))
-              expect({ path, accept, ...change, ...got }).toEqual({ path, accept, ...change, ...expected })
-            }
-          }
-        }
-      }
-    }
-  })
-
-  it('F01 preflights', async () => {
-    for (const origin of origins) {
-      for (const method of ['GET', 'POST', 'DELETE', '']) {
-        const lines = [`Origin: ${origin ?? ''}`, `Access-Control-Request-Method: ${method}`]
-        const bytes = rawRequest('OPTIONS', '/api/a', [hostLine, ...lines])
-        const expected = await sendRaw(proxy.port, bytes)
-        const got = await sendRaw(nginx.port, bytes)
-        const cors = (answered: RawAnswer) =>
-          ['origin', 'methods', 'headers', 'credentials'].map((name) => answered.header(`access-control-allow-${name}`))
-        expect({ origin, method, status: got.status, cors: cors(got) }).toEqual({
-          origin,
-          method,
-          status: expected.status,
-          cors: cors(expected),
-        })
-      }
-    }
-  })
-
-  it('G06 every character that some reader takes for structure', async () => {
-    for (const character of structuralCharacters()) {
-      const target = `/api/a${encodeURIComponent(character)}b`
-      const { nginx: got } = await both(request('GET', target))
-      expect({ target, ...got }).toEqual({ target, status: 400, errorCode: 'ambiguous_request', seen: undefined })
-    }
-  })
-
-  it('G22 any target at all', { timeout: 60_000 }, async () => {
-    const piece = fc.constantFrom(
-      '/',
-      '/',
-      '/',
-      'api',
-      'admin',
-      'users',
-      'orders',
-      'a',
-      '.',
-      '..',
-      '%2e',
-      '%2E',
-      '%2f',
-      '%5c',
-      '%25',
-      '%',
-      ';',
-      '\\',
-      '?',
-      '#',
-      '=',
-      '&',
-      '@',
-      ':',
-      '%00',
-      '%c3%a9',
-      '%c3',
-      '%ef%bc%8f',
-      '~',
-      '+',
-      '\x80',
-      'access_token',
-    )
-    const target = fc.array(piece, { minLength: 1, maxLength: 12 }).map((pieces) => `/api/${pieces.join('')}`)
-    await fc.assert(
-      fc.asyncProperty(target, async (text) => {
-        const { proxy: expected, nginx: got } = await both(request('GET', text))
-        expect(got.status).toBe(expected.status)
-        expect(got.seen).toEqual(expected.seen)
-      }),
-      { numRuns: 400 },
-    )
   })
 })
 
@@ -433,9 +104,9 @@ describe('where nginx differs, as its page says', () => {
   it('it refuses more than 100 header lines, where the proxy counts bytes', async () => {
     const lines = (count: number) => Array.from({ length: count }, (_, index) => `X-Line-${index}: 1`)
     const used = signedIn.length + 1
-    const full = await both(request('GET', '/api/a', lines(100 - used)))
+    const full = await sides.send(request('GET', '/api/a', lines(100 - used)))
     expect(full.nginx).toEqual(full.proxy)
-    const more = await both(request('GET', '/api/a', lines(101 - used)))
+    const more = await sides.send(request('GET', '/api/a', lines(101 - used)))
     expect(more.proxy.status).toBe(200)
     expect(more.nginx).toEqual({ status: 400, errorCode: 'ambiguous_request', seen: undefined })
   })
@@ -444,9 +115,9 @@ describe('where nginx differs, as its page says', () => {
     'it answers as if %s had not been asked for, which the proxy refuses',
     async (protocol) => {
       const asking = [`Upgrade: ${protocol}`, 'Connection: Upgrade']
-      const { proxy: refused, nginx: got } = await both(request('GET', '/api/a', asking))
+      const { proxy: refused, nginx: got } = await sides.send(request('GET', '/api/a', asking))
       expect([refused.status, refused.errorCode, refused.seen]).toEqual([400, 'upgrade_not_allowed', undefined])
-      expect(got).toEqual((await both(request('GET', '/api/a'))).nginx)
+      expect(got).toEqual((await sides.send(request('GET', '/api/a'))).nginx)
     },
   )
 })

@@ -39,6 +39,10 @@ export interface ListenOptions {
   readonly http?: (http: string) => string
 }
 
+/** Sends paths of no route through the module as well; it refuses them, since no route has the number 0. */
+export const everythingElse =
+  'location / { set_by_lua_block $th_decision { return token_handler.decide(0) } return 592; error_page 592 /token-handler-failed/592; }'
+
 /** Seconds since 1970 from now, which is what nginx judges times by. */
 export function fromNow(seconds: number): number {
   return systemClock.nowSeconds() + seconds

@@ -28,6 +28,9 @@ export interface NginxOptions {
 const modules = '/usr/lib/nginx/modules'
 const luaModules = ['ndk_http_module.so', 'ngx_http_lua_module.so']
 
+/** Where nginx finds the Lua module. */
+export const moduleOnly = `lua_package_path "${new URL('../../deploy/nginx/lua', import.meta.url).pathname}/?.lua;;";`
+
 /** A folder for files that nginx reads. */
 export function nginxFolder(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'token-handler-nginx-'))

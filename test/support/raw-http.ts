@@ -11,6 +11,11 @@ export interface RawAnswer {
   readonly json: () => Readonly<Record<string, unknown>>
 }
 
+/** The error code of an answer of ours; undefined for any other answer. */
+export function errorCode({ body }: RawAnswer): string | undefined {
+  return /"error_code":"([a-z_]+)"/.exec(body)?.[1]
+}
+
 /** A connection on which tests write bytes that no HTTP client would send. */
 export interface RawConnection {
   readonly socket: Socket

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { freePort } from '../support/free-port.ts'
+import { startNginxWorld } from '../support/nginx-world.ts'
+import { publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
+import { errorCode, sendRaw } from '../support/raw-http.ts'
+import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
+
+let upstream: Upstream
+
+beforeAll(async () => {
+  upstream = await startUpstream()
+})
+
+afterAll(() => upstream.close())
+
+beforeEach(() => {
+  upstream.seen.length = 0
+  upstream.behave(echo)
+})
+
+const api = (more = '') => `
+    - path: /api/**
+      methods: [GET, HEAD, POST]
+      upstream: ${upstream.origin}
+${more}`
+
+describe('where every route stays with the proxy', () => {
+  it('nginx starts, and leaves the limits to the proxy', async () => {
+    const routes = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
+    const proxy = await startProxy(routes)
+    const world = await startNginxWorld(`${routes}  listen: { host: 127.0.0.1, port: ${proxy.port} }\n`)
+    const options = { cookies: proxy.cookies(), more: [`Origin: ${publicOrigin}`] }
+    const large = await world.call('POST', '/api/echo', { ...options, body: 'x'.repeat(2_000_000) })
+    expect(large.status).toBe(200)
+    expect(upstream.seen[0]?.body).toHaveLength(2_000_000)
+    const tooLarge = await world.call('POST', '/api/echo', { ...options, body: 'x'.repeat(10_485_761) })
+    expect([tooLarge.status, errorCode(tooLarge)]).toEqual([413, 'payload_too_large'])
+    await world.close()
+    await proxy.close()
+  })
+
+  it.each([
+    ['proxy', '/api/echo'],
+    ['agent', '/oauth-agent/session'],
+  ])('K18 nginx says in our words when the %s is away, or leaves without an answer', async (part, target) => {
+    const leaving = await startUpstream()
+    leaving.behave((socket) => void socket.destroy())
+    for (const port of [await freePort(), new URL(leaving.origin).port]) {
+      const handedOver = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
+      const listen = `{ listen: { host: 127.0.0.1, port: ${port} } }`
+      const world = await startNginxWorld(
+        part === 'proxy' ? `${handedOver}  listen: { host: 127.0.0.1, port: ${port} }\n` : handedOver,
+        part === 'agent' ? `agent: ${listen}` : '',
+      )
+      const answered = await world.call('POST', target, { more: [`Origin: ${siblingOrigin}`] })
+      expect([answered.status, errorCode(answered)]).toEqual([503, 'overloaded'])
+      expect(answered.header('token-handler-error')).toBe('overloaded')
+      expect(answered.header('retry-after')).toBe('1')
+      expect(answered.header('access-control-allow-origin')).toBe(siblingOrigin)
+      const unreadable = await sendRaw(world.port, `GET ${target} HTTP/1.1\r\nHost: a b\r\n\r\n`)
+      expect([unreadable.status, errorCode(unreadable)]).toEqual([400, 'ambiguous_request'])
+      await world.close()
+    }
+    await leaving.close()
+  })
+
+  it('leaves the refusals of the proxy as they are', async () => {
+    const behind = await startUpstream()
+    behind.behave((socket) => void socket.end('HTTP/1.1 502 No\r\nContent-Length: 4\r\n\r\nmine'))
+    const world = await startNginxWorld(`${api('      rate_limit: { requests: 9, window_seconds: 60 }\n')}
+  listen: { host: 127.0.0.1, port: ${new URL(behind.origin).port} }\n`)
+    const answered = await world.call('GET', '/api/echo')
+    expect([answered.status, answered.body]).toEqual([502, 'mine'])
+    await world.close()
+    await behind.close()
+  })
+
+  it('nginx answers in our words what it cannot read', async () => {
+    const world = await startNginxWorld(api(), 'store: { kind: valkey, url: "redis://127.0.0.1:1" }')
+    const answered = await sendRaw(world.port, 'GET /api/echo HTTP/1.1\r\nHost: a b\r\n\r\n')
+    expect([answered.status, errorCode(answered)]).toEqual([400, 'ambiguous_request'])
+    expect(answered.header('x-request-id')).toMatch(/^[0-9a-f]{32}$/)
+    await world.close()
+  })
+})
