@@ -211,7 +211,7 @@ describe('GET /callback', () => {
       form: await start(page),
       from: 'elsewhere',
     })
-    expect([answer.status, answer.headers.allow]).toEqual([405, 'GET'])
+    expect([answer.status, answer.headers.allow]).toEqual([405, 'GET, HEAD'])
   })
 
   it('with response_mode=jwt reads a signed response', async () => {
