@@ -1,3 +1,4 @@
+import { expect, it } from 'vitest'
 import type { Clock } from '../../../shared/clock.ts'
 import { createMemoryStore } from '../../../shared/store/memory.ts'
 import { describeStore } from '../../support/store-contract.ts'
@@ -27,4 +28,17 @@ describeStore('memory', {
     }
     return Promise.resolve()
   },
+})
+
+it('is bounded: the value that was put first gives way, and one that is put again is young again', async () => {
+  const store = createMemoryStore({ clock, maxEntries: 3 })
+  for (const key of ['a', 'b', 'c', 'a', 'd']) await store.put(key, `value of ${key}`, 60)
+  const found = await Promise.all(['a', 'b', 'c', 'd'].map((key) => store.get(key)))
+  expect(found).toEqual(['value of a', undefined, 'value of c', 'value of d'])
+})
+
+it('is bounded: the counter that was used first gives way', async () => {
+  const store = createMemoryStore({ clock, maxEntries: 3 })
+  for (const key of ['a', 'b', 'c', 'd']) await store.count(key, 60)
+  expect([await store.count('d', 60), await store.count('a', 60)]).toEqual([2, 1])
 })
