@@ -75,6 +75,22 @@ describe('a whole session against the real oidc-provider', () => {
     expect(page.jar.header('localhost', '/api', 'same-site')).not.toContain('-rt=')
   })
 
+  it.each(['/auth', '/a/deep.path'])('below %s, under names of cookies of its own', async (path) => {
+    const settings = `
+agent: { path: ${path} }
+cookies: { prefix: shop, refresh_path: agent }
+login: { navigation: { enabled: true } }
+`
+    world = await startProviderWorld({ settings })
+    const page = world.browser()
+    expect((await page.signIn()).json()['is_logged_in']).toBe(true)
+    expect([...page.jar.names('localhost')].sort()).toEqual(['__Host-Http-shop-at', '__Http-shop-id', '__Http-shop-rt'])
+    expect((await page.call('POST', `${path}/refresh`)).status).toBe(200)
+    expect((await page.navigate('GET', `${path}/logout`)).text).toContain(`action="${path}/logout/form"`)
+    expect((await page.call('POST', `${path}/logout`)).status).toBe(200)
+    expect(page.jar.names('localhost')).toEqual([])
+  })
+
   it('without rotation of refresh tokens (RT-2)', async () => {
     expect(await wholeSession({ provider: { rotateRefreshTokens: false } })).toMatchObject({
       session: { generation: 2 },
