@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, importSPKI, jwtVerify } from 'jose'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { PageAnswer } from '../support/page.ts'
+import { authorizationUrlOf, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
@@ -38,16 +38,14 @@ async function inWorld(
 
 const start = (world: ScriptedWorld, form: Record<string, string> = {}) =>
   world.browser().call('POST', '/oauth-agent/login/start', { form })
-const urlOf = (answer: PageAnswer) => new URL(String(answer.json()['authorization_url']))
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 
 describe('a pushed authorization request (PAR, RFC 9126)', () => {
   it('leaves client_id and request_uri in the URL and nothing else (FA-12)', () =>
     inWorld({ par: true }, async (world) => {
       const page = world.browser()
       const answer = await page.call('POST', '/oauth-agent/login/start', { form: { login_hint: 'alice' } })
-      expect([...urlOf(answer).searchParams.keys()].sort()).toEqual(['client_id', 'request_uri'])
-      expect(world.server.asked(urlOf(answer).href)).toMatchObject({
+      expect([...authorizationUrlOf(answer).searchParams.keys()].sort()).toEqual(['client_id', 'request_uri'])
+      expect(world.server.asked(authorizationUrlOf(answer).href)).toMatchObject({
         client_id: 'spa',
         login_hint: 'alice',
         response_type: 'code',
@@ -57,20 +55,20 @@ describe('a pushed authorization request (PAR, RFC 9126)', () => {
       const pushed = world.server.requests.find(({ endpoint }) => endpoint === 'par')
       expect(pushed?.headers.authorization).toMatch(/^Basic /)
       const end = await page.call('POST', '/oauth-agent/login/end', {
-        form: world.server.authorize(urlOf(answer).href),
+        form: world.server.authorize(authorizationUrlOf(answer).href),
       })
       expect(end.json()['is_logged_in']).toBe(true)
     }))
 
   it('is not used when the setting says never', () =>
     inWorld({ par: true, settings: 'login: { pushed_authorization_requests: never }' }, async (world) => {
-      expect(urlOf(await start(world)).searchParams.has('request_uri')).toBe(false)
+      expect(authorizationUrlOf(await start(world)).searchParams.has('request_uri')).toBe(false)
       expect(world.server.count('par')).toBe(0)
     }))
 
   it('always means that a server without the endpoint cannot be used', () =>
     inWorld({ settings: 'login: { pushed_authorization_requests: always }' }, async (world) => {
-      expect(code(await start(world))).toEqual([502, 'authorization_server_error'])
+      expect(statusAndCode(await start(world))).toEqual([502, 'authorization_server_error'])
     }))
 
   it.each<[string, object, [number, string]]>([
@@ -92,7 +90,7 @@ describe('a pushed authorization request (PAR, RFC 9126)', () => {
     inWorld({ par: true }, async (world) => {
       world.server.script.par = () => ({ body: '', ...reply })
       const answer = await start(world)
-      expect(code(answer)).toEqual(expected)
+      expect(statusAndCode(answer)).toEqual(expected)
       expect(answer.setCookies).toEqual([])
     }),
   )
@@ -113,7 +111,9 @@ describe('a signed authorization request (JAR, RFC 9101)', () => {
 
   it('holds everything, for this server, for five minutes (MS-1)', () =>
     inWorld({ settings, client: withKey }, async (world) => {
-      const { searchParams } = urlOf(await start(world, { max_age: '60', claims: '{"id_token":{"acr":null}}' }))
+      const { searchParams } = authorizationUrlOf(
+        await start(world, { max_age: '60', claims: '{"id_token":{"acr":null}}' }),
+      )
       const { payload, protectedHeader } = await claimsOf(searchParams.get('request') ?? '', world)
       const now = world.clock.nowSeconds()
       expect(payload).toMatchObject({
@@ -157,7 +157,7 @@ describe('a signed authorization response (JARM)', () => {
 
   it('is asked for and read', () =>
     inWorld({ settings }, async (world) => {
-      expect(urlOf(await start(world)).searchParams.get('response_mode')).toBe('jwt')
+      expect(authorizationUrlOf(await start(world)).searchParams.get('response_mode')).toBe('jwt')
       const answer = await comeBack(world, (query) => world.server.signedResponse(Object.fromEntries(query)))
       expect(answer.json()['is_logged_in']).toBe(true)
     }))
@@ -167,18 +167,18 @@ describe('a signed authorization response (JARM)', () => {
       const answer = await comeBack(world, (query) =>
         world.server.signedResponse({ error: 'login_required', state: query.get('state') }),
       )
-      expect(code(answer)).toEqual([401, 'login_required'])
+      expect(statusAndCode(answer)).toEqual([401, 'login_required'])
     }))
 
   it('a plain response in its place is refused, and so is a signed one that was not asked for', async () => {
     await inWorld({ settings }, async (world) => {
       const answer = await world.signIn(world.browser())
-      expect(code(answer)).toEqual([400, 'authorization_response_invalid'])
+      expect(statusAndCode(answer)).toEqual([400, 'authorization_response_invalid'])
       expect(world.server.count('token')).toBe(0)
     })
     await inWorld({}, async (world) => {
       const answer = await comeBack(world, (query) => world.server.signedResponse(Object.fromEntries(query)))
-      expect(code(answer)).toEqual([400, 'authorization_response_invalid'])
+      expect(statusAndCode(answer)).toEqual([400, 'authorization_response_invalid'])
     })
   })
 
@@ -194,13 +194,13 @@ describe('a signed authorization response (JARM)', () => {
       const answer = await comeBack(world, (query) =>
         world.server.signedResponse({ ...Object.fromEntries(query), ...unnamed }),
       )
-      expect(code(answer)).toEqual([400, 'authorization_response_invalid'])
+      expect(statusAndCode(answer)).toEqual([400, 'authorization_response_invalid'])
     }))
 
   it('of another attempt finds no attempt', () =>
     inWorld({ settings }, async (world) => {
       const answer = await comeBack(world, () => world.server.signedResponse({ code: 'x', state: 'y'.repeat(43) }))
-      expect(code(answer)).toEqual([400, 'invalid_state'])
+      expect(statusAndCode(answer)).toEqual([400, 'invalid_state'])
     }))
 
   it.each([
@@ -210,7 +210,7 @@ describe('a signed authorization response (JARM)', () => {
     ['a long word', 'x'.repeat(9000)],
   ])('%s is no response', (_what, response) =>
     inWorld({ settings }, async (world) => {
-      expect(code(await comeBack(world, () => response))).toEqual([400, 'invalid_state'])
+      expect(statusAndCode(await comeBack(world, () => response))).toEqual([400, 'invalid_state'])
     }),
   )
 })
@@ -224,17 +224,17 @@ login:
   const granted = (details: unknown) =>
     inWorld({ settings }, async (world) => {
       world.server.script.token = (form) => world.server.tokens(form, { authorization_details: details })
-      outcome = code(await world.signIn(world.browser()))
+      outcome = statusAndCode(await world.signIn(world.browser()))
     })
   let outcome: unknown[] = []
 
   it('are sent as configured; the page cannot add any (X-8)', () =>
     inWorld({ settings }, async (world) => {
-      const { searchParams } = urlOf(await start(world))
+      const { searchParams } = authorizationUrlOf(await start(world))
       expect(JSON.parse(searchParams.get('authorization_details') ?? '')).toEqual([
         { type: 'payment', actions: ['initiate', 'status'], currency: 'EUR' },
       ])
-      expect(code(await start(world, { authorization_details: '[]' }))).toEqual([400, 'parameter_not_allowed'])
+      expect(statusAndCode(await start(world, { authorization_details: '[]' }))).toEqual([400, 'parameter_not_allowed'])
     }))
 
   it.each<[string, unknown, unknown[]]>([
@@ -261,15 +261,15 @@ describe('parameters that only some servers know', () => {
   it('are sent as the page wants them where the settings list them, within bounds, and refused elsewhere', () =>
     inWorld({ settings: 'login: { allowed_parameters: [login_hint, kc_idp_hint] }' }, async (world) => {
       const answer = await start(world, { kc_idp_hint: 'corporate', login_hint: 'alice' })
-      expect(Object.fromEntries(urlOf(answer).searchParams)).toMatchObject({
+      expect(Object.fromEntries(authorizationUrlOf(answer).searchParams)).toMatchObject({
         kc_idp_hint: 'corporate',
         login_hint: 'alice',
         response_type: 'code',
       })
       const refused = [400, 'parameter_not_allowed']
-      expect(code(await start(world, { kc_idp_hint: 'a\r\nb' }))).toEqual(refused)
-      expect(code(await start(world, { domain_hint: 'example.com' }))).toEqual(refused)
-      expect(code(await start(world, { prompt: 'login' }))).toEqual(refused)
+      expect(statusAndCode(await start(world, { kc_idp_hint: 'a\r\nb' }))).toEqual(refused)
+      expect(statusAndCode(await start(world, { domain_hint: 'example.com' }))).toEqual(refused)
+      expect(statusAndCode(await start(world, { prompt: 'login' }))).toEqual(refused)
     }))
 })
 
@@ -278,21 +278,21 @@ describe('fixed parameters', () => {
 
   it('are sent, and the page can neither change nor loosen them (C08, X-3)', () =>
     inWorld({ settings }, async (world) => {
-      const { searchParams } = urlOf(await start(world, { ui_locales: 'de' }))
+      const { searchParams } = authorizationUrlOf(await start(world, { ui_locales: 'de' }))
       expect(Object.fromEntries(searchParams)).toMatchObject({ acr_values: 'high', max_age: '600', ui_theme: 'dark' })
       for (const form of [{ acr_values: 'low' }, { max_age: '999999' }]) {
-        expect(code(await start(world, form))).toEqual([400, 'parameter_not_allowed'])
+        expect(statusAndCode(await start(world, form))).toEqual([400, 'parameter_not_allowed'])
       }
     }))
 
   it('are checked in the ID token like what was asked for (OID-9, OID-10)', () =>
     inWorld({ settings }, async (world) => {
       const page = world.browser()
-      expect(code(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
+      expect(statusAndCode(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
       world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high', auth_time: 1 })
-      expect(code(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
+      expect(statusAndCode(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
       world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
-      expect(code(await world.signIn(page))).toEqual([200, undefined])
+      expect(statusAndCode(await world.signIn(page))).toEqual([200, undefined])
       // Everybody has to meet them, so another user may follow.
       expect((await world.signIn(page, {}, 'bob')).json()).toMatchObject({ id_token_claims: { sub: 'bob' } })
     }))
@@ -302,7 +302,10 @@ describe('resource indicators (X-6)', () => {
   it('go into the authorization request, the code exchange and every refresh', () =>
     inWorld({ settings: 'login: { resource: ["https://a.test", "https://b.test"] }' }, async (world) => {
       const page = world.browser()
-      expect(urlOf(await start(world)).searchParams.getAll('resource')).toEqual(['https://a.test', 'https://b.test'])
+      expect(authorizationUrlOf(await start(world)).searchParams.getAll('resource')).toEqual([
+        'https://a.test',
+        'https://b.test',
+      ])
       await world.signIn(page)
       await page.call('POST', '/oauth-agent/refresh')
       const sent = world.server.requests.filter(({ endpoint }) => endpoint === 'token')
@@ -315,7 +318,7 @@ describe('resource indicators (X-6)', () => {
   it('invalid_target is an answer without a session', () =>
     inWorld({ settings: 'login: { resource: ["https://a.test"] }' }, async (world) => {
       world.server.script.token = () => ({ status: 400, body: { error: 'invalid_target' } })
-      expect(code(await world.signIn(world.browser()))).toEqual([502, 'authorization_server_error'])
+      expect(statusAndCode(await world.signIn(world.browser()))).toEqual([502, 'authorization_server_error'])
     }))
 })
 

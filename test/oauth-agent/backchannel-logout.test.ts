@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EndedEntry, StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
-import type { Page, PageAnswer } from '../support/page.ts'
+import { type Page, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -35,8 +35,7 @@ const post = (
   form: Record<string, string> | URLSearchParams,
   headers: Record<string, string> = {},
 ) => to.browser().call('POST', '/oauth-agent/backchannel-logout', { form, headers: { ...bare, ...headers } })
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
-const refresh = async (page: Page) => code(await page.call('POST', '/oauth-agent/refresh'))
+const refresh = async (page: Page) => statusAndCode(await page.call('POST', '/oauth-agent/refresh'))
 
 async function signedIn(to: ScriptedWorld, subject: string, sid?: string): Promise<Page> {
   const page = to.browser()
@@ -99,7 +98,7 @@ describe('a good logout token', () => {
     const logoutToken = await world.server.logoutToken({ sub: 'erin' })
     expect((await post(world, { logout_token: logoutToken })).status).toBe(200)
     world.clock.pass(100)
-    expect(code(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
+    expect(statusAndCode(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
     expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check: 'jti' })
   })
 
@@ -146,7 +145,7 @@ describe('a bad logout token (LO-5, D14)', () => {
     ['of an hour ago with a long life', { sub: 'a', iat: 1e9, exp: 5e9 }, 'iat'],
   ])('%s', async (_what, claims, check) => {
     const answer = await post(world, { logout_token: await world.server.logoutToken(claims) })
-    expect(code(answer)).toEqual([400, 'invalid_logout_token'])
+    expect(statusAndCode(answer)).toEqual([400, 'invalid_logout_token'])
     expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check })
   })
 
@@ -156,14 +155,14 @@ describe('a bad logout token (LO-5, D14)', () => {
     ['none at all', { typ: undefined }, 'typ'],
   ])('of the type %s, unless the settings allow it (LO-6)', async (_type, header, check) => {
     const logoutToken = await world.server.logoutToken({ sub: 'a' }, { header })
-    expect(code(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
+    expect(statusAndCode(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
     expect(world.told('logout.backchannel').at(-1)?.fields['check']).toBe(check)
   })
 
   it('is an ID token of the same user (its nonce and its missing event give it away)', async () => {
     for (const claims of [{ nonce: 'n' }, {}]) {
       const idToken = await world.server.idToken({ jti: 'x', ...claims }, { header: { typ: 'logout+jwt' } })
-      expect(code(await post(world, { logout_token: idToken }))).toEqual([400, 'invalid_logout_token'])
+      expect(statusAndCode(await post(world, { logout_token: idToken }))).toEqual([400, 'invalid_logout_token'])
     }
   })
 
@@ -176,7 +175,7 @@ describe('a bad logout token (LO-5, D14)', () => {
       return `${header}.${payload}.${alg === 'HS256' ? 'c2ln' : ''}`
     })
     for (const token of [forged, ...unsigned, '', 'x', 'a.b', 'a.b.c', `${payload}.${payload}.`]) {
-      expect(code(await post(world, { logout_token: token })), token).toEqual([400, 'invalid_logout_token'])
+      expect(statusAndCode(await post(world, { logout_token: token })), token).toEqual([400, 'invalid_logout_token'])
     }
   })
 })
@@ -186,13 +185,13 @@ describe('the endpoint', () => {
     ['without a token', {}, [400, 'invalid_logout_token']],
     ['with two', new URLSearchParams('logout_token=a&logout_token=b'), [400, 'invalid_request']],
   ])('%s', async (_what, form, expected) => {
-    expect(code(await post(world, form))).toEqual(expected)
+    expect(statusAndCode(await post(world, form))).toEqual(expected)
   })
 
   it('takes a form and nothing else', async () => {
     for (const type of ['application/json', 'text/plain', 'application/jwt']) {
       const answer = await post(world, { logout_token: 'x' }, { 'content-type': type })
-      expect(code(answer)[0], type).toBe(415)
+      expect(statusAndCode(answer)[0], type).toBe(415)
     }
     const get = await world.browser().call('GET', '/oauth-agent/backchannel-logout', { headers: bare })
     expect([get.status, get.headers.allow]).toEqual([405, 'POST'])
@@ -201,7 +200,7 @@ describe('the endpoint', () => {
   it('answers 501 while it is not switched on, whatever comes (LO-8)', async () => {
     const off = await startScriptedWorld()
     const answer = await post(off, { logout_token: await off.server.logoutToken({ sub: 'a' }) })
-    expect(code(answer)).toEqual([501, 'logout_not_supported'])
+    expect(statusAndCode(answer)).toEqual([501, 'logout_not_supported'])
     await off.close()
   })
 
@@ -233,7 +232,7 @@ describe('the endpoint', () => {
     const other = await startScriptedWorld({ settings: on, store })
     const logoutToken = await other.server.logoutToken({ sub: 'a' })
     const answer = await post(other, { logout_token: logoutToken })
-    expect([...code(answer), answer.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
+    expect([...statusAndCode(answer), answer.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
     away = false
     expect((await post(other, { logout_token: logoutToken })).status).toBe(200)
     await other.close()
@@ -243,7 +242,7 @@ describe('the endpoint', () => {
     const other = await startScriptedWorld({ settings: on })
     other.server.script.jwks = () => ({ status: 503, body: '' })
     const answer = await post(other, { logout_token: await other.server.logoutToken({ sub: 'a' }) })
-    expect(code(answer)).toEqual([503, 'authorization_server_unavailable'])
+    expect(statusAndCode(answer)).toEqual([503, 'authorization_server_unavailable'])
     await other.close()
   })
 })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { PageAnswer } from '../support/page.ts'
+import { statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -8,7 +8,6 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 const tokenOf = (length: number) => `${'A'.repeat(20)}.${'A'.repeat(length - 42)}.${'A'.repeat(20)}`
 
 describe('tokens that grew at a refresh, when the old refresh token is used up', () => {
@@ -31,16 +30,16 @@ describe('tokens that grew at a refresh, when the old refresh token is used up',
     await world.signIn(page)
     world.server.script.token = (form) => world.server.tokens(form, { access_token: tokenOf(12_000) })
     const answer = await page.call('POST', '/oauth-agent/refresh')
-    expect([...code(answer), answer.setCookies]).toEqual([502, 'token_too_large', []])
+    expect([...statusAndCode(answer), answer.setCookies]).toEqual([502, 'token_too_large', []])
     expect(answer.json()['sizes']).toMatchObject({ limit: 7168 })
     expect(world.told('session.refresh_failed').at(-1)?.fields).toMatchObject({ error_code: 'token_too_large' })
     expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
     // The same new tokens for half a minute, without another call; after that the used-up token is refused.
     const calls = world.server.count('token')
-    expect(code(await page.call('POST', '/oauth-agent/refresh'))).toEqual([502, 'token_too_large'])
+    expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual([502, 'token_too_large'])
     expect(world.server.count('token')).toBe(calls)
     world.clock.pass(31)
     const over = await page.call('POST', '/oauth-agent/refresh')
-    expect([...code(over), page.jar.names('localhost')]).toEqual([401, 'session_expired', []])
+    expect([...statusAndCode(over), page.jar.names('localhost')]).toEqual([401, 'session_expired', []])
   })
 })

@@ -1,6 +1,6 @@
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Page, PageAnswer } from '../support/page.ts'
+import { type Page, type PageAnswer, statusAndCode } from '../support/page.ts'
 import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -18,7 +18,6 @@ const refresh = (page: Page, form?: Record<string, string>): Promise<PageAnswer>
 const isSignedIn = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
 const generation = (answer: PageAnswer) => (answer.json()['session'] as { generation: number }).generation
 const refreshCalls = () => world.tap.grants('refresh_token').length
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 
 describe('many tabs at once (D01, D02, FI-05, FI-23)', () => {
   it.each([
@@ -128,7 +127,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     const page = await signedIn()
     world.server.script.token = () => reply
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([status, expected])
+    expect(statusAndCode(answer)).toEqual([status, expected])
     expect(answer.setCookies).toEqual([])
     if (status === 503) expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0)
     expect(await isSignedIn(page)).toBe(true)
@@ -138,7 +137,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     const page = await signedIn({ timeoutMs: 300 })
     world.server.script.token = () => 'hang'
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([503, 'authorization_server_unavailable'])
+    expect(statusAndCode(answer)).toEqual([503, 'authorization_server_unavailable'])
     expect(answer.setCookies).toEqual([])
     world.server.script.token = (form) => world.server.tokens(form)
     expect((await refresh(page)).status).toBe(200)
@@ -152,7 +151,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     const page = await signedIn()
     world.server.script.token = () => ({ status, body: { error: 'invalid_grant' } })
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
     expect(page.jar.names('localhost')).toEqual([])
     expect(await isSignedIn(page)).toBe(false)
     world.server.script.token = (form) => world.server.tokens(form)
@@ -165,7 +164,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     for (let i = 0; i < 5; i++) await refresh(page)
     const before = refreshCalls()
     expect(world.server.count('token')).toBe(6)
-    expect(code(await refresh(page))).toEqual([503, 'authorization_server_unavailable'])
+    expect(statusAndCode(await refresh(page))).toEqual([503, 'authorization_server_unavailable'])
     expect([refreshCalls() - before, world.server.count('token')]).toEqual([1, 6])
     world.server.script.token = (form) => world.server.tokens(form)
     world.clock.pass(5)
@@ -204,7 +203,7 @@ describe('token answers nobody should send (D05)', () => {
     for (const [what, answerBody] of raw) {
       world.server.script.token = () => ({ body: answerBody })
       const answer = await refresh(page)
-      outcomes.push([what, ...code(answer), answer.setCookies.length])
+      outcomes.push([what, ...statusAndCode(answer), answer.setCookies.length])
       world.clock.pass(5)
     }
     expect(outcomes).toEqual(raw.map(([what]) => [what, 502, 'authorization_server_error', 0]))
@@ -235,7 +234,7 @@ it('a sign-in with an empty refresh token is one without, and an empty scope is 
   world.server.script.token = (form) => world.server.tokens(form, { refresh_token: '', scope: '' })
   expect((await world.signIn(page)).status).toBe(200)
   expect(world.open(page).scope).toBe('')
-  expect(code(await refresh(page))).toEqual([401, 'no_refresh_token'])
+  expect(statusAndCode(await refresh(page))).toEqual([401, 'no_refresh_token'])
 })
 
 describe('expires_in in every form (D06)', () => {
@@ -268,7 +267,7 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     const end = await world.signIn(page)
     expect(end.json()['session']).not.toHaveProperty('refresh_in')
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([401, 'no_refresh_token'])
+    expect(statusAndCode(answer)).toEqual([401, 'no_refresh_token'])
     expect([answer.setCookies, refreshCalls(), await isSignedIn(page)]).toEqual([[], 0, true])
   })
 
@@ -287,7 +286,7 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     const page = await signedIn()
     world.server.script.token = (form) => world.server.tokens(form, {}, { sub: 'mallory' })
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
     expect(page.jar.names('localhost')).toEqual([])
     expect(world.server.count('revocation')).toBe(2)
   })
@@ -342,7 +341,7 @@ describe('limits of a session', () => {
     expect(idle(await refresh(page))).toBeGreaterThan(198)
     world.clock.pass(201)
     const answer = await refresh(page)
-    expect(code(answer)).toEqual([401, 'session_expired'])
+    expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
     expect(page.jar.names('localhost')).toEqual([])
   })
 
@@ -358,7 +357,7 @@ describe('limits of a session', () => {
 
   it.each([{ prompt: 'login' }, { activity: 'always' }, { scope: 'admin' }])('refuses %j', async (form) => {
     const page = await signedIn()
-    expect(code(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
+    expect(statusAndCode(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
   })
 })
 
@@ -372,7 +371,7 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
 
   it('go to the authorization server, beside ours', async () => {
     const page = await signedIn({ settings })
-    expect(code(await refresh(page, { ui_theme: 'dark', activity: 'background' }))[0]).toBe(200)
+    expect(statusAndCode(await refresh(page, { ui_theme: 'dark', activity: 'background' }))[0]).toBe(200)
     expect(sent()).toMatchObject({ grant_type: 'refresh_token', ui_theme: 'dark', resource: 'https://api.example' })
     expect(sent()).not.toHaveProperty('activity')
   })
@@ -394,7 +393,7 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
     { nonce: 'x' },
   ])('are refused as %j before the refresh token is used', async (form) => {
     const page = await signedIn({ settings })
-    expect(code(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
+    expect(statusAndCode(await refresh(page, form))).toEqual([400, 'parameter_not_allowed'])
     expect(refreshCalls()).toBe(0)
   })
 })
@@ -405,7 +404,7 @@ describe('signing out', () => {
     const copy = world.tab({ ...page, jar: page.jar.copy() })
     await page.call('POST', '/oauth-agent/logout')
     world.clock.pass(1500)
-    expect(code(await refresh(copy))).toEqual([401, 'session_expired'])
+    expect(statusAndCode(await refresh(copy))).toEqual([401, 'session_expired'])
     expect(world.told('session.refreshed')).toEqual([])
     expect(refreshCalls()).toBe(0)
   })
@@ -426,7 +425,7 @@ describe('signing out', () => {
     await expect.poll(() => world.server.count('token')).toBe(2)
     await page.call('POST', '/oauth-agent/logout')
     go()
-    expect(code(await refreshing)).toEqual([401, 'session_expired'])
+    expect(statusAndCode(await refreshing)).toEqual([401, 'session_expired'])
     expect(tab.jar.names('localhost')).toEqual([])
     expect(world.server.requests.at(-1)?.endpoint).toBe('revocation')
   })

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Page, PageAnswer } from '../support/page.ts'
+import { type Page, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 const refresh = (page: Page, form = {}) => page.call('POST', '/oauth-agent/refresh', { form })
 const minute = 60
 const hour = 60 * minute
@@ -57,7 +56,7 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
         expect((await refresh(page, { activity: 'background' })).status).toBe(200)
       }
       world.clock.pass(step)
-      expect(code(await refresh(page, { activity: 'background' }))).toEqual([401, 'session_expired'])
+      expect(statusAndCode(await refresh(page, { activity: 'background' }))).toEqual([401, 'session_expired'])
       expect(page.jar.names('localhost')).toEqual([])
     }),
   )
@@ -78,7 +77,7 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
       world.clock.pass(15 * minute)
       const thief = world.browser()
       const answer = await thief.call('POST', '/oauth-agent/refresh', { headers: { cookie: header } })
-      expect(code(answer)).toEqual([401, 'session_expired'])
+      expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
       expect(world.server.count('token')).toBe(1)
     }))
 })

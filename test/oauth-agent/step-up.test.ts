@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
-import type { Page, PageAnswer } from '../support/page.ts'
+import { type Page, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
@@ -13,7 +13,6 @@ beforeEach(() => {
   world.server.script.token = (form) => world.server.tokens(form)
 })
 
-const code = (answer: PageAnswer) => [answer.status, answer.json()['error_code']]
 const session = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()
 
 describe('a step-up (OID-9, OID-10, X-3)', () => {
@@ -43,7 +42,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     await world.signIn(page)
     const before = world.open(page)
     world.server.script.token = (tokenForm) => world.server.tokens(tokenForm, {}, claims)
-    expect(code(await world.signIn(page, form))).toEqual([403, 'step_up_not_reached'])
+    expect(statusAndCode(await world.signIn(page, form))).toEqual([403, 'step_up_not_reached'])
     expect(world.open(page)).toEqual(before)
     expect(
       world.told('login.completed').filter(({ fields }) => fields['step_up'] === true && fields['acr'] === 'low'),
@@ -60,7 +59,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       const query = await world.start(page, { acr_values: 'high' })
       query.delete('code')
       query.set('error', error)
-      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
+      expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
       expect((await session(page))['is_logged_in']).toBe(true)
     }
   })
@@ -92,7 +91,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
           return world.server.tokens(tokenForm, {}, { acr: 'high' })
         }
       }
-      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
+      expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
       expect(world.told('login.failed').at(-1)?.fields['check']).toBe('ended')
       expect((await session(page))['is_logged_in']).toBe(false)
     }
@@ -117,7 +116,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     const query = await world.start(page, { acr_values: 'high' })
     await world.signIn(world.tab(page), {}, 'bob')
     world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
-    expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([
+    expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([
       409,
       'login_restart_required',
     ])
@@ -143,7 +142,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       if (!name.includes('-login-')) page.jar.tamper('localhost', name, 'x')
     world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
     const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
-    expect(code(answer)).toEqual([403, 'step_up_not_reached'])
+    expect(statusAndCode(answer)).toEqual([403, 'step_up_not_reached'])
     expect((await session(page))['is_logged_in']).toBe(false)
   })
 })
@@ -157,7 +156,7 @@ describe('a silent sign-in (prompt=none)', () => {
       const query = await world.start(page, { prompt: 'none' })
       query.delete('code')
       query.set('error', error)
-      expect(code(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([401, error])
+      expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([401, error])
       expect((await session(page))['is_logged_in']).toBe(true)
     },
   )
@@ -165,7 +164,7 @@ describe('a silent sign-in (prompt=none)', () => {
   it('never puts another user into the place of the one who is signed in', async () => {
     const page = world.browser()
     await world.signIn(page)
-    expect(code(await world.signIn(page, { prompt: 'none' }, 'bob'))).toEqual([401, 'login_required'])
+    expect(statusAndCode(await world.signIn(page, { prompt: 'none' }, 'bob'))).toEqual([401, 'login_required'])
     expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'alice' } })
     expect((await world.signIn(page, { prompt: 'none' })).status).toBe(200)
     expect(world.told('login.completed').at(-1)?.fields['step_up']).toBe(false)

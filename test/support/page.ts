@@ -49,6 +49,26 @@ export interface Page {
   signIn(username?: string, form?: Readonly<Record<string, string>>): Promise<PageAnswer>
 }
 
+/** POST /login/start from this page. */
+export function startLogin(page: Page, form: CallOptions['form'] = {}): Promise<PageAnswer> {
+  return page.call('POST', '/oauth-agent/login/start', { form })
+}
+
+/** POST /login/end from this page, with the query of the page that came back. */
+export function endLogin(page: Page, form: CallOptions['form'] = {}): Promise<PageAnswer> {
+  return page.call('POST', '/oauth-agent/login/end', { form })
+}
+
+/** Where POST /login/start sends the browser. */
+export function authorizationUrlOf(answer: PageAnswer): URL {
+  return new URL(String(answer.json()['authorization_url']))
+}
+
+/** Status and error code of an answer of the agent. */
+export function statusAndCode(answer: PageAnswer): [status: number, errorCode: unknown] {
+  return [answer.status, answer.json()['error_code']]
+}
+
 /** Opens a tab with these cookies; `record` is told of every answer of our origin. */
 export function openPage(parts: {
   jar: CookieJar

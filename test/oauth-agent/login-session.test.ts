@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { endLogin, statusAndCode } from '../support/page.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+beforeAll(async () => {
+  world = await startScriptedWorld({ settings })
+})
+afterAll(() => world.close())
+beforeEach(() => {
+  world.server.script.token = (form) => world.server.tokens(form)
+  world.server.requests.length = 0
+})
+
+const settings = `
+agent: { rate_limits: { login: { requests: 99999 } } }
+login: { scope: openid profile }
+`
+describe('a second sign-in replaces the first wholly', () => {
+  it('also its refresh token, when the second user has none', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: undefined })
+    await world.signIn(page, {}, 'bob')
+    expect([...page.jar.names('localhost')].sort()).toEqual(['__Host-Http-th-at', '__Host-Http-th-id'])
+    expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual([401, 'no_refresh_token'])
+  })
+
+  it('a new session id each time (CK-17)', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    await world.signIn(page)
+    const ids = world
+      .told('login.completed')
+      .slice(-2)
+      .map(({ fields }) => fields['session'])
+    expect(new Set(ids).size).toBe(2)
+  })
+})
+
+describe('step-up', () => {
+  it('keeps the session until the stronger one is there', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'urn:example:mfa' })
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'urn:example:pwd' })
+    expect(statusAndCode(await endLogin(page, query))).toEqual([403, 'step_up_not_reached'])
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'urn:example:mfa', amr: ['pwd', 'otp'] })
+    const done = await world.signIn(page, { acr_values: 'urn:example:mfa' })
+    expect(done.json()['session']).toMatchObject({ acr: 'urn:example:mfa', amr: ['pwd', 'otp'] })
+  })
+
+  it('of another user is refused', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(statusAndCode(await world.signIn(page, { acr_values: 'high' }, 'bob'))).toEqual([403, 'step_up_not_reached'])
+    expect((await page.call('GET', '/oauth-agent/session')).json()).toMatchObject({ id_token_claims: { sub: 'alice' } })
+  })
+
+  it('max_age is checked against auth_time (OID-10)', async () => {
+    world.server.script.token = (form) => world.server.tokens(form, {}, { auth_time: world.clock.nowSeconds() - 500 })
+    expect(statusAndCode(await world.signIn(world.browser(), { max_age: '60' }))).toEqual([403, 'step_up_not_reached'])
+    world.server.script.token = (form) => world.server.tokens(form, {}, { auth_time: undefined })
+    expect(statusAndCode(await world.signIn(world.browser(), { max_age: '60' }))).toEqual([502, 'id_token_invalid'])
+  })
+})
+
+describe('large tokens', () => {
+  const jwtOf = (length: number) => `${'A'.repeat(20)}.${'A'.repeat(length - 42)}.${'A'.repeat(20)}`
+
+  it('an access token of 6 KB is spread over several cookies', async () => {
+    const page = world.browser()
+    world.server.script.token = (form) => world.server.tokens(form, { access_token: jwtOf(6000) })
+    expect((await world.signIn(page)).status).toBe(200)
+    expect(page.jar.names('localhost')).toContain('__Host-Http-th-at.1')
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+    // A smaller token takes the surplus cookies away again.
+    world.server.script.token = (form) => world.server.tokens(form)
+    await page.call('POST', '/oauth-agent/refresh')
+    expect(page.jar.names('localhost')).not.toContain('__Host-Http-th-at.1')
+  })
+
+  it('one that cannot fit is token_too_large with the sizes, and a present session stays', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, { access_token: jwtOf(12_000) })
+    const answer = await world.signIn(page)
+    expect(statusAndCode(answer)).toEqual([502, 'token_too_large'])
+    const sizes = answer.json()['sizes'] as Record<string, number>
+    expect(Object.keys(sizes).sort()).toEqual(['access', 'identity', 'limit', 'refresh', 'total'])
+    expect(sizes['access']).toBeGreaterThan(7168)
+    expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+})
+
+describe('the granted scope (C26)', () => {
+  it.each<[string, unknown, string[]]>([
+    ['as answered', 'openid orders', ['openid', 'orders']],
+    ['as asked for when the answer is silent', undefined, ['openid', 'profile']],
+    ['nothing when the answer says nothing is granted', '', []],
+  ])('is %s', async (_what, scope, granted) => {
+    const page = world.browser()
+    world.server.script.token = (form) => world.server.tokens(form, { scope })
+    await world.signIn(page)
+    const opened = world.open(page)
+    expect(opened.scope.split(' ').filter((token) => token !== '')).toEqual(granted)
+  })
+})
+
+describe('what the SPA learns of the user (OID-19, M06)', () => {
+  it('is on the list, whatever the ID token holds, also after a refresh', async () => {
+    const page = world.browser()
+    const claims = {
+      name: 'Alice',
+      groups: ['admin'],
+      ssn: '1',
+      at_hash: undefined,
+      c_hash: 'x',
+      sid: 's',
+      nonce_supported: true,
+    }
+    world.server.script.token = (form) => world.server.tokens(form, {}, claims)
+    const end = await world.signIn(page)
+    await page.call('POST', '/oauth-agent/refresh')
+    const session = await page.call('GET', '/oauth-agent/session')
+    for (const answer of [end, session]) {
+      const names = Object.keys(answer.json()['id_token_claims'] as object)
+      expect(names.sort()).toEqual(['auth_time', 'name', 'sub'])
+    }
+  })
+})
