@@ -1,10 +1,12 @@
 import { createHash, createSecretKey } from 'node:crypto'
+import { codecs } from '../../shared/cookies/contents.ts'
 import type { RequestCookies } from '../../shared/cookies/header.ts'
 import type { SessionCookies } from '../../shared/cookies/session.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile, type KeyEntries } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, fixedKeys, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { deriveKeyId, type SealPurpose } from '../../shared/crypto/purpose-keys.ts'
+import { createSealer } from '../../shared/crypto/seal.ts'
 import {
   binding,
   browserAfter,
@@ -96,6 +98,18 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
     open: 'access',
     expect: { ...expected },
   })
+
+  const keys = fixedKeys(createKeyRing(vectorKeys))
+  const sealRecord = createSealer({ keys, binding, random: seededRandom('vectors records') })({
+    name: at,
+    purpose: 'access',
+  })
+  const early = { ...plain.access, accessTokenExpiresAt: plain.access.createdAt - 7, idleExpiresAt: 7 }
+  const record = codecs.access.encode({ ...plain.access, accessToken: 'aQ.aQ.aQ.aQ.aQ' })
+  const segments = record.indexOf(Buffer.from([5, 1, 0x69]))
+  const replaced = (from: number, to: number, ...by: number[]) =>
+    Buffer.concat([record.subarray(0, from), Buffer.from(by), record.subarray(to)])
+  const noRecord = (name: string, wrong: Buffer) => access(name, { [at]: sealRecord(wrong) }, unreadable('record'))
 
   return {
     key_ring: JSON.parse(formatKeyRingFile(vectorKeys)),
@@ -199,6 +213,14 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
         unreadable('chunks'),
       ),
       access('a count that is no number', { [at]: 'x.AAAA' }, unreadable('chunks')),
+      access('times before the sign-in', { [at]: sealRecord(codecs.access.encode(early)) }, opened(early)),
+      noRecord('a record of another version', replaced(0, 1, 2)),
+      noRecord('a record that is cut off', record.subarray(0, -1)),
+      noRecord('a record and one byte more', replaced(record.length, record.length, 0)),
+      noRecord('a generation of 2^53', replaced(18, 19, 128, 128, 128, 128, 128, 128, 128, 16)),
+      noRecord('a generation of nine bytes', replaced(18, 19, 129, 128, 128, 128, 128, 128, 128, 128, 0)),
+      noRecord('a token of six segments', replaced(segments, segments + 1, 6, 1, 0x69)),
+      noRecord('a scope token that is not in the list', replaced(record.length - 1, record.length, 7)),
     ],
     headers: [
       { header: `theme=dark; ${at}=v; a=b`, expect: { ours: { [at]: 'v' }, others: 'theme=dark; a=b' } },
