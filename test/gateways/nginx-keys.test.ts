@@ -16,6 +16,9 @@ beforeAll(async () => {
 })
 afterAll(() => upstream.close())
 
+const changedMaster = (change: (hex: string) => string) =>
+  formatKeyRingFile(testKeys()).replace(/(?<="master": ")[0-9a-f]+/, change)
+
 describe('keys', () => {
   it('A16 rotate without a sign-out, and a bad file keeps the old ones', async () => {
     const first = testKeys('first')
@@ -60,6 +63,8 @@ describe('keys', () => {
     [`{"version":1,"keys":[{"id":"00000000","master":"${'0123456789abcdef'.repeat(4)}"}]}`, 'repeats a few bytes'],
     [formatKeyRingFile(testKeys()).replace(/"id": "[0-9a-f]+"/, '"id": "00000000"'), 'does not belong to this key'],
     [formatKeyRingFile(testKeys()).replace(/(.)"\n {4}}/, '"\n    }'), 'exactly 64'],
+    [changedMaster((hex) => hex.toUpperCase()), 'exactly 64'],
+    [changedMaster((hex) => `${hex}00`), 'exactly 64'],
   ])('A12 a bad ring stops the start: %#', async (text, problem) => {
     const folder = await nginxFolder()
     await writeFile(join(folder, 'keys.json'), text)

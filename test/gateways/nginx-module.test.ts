@@ -44,6 +44,13 @@ describe('a session inside nginx', () => {
     expect(seen?.values('cookie')).toEqual([])
   })
 
+  it('gives each request an id of its own', async () => {
+    const ids = new Set<string | undefined>()
+    for (let call = 0; call < 5; call++) ids.add((await world.call('GET', '/api/echo')).header('x-request-id'))
+    expect(ids.size).toBe(5)
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f]{32}$/)
+  })
+
   it('is missing without a cookie', async () => {
     const answered = await world.call('GET', '/api/echo', { cookies: undefined })
     expect(answered.status).toBe(401)
@@ -73,7 +80,7 @@ describe('a session inside nginx', () => {
   })
 
   it('H12 lets no token write header lines of its own', async () => {
-    for (const accessToken of ['a\r\nX-Admin: 1', 'a b', 'a\0b', 'caf\xe9', 'a,b', 'a"b', 'a=b', '']) {
+    for (const accessToken of ['a\r\nX-Admin: 1', 'a\n', 'a b', 'a\0b', 'caf\xe9', 'a,b', 'a"b', 'a=b', '']) {
       const answered = await world.call('GET', '/api/echo', { cookies: world.cookies({ accessToken }) })
       expect([answered.status, errorCode(answered)]).toEqual([401, 'session_invalid'])
     }

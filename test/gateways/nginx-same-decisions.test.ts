@@ -13,6 +13,10 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'H01 Connection in capitals': [...signedIn, 'Connection: AUTHORIZATION'],
   'H01 Connection names forwarded fields': [...signedIn, 'Connection: x-forwarded-for'],
   'H01 Connection names the cookie': [...signedIn, 'Connection: cookie'],
+  'H01 Connection names the CSRF token': [...signedIn, 'Connection: x-csrf-token'],
+  'H01 Connection names the guard': [...signedIn, 'Connection: token-handler-version'],
+  'H01 Connection names the host': [...signedIn, 'Connection: host'],
+  'H01 Connection names the origin': [...signedIn, 'Connection: origin'],
   'H01 Connection names something': [...signedIn, 'Connection: x-foo', 'X-Foo: 1', 'X-Bar: 2'],
   'H01 Connection names framing': [...signedIn, 'Connection: content-length'],
   'H02 underscore': [...signedIn, 'X_Forwarded_User: admin'],
@@ -30,6 +34,7 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'H16 upstream chosen by a field': [...signedIn, 'X-Skipper-Proxy: http://evil.test'],
   'F05 method override': [...signedIn, 'X-HTTP-Method-Override: DELETE', 'X-Method-Override: DELETE'],
   'G17 X-Original-URL': [...signedIn, 'X-Original-URL: /admin', 'X-Rewrite-URL: /admin'],
+  'fields that steer gateways': [...signedIn, 'X-Accel-Anything: /a', 'X-Envoy-Anything: 1', 'Proxy-Anything: 1'],
   'identity fields': [
     ...signedIn,
     'X-User: a',

@@ -67,6 +67,13 @@ describe('nginx guards as the proxy does', () => {
     }
   })
 
+  it.each(['2', '', '1, 1'])('a download with version %j is none', async (version) => {
+    const fields = { 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document', 'token-handler-version': version }
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', '/files/a', [], page(fields)))
+    expect(expected.errorCode).toBe('header_missing')
+    expect(got).toEqual(expected)
+  })
+
   it('F01 preflights', async () => {
     for (const origin of origins) {
       for (const method of ['GET', 'POST', 'DELETE', '']) {
