@@ -276,3 +276,13 @@ export function createProfile() {
     },
   }
 }
+
+export type Profile = ReturnType<typeof createProfile>
+
+/** A profile with one tab that is signed in. */
+export async function openSignedIn(options: Parameters<Profile['openTab']>[0] = {}) {
+  const profile = createProfile()
+  const tab = profile.openTab(options)
+  await tab.tokenHandler.onPageLoad()
+  return { profile, tab, tokenHandler: tab.tokenHandler }
+}
