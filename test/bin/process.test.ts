@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { freePort } from '../support/free-port.ts'
 import { testKeys } from '../support/installation.ts'
@@ -118,7 +118,8 @@ it('a worker that dies as it is asked something takes nobody with it', async () 
   operationsPort = await freePort()
   const { child, ended, ports } = await start(2, 'serve', '--workers', '2')
   const { pid = 0 } = child
-  const scrape = await openRaw(operationsPort)
+  // The primary opens it when all workers listen.
+  const scrape = await vi.waitFor(() => openRaw(operationsPort), patience)
   const [worker = ''] = execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' }).split('\n')
   // The primary wakes up with a question to pass on before it learns that the one it asks is dead.
   child.kill('SIGSTOP')
