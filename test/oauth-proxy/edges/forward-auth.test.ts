@@ -22,6 +22,10 @@ const routes = `
     - path: /partner/**
       upstream: https://partner.example.com
       credential: { kind: api_key, value: key-of-the-partner }
+    - path: /offers
+      upstream: https://partner.example.com
+      credential: { kind: api_key, value: key-of-the-partner }
+      anonymous: none
     - path: /catalogue
       upstream: https://api.example.com
       credential: { kind: none }
@@ -73,6 +77,11 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     expect(answer.status).toBe(200)
     expect(answer.header('x-api-key')).toBe('key-of-the-partner')
     expect(answer.header('authorization')).toBe('')
+  })
+
+  it('H08 leaves a visitor no key of their own, where the key is for users only', async () => {
+    const answer = await ask(world, gateway, { target: '/offers', lines: [...ownPage, 'X-Api-Key: of-the-visitor'] })
+    expect([answer.status, answer.header('x-api-key')]).toEqual([200, ''])
   })
 
   it.each([

@@ -36,6 +36,11 @@ describe('HX-12 K14 where the API sends the browser', () => {
     expect(publicLocation(location, policy)).toBe(expected)
   })
 
+  it('the prefix of the API alone is the root', () => {
+    expect(publicLocation('/v1', { ...policy, stripPrefix: '' })).toBe('/')
+    expect(publicLocation('/v1?a=b', { ...policy, stripPrefix: '' })).toBe('/?a=b')
+  })
+
   it('no prefix, no change', () => {
     const plain = { upstreamOrigin: 'http://api.internal:9000', upstreamPath: '/orders', redirectOrigins: [] }
     expect(publicLocation('/orders/8', plain)).toBe('/orders/8')
