@@ -22,6 +22,13 @@ const ownParameters = new Set([
   'state',
 ])
 
+/** Parameters with settings of their own, which take more than the authorization request into account. */
+const ownSettings: ReadonlyMap<string, string> = new Map([
+  ['authorization_details', 'login.authorization_details'],
+  ['resource', 'login.resource'],
+  ['scope', 'login.scope'],
+])
+
 /** Parameters that no page may choose, and what there is in their place: what is asked for is what answers are held against. */
 const fixedBySettings: ReadonlyMap<string, string> = new Map([
   ['activity', 'Leave it out; a page may always send it.'],
@@ -33,12 +40,11 @@ const fixedBySettings: ReadonlyMap<string, string> = new Map([
 /** The parameters of requests to the authorization server: which the settings may fix, and which a page may choose. */
 export function* parameterChecks({ login, session }: Config): Iterable<CrossProblem> {
   for (const name of Object.keys(login.extraParameters)) {
+    const setting = ownSettings.get(name)
+    const path = `login.extra_parameters.${name}`
+    if (setting !== undefined) yield { path, problem: 'has a setting of its own', remedy: `Write it as ${setting}.` }
     if (!ownParameters.has(name)) continue
-    yield {
-      path: `login.extra_parameters.${name}`,
-      problem: 'is a parameter that the agent sets itself',
-      remedy: 'Remove it.',
-    }
+    yield { path, problem: 'is a parameter that the agent sets itself', remedy: 'Remove it.' }
   }
   const { max_age: maxAge } = login.extraParameters
   if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {

@@ -114,6 +114,11 @@ describe('settings that are refused', () => {
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
+    ...['scope', 'resource', 'authorization_details'].map((name): [string, object, string] => [
+      `${name} where nothing else would hear of it`,
+      { login: { extra_parameters: { [name]: 'x' } } },
+      `login.extra_parameters.${name}`,
+    ]),
     ['a fixed state', { login: { extra_parameters: { state: 'x' } } }, 'login.extra_parameters.state'],
     [
       'a fixed redirect_uri',
