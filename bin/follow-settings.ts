@@ -31,8 +31,8 @@ const pollMs = 5000
 /**
  * Applies the routes of the settings file whenever it changes.
  *
- * A file that is not good changes nothing and is told once (FI-26), and so are routes that do not fit the settings that
- * stay in force; a changed setting that is read at start only is told as `config.restart_needed`.
+ * A file that is not good changes nothing and is reported once (FI-26), and so are routes that do not fit the settings
+ * that stay in force; a changed setting that is read only at start is reported as `config.restart_needed`.
  */
 export function followSettings(parts: FollowParts): SettingsFollower {
   const { source, clock, observe, say } = parts

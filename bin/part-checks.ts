@@ -11,7 +11,7 @@ export function processChecks(mode: Mode, workers: number | undefined): readonly
   return [(config) => backchannelCheck(config, mode, workers)]
 }
 
-/** The authorization server is told "signed out", so every process that lets calls through has to hear of it. */
+/** The authorization server gets "signed out" as its answer, so every process that lets calls through has to know of it. */
 function* backchannelCheck(
   { logout, store, operations }: Config,
   mode: Mode,

@@ -194,7 +194,7 @@ function textReader({ agent }: Pick<Config, 'agent'>): (context: Context) => Pro
   }
 }
 
-/** By class of failure, not by text; whatever is not about size is a body that broke off. */
+/** By class of failure, not by text; anything but size means that the body broke off. */
 function unreadableBody(error: Error): TokenHandlerError {
   const status = 'status' in error ? error.status : undefined
   return new TokenHandlerError(status === 413 ? 'payload_too_large' : 'invalid_request', { cause: error })

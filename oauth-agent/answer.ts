@@ -17,7 +17,7 @@ export interface RequestState {
   head?: RequestHead
   cookies?: RequestCookies
   session?: SessionState
-  /** True once the endpoint has the request; from then on its own events tell of failures. */
+  /** True once the endpoint has the request; from then on its own events report failures. */
   reachedEndpoint?: boolean
   failure?: TokenHandlerError
   /** Set for navigations, whose failures are pages: the link by which to sign in. */
@@ -73,10 +73,10 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
     }
     context.set(corsHeaders(context.state.head?.fields['origin'], config))
     context.set({ 'x-request-id': requestId })
-    tell(context, requestId, clock.nowMs() - startedMs)
+    report(context, requestId, clock.nowMs() - startedMs)
   }
 
-  function tell({ path, method, status, state }: AgentContext, requestId: string, durationMs: number): void {
+  function report({ path, method, status, state }: AgentContext, requestId: string, durationMs: number): void {
     const { failure, session, reachedEndpoint } = state
     const route = methodsOf(path).length > 0 ? path : 'none'
     const errorCode = failure?.code

@@ -20,7 +20,7 @@ export interface Row extends Demands {
   /** Whether the settings switch it on; always, if absent. */
   readonly isOn?: (config: Config) => boolean
   readonly create: (parts: EndpointParts) => Endpoint
-  /** A GET for which Koa's own work would cost more than ours: answered beside it, in the same steps. */
+  /** A GET for which Koa's own work would cost more than ours: answered without it, in the same steps. */
   readonly isHot?: true
 }
 

@@ -43,8 +43,8 @@ export function confirmPage(title: 'Sign in' | 'Sign out', url: string): HtmlPag
 /**
  * Goes on to the page where a sign-in ends by a navigation of its own.
  *
- * After a plain redirect the browser still counts the authorization server as the one who sent it, and keeps the
- * SameSite=Strict cookies that were just set to itself (CK-11).
+ * After a plain redirect the browser still counts the authorization server as the origin of the navigation, and does
+ * not send the SameSite=Strict cookies that were just set (CK-11).
  */
 export function arrivalPage(url: string): HtmlPage {
   const refresh = `<meta http-equiv="refresh" content="0; url=${escape(url)}">`

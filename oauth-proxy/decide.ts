@@ -20,7 +20,7 @@ import { checkPolicy } from './policy.ts'
 import type { RouteTable } from './routes/route-table.ts'
 import { type AccessCookieReader, openSession } from './session.ts'
 
-/** A route with what an edge keeps beside it; deciding reads the settings only. */
+/** A route with what an edge keeps with it; deciding reads the settings only. */
 export interface RoutedRule {
   readonly path: string
   readonly methods: readonly string[]
@@ -53,7 +53,7 @@ export interface Question extends RawRequest {
   readonly peer: string | undefined
 }
 
-/** What has been found out so far; it outlives a refusal, so that the refusal can be told of. */
+/** What has been found out so far; it outlives a refusal, so that the refusal can be reported. */
 export interface Trail<R extends RoutedRule> {
   head?: RequestHead
   /** Methods of the path when the one asked for is not among them (RFC 9110 §10.2.1). */

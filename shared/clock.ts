@@ -28,7 +28,7 @@ export const systemClock: Clock = {
 /**
  * True for `forMs` milliseconds from `sinceMs` on.
  *
- * A clock that is set back ends it, or whatever waits would wait until the old time has come again.
+ * A clock that is set back ends it; otherwise what waits would wait until the old time comes again.
  */
 export function isWithin(clock: Pick<Clock, 'nowMs'>, sinceMs: number, forMs: number): boolean {
   const passedMs = clock.nowMs() - sinceMs

@@ -264,7 +264,7 @@ export const errorTable = {
 /** A code of the table. */
 export type ErrorCode = keyof typeof errorTable
 
-/** Documented members beside `error_code` and `detailed_error`; snake_case as they go over the wire. */
+/** Documented members besides `error_code` and `detailed_error`; snake_case as they go over the wire. */
 export interface ErrorFields {
   readonly acr_values?: string
   readonly max_age?: number
@@ -274,7 +274,7 @@ export interface ErrorFields {
   readonly sizes?: Readonly<Record<string, number>>
 }
 
-/** What events tell of a failure beyond its code: words of ours or of a known list, never a value from outside. */
+/** What events report about a failure beyond its code: words of ours or from a known list, never a value from outside. */
 export interface ErrorDetail {
   /** The check that failed, such as `at_hash`. */
   readonly check?: string
@@ -282,7 +282,7 @@ export interface ErrorDetail {
   readonly provider_error?: string
 }
 
-/** What an error carries beside its code. */
+/** What an error carries besides its code. */
 export interface ErrorContext {
   /** Members of the JSON answer. */
   readonly fields?: ErrorFields

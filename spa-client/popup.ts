@@ -17,7 +17,7 @@ interface Parts {
   readonly present: () => Session
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
-  /** Calls back when another tab tells of a sign-in, or that one failed in the popup. */
+  /** Calls back when another tab reports a sign-in, or that one failed in the popup. */
   readonly onTold: (run: (signedIn: boolean) => void) => () => void
 }
 

@@ -21,7 +21,7 @@ const longestRetry = 5
 const maxTries = 3
 
 /**
- * Refreshes the tokens once for all tabs, and tells the session as it is then.
+ * Refreshes the tokens once for all tabs, and returns the session as it is then.
  *
  * Whoever gets the lock first asks the agent which generation is current: another tab may have refreshed meanwhile.
  * The returned function throws `AgentError`, or the `TypeError` of fetch when the network is down.

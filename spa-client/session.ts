@@ -40,9 +40,9 @@ function known<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], un
 }
 
 /**
- * The session as an answer of the agent tells it.
+ * The session as an answer of the agent describes it.
  *
- * A refresh says nothing of the claims, so those of `before` stay.
+ * The answer to a refresh has no claims, so those of `before` stay.
  */
 export function parseSession(answer: Readonly<Record<string, unknown>>, now: number, before = signedOut): Session {
   if (answer['is_logged_in'] === false) return signedOut

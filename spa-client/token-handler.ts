@@ -18,7 +18,7 @@ export type { Session } from './session.ts'
 export interface TokenHandlerOptions {
   /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
   readonly agent?: string
-  /** URLs whose origins are those of APIs behind the proxy, beside those of the page and the agent. */
+  /** URLs whose origins are those of APIs behind the proxy, besides those of the page and the agent. */
   readonly apis?: readonly string[]
 }
 
@@ -34,7 +34,7 @@ export interface SignInOptions {
 
 /** The functions of the browser client. */
 export interface TokenHandler {
-  /** To be called once when the page has loaded: ends a sign-in if the page is its return, and tells who is signed in. */
+  /** To be called once when the page has loaded: ends a sign-in if the page is its return, and returns who is signed in. */
   readonly onPageLoad: () => Promise<Session>
   /** The session as last heard of. */
   readonly session: () => Session

@@ -17,7 +17,7 @@ export function addRunCommands(program: Command, terminal: Terminal): void {
       .description(modes[mode])
       .option(
         '-w, --workers [number]',
-        'processes that share the port, in place of operations.workers; one for each core if no number is given',
+        'processes that share the port, instead of operations.workers; one for each core if no number is given',
         parseWorkers,
       )
       .action(async ({ workers }: { workers?: number | true }) => {

@@ -39,7 +39,9 @@ export async function examine({ config, clock, refreshToken, fetch: ask }: Docto
       for await (const finding of source()) findings.push(finding)
     } catch (failure) {
       const name = failure instanceof Error ? failure.name : 'unknown'
-      findings.push(error(check, `could not be looked at (${name})`, 'Fix the errors above first, then look again.'))
+      findings.push(
+        error(check, `could not be checked (${name})`, 'Fix the errors above first, then run doctor again.'),
+      )
     }
   }
 

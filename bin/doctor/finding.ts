@@ -1,7 +1,7 @@
-/** One thing that the doctor looked at. */
+/** One thing that the doctor checked. */
 export interface Finding {
   readonly level: 'error' | 'warning' | 'ok' | 'skipped'
-  /** What was looked at: `provider.issuer`. */
+  /** What was checked: `provider.issuer`. */
   readonly check: string
   /** What was found; never a secret. */
   readonly found: string
@@ -11,7 +11,7 @@ export interface Finding {
 
 /** A finding that asks for nothing. */
 export const ok = (check: string, found: string): Finding => ({ level: 'ok', check, found })
-/** Something that could not be looked at, and why. */
+/** Something that could not be checked, and why. */
 export const skipped = (check: string, found: string): Finding => ({ level: 'skipped', check, found })
 /** A finding that should be seen to. */
 export const warning = (check: string, found: string, remedy: string): Finding => ({

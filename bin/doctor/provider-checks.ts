@@ -45,7 +45,7 @@ function discoveryFailure({ authorizationServer: { issuer } }: Config, failure: 
   return error(
     'provider.discovery',
     `the metadata document cannot be used (${check})`,
-    'Open <issuer>/.well-known/openid-configuration and look at this member.',
+    'Open <issuer>/.well-known/openid-configuration and check this member.',
   )
 }
 

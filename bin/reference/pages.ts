@@ -62,7 +62,7 @@ Log, audit stream, metrics and traces are readings of this one list. Each line o
 plain characters, a \`pseudonym\` is a keyed hash; a value that does not fit its kind is written as \`[invalid]\`.
 
 Events marked as audit are also written to \`observability.audit_file\`, or without one to the log, where
-\`"audit": true\` marks them and they appear whatever the log level.
+\`"audit": true\` marks them and they appear at any log level.
 
 ${table(['Event', 'When', 'Level', 'Audit', 'Fields'], rows)}`
 }

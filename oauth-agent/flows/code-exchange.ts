@@ -121,8 +121,8 @@ function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangePart
 }
 
 /**
- * A step-up that began in one session brings back no user who has signed out since, and takes no place of another who
- * has signed in. Another session of the same user is what another tab made of its own step-up.
+ * A step-up that began in one session does not bring back a user who has signed out since, and does not replace another
+ * who has signed in. Another session of the same user is what another tab made of its own step-up.
  */
 function checkSessionStays(
   { store }: Pick<CodeExchangeParts, 'store'>,

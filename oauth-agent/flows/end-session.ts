@@ -20,7 +20,7 @@ export interface EndSessionParts {
 export interface EndedSession {
   /** Where the browser goes next: the authorization server's sign-out, or our own page while that is not known. */
   readonly logoutUrl: string
-  /** The same as a form to POST, where the URL had to leave out the hint by which the server asks nothing (LO-1). */
+  /** The same as a form to POST, where the URL had to leave out the hint that spares the user a question (LO-1). */
   readonly logoutForm?: { readonly action: string; readonly fields: Readonly<Record<string, string>> }
   /** True when the authorization server confirmed that the tokens are revoked. */
   readonly revoked: boolean
@@ -54,7 +54,7 @@ async function markEnded({ store, clock }: EndSessionParts, { facts }: Session):
   try {
     await store.end({ kind: 'session', sessionId: facts.sessionId, ttlSeconds })
   } catch (error) {
-    // The cookies are cleared all the same; other replicas learn of it by the revoked refresh token.
+    // The cookies are cleared all the same; other replicas notice by the revoked refresh token.
     if (!(error instanceof StoreUnavailable)) throw error
   }
 }

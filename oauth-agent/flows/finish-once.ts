@@ -26,10 +26,10 @@ export type FinishOnce = (attempt: LoginContent, arrived: Arrived) => Promise<Fi
 const keptSeconds = 30
 
 /**
- * Creates the end of attempts, in which each response is used once, however often it comes and to whichever replica.
+ * Creates the end of attempts, in which each response is used once, however often it comes and at whichever replica.
  *
  * Pages that run their start twice and impatient reloads send one code twice at the same time. The server takes the
- * second for theft and revokes what came of the first (RFC 6749 §4.1.2): the user would seem signed in until the next
+ * second for theft and revokes what the first one gave (RFC 6749 §4.1.2): the user would seem signed in until the next
  * refresh.
  */
 export function createFinishOnce(parts: FinishOnceParts): FinishOnce {

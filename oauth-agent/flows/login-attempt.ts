@@ -54,8 +54,8 @@ export interface LoginAttempt {
 /**
  * Starts one attempt: fresh state, nonce and code verifier, kept only in the browser's sealed login cookie, and the URL
  * of the authorization request that they belong to. For somebody signed in who needs a stronger or fresher
- * authentication it is a step-up: the same user has to come back, and the present session stays until then. So it is
- * for a silent sign-in, which nobody sees and which must not put another user into the place of this one.
+ * authentication it is a step-up: the same user has to come back, and the present session stays until then. The
+ * same holds for a silent sign-in, which nobody sees and which must not replace this user with another.
  *
  * Throws `parameter_not_allowed`, `return_to_not_allowed`, and what deliverRequest throws.
  */
@@ -121,7 +121,7 @@ export function isStepUp({ stepUpOf, acrValues, maxAge }: LoginContent): boolean
 /**
  * The id of the attempt that a `state` belongs to, 22 characters.
  *
- * A hash, so that the cookie's name tells the state to nobody, and so that one attempt never meets another's cookie (C06).
+ * A hash, so that the cookie's name does not reveal the state, and one attempt never gets another's cookie (C06).
  */
 export function loginAttemptId(state: string): string {
   return hash('sha256', state, 'buffer').subarray(0, 16).toString('base64url')

@@ -79,7 +79,7 @@ interface IdTokenReading {
  * The claims of the new ID token, if there is one and it passes.
  *
  * The old refresh token may be used up by now, so a failing check must not cost the session: the claims stay as they
- * were and the failure is told. Another subject is the exception (OpenID Connect Core §12.2): it is told apart even
+ * were and the failure is reported. Another subject is the exception (OpenID Connect Core §12.2): it is recognised even
  * where the signature cannot be verified, since the answer came from the token endpoint over TLS.
  */
 async function readIdToken(
@@ -156,7 +156,7 @@ function nextGeneration(
   }
 }
 
-/** The facts without whatever else the content they came from held. */
+/** The facts alone, without the rest of the content that they come from. */
 function onlyFacts(facts: SessionFacts): SessionFacts {
   const { sessionId, generation, subject, createdAt, absoluteExpiresAt, idleExpiresAt } = facts
   return {

@@ -94,7 +94,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
       if (outcome.kind === 'refused') {
         const winner = await successorOf(ticket)
         if (winner !== undefined) return winner
-        // Without the lock another replica may have won; who did gets new cookies, and only who did not comes back.
+        // Without the lock another replica may have won: its caller gets new cookies, and only the losers ask again.
         if (turn === 'no lock' && !deniedBefore(ticket)) throw inProgress()
         throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
       }
@@ -138,7 +138,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return value === undefined ? undefined : successors.open(ticket, value)
   }
 
-  /** Nothing that fails here may cost the tokens that were just obtained; the store tells of its own failures. */
+  /** Nothing that fails here may cost the tokens that were just obtained; the store reports its own failures. */
   async function keepSuccessor(ticket: string, cookies: SessionCookies, spent: Session): Promise<void> {
     const [key, value] = [`successor:${ticket}`, successors.seal(ticket, cookies)]
     const ttlSeconds = keptSeconds(cookies.access, spent)
@@ -168,7 +168,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
 }
 
 /**
- * Names a refresh token in locks and in the store without telling it.
+ * Names a refresh token in locks and in the store without revealing it.
  *
  * Session and generation are part of it: a server that does not rotate gives the same token to all generations, and may
  * give it to every sign-in of a user; only those who still hold the old one of this session are losers of the race.

@@ -35,7 +35,7 @@ export async function deliverRequest(parts: RequestDeliveryParts, request: URLSe
   }
 }
 
-/** Whether the client is at fault, who cannot sign in anybody then, or only this request. */
+/** False when the client is at fault, so that nobody can sign in; true when only this request is. */
 function meansBadRequest({ error }: ProviderRefused): boolean {
   return !['invalid_client', 'unauthorized_client', 'server_error', 'temporarily_unavailable'].includes(error)
 }

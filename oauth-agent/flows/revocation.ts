@@ -20,7 +20,7 @@ export interface TokensToRevoke {
  * also where `logout.revoke` is off.
  *
  * The refresh token's revocation covers its access tokens at most servers, the access token is sent for those where it
- * does not. Never throws: who asks has already ended the session, and tokens expire by themselves.
+ * does not. Never throws: the caller has already ended the session, and tokens expire by themselves.
  */
 export async function revokeTokens(
   { config: { logout }, authorizationServer: server }: RevocationParts,
@@ -47,7 +47,7 @@ export async function revokeTokens(
     ])
     return first?.status === 'fulfilled'
   } catch {
-    // The transport has told of it.
+    // The transport has reported it.
     return false
   }
 }

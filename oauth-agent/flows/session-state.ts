@@ -3,7 +3,7 @@ import type { AccessContent, IdentityContent, RefreshContent, SessionFacts } fro
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
 
-/** A session as far as the cookies of one request tell of it; all of them belong to one sign-in. */
+/** A session as far as the cookies of one request show it; all of them belong to one sign-in. */
 export interface Session {
   readonly facts: SessionFacts
   readonly access?: AccessContent
@@ -31,7 +31,7 @@ export interface ReadContents {
  * Judges the cookies of a request as a whole.
  *
  * One unreadable cookie, cookies of two sign-ins (CK-17), or claims without any token are no session. Limits and
- * ended sessions are looked at every time, because neither Max-Age nor an old answer decides (CK-4).
+ * ended sessions are consulted every time, because neither Max-Age nor an old answer decides (CK-4).
  */
 export function judgeSession(read: ReadContents, parts: { store: Store; clock: Clock }): SessionState {
   const all = [read.access, read.refresh, read.identity]

@@ -44,7 +44,7 @@ export interface ViewParts {
 export function signedInView(session: Session, parts: ViewParts): SignedInView {
   return {
     is_logged_in: true,
-    // Without its cookie nothing is known but who it is.
+    // Without the identity cookie only the subject is known.
     id_token_claims: session.identity?.claims ?? { sub: session.facts.subject },
     ...refreshView(session, parts),
   }
@@ -79,10 +79,10 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
 
 /**
  * Seconds until the client should refresh: ahead of the end of the access token, or of the idle limit if that comes
- * first, since a refresh is what tells of activity.
+ * first, since only a refresh reports activity.
  *
- * What lives hardly longer than the lead is refreshed at half its life, not at once and forever; and an idle limit that
- * a refresh without activity has left that close is let pass.
+ * What lives hardly longer than the lead is refreshed at half its life, not at once and over and over. An idle limit
+ * already that close, because a refresh came without activity, is left to pass.
  */
 function refreshIn(accessSeconds: number, idleSeconds: number, aheadSeconds: number): number {
   const due = idleSeconds > 2 * aheadSeconds ? Math.min(accessSeconds, idleSeconds) : accessSeconds

@@ -84,10 +84,10 @@ export function createAttemptEnd(
     }
   }
 
-  /** A response that came twice, late or after the back button: who is signed in stays so, without another exchange (C22). */
+  /** A response that came twice, late or after the back button: the user stays signed in, without another exchange (C22). */
   function withoutAttempt(request: AgentRequest, error: TokenHandlerError, cookies: readonly string[]): AttemptOutcome {
     if (request.session.kind === 'open') return { kind: 'signed in', session: request.session.session, cookies }
-    tell(request, error)
+    reportFailure(request, error)
     return { kind: 'failed', error, cookies }
   }
 
@@ -97,13 +97,13 @@ export function createAttemptEnd(
     id: string,
     { returnTo }: LoginContent,
   ): AttemptOutcome {
-    tell(request, error)
+    reportFailure(request, error)
     // State and verifier are used once; only where the code was not seen may the same response be sent again.
     const mayRepeat = error.code === 'authorization_server_unavailable' || error.code === 'overloaded'
     return { kind: 'failed', error, returnTo, cookies: mayRepeat ? [] : writer.clearLogin(id) }
   }
 
-  function tell({ requestId }: AgentRequest, { code, detail }: TokenHandlerError): void {
+  function reportFailure({ requestId }: AgentRequest, { code, detail }: TokenHandlerError): void {
     observe.emit('login.failed', { request_id: requestId, error_code: code, ...detail })
   }
 }

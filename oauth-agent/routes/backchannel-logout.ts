@@ -2,7 +2,7 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { endByLogoutToken } from '../flows/backchannel-logout.ts'
 
-/** POST /backchannel-logout: the authorization server tells that a user signed out elsewhere. */
+/** POST /backchannel-logout: the authorization server reports that a user signed out elsewhere. */
 export function createBackchannelLogout(parts: EndpointParts): Endpoint {
   const { observe } = parts
   return async ({ requestId, parameters }) => {

@@ -14,7 +14,7 @@ export function createFormCallback(parts: EndpointParts): Endpoint {
   return createCallback(parts, 'form_post')
 }
 
-/** GET /callback where responses come as a form: what comes this way, in a query or a fragment, is looked at by nobody. */
+/** GET /callback where responses come as a form: what comes this way, in a query or a fragment, is ignored. */
 export function createStrayCallback(parts: EndpointParts): Endpoint {
   const away = leaveAddress(parts)
   return () => away

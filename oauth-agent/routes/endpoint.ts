@@ -24,7 +24,7 @@ export interface AgentRequest {
   readonly fromOurPage: boolean
 }
 
-/** What every answer may have beside its content; `cookies` are Set-Cookie values. */
+/** What every answer may have besides its content; `cookies` are Set-Cookie values. */
 interface AnswerExtras {
   readonly cookies?: readonly string[]
   readonly headers?: Readonly<Record<string, string>>

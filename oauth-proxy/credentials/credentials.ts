@@ -118,15 +118,15 @@ export function createCredentials(parts: {
       const setting = settingFor(route, session)
       const source = sourceOf(setting, session)
       if ('ready' in source) return source.ready
-      const told = { request_id: requestId, route: route.path, credential: setting.kind }
+      const facts = { request_id: requestId, route: route.path, credential: setting.kind }
       const kept = cache.find(source.key)
       try {
         const credential = kept === undefined ? await load(source) : bearerOf(kept, 'token_exchange_failed')
-        observe.emit('credential.obtained', { ...told, cached: kept !== undefined, outcome: 'obtained' })
+        observe.emit('credential.obtained', { ...facts, cached: kept !== undefined, outcome: 'obtained' })
         return credential
       } catch (error) {
         const outcome = error instanceof TokenHandlerError ? error.code : 'server_error'
-        observe.emit('credential.obtained', { ...told, cached: false, outcome })
+        observe.emit('credential.obtained', { ...facts, cached: false, outcome })
         throw error
       }
     },

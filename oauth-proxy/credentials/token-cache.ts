@@ -37,9 +37,9 @@ const earlySeconds = 30
 const earlyPart = 0.2
 
 /**
- * Creates an empty cache of at most `maxEntries` tokens; the one that was not asked for longest makes room (L08).
+ * Creates an empty cache of at most `maxEntries` tokens; the one not asked for for the longest time makes room (L08).
  *
- * Failures are told to all who wait and are not kept.
+ * A failure reaches every caller that waits, and is not kept.
  */
 export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntries: number }): TokenCache {
   const entries = new Map<string, Entry>()

@@ -10,7 +10,7 @@ import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { Streams } from '../streams.ts'
 
-/** What every edge needs to decide, to carry out and to tell. */
+/** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
   readonly decide: DecideParts<ProxyRoute>
   readonly config: Pick<Config, 'publicOrigin' | 'cors'>

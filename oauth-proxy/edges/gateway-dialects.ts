@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 
 type Gateway = Exclude<Config['proxy']['forwardAuth']['gateway'], 'off'>
 
-/** Where one kind of gateway writes what it was asked; each of them asks in its own name and tells of the original. */
+/** Where one kind of gateway writes what it was asked; each asks in its own name and describes the original request. */
 export interface GatewayDialect {
   readonly method: FieldName | 'of_the_question'
   readonly host: FieldName

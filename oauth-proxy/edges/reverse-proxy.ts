@@ -13,7 +13,7 @@ import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
 import { refusalAnswer, tellRefusal } from './refusal.ts'
-import { tellCall, tellFailedCall } from './tell-call.ts'
+import { reportCall, reportFailedCall } from './report-call.ts'
 
 /** Carries decisions out by calling the API: one request in, one call out, one answer back. */
 export function createReverseProxy(
@@ -72,9 +72,9 @@ async function answer(
     if (decision.head.expectsContinue) response.writeContinue()
     trail.forwarded = true
     const outcome = await callApi(request, response, requestId, decision, parts)
-    tellCall(outcome, requestId, decision.route, startedMs, parts)
+    reportCall(outcome, requestId, decision.route, startedMs, parts)
   } catch (thrown) {
-    tellFailedCall(asTokenHandlerError(thrown), requestId, decision.route, startedMs, parts)
+    reportFailedCall(asTokenHandlerError(thrown), requestId, decision.route, startedMs, parts)
     throw thrown
   } finally {
     release()

@@ -15,7 +15,7 @@ import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
 import { refusalAnswer, tellRefusal } from './refusal.ts'
-import { tellCall, tellFailedCall } from './tell-call.ts'
+import { reportCall, reportFailedCall } from './report-call.ts'
 
 /** Close codes of RFC 6455 §7.4.2 (private use) and §7.4.1; the client starts anew after signing in or refreshing. */
 const closeCodes: Readonly<Record<StreamEnd, number>> = {
@@ -112,12 +112,12 @@ async function shakeHands(
       requestId,
       clock: parts.clock,
     })
-    tellCall({ status: 101, outcome: 'complete', retried: false }, requestId, route, startedMs, parts)
+    reportCall({ status: 101, outcome: 'complete', retried: false }, requestId, route, startedMs, parts)
     return webSocket
   } catch (thrown) {
     const error = asTokenHandlerError(thrown)
     if (error.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
-    tellFailedCall(error, requestId, route, startedMs, parts)
+    reportFailedCall(error, requestId, route, startedMs, parts)
     throw error
   }
 }

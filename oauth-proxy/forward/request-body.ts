@@ -25,7 +25,7 @@ export function requestBody(request: IncomingMessage, maxBytes: number): Readabl
   body.once('close', () => {
     request.off('close', onClose)
     request.unpipe(body)
-    // What nobody reads any more is let run out, or the connection could never be used again.
+    // What nobody reads any more is drained, or the connection could never be used again.
     request.resume()
   })
   // Errors reach the API call through the client library; without a listener they would end the process.

@@ -7,7 +7,7 @@ export type UpstreamFields = Readonly<Record<string, string | string[] | undefin
 /** Header of the answer to the browser, as node:http takes it. */
 export type ResponseHeaders = Record<string, string | string[]>
 
-/** Fields by which an API would speak for the whole origin, steer a gateway, or tell what it runs on (HX-23, HX-31). */
+/** Fields by which an API would speak for the whole origin, steer a gateway, or reveal what it runs on (HX-23, HX-31). */
 export const refusedNames: ReadonlySet<string> = new Set([
   'accept-ch',
   'accept-ch-lifetime',
@@ -77,7 +77,7 @@ export const refusedPrefixes: readonly string[] = [
 
 const refusedFamily = new RegExp(`^(?:${refusedPrefixes.join('|')})`)
 
-/** Fields of which readers take the first or the last when there are two, and so disagree on what the content is. */
+/** Fields of which some readers take the first and some the last when there are two, and so disagree on the content. */
 const soleFields: ReadonlySet<string> = new Set([
   'content-disposition',
   'content-length',
@@ -99,10 +99,10 @@ function isPassed(name: string): boolean {
   return answer
 }
 
-/** Whose answer it is depends on the cookie, and who may read it on the origin, whatever the API says. */
+/** Whose answer it is depends on the cookie, and who may read it depends on the origin, whatever the API says. */
 const ownVary = 'Cookie, Origin'
 
-/** What an answer needs beside the API's own fields. */
+/** What an answer needs besides the API's own fields. */
 export interface ResponsePolicy {
   /** The credential that was sent: an API that echoes it in a field must not hand it to the browser (HX-24). */
   readonly credentialValue: string | undefined

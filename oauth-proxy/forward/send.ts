@@ -179,7 +179,7 @@ function isRepeatable({ method, hasBody }: UpstreamCall): boolean {
 function writeHead(response: ServerResponse, status: number, headers: ResponseHeaders): void {
   if (status < 200 || status > 599)
     throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'status' } })
-  // RFC 9110 §8.6: no length beside 204, whatever the API said.
+  // RFC 9110 §8.6: no length with 204, whatever the API said.
   if (status === 204) delete headers['content-length']
   response.writeHead(status, headers)
   // An event stream may stay silent for long; its head must not wait for the first event.

@@ -104,7 +104,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
   })
 }
 
-/** The target in the form that takes certificates beside it. */
+/** The target in the form that accepts certificates as well. */
 function place(origin: string): { protocol: string; host: string; hostname: string; port: number } {
   const { protocol, host, hostname, port } = new URL(origin)
   return { protocol, host, hostname, port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port) }

@@ -3,7 +3,7 @@ import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { patternSegments } from './route-table.ts'
 
-/** Everything about the routes that no single setting can show, told as problems of the configuration. */
+/** Everything about the routes that no single setting can show, reported as problems of the configuration. */
 export function routeProblems(routes: readonly Route[]): Problem[] {
   return routes.flatMap((route, index) => {
     const path = `proxy.routes[${index}]`

@@ -78,7 +78,7 @@ function find<R>(at: Branch<R>, path: string, start: number): readonly R[] | typ
   const segment = path.slice(start, end)
   const next = at.literals.get(segment)
   if (next === undefined) {
-    // `/ADMIN` beside a route `/admin` must not fall through to a laxer `/**` (G18).
+    // `/ADMIN` next to a route `/admin` must not fall through to a laxer `/**` (G18).
     if (at.folded.has(segment.toLowerCase())) return refused
   } else {
     const found = find(next, path, end + 1)

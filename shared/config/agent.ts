@@ -41,14 +41,15 @@ export const corsSettings = z.strictObject({
     .array(headerName)
     .default([])
     .meta({
-      description: 'Headers that such an SPA may send to the APIs beside the common ones, for instance X-Tenant.',
+      description:
+        'Headers that such an SPA may send to the APIs in addition to the common ones, for instance X-Tenant.',
       examples: [['X-Tenant']],
     }),
   response_headers: z
     .array(headerName)
     .default([])
     .meta({
-      description: 'Headers of the APIs that such an SPA may read beside the common ones, for instance Link.',
+      description: 'Headers of the APIs that such an SPA may read in addition to the common ones, for instance Link.',
       examples: [['Link']],
     }),
   max_age_seconds: seconds.default(600).meta({ description: 'How long browsers may keep a preflight answer.' }),

@@ -1,7 +1,11 @@
 import type { Problem } from './problem.ts'
 import type { Config } from './schema.ts'
 
-/** A problem between settings; `given` names the others it was concluded from, so that it is not told when those are wrong themselves. */
+/**
+ * A problem between settings.
+ *
+ * `given` names the others it was concluded from, so that it is not reported when those are wrong themselves.
+ */
 export interface CrossProblem extends Problem {
   readonly given?: readonly string[]
 }

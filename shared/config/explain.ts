@@ -106,8 +106,8 @@ function list(values: readonly unknown[]): string {
 }
 
 /**
- * Numbers, flags and short plain texts are quoted; secrets, and whatever may hold a password, are not. Of everything else
- * the kind is told.
+ * Numbers, flags and short plain texts are quoted; secrets, and whatever may hold a password, are not. For everything else
+ * only the kind is named.
  */
 function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
   if (raw === null) return ', but nothing is written here'

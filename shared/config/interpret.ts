@@ -23,7 +23,7 @@ export interface Interpretation {
  * Makes settings of a tree and finds every problem in it.
  *
  * Where the schema refuses something, the rules between settings still run, on a copy in which the refused settings have
- * their defaults or examples; what was concluded from those is not told.
+ * their defaults or examples; what was concluded from those is not reported.
  */
 export function interpret(raw: unknown, sources: Sources, checks: readonly ConfigCheck[]): Interpretation {
   const prepared = prepare(schema, raw, sources)

@@ -10,9 +10,9 @@ import { ConfigError } from './problem.ts'
 import type { Config } from './schema.ts'
 import { explainSyntax, strayAlias, strayAliasProblem } from './syntax.ts'
 
-/** What parsing a settings file needs beside its text. */
+/** What parsing a settings file needs besides its text. */
 export interface ParseOptions extends Sources {
-  /** Checks of other parts, such as the routes of the proxy, told of together with our own. */
+  /** Checks of other parts, such as the routes of the proxy, reported together with our own. */
   readonly checks?: readonly ConfigCheck[]
 }
 

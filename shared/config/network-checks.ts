@@ -3,7 +3,7 @@ import type { CrossProblem } from './check.ts'
 import { isLocalOrigin } from './local.ts'
 import type { Config } from './schema.ts'
 
-/** Addresses, ports and paths: who is believed, and that no two parts claim the same place. */
+/** Addresses, ports and paths: who is trusted, and that no two parts claim the same place. */
 export function* networkChecks(config: Config): Iterable<CrossProblem> {
   const { agent, proxy, operations, cors, publicOrigin } = config
   yield* rangeChecks(operations.trustedProxies, 'operations.trusted_proxies')
@@ -32,7 +32,7 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
     yield {
       path: 'proxy.forward_auth.path',
       problem: 'overlaps with agent.path',
-      remedy: 'Choose paths of which neither begins with the other.',
+      remedy: 'Choose two paths, neither of which begins with the other.',
       given: ['agent.path'],
     }
   }
@@ -88,7 +88,7 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
   }
 }
 
-/** A prefix without leading zeros that fits the address; one of IPv6 that stands for IPv4 counts as IPv4. */
+/** A prefix without leading zeros that fits the address; an IPv4-mapped IPv6 one counts as IPv4. */
 function isRange(range: string): boolean {
   if (!ipaddr.isValidCIDR(range) || /\/0[0-9]/.test(range)) return false
   const [address, bits] = ipaddr.parseCIDR(range)
@@ -116,7 +116,7 @@ function* siblingCheck(origin: string, publicOrigin: string, path: string): Iter
   }
 }
 
-/** What two hosts of one site share at least; the public suffix list would tell more, and changes with the browsers. */
+/** The least that two hosts of one site share; the public suffix list is more exact, but changes with the browsers. */
 function lastLabels(hostname: string): string {
   return /^[\d.]+$/.test(hostname) ? hostname : hostname.split('.').slice(-2).join('.')
 }

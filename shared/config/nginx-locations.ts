@@ -4,7 +4,7 @@ import { browserFields, type NginxFacts, nginxFields } from './nginx-facts.ts'
 import type { NginxGroup, NginxRoute } from './nginx-routes.ts'
 import type { Config } from './schema.ts'
 
-/** Fields of an API whose value decides what becomes of them, or that may stand beside ours. */
+/** Fields of an API whose value decides what becomes of them, or that may appear together with ours. */
 const judgedByModule = ['location', 'vary']
 /** Failures that nginx finds itself, by the status it gives them. */
 export const nginxFailures: readonly (readonly [number, ErrorCode])[] = [

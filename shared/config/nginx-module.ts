@@ -30,7 +30,7 @@ const moduleErrors: readonly ErrorCode[] = [
   'upstream_unauthorized',
 ]
 
-/** What the Lua module is told: settings, error rows and routes, as it reads them. */
+/** What the Lua module is given: settings, error rows and routes, as it reads them. */
 export function moduleSettings(config: Config, facts: NginxFacts, groups: readonly NginxGroup[]) {
   const { publicOrigin, cors, csrf, client, authorizationServer, keys } = config
   return {

@@ -104,7 +104,7 @@ export const routeSettings = z.strictObject({
     .default([])
     .meta({
       description:
-        'Kinds of request that cannot carry token-handler-version and are let in by exact Origin and Fetch Metadata instead.',
+        'Kinds of request that cannot carry token-handler-version and are admitted by exact Origin and Fetch Metadata instead.',
     }),
   websocket: z
     .boolean()

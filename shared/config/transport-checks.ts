@@ -29,7 +29,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
   if (authorizationServer.issuer.startsWith('http:') && !httpAllowed) {
     yield {
       path: 'authorization_server.issuer',
-      problem: 'uses http:, so anybody on the way could answer in place of the authorization server',
+      problem: 'uses http:, so anybody on the network path could answer instead of the authorization server',
       remedy: 'Use https:, or for development a localhost public_origin with insecure_allow_http: true.',
       ...httpGiven,
     }

@@ -46,7 +46,7 @@ const unreadable: Opened<never> = { kind: 'unreadable' }
 /** Several tabs ask in one moment; a refresh token outlives an access token, so it is not kept for longer than that. */
 const briefly = { maxAgeMs: 10_000 }
 
-/** A reader for one installation; tells `cookie.opened` and `cookie.unreadable`. */
+/** A reader for one installation; emits `cookie.opened` and `cookie.unreadable`. */
 export function createCookieReader({ keys, catalogue, binding, clock, observe }: ReaderParts): CookieReader {
   const openFor = createOpener({ keys, binding })
 

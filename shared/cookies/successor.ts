@@ -19,7 +19,7 @@ export interface SuccessorBox {
 /**
  * A box under the refresh purpose, whose key no proxy has.
  *
- * The key is part of what is authenticated: who can write to the store could otherwise give one user the new cookies
+ * The key is part of what is authenticated: whoever can write to the store could otherwise give one user the new cookies
  * of another by swapping two values.
  */
 export function createSuccessorBox(parts: { keys: KeySource; binding: Binding; random: RandomBytes }): SuccessorBox {

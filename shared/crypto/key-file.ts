@@ -23,10 +23,10 @@ export interface KeyFile extends KeySource {
 }
 
 /**
- * Reads the ring and then looks every `pollSeconds` (5) whether its text has changed.
+ * Reads the ring and then checks every `pollSeconds` (5) whether its text has changed.
  *
  * Polling sees what notifications miss: network file systems, and secrets that an orchestrator swaps by a symbolic
- * link. A file that cannot be read or used leaves the ring in force and is told once as `config.rejected` (FI-26); only
+ * link. A file that cannot be read or used leaves the ring in force and is reported once as `config.rejected` (FI-26); only
  * here, at the first reading, does it throw.
  */
 export async function openKeyFile({

@@ -79,7 +79,7 @@ export function parseKeyRingFile(text: string): KeyEntries {
     }
     const master = parseKey(entry.master, `${path}.master`)
     if (master === undefined) return undefined
-    // Two files that give one id to different keys would tell an old cookie from a forged one wrongly.
+    // Two files that give one id to different keys would make an old cookie look forged, or a forged one old.
     if (deriveKeyId(master) !== id) return refuse(`${path}.id`, 'does not belong to this key', 'field')
     return { id, createdAt, material: { kind: 'master', master } }
   }

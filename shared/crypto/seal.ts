@@ -4,14 +4,14 @@ import type { SealPurpose } from './purpose-keys.ts'
 import type { RandomBytes } from './random.ts'
 import { xaesNonceBytes, xaesTagBytes } from './xaes.ts'
 
-/** What a sealed value belongs to beside its slot; the same keys used by another application or issuer open nothing. */
+/** What a sealed value belongs to besides its slot; the same keys used by another application or issuer open nothing. */
 export interface Binding {
   readonly clientId: string
   readonly issuer: string
   readonly publicOrigin: string
 }
 
-/** The binding of one installation; cookies of another open nowhere here. */
+/** The binding of one installation; cookies of another cannot be opened here. */
 export function bindingOf({
   client,
   authorizationServer,

@@ -93,7 +93,7 @@ export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): R
     throw new TokenHandlerError('method_not_allowed', { detail: { check: 'method' } })
   }
   if (!originForm.test(raw.target)) throw ambiguous('target_form')
-  // A request line without a version is HTTP/0.9, of which some servers read the lines that follow and others do not.
+  // A request line without a version is HTTP/0.9: some servers read the lines that follow it, others do not.
   if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') throw ambiguous('version')
   const fields = parseFields(raw.rawHeaders)
   checkHost(fields.host, hosts)

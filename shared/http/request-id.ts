@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 
 const requestId = Symbol('request id')
 
-/** Kept on the request itself: a table beside it would cost the garbage collector more than all else here. */
+/** Kept on the request itself: a separate table would cost the garbage collector more than all else here. */
 interface Identified {
   [requestId]?: string
 }

@@ -40,7 +40,7 @@ export interface ServeParts {
 
 /** Limits of time and size for connections and requests. */
 export interface ServerLimits {
-  /** Longer than load balancers keep idle connections (60 to 75 s), so that it is never us who closes under a request (K02). */
+  /** Longer than load balancers keep idle connections (60 to 75 s), so that we never close under a request (K02). */
   readonly keepAliveMs: number
   /** Longest time for a whole request head; slow senders are cut. */
   readonly headersMs: number
@@ -49,7 +49,7 @@ export interface ServerLimits {
   readonly maxHeaderBytes: number
   /** Longest time in which a client takes nothing of an answer that waits for it. */
   readonly stalledMs: number
-  /** How often the two times are looked at. */
+  /** How often the two times are checked. */
   readonly checkMs: number
 }
 
@@ -150,7 +150,7 @@ async function settle(
   try {
     await parts.handler.handle(request, response)
   } catch (cause) {
-    tell(parts.observe, request, cause)
+    reportFailure(parts.observe, request, cause)
     if (response.headersSent) {
       response.destroy()
     } else {
@@ -167,12 +167,12 @@ async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket
   try {
     await parts.handler.upgrade?.(request, socket, head)
   } catch (cause) {
-    tell(parts.observe, request, cause)
+    reportFailure(parts.observe, request, cause)
     socket.destroy()
   }
 }
 
-function tell(observe: Observe, request: IncomingMessage, cause: unknown): void {
+function reportFailure(observe: Observe, request: IncomingMessage, cause: unknown): void {
   observe.emit('internal.failed', {
     request_id: requestIdOf(request),
     where: 'serve',

@@ -26,7 +26,7 @@ export function loadSigner(settings: PrivateKeyJwtSettings): Promise<Signer> {
     key,
     kid: settings.keyId ?? (await thumbprintOf(publicKey)),
   }))
-  // A failure is told to each caller; without this it would also count as unhandled.
+  // Each caller gets the failure; without this it would also count as unhandled.
   signer.catch(() => {})
   return signer
 }

@@ -68,7 +68,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   }
 }
 
-/** Counts in plain numbers and tells the library when somebody looks, since its own counting looks labels up each time. */
+/** Counts in plain numbers that the library gets when it is read, since its own counting looks labels up each time. */
 function counter(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
   const tallies: { readonly labels: Record<string, string>; count: number }[] = []
   new Counter({

@@ -38,7 +38,7 @@ export function createObserve({ clock, readings }: ObserveParts): Observe {
         try {
           read(event)
         } catch {
-          // A reading that fails must not fail the request it tells of; there is nobody left to tell.
+          // A reading that fails must not fail the request that it reports, and there is nobody else to report to.
         }
       }
     },
@@ -97,7 +97,7 @@ const textForms: Readonly<Partial<Record<FieldKind, TextForm>>> = {
 }
 
 /**
- * Methods that are told by their names (RFC 9110 §9, RFC 5789): a gateway hands on whatever its client makes up, and each
+ * Methods that are reported by name (RFC 9110 §9, RFC 5789): a gateway hands on whatever its client makes up, and each
  * would be a time series that is kept for good (L13).
  */
 const methods: ReadonlySet<unknown> = new Set([

@@ -22,7 +22,7 @@ export interface TraceOptions {
 export interface Trace {
   readonly read: Reading
   /**
-   * Runs the work of one request, so that everything told during it belongs to its trace.
+   * Runs the work of one request, so that every event emitted during it belongs to its trace.
    *
    * Puts our span into the `traceparent` of the request, which the proxy passes on to the API.
    */
@@ -31,7 +31,7 @@ export interface Trace {
   close(): Promise<void>
 }
 
-/** A request whose answer has not been told yet. */
+/** A request whose answer has not been reported yet. */
 interface OpenRequest {
   readonly traceId: string
   readonly spanId: string

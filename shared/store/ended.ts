@@ -29,7 +29,7 @@ interface Ended {
  * Creates the list; beyond `maxEntries` the entry that was added first is dropped, so that a flood of logouts cannot
  * exhaust the memory.
  *
- * Names given by the authorization server are kept as hashes: a heap dump or a copy of the store tells nobody's name.
+ * Names given by the authorization server are kept as hashes: a heap dump or a copy of the store reveals nobody's name.
  */
 export function createEndedList(parts: { clock: Clock; maxEntries: number }): EndedList {
   const { clock, maxEntries } = parts

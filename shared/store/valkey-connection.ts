@@ -42,7 +42,7 @@ export function connectValkey(parts: {
   const { settings, clock, observe, prepare } = parts
   let client: ValkeyClient | undefined
   let available = false
-  let told: 'available' | 'unavailable' | undefined
+  let reported: 'available' | 'unavailable' | undefined
   let closed = false
   let failures = 0
   let lostAtMs = 0
@@ -63,8 +63,8 @@ export function connectValkey(parts: {
     if (client !== fresh) return
     available = true
     failures = 0
-    if (told === 'unavailable') observe.emit('store.available', {})
-    told = 'available'
+    if (reported === 'unavailable') observe.emit('store.available', {})
+    reported = 'available'
     for (const goOn of waiting) goOn()
   }
 
@@ -75,8 +75,8 @@ export function connectValkey(parts: {
     available = false
     lost.destroy()
     if (closed) return
-    if (told !== 'unavailable') observe.emit('store.unavailable', { operation, reason: reasonOf(failure) })
-    told = 'unavailable'
+    if (reported !== 'unavailable') observe.emit('store.unavailable', { operation, reason: reasonOf(failure) })
+    reported = 'unavailable'
     const delayMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(failures, 10))
     failures += 1
     // Replicas that lost the store together must not come back together.

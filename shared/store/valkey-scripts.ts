@@ -16,8 +16,8 @@ if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return count`
 
 /**
- * Keeps one ended session, scored with the second at which it may be forgotten by the clock of the server, and tells
- * every replica.
+ * Keeps one ended session, scored with the second at which it may be forgotten by the clock of the server, and
+ * notifies every replica.
  */
 export const endScript = `
 local now = tonumber(redis.call('TIME')[1])

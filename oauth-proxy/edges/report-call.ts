@@ -3,8 +3,8 @@ import type { RoutedRule } from '../decide.ts'
 import type { CallOutcome } from '../forward/send.ts'
 import type { EdgeParts } from './edge.ts'
 
-/** Tells how a call of an API that was made went. */
-export function tellCall(
+/** Reports how a call of an API went. */
+export function reportCall(
   { status, outcome, retried }: CallOutcome,
   requestId: string,
   { path: route }: RoutedRule,
@@ -23,8 +23,8 @@ export function tellCall(
   })
 }
 
-/** Tells why a call of an API came to nothing. */
-export function tellFailedCall(
+/** Reports why a call of an API failed. */
+export function reportFailedCall(
   { code, detail }: TokenHandlerError,
   requestId: string,
   { path: route }: RoutedRule,
