@@ -6,7 +6,7 @@ export const exitConfig = 78
 /** Something outside went wrong; starting again may help. */
 export const exitFailure = 1
 
-/** A failure at the command line, said to a person. */
+/** A failure at the command line, worded for a person. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
   readonly exitCode: number

@@ -15,7 +15,7 @@ export interface FollowParts {
   readonly apply: (config: Config) => Promise<void>
   readonly clock: Clock
   readonly observe: Observe
-  /** Where the problems of a refused file are said. */
+  /** Where the problems of a refused file are reported. */
   readonly say: (text: string) => void
 }
 

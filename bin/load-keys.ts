@@ -10,7 +10,7 @@ import type { Mode } from './parts.ts'
 interface FollowedKeys {
   readonly clock: Clock
   readonly observe: Observe
-  /** Where the problems of a refused file are said. */
+  /** Where the problems of a refused file are reported. */
   readonly say: (text: string) => void
 }
 

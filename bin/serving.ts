@@ -17,7 +17,7 @@ export interface ServingOptions {
   readonly mode: Mode
   readonly source: SettingsSource
   readonly clock: Clock
-  /** Where problems of changed files are said. */
+  /** Where problems of changed files are reported. */
   readonly say: (text: string) => void
 }
 

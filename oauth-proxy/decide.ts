@@ -40,7 +40,7 @@ export interface DecideParts<R extends RoutedRule> {
   readonly store: Pick<Store, 'hasEnded'>
   readonly clock: Pick<Clock, 'nowSeconds'>
   readonly credentials: Pick<Credentials, 'obtain'>
-  /** Hops whose X-Forwarded-For is believed. */
+  /** Hops whose X-Forwarded-For is trusted. */
   readonly trustedProxies: AddressMatcher
 }
 

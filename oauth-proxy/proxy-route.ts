@@ -20,7 +20,7 @@ export interface ProxyRoute extends RoutedRule {
 
 /** Places for calls at one time. */
 export interface Slots {
-  /** Takes a place and answers how to give it back; throws `overloaded` when all are taken, rather than let calls queue. */
+  /** Takes a place and returns what gives it back; throws `overloaded` when all are taken, rather than let calls queue. */
   take(): () => void
 }
 

@@ -164,7 +164,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       const { searchParams, hash } = new URL(browser.href())
       const home = new URL('.', browser.href()).pathname
       if (isResponse(searchParams)) return endSignIn(searchParams, home)
-      // The agent never asks for one in the fragment. Somebody else did, for a sign-in of his own, and waits for the code
+      // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
       // of this user to be seen in a history, in the report of an error or in a message of the page.
       if (isResponse(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
       return check()

@@ -21,7 +21,7 @@ export interface DoctorParts {
   readonly fetch: typeof fetch
 }
 
-/** Looks at everything the settings name, as it is at this moment; the worst findings come first. */
+/** Checks everything the settings name, as it is at this moment; the worst findings come first. */
 export async function examine({ config, clock, refreshToken, fetch: ask }: DoctorParts): Promise<Finding[]> {
   let skewSeconds = 0
   const observe: Observe = {

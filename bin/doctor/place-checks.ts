@@ -110,7 +110,7 @@ export function* keyChecks({ keys }: Config, clock: Clock): Iterable<Finding> {
     : ok('keys.age', `key ${primary.id}, ${days} days old; ${listed.length} in the ring`)
 }
 
-/** Whom we believe, and who can see what only operators should. */
+/** Which hops we trust, and who can see what only operators should. */
 export function* exposureChecks({ operations, agent, proxy }: Config): Iterable<Finding> {
   for (const range of operations.trustedProxies) {
     const [, bits] = range.split('/')

@@ -52,7 +52,7 @@ export function parseAuthorizationWish(
   return { scope: parseScope(parameters.get('scope'), settings), further, ...read }
 }
 
-/** The configured scope comes always; the SPA can only add what is listed as optional. */
+/** The configured scope is always included; the SPA can only add what is listed as optional. */
 function parseScope(asked: string | undefined, { login }: AuthorizationRequestSettings): string {
   const configured = login.scope.split(' ')
   if (asked === undefined) return login.scope

@@ -81,7 +81,7 @@ function keyOf(ticket: string): string {
   return `signed-in:${ticket}`
 }
 
-/** Names a response to an attempt without telling it: another code for the same attempt is another response. */
+/** Names a response to an attempt without revealing it: another code for the same attempt is another response. */
 function ticketOf({ state, nonce }: LoginContent, { parameters, arrivedBy }: Arrived): string {
   return hash('sha256', JSON.stringify(['login', state, nonce, arrivedBy, ...parameters]), 'base64url')
 }

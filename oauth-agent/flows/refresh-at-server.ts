@@ -138,7 +138,7 @@ function nextGeneration(
       ...amr,
       // RFC 6749 §6: a new one replaces the old, without one the old stays.
       refreshToken: tokens.refreshToken ?? refresh.refreshToken,
-      // Asking for less once takes nothing off what the refresh token is good for.
+      // Asking for less once does not narrow what the refresh token is good for.
       scope: narrowed === undefined ? scope : refresh.scope,
       nonce: refresh.nonce,
     },

@@ -56,7 +56,7 @@ export async function revokeTokens(
  * Revokes what a sign-in brought that is refused; the answer does not wait for it.
  *
  * `present` are the subjects whose session may stay. Their tokens are dropped only, for at many servers all sign-ins of
- * a user hang on one grant, and the session that stays would end with it.
+ * a user depend on one grant, and the session that stays would end with it.
  */
 export function revokeUnused(
   parts: RevocationParts,
@@ -68,7 +68,7 @@ export function revokeUnused(
 }
 
 /**
- * Whom an ID token that was not verified is about; undefined where it cannot be read.
+ * The subject of an ID token that was not verified; undefined where it cannot be read.
  *
  * Good enough to tell users apart, since it came from the token endpoint over TLS; no session may be made of it.
  */

@@ -23,7 +23,7 @@ export function createStrayCallback(parts: EndpointParts): Endpoint {
 /**
  * Leads away from an address that may hold a code in a mode that was not asked for.
  *
- * Somebody else asked for it, for a sign-in of his own, and waits for the code of this user to be seen (C33). Browsers
+ * Somebody else asked for it, for a sign-in of their own, and waits for the code of this user to be seen (C33). Browsers
  * keep a fragment unless the redirect names another (RFC 9110 §10.2.2).
  */
 function leaveAddress({ config }: EndpointParts): AgentAnswer {

@@ -38,7 +38,7 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
   }
 
   /**
-   * The new cookies, if need be without what the SPA can do without.
+   * The new cookies; if all would not fit, without what the SPA can do without.
    *
    * The refresh token was used up to get these tokens, so a session that does not fit is a session that is lost: the
    * claims that grew and the hint for sign-out go before it does. Throws `token_too_large` when that is not enough.

@@ -43,7 +43,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   const secret = settings.secret === undefined ? undefined : Buffer.from(settings.secret.reveal())
   const { clock, observe } = parts
   const { trustedProxies } = parts.decide
-  // Whoever is believed about method, host and path is believed about the address.
+  // Whoever is trusted with method, host and path is trusted with the address.
   const decideParts = {
     ...parts.decide,
     trustedProxies: (address: string) => isPeer(address) || trustedProxies(address),

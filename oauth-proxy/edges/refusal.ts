@@ -17,7 +17,7 @@ export function refusalAnswer<R extends RoutedRule>(
   return { status, headers: { ...headers, ...corsHeaders(trail.head?.fields.origin, config) }, body }
 }
 
-/** Tells of a request that is not carried out, with what was known of it by then. */
+/** Reports a request that is not carried out, with what was known of it by then. */
 export function tellRefusal<R extends RoutedRule>(
   error: TokenHandlerError,
   requestId: string,

@@ -1,6 +1,6 @@
 /** Follows the frames of one direction of a WebSocket without looking into them (RFC 6455 §5.2). */
 export interface FrameBoundary {
-  /** Takes the next bytes; answers how many of them complete the frame that was begun, or undefined if it goes on. */
+  /** Takes the next bytes; returns how many of them complete the frame that was begun, or undefined if it goes on. */
   feed(chunk: Buffer): number | undefined
   /** True between two frames, where a frame of ours may stand. */
   readonly atBoundary: boolean

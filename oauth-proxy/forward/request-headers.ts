@@ -39,7 +39,7 @@ export const managedNames: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Families of names that gateways and APIs believe because they think a gateway wrote them: who somebody is, in the words
+ * Families of names that gateways and APIs trust because they think a gateway wrote them: who somebody is, in the words
  * of the gateways, clouds and meshes that an API may have stood behind before (H20), and their certificates (RFC 9440 §4).
  */
 export const managedPrefixes: readonly string[] = [

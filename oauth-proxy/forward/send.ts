@@ -21,7 +21,7 @@ export interface UpstreamCall {
   readonly idleTimeoutMs: number
   /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
   readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
-  /** Told when a body begins, with the way to end a stream in good order; answers what to call when the body is over. */
+  /** Called when a body begins, with the way to end a stream in good order; returns what to call when the body is over. */
   readonly onBody: (fields: UpstreamFields, cut: () => void) => (() => void) | undefined
   readonly clock: Pick<Clock, 'after'>
 }

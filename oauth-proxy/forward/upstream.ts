@@ -10,7 +10,7 @@ export interface Target {
   readonly pool: Pool
   /** Certificates for connections that the pool does not make. */
   readonly tls: TlsMaterial
-  /** Tells how a call went: true as soon as an answer came, false when no connection could be made. */
+  /** Reports how a call went: true as soon as an answer came, false when no connection could be made. */
   report(answered: boolean): void
 }
 

@@ -54,7 +54,7 @@ export function groupLocations(group: NginxGroup, index: number, facts: NginxFac
   ]
 }
 
-/** Said of every answer, ours and that of an API (oauth-proxy/forward/response-headers.ts). */
+/** Set on every answer, ours and that of an API (oauth-proxy/forward/response-headers.ts). */
 export const answerFields = [
   'add_header Cache-Control $th_cache_control always;',
   'add_header Vary "Cookie, Origin" always;',

@@ -1,4 +1,4 @@
-/** One thing that is wrong with the settings, said so that it can be put right without reading code. */
+/** One thing that is wrong with the settings, worded so that it can be corrected without reading code. */
 export interface Problem {
   /** Where: `proxy.routes[0].upstream`; empty for the file as a whole. */
   readonly path: string

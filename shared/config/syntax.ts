@@ -58,7 +58,7 @@ export function strayAlias(document: Document): Alias | undefined {
   return stray
 }
 
-/** What is said of a value such as `*.example.com`, which YAML reads as the name of an alias. */
+/** The problem reported for a value such as `*.example.com`, which YAML reads as the name of an alias. */
 export const strayAliasProblem: Explanation = {
   problem: 'has a value that begins with *, which YAML takes for an alias, and no anchor (&) of that name',
   remedy: 'Put the value in quotes.',

@@ -25,7 +25,7 @@ const tagCharacters = 22
 /**
  * Two generations of at most `maxEntries` each; what was not asked for during a whole generation is forgotten.
  *
- * Entries are found by the tag, which nobody can guess for a value he does not have, and count only if the whole value
+ * Entries are found by the tag, which nobody can guess for a value that they do not have, and count only if the whole value
  * is equal. A generation lasts `maxAgeMs` at most, so no token stays in memory for long after its last use, and a new
  * key ring forgets everything: a key that was taken away opens nothing from that moment (EN-7).
  */

@@ -11,7 +11,7 @@ interface KeyFileParts {
   readonly clock: Clock
   readonly observe: Observe
   readonly pollSeconds?: number
-  /** Told why a changed file is not used. */
+  /** Called with the reasons why a changed file is not used. */
   readonly onRejected: (error: unknown) => void
 }
 

@@ -8,7 +8,7 @@ const nobody: AddressMatcher = () => false
 /**
  * A matcher for CIDR ranges or single addresses; an empty list matches nobody.
  *
- * Throws RangeError for text that is no range, and for /0, which would believe everybody (H06).
+ * Throws RangeError for text that is no range, and for /0, which would trust everybody (H06).
  */
 export function createAddressMatcher(ranges: readonly string[]): AddressMatcher {
   if (ranges.length === 0) return nobody
@@ -87,7 +87,7 @@ function parseHop(text: string): Address | undefined {
   return parseAddress(ipv6 ?? ipv4 ?? text)
 }
 
-/** IPv4 in IPv6 clothes is IPv4; short forms such as 127.1 are refused because readers differ. */
+/** An IPv4-mapped IPv6 address counts as IPv4; short forms such as 127.1 are refused because readers differ. */
 function parseAddress(text: string): Address | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text)
   return ipaddr.IPv6.isValid(text) ? ipaddr.process(text) : undefined

@@ -1,7 +1,7 @@
 import { TokenHandlerError } from '../errors.ts'
 import type { HeaderFields } from './request-gate.ts'
 
-/** Kinds of request for which browsers cannot set `token-handler-version`; each route lists those it lets in. */
+/** Kinds of request for which browsers cannot set `token-handler-version`; each route lists those it admits. */
 export type HeaderlessKind = 'websocket' | 'event_stream' | 'download'
 
 /** The part of a request that shows who made it. */

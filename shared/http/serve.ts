@@ -53,7 +53,7 @@ export interface ServerLimits {
   readonly checkMs: number
 }
 
-/** The limits where nothing else is said. */
+/** The limits that hold unless others are given. */
 export const defaultLimits: ServerLimits = {
   keepAliveMs: 90_000,
   headersMs: 15_000,
@@ -79,7 +79,7 @@ export interface RunningServer {
 export async function serve(parts: ServeParts): Promise<RunningServer> {
   const limits: ServerLimits = { ...defaultLimits, ...parts.limits }
   const server = createServer({
-    // Said although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
+    // Set although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
     insecureHTTPParser: false,
     maxHeaderSize: limits.maxHeaderBytes,
     keepAliveTimeout: limits.keepAliveMs,

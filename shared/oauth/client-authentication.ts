@@ -9,7 +9,7 @@ import type { TransportTls } from './transport.ts'
 /** The `client` section of the settings. */
 export type ClientSettings = Config['client']
 
-/** Who we are at the authorization server and how that is shown. */
+/** Who we are at the authorization server, and how we prove it. */
 export interface ClientIdentity {
   readonly client: oauth.Client
   readonly authenticate: oauth.ClientAuth

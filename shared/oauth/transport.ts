@@ -65,7 +65,7 @@ export function createTransport(parts: {
     pipelining: 1,
     connect: {
       timeout: timeoutMs,
-      // Said although it is the default, because an environment variable changes the default (N13).
+      // Set although it is the default, because an environment variable changes the default (N13).
       rejectUnauthorized: true,
       ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
       ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),

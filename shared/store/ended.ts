@@ -15,7 +15,7 @@ export interface EndedName {
   readonly kind: 'named'
   /** `s.` and our session id; `p.` for a `sid`, `u.` for a user, `n.` for those of a user without `sid`, and the SHA-256 of the name. */
   readonly name: string
-  /** Sessions that began at this second or earlier are ended. */
+  /** Sessions that began at this second since 1970 or earlier are ended. */
   readonly notBefore: number
   readonly ttlSeconds: number
 }

@@ -46,6 +46,7 @@ export type EndedEntry =
       /** All sessions of the user, or only those of which no `sid` of the authorization server is known. */
       readonly kind: 'subject' | 'subject-without-provider-session'
       readonly subject: string
+      /** Sessions that began at this second since 1970 or earlier end. */
       readonly notBefore: number
       readonly ttlSeconds: number
     }
