@@ -38,6 +38,16 @@ describe('signing in and out', () => {
     expect(page.url()).toBe(`${world.demo.appOrigin}/`)
   })
 
+  it('comes back to query and fragment of the page it left', async () => {
+    await open()
+    const address = `${world.demo.appOrigin}/?shop=2#/orders/7?open=a%20b`
+    await page.goto(address)
+    await page.click('#welcome-sign-in')
+    await fillSignIn(page, 'alice')
+    await page.waitForSelector('#user-name')
+    expect(page.url()).toBe(address)
+  })
+
   it('leaves nothing for scripts to find', async () => {
     await open()
     await signIn(page, world.demo)
