@@ -51,7 +51,8 @@ interface TabOptions extends TokenHandlerOptions {
   readonly base?: string
   readonly windowName?: string
   readonly popupsBlocked?: boolean
-  readonly locks?: boolean
+  /** `stuck`: another tab holds the lock and never gives it back. */
+  readonly locks?: boolean | 'stuck'
   readonly channel?: boolean
 }
 
@@ -164,6 +165,7 @@ export function createProfile() {
         options.locks === false
           ? undefined
           : (name, _patience, work) => {
+              if (options.locks === 'stuck') return Promise.reject(new DOMException('too long', 'TimeoutError'))
               const turn = (queues.get(name) ?? Promise.resolve()).then(work)
               queues.set(
                 name,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { AgentError } from '../../spa-client/token-handler.ts'
-import { createProfile, failure } from './profile.ts'
+import { createProfile, failure, json } from './profile.ts'
 
 const refreshPath = '/oauth-agent/refresh'
 
@@ -44,6 +44,27 @@ describe('refresh across tabs', () => {
     await one.tokenHandler.refresh()
     await profile.settle()
     expect(two.tokenHandler.session().generation).toBe(2)
+  })
+
+  it('goes on without a lock that another tab never gives back', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab({ locks: 'stuck' })
+    await tokenHandler.onPageLoad()
+    expect((await tokenHandler.refresh()).generation).toBe(2)
+  })
+
+  it('is not tried before expiry where the agent says that there is nothing to refresh with', async () => {
+    const profile = createProfile()
+    const answer = profile.answers['GET /oauth-agent/session']!
+    profile.answers['GET /oauth-agent/session'] = async (request) => {
+      const view = (await (await answer(request)).json()) as { session: object }
+      return json({ ...view, session: { ...view.session, refresh_in: undefined } })
+    }
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    profile.sleep(59_900)
+    expect((await tokenHandler.fetch('/api/orders')).status).toBe(200)
+    expect(profile.calls(refreshPath)).toEqual([])
   })
 
   it('works without Web Locks', async () => {

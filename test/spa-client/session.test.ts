@@ -99,6 +99,17 @@ describe('many tabs', () => {
     expect(other.navigations).toEqual([])
   })
 
+  it('all learn of the next sign-in after a sign-out', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    await one.tokenHandler.signOut()
+    const back = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    await back.tokenHandler.onPageLoad()
+    await profile.settle()
+    expect([one, two, back].map(({ tokenHandler }) => tokenHandler.session().isLoggedIn)).toEqual([true, true, true])
+  })
+
   it('do not believe a refresh that was overtaken by the sign-out', async () => {
     const profile = createProfile()
     const [one, two] = [profile.openTab(), profile.openTab()]

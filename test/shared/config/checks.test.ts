@@ -151,6 +151,17 @@ describe('settings that are refused', () => {
       'logout.backchannel',
     ],
     ['a store that is no store', { store: { kind: 'valkey', url: 'http://a' } }, 'store.url'],
+    ['a store whose scheme only ends as one', { store: { kind: 'valkey', url: 'x-redis://a' } }, 'store.url'],
+    [
+      'an issuer whose scheme only ends as one',
+      { authorization_server: { issuer: 'xhttps://login.example.com' } },
+      'authorization_server.issuer',
+    ],
+    [
+      'traces to a scheme that only ends as one',
+      { observability: { otlp_endpoint: 'xhttp://collector:4318/v1/traces' } },
+      'observability.otlp_endpoint',
+    ],
     ['traces to nowhere', { observability: { otlp_endpoint: 'collector:4318' } }, 'observability.otlp_endpoint'],
     ['an agent path with dots', { agent: { path: '/a/../b' } }, 'agent.path'],
   ])('%s', (_, change, path) => {
@@ -189,6 +200,7 @@ describe('settings that are accepted', () => {
         store: { kind: 'valkey', url: 'rediss://valkey:6379' },
       },
     ],
+    ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
     ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
   ])('%s', (_, change) => {
     expect(problemsOf(settingsFile({ ...change }))).toEqual([])
