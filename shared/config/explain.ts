@@ -59,7 +59,7 @@ function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart
 function placesOf(schema: z.ZodObject, key: string): string[] {
   return Object.entries(fieldsOf(schema)).flatMap(([name, field]) => {
     const core = coreOf(field)
-    return core instanceof z.ZodObject && key in core.shape ? [`${name}.${key}`] : []
+    return core instanceof z.ZodObject && key in fieldsOf(core) ? [`${name}.${key}`] : []
   })
 }
 

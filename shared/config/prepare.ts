@@ -45,6 +45,11 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
   if (!isJsonObject(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
   const fields = fieldsOf(object)
+  if (object === undefined && Object.hasOwn(raw, '__proto__')) {
+    // Whoever reads the names would not find it, and a claim that a route requires would be required of nobody.
+    const problem = 'is a name that cannot be used here'
+    run.problems.push({ path: pathText([...path, '__proto__']), problem, remedy: 'Remove it.' })
+  }
   const entries = Object.entries(raw).map(([key, entry]): [string, unknown] => {
     const secretName = key.replace(/_file$/, '')
     const field = fields[secretName]

@@ -152,6 +152,20 @@ describe('problems', () => {
     const [problem] = problemsOf(settingsFile(change))
     expect(problem).toMatchObject({ path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` })
   })
+  it.each([
+    ['constructor: x', 'constructor'],
+    ['__proto__: { client: x }', '__proto__'],
+    ['login: { extra_parameters: { __proto__: x } }', 'login.extra_parameters.__proto__'],
+    [
+      'proxy: { routes: [{ path: /a, upstream: "https://a", require: { claims: { __proto__: [x] } } }] }',
+      'proxy.routes[0].require.claims.__proto__',
+    ],
+  ])('refuse what every object inherits, and do not suggest it: %s', (line, path) => {
+    const [problem, ...others] = problemsOf(`${settingsFile()}${line}\n`)
+    expect(problem?.path).toBe(path)
+    expect(problem?.remedy).not.toContain('Did you mean authorization_server')
+    expect(others).toEqual([])
+  })
   it('name one bound of a number that misses two', () => {
     const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
     expect(found.map(({ problem }) => problem)).toEqual(['must be more than 0, not -1'])
