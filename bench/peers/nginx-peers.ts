@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { configurationFor } from '../../bin/nginx-configuration.ts'
+import { configurationFor } from '../../bin/nginx/for-settings.ts'
 import { listening, start } from '../machine/process.ts'
 import { host, ports, subfolder } from '../world.ts'
 import { startNginx } from './nginx.ts'

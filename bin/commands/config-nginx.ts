@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { writeFailure } from '../failure.ts'
-import type { NginxPlaces } from '../nginx-configuration.ts'
+import type { NginxPlaces } from '../nginx/for-settings.ts'
 
 interface NginxOptions extends NginxPlaces {
   readonly write?: string
@@ -22,7 +22,7 @@ export function addConfigNginxCommand(config: Command, file: () => string | unde
     .action(async (options: NginxOptions) => {
       const [{ loadSettings }, { configurationFor, shippedModule }] = await Promise.all([
         import('../load-settings.ts'),
-        import('../nginx-configuration.ts'),
+        import('../nginx/for-settings.ts'),
       ])
       const written = options.write === undefined ? undefined : join(resolve(options.write), 'lua')
       const lua = options.lua ?? written ?? shippedModule

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { configurationFor } from '../../bin/nginx-configuration.ts'
+import { configurationFor } from '../../bin/nginx/for-settings.ts'
 import { systemClock } from '../../shared/clock.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'

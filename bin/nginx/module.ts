@@ -1,7 +1,7 @@
-import { type ErrorCode, errorTable } from '../errors.ts'
-import { browserFields, type NginxFacts, nginxFields } from './nginx-facts.ts'
-import type { NginxGroup, NginxRoute } from './nginx-routes.ts'
-import type { Config } from './schema.ts'
+import { type ErrorCode, errorTable } from '../../shared/errors.ts'
+import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
+import type { NginxGroup, NginxRoute } from './routes.ts'
+import type { Config } from '../../shared/config/schema.ts'
 
 /** Codes with which the module refuses by itself. */
 const moduleErrors: readonly ErrorCode[] = [

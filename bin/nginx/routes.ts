@@ -1,5 +1,5 @@
-import type { Config, Route } from './schema.ts'
-import { upstreamsOf } from './upstreams.ts'
+import type { Config, Route } from '../../shared/config/schema.ts'
+import { upstreamsOf } from '../../shared/config/upstreams.ts'
 
 /** A route that nginx carries out itself. */
 export interface NginxRoute {

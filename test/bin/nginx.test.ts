@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { parseConfig } from '../../../shared/config/load.ts'
-import { luaText, luaValue } from '../../../shared/config/lua.ts'
-import { nginxGroups } from '../../../shared/config/nginx-routes.ts'
-import { nginxConfiguration } from '../../../shared/config/nginx.ts'
-import type { NginxFacts } from '../../../shared/config/nginx-facts.ts'
-import { formatKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
-import { testKeys } from '../../support/installation.ts'
+import { parseConfig } from '../../shared/config/load.ts'
+import { luaText, luaValue } from '../../bin/nginx/lua.ts'
+import { nginxGroups } from '../../bin/nginx/routes.ts'
+import { nginxConfiguration } from '../../bin/nginx/configuration.ts'
+import type { NginxFacts } from '../../bin/nginx/facts.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { testKeys } from '../support/installation.ts'
 
 const facts: NginxFacts = {
   accessCookie: '__Host-Http-th-at',

@@ -1,8 +1,8 @@
-import type { ErrorCode } from '../errors.ts'
+import type { ErrorCode } from '../../shared/errors.ts'
 import { luaText } from './lua.ts'
-import { browserFields, type NginxFacts, nginxFields } from './nginx-facts.ts'
-import type { NginxGroup, NginxRoute } from './nginx-routes.ts'
-import type { Config } from './schema.ts'
+import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
+import type { NginxGroup, NginxRoute } from './routes.ts'
+import type { Config } from '../../shared/config/schema.ts'
 
 /** Fields of an API whose value decides what becomes of them, or that may appear together with ours. */
 const judgedByModule = ['location', 'vary']

@@ -1,5 +1,5 @@
 import { luaValue } from './lua.ts'
-import type { NginxFacts } from './nginx-facts.ts'
+import type { NginxFacts } from './facts.ts'
 import {
   answerFields,
   failurePath,
@@ -8,10 +8,10 @@ import {
   notAllowed,
   passedOn,
   refusedByApi,
-} from './nginx-locations.ts'
-import { moduleSettings } from './nginx-module.ts'
-import { type NginxGroup, type NginxRoute, nginxGroups } from './nginx-routes.ts'
-import type { Config } from './schema.ts'
+} from './locations.ts'
+import { moduleSettings } from './module.ts'
+import { type NginxGroup, type NginxRoute, nginxGroups } from './routes.ts'
+import type { Config } from '../../shared/config/schema.ts'
 
 /** Configuration of nginx as text, in the two places where it belongs. */
 export interface NginxConfiguration {

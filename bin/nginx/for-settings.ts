@@ -1,14 +1,14 @@
 import { fileURLToPath } from 'node:url'
-import { hopByHop } from '../oauth-proxy/forward/hop-by-hop.ts'
-import { managedNames } from '../oauth-proxy/forward/request-headers.ts'
-import { refusedNames } from '../oauth-proxy/forward/response-headers.ts'
-import { type NginxConfiguration, nginxConfiguration } from '../shared/config/nginx.ts'
-import type { Config } from '../shared/config/schema.ts'
-import { createCatalogue } from '../shared/cookies/catalogue.ts'
-import { allowedHosts } from '../shared/http/request-gate.ts'
+import { hopByHop } from '../../oauth-proxy/forward/hop-by-hop.ts'
+import { managedNames } from '../../oauth-proxy/forward/request-headers.ts'
+import { refusedNames } from '../../oauth-proxy/forward/response-headers.ts'
+import { type NginxConfiguration, nginxConfiguration } from './configuration.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { allowedHosts } from '../../shared/http/request-gate.ts'
 
 /** Where this installation keeps the Lua module. */
-export const shippedModule = fileURLToPath(new URL('../deploy/nginx/lua', import.meta.url))
+export const shippedModule = fileURLToPath(new URL('../../deploy/nginx/lua', import.meta.url))
 
 /** Paths on the machine where nginx runs. */
 export interface NginxPlaces {
