@@ -64,8 +64,9 @@ export const answerFields = [
   'add_header X-Request-Id $th_request_id always;',
 ]
 
-/** Statuses of no protocol, by which nginx goes to a location where the module answers. */
+/** A status of no protocol, by which nginx goes to the location where the module answers for a refusal of the API. */
 export const refusedByApi = 591
+/** The same for a method that no route of the path has. */
 export const notAllowed = 592
 
 const failurePages = [...nginxFailures.map(([status]) => status), refusedByApi, notAllowed].map(

@@ -26,6 +26,7 @@ export interface UpstreamCall {
   readonly clock: Pick<Clock, 'after'>
 }
 
+/** How a call that was answered came to its end. */
 export interface CallOutcome {
   /** Status of the API, 0 when the client went before there was one. */
   readonly status: number

@@ -53,6 +53,16 @@ describe('house rules', () => {
       [],
     )
   })
+  it('every export says in a comment what it is', () => {
+    const undescribed = product.flatMap((path) => {
+      const lines = read(path).split('\n')
+      return lines.flatMap((line, index) => {
+        const isNamed = /^export (?:async |abstract )?(?:function|const|class|interface|type) \w/.test(line)
+        return isNamed && lines[index - 1]?.endsWith('*/') !== true ? [`${path}:${index + 1}`] : []
+      })
+    })
+    expect(undescribed).toEqual([])
+  })
   it('no file is an attic', () => {
     const attics = /(?:^|\/)(?:utils?|helpers?|types|index|common|misc)\.ts$/
     expect(
