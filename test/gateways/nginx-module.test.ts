@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { csrfToken } from '../../shared/crypto/csrf-token.ts'
+import { rotateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { freePort } from '../support/free-port.ts'
-import { testKeys } from '../support/installation.ts'
+import { seededRandom, testKeys } from '../support/installation.ts'
+import { createManualClock } from '../support/manual-clock.ts'
 import { type NginxWorld, fromNow, startNginxWorld } from '../support/nginx-world.ts'
 import { hostLine, ownPage, publicOrigin } from '../support/proxy-world.ts'
 import { errorCode, openRaw, rawRequest } from '../support/raw-http.ts'
@@ -168,6 +170,16 @@ describe('the CSRF token', () => {
     expect(upstream.seen[0]?.values('x-csrf-token')).toEqual([])
     await world.close()
   })
+})
+
+it('F08 takes the CSRF token of every key in the ring', async () => {
+  const entries = rotateKeyRing(testKeys(), { random: seededRandom('next'), clock: createManualClock() }, 'now')
+  const world = await startNginxWorld(api(), 'csrf: { token: required }', undefined, entries)
+  for (const entry of entries) {
+    const token = csrfToken(createKeyRing([entry]), 'AAECAwQFBgcICQoLDA0ODw')
+    expect((await world.call('GET', '/api/echo', { more: [`x-csrf-token: ${token}`] })).status).toBe(200)
+  }
+  await world.close()
 })
 
 describe('a decision that is none', () => {

@@ -112,6 +112,16 @@ describe('faults of userinfo', () => {
     expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
   })
 
+  it('is not asked for with an access token that is over', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const asked = world.server.count('userinfo')
+    world.clock.pass(300)
+    const answer = await page.call('GET', '/oauth-agent/userinfo')
+    expect([answer.status, answer.json()['error_code']]).toEqual([401, 'access_token_expired'])
+    expect(world.server.count('userinfo')).toBe(asked)
+  })
+
   it('a signed answer is verified, with its audience and subject (OID-13)', async () => {
     const page = world.browser()
     await world.signIn(page)

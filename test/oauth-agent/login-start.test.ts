@@ -77,10 +77,11 @@ describe('starting (C01, C08, C09, C10, E05, E10, E13)', () => {
     '__proto__',
   ]
   it.each([...ours, ...others, 'redirect_uri=http://evil&x', 'constructor'])(
-    'refuses the parameter %s (C08)',
+    'refuses the parameter %s, and repeats no name but a plain one (C08)',
     async (name) => {
       const answer = await startLogin(world.browser(), { [name]: 'x' })
       expect(statusAndCode(answer)).toEqual([400, 'parameter_not_allowed'])
+      expect(answer.json()['parameter']).toBe(name.includes('=') ? undefined : name)
       expect(answer.setCookies).toEqual([])
     },
   )

@@ -47,6 +47,15 @@ describe('refresh_in', () => {
   })
 })
 
+it('how somebody signed in is told from whichever cookie is there', () => {
+  const { access, refresh, identity } = sessionCookies()
+  if (refresh === undefined) throw new Error('no refresh cookie')
+  const parts = { config: { session: settings }, clock, csrfTokenOf: () => undefined }
+  const amr = ['pwd', 'otp']
+  expect(refreshView({ facts: access, access, refresh: { ...refresh, amr } }, parts).session.amr).toEqual(amr)
+  expect(refreshView({ facts: access, access, identity: { ...identity, amr } }, parts).session.amr).toEqual(amr)
+})
+
 it('no lifetime is ever negative', () => {
   const { access_token_expires_in: access, session } = view(-5, -5)
   expect([access, session.idle_expires_in]).toEqual([0, 0])
