@@ -66,7 +66,7 @@ export const answerFields = [
 
 /** A status of no protocol, by which nginx goes to the location where the module answers for a refusal of the API. */
 export const refusedByApi = 591
-/** The same for a method that no route of the path has. */
+/** The same for a request that the module does not allow. */
 export const notAllowed = 592
 
 const failurePages = [...nginxFailures.map(([status]) => status), refusedByApi, notAllowed].map(
