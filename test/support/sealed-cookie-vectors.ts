@@ -213,6 +213,8 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
         unreadable('chunks'),
       ),
       access('a count that is no number', { [at]: 'x.AAAA' }, unreadable('chunks')),
+      access('chunks cut one character early', cutEarly(chunks), unreadable('chunks')),
+      access('a chunk that is too long', merged(chunks), unreadable('chunks')),
       access('times before the sign-in', { [at]: sealRecord(codecs.access.encode(early)) }, opened(early)),
       noRecord('a record of another version', replaced(0, 1, 2)),
       noRecord('a record that is cut off', record.subarray(0, -1)),
@@ -251,4 +253,20 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
 
 function without(cookies: Readonly<Record<string, string>>, name: string): Record<string, string> {
   return Object.fromEntries(Object.entries(cookies).filter(([other]) => other !== name))
+}
+
+/** The same value with its cuts moved by one character, as no writer makes it. */
+function cutEarly(cookies: Readonly<Record<string, string>>): Record<string, string> {
+  const [first = '', second = '', third = ''] = Object.values(cookies)
+  return {
+    [at]: first.slice(0, -1),
+    [`${at}.1`]: `${first.slice(-1)}${second.slice(0, -1)}`,
+    [`${at}.2`]: `${second.slice(-1)}${third}`,
+  }
+}
+
+/** The same value in two chunks, the second longer than any browser takes. */
+function merged(cookies: Readonly<Record<string, string>>): Record<string, string> {
+  const [first = '', second = '', third = ''] = Object.values(cookies)
+  return { [at]: `2${first.slice(1)}`, [`${at}.1`]: `${second}${third}` }
 }
