@@ -142,7 +142,7 @@ it('C31 it is wrapped in an encryption that anybody can make', async () => {
   await expectRefused(await Promise.all(wrapped))
 })
 
-it('C31 the same claims by the key of the issuer are believed', async () => {
+it('C31 the same claims by the key of the issuer are accepted', async () => {
   const header = { alg: issuerKey.alg, kid: issuerKey.kid, typ }
   expect(
     await present(await new CompactSign(await claims()).setProtectedHeader(header).sign(issuerKey.privateKey)),

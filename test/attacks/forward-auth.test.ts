@@ -360,7 +360,7 @@ describe('H12 facts that no header can hold', () => {
   )
 })
 
-describe('H06 J10 who is believed', () => {
+describe('H06 J10 who is trusted', () => {
   it('nobody by default: the settings are refused without peers', async () => {
     await expect(
       startProxy(`${routes}

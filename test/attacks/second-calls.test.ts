@@ -23,7 +23,7 @@ async function api(): Promise<Upstream> {
   return upstream
 }
 
-describe('calls beside the call', () => {
+describe('calls next to the call', () => {
   it('H18: calls to the authorization server carry their own credential and nothing of the browser', async () => {
     const world: ProviderWorld = await startProviderWorld({ settings: 'login:\n  scope: openid profile email' })
     closers.push(() => world.close())
@@ -52,7 +52,7 @@ describe('calls beside the call', () => {
     }
   })
 
-  it('FI-29: an API that refuses a valid token is told of as such, once, and the session stays', async () => {
+  it('FI-29: an API that refuses a valid token is reported as such, once, and the session stays', async () => {
     const upstream = await api()
     upstream.behave(answer(okBytes('', ['WWW-Authenticate: Bearer error="invalid_token"'], '401 Unauthorized')))
     const world = await proxyBefore(upstream)

@@ -138,7 +138,7 @@ describe('config', () => {
   it('check says that all is good', async () => {
     expect(await run('--config', settings('good.yaml'), 'config', 'check')).toMatchObject({ code: 0, err: '' })
   })
-  it('check tells problems of every part to machines, with exit code 78', async () => {
+  it('check reports problems of every part to machines, with exit code 78', async () => {
     writeFileSync(
       at('bad.yaml'),
       readFileSync(settings('x.yaml'), 'utf8')

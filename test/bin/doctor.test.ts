@@ -208,7 +208,7 @@ describe('doctor', () => {
     expect(JSON.stringify(findings)).not.toContain(secret)
   })
 
-  it('tells of an issuer that is spelled differently', async () => {
+  it('reports an issuer that is spelled differently', async () => {
     const findings = await look({ settings: { authorization_server: { issuer: `${provider.issuer}/` } } })
     expect(findings[0]).toMatchObject({ level: 'error', check: 'provider.issuer' })
   })
@@ -254,7 +254,7 @@ describe('doctor', () => {
     expect(findings.filter(({ check }) => check === 'upstream').map(({ level }) => level)).toEqual(['error', 'ok'])
   })
 
-  it('tells of a key file that others may read', async () => {
+  it('reports a key file that others may read', async () => {
     chmodSync(join(folder, 'keys.json'), 0o644)
     const findings = await look()
     chmodSync(join(folder, 'keys.json'), 0o600)

@@ -63,7 +63,7 @@ describe('the settings file', () => {
     expect(applied).toEqual(['/two'])
     expect(events).toEqual([{ name: 'config.reloaded', fields: { part: 'routes' } }])
   })
-  it('that is bad changes nothing, is told once, and says what is wrong (FI-26)', async () => {
+  it('that is bad changes nothing, is reported once, and says what is wrong (FI-26)', async () => {
     text = withRoute('no-slash')
     await pass(60)
     expect(applied).toEqual([])
@@ -73,12 +73,12 @@ describe('the settings file', () => {
     await pass(60)
     expect(applied).toEqual(['/three'])
   })
-  it('that is gone changes nothing and is told once', async () => {
+  it('that is gone changes nothing and is reported once', async () => {
     text = undefined
     await pass(60)
     expect([applied, events.length]).toEqual([[], 1])
   })
-  it('keeps what is read at start, and tells of all of it that a restart is needed', async () => {
+  it('keeps what is read at start, and reports for all of it that a restart is needed', async () => {
     text = withRoute('/two', {
       session: { idle_seconds: 60 },
       client: { secret: 'another' },
@@ -133,7 +133,7 @@ describe('the settings file', () => {
     await pass(0)
     expect(applied).toEqual(['/two', '/three'])
   })
-  it('that cannot be applied is told, and the next one is', async () => {
+  it('that cannot be applied is reported, and the next one is', async () => {
     applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
     text = withRoute('/two')
     await pass(5)

@@ -50,7 +50,7 @@ describe('the way back from the authorization server', () => {
     }
   })
 
-  it('may be bookmarked: whoever is signed in stays so', async () => {
+  it('may be bookmarked: whoever is signed in stays signed in', async () => {
     const page = await context.newPage()
     const returns = recordReturn(page)
     await signIn(page, world.demo)

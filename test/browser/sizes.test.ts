@@ -36,7 +36,7 @@ describe('large access tokens', () => {
     await context.close()
   })
 
-  it('that cannot fit are told with their sizes, and nobody is half signed in', async () => {
+  it('that cannot fit are reported with their sizes, and nobody is half signed in', async () => {
     const context = await world.newContext()
     const page = await context.newPage()
     await page.goto(world.demo.appOrigin)

@@ -180,7 +180,7 @@ store: { kind: valkey, url: "${server.url}" }
     await full.stop()
   })
 
-  it('a wrong password is told without the password', async () => {
+  it('a wrong password is reported without the password', async () => {
     const locked = await startValkey({ arguments: ['--requirepass', 'correct horse'] })
     const { store, events } = await openStore({ url: locked.url.replace('//', '//:battery@') })
     expect(store.available).toBe(false)

@@ -280,20 +280,20 @@ describe.each(driven)('behind $gateway', (recipe) => {
       else expect(lastSeen()?.target).toBe('/api/open')
     })
 
-    it.each([['the same cookie twice'], ['two Host headers'], ['X_Auth_Subject beside ours']])('%s', async (name) => {
+    it.each([['the same cookie twice'], ['two Host headers'], ['X_Auth_Subject next to ours']])('%s', async (name) => {
       const cookies = world.proxy.cookies()
       const before = world.api.seen.length
       const lines = {
         'the same cookie twice': [...ownPage, `Cookie: ${cookies}; ${cookies}`],
         'two Host headers': [...ownPage, `Cookie: ${cookies}`, 'Host: evil.example'],
-        'X_Auth_Subject beside ours': [...ownPage, `Cookie: ${cookies}`, 'X_Auth_Subject: admin'],
+        'X_Auth_Subject next to ours': [...ownPage, `Cookie: ${cookies}`, 'X_Auth_Subject: admin'],
       }[name]
       const answer = await world.call('GET', '/api/orders', { lines: lines ?? [] })
       if (world.api.seen.length === before) expect(answer.status).toBeGreaterThanOrEqual(400)
       else expect((lastSeen()?.names ?? []).filter((seen) => seen.includes('_'))).toEqual([])
     })
 
-    it('another port of the host is told as it is, and not served', async () => {
+    it('another port of the host is passed on as it is, and not served', async () => {
       const answer = await withoutApi(() => world.call('GET', '/api/orders', { host: 'www.example.com:8443' }))
       // Envoy's recipe names the host and so knows no other, not even to ask about it.
       expect(answer.status).toBe(recipe.gateway === 'envoy' ? 404 : 421)

@@ -49,7 +49,7 @@ async function answerOf(page: Page, path: string, options: CallOptions) {
   return { visible: visible(answer), told: told(from), status: answer.status }
 }
 
-describe('GET /session is the same whether Koa answers it or we do beside it', () => {
+describe('GET /session is the same whether Koa answers it or we do without it', () => {
   it.each<[string, () => Page, Readonly<Record<string, string>>, number]>([
     ['signed in', () => signedIn, {}, 200],
     ['signed out', () => world.browser(), {}, 200],

@@ -61,7 +61,7 @@ describe('the CSRF token, where it is demanded', () => {
   const settings = 'csrf: { token: required }'
   const post = ['/refresh', '/logout', '/login/start']
 
-  it('is told in the session, and every POST of a signed-in browser needs it (F08)', async () => {
+  it('is given with the session, and every POST of a signed-in browser needs it (F08)', async () => {
     world = await startScriptedWorld({ settings })
     const page = world.browser()
     const other = world.browser()

@@ -24,7 +24,7 @@ describe('tokens that grew at a refresh, when the old refresh token is used up',
     expect(String(out['logout_url'])).not.toContain('id_token_hint')
   })
 
-  it('cannot fit: the sizes are told, the access token serves its time, and then comes a clean sign-in', async () => {
+  it('cannot fit: the sizes are reported, the access token serves its time, and then comes a clean sign-in', async () => {
     const page = world.browser()
     world.server.script.token = (form) => world.server.tokens(form)
     await world.signIn(page)

@@ -369,7 +369,7 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
   const sent = () => Object.fromEntries(world.tap.grants('refresh_token').at(-1)?.form ?? [])
   const scopeOf = (page: Page) => world.open(page).scope
 
-  it('go to the authorization server, beside ours', async () => {
+  it('go to the authorization server together with ours', async () => {
     const page = await signedIn({ settings })
     expect(statusAndCode(await refresh(page, { ui_theme: 'dark', activity: 'background' }))[0]).toBe(200)
     expect(sent()).toMatchObject({ grant_type: 'refresh_token', ui_theme: 'dark', resource: 'https://api.example' })

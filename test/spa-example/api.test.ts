@@ -35,7 +35,7 @@ describe('the example API', () => {
     authorization: `Bearer ${await accessToken(change, header)}`,
   })
 
-  it('answers a valid token, and tells what it received without telling it', async () => {
+  it('answers a valid token, and says what it received without repeating it', async () => {
     const headers = await bearer()
     const { status, body } = await call('GET', '/orders', { ...headers, cookie: 'theme=dark; a=b' })
     expect(status).toBe(200)

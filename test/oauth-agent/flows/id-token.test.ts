@@ -216,7 +216,7 @@ describe('the ID token of a refresh continues that of the sign-in (OID-14)', () 
   })
 })
 
-it('jose still tells failures by the classes that are read here', () => {
+it('jose still reports failures by the classes that are read here', () => {
   expect(new errors.JWTExpired('', {}, 'exp').code).toBe('ERR_JWT_EXPIRED')
   expect(new errors.JWTClaimValidationFailed('', {}, 'aud').claim).toBe('aud')
 })

@@ -47,7 +47,7 @@ describe('refresh_in', () => {
   })
 })
 
-it('how somebody signed in is told from whichever cookie is there', () => {
+it('how somebody signed in is known from whichever cookie is there', () => {
   const { access, refresh, identity } = sessionCookies()
   if (refresh === undefined) throw new Error('no refresh cookie')
   const parts = { config: { session: settings }, clock, csrfTokenOf: () => undefined }
@@ -61,7 +61,7 @@ it('no lifetime is ever negative', () => {
   expect([access, session.idle_expires_in]).toEqual([0, 0])
 })
 
-it('the CSRF token is told only where one is demanded', () => {
+it('the CSRF token is given only where one is demanded', () => {
   expect(view(300, 3600, 'token').session.csrf_token).toBe('token')
   expect(view(300, 3600).session).not.toHaveProperty('csrf_token')
 })

@@ -50,7 +50,7 @@ describe('token cache', () => {
     expect(loads).toBe(1)
   })
 
-  it('tells a failure to all who waited and asks again for the next', async () => {
+  it('gives a failure to all who waited and asks again for the next', async () => {
     const { cache, gives } = cacheWith()
     const failed = [1, 2].map(() => cache.obtain('a', () => Promise.reject(new Error('refused'))))
     for (const { status } of await Promise.allSettled(failed)) expect(status).toBe('rejected')

@@ -72,7 +72,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     }
   })
 
-  it('gives a fixed key in its own header, and no token beside it', async () => {
+  it('gives a fixed key in its own header, and no token with it', async () => {
     const answer = await ask(world, gateway, { target: '/partner/x', lines: page(world) })
     expect(answer.status).toBe(200)
     expect(answer.header('x-api-key')).toBe('key-of-the-partner')

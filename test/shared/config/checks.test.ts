@@ -245,12 +245,12 @@ describe('client keys', () => {
   ])('%s', (algorithm, key, paths) => {
     expect(pathsOf(text(algorithm), { readFile: () => key })).toEqual(paths)
   })
-  it('that are missing are told of', () => {
+  it('that are missing are reported', () => {
     expect(pathsOf(text('ES256'))).toEqual(['client.private_key_file'])
   })
 })
 
-it('checks of other parts are told together with our own', () => {
+it('checks of other parts are reported together with our own', () => {
   const checks = [() => [{ path: 'proxy.routes', problem: 'is odd', remedy: 'Make it even.' }]]
   expect(pathsOf(settingsFile({ login: { scope: 'x' } }), { checks })).toEqual(['login.scope', 'proxy.routes'])
 })

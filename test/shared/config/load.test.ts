@@ -94,14 +94,14 @@ describe('secrets in files', () => {
   it('that are empty are one problem', () => {
     expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
   })
-  it('may not stand beside the secret itself', () => {
+  it('may not stand next to the secret itself', () => {
     const both = settingsFile({ client: { ...client, secret: 'x' } })
     expect(pathsOf(both, { readFile: () => 'y' })).toEqual(['client.secret_file'])
   })
 })
 
 describe('problems', () => {
-  it('are all told at once, each with its line', () => {
+  it('are all reported at once, each with its line', () => {
     const text = settingsFile({
       public_origin: 'https://www.example.com/',
       authorization_server: { timeout_ms: 'soon' },
@@ -130,7 +130,7 @@ describe('problems', () => {
       expect(remedy.length, path).toBeGreaterThan(8)
     }
   })
-  it('between settings are told even when another setting is missing', () => {
+  it('between settings are reported even when another setting is missing', () => {
     const text = settingsFile({ login: { scope: 'profile' } }).replace(/public_origin:.*/, '')
     expect(pathsOf(text)).toEqual(['public_origin', 'login.scope'])
   })

@@ -18,7 +18,7 @@ import { createManualClock } from '../../support/manual-clock.ts'
 const name = '__Host-Http-th-at'
 
 describe('opening cookies', () => {
-  it('tells absent, unreadable and opened apart, and no more', () => {
+  it('distinguishes absent, unreadable and opened, and no more', () => {
     const { reader, writer } = createInstallation()
     const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))
     expect(reader.access(noCookies)).toEqual({ kind: 'absent' })

@@ -147,7 +147,7 @@ describe('a refresh cookie with a path of its own (CK-16)', () => {
 })
 
 describe('attempts to sign in', () => {
-  it('are Lax, end after ten minutes, and stand beside each other', () => {
+  it('are Lax, end after ten minutes, and coexist', () => {
     const { writer, reader } = createInstallation()
     const first = writer.setLogin(id('a'), loginContent(), noCookies)
     expect(first).toHaveLength(1)

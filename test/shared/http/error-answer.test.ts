@@ -19,13 +19,13 @@ describe('every code', () => {
   })
 })
 
-it('documented fields stand beside the code, and retry_after is also a header', () => {
+it('documented fields stand next to the code, and retry_after is also a header', () => {
   const { headers, body } = errorAnswer(new TokenHandlerError('overloaded', { fields: { retry_after: 7 } }), 'r')
   expect(headers['retry-after']).toBe('7')
   expect(JSON.parse(body)).toMatchObject({ error_code: 'overloaded', retry_after: 7 })
 })
 
-it('what is not ours becomes server_error and tells nothing', () => {
+it('what is not ours becomes server_error and reveals nothing', () => {
   const error = asTokenHandlerError(new Error('password=hunter2'))
   expect(error.code).toBe('server_error')
   expect(errorAnswer(error, 'r').body).not.toContain('hunter2')

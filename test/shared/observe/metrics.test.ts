@@ -72,7 +72,7 @@ describe('events become metrics', () => {
     const { size } = new Set(Object.values<MetricRow>(metricTable).map(({ event }) => event))
     expect((await samples()).length).toBeGreaterThanOrEqual(size - 1)
   })
-  it('tells of the process itself', async () => {
+  it('reports the process itself', async () => {
     const { metrics, samples } = setup()
     let keyId = 'aaaaaaaa'
     metrics.watch({ storeAvailable: () => false, keyId: () => keyId })

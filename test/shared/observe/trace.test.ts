@@ -80,7 +80,7 @@ const answered = {
 }
 
 describe('a request becomes a trace at a real OTLP collector', () => {
-  it('with a span of its own, one for each call, and what was told as span events', async () => {
+  it('with a span of its own, one for each call, and events as span events', async () => {
     const { trace, observe } = start()
     trace.around(requestId, [], () => {
       observe.emit('provider.called', { endpoint: 'token', status: 200, duration_ms: 40, outcome: 'ok' })
