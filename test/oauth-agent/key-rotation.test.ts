@@ -4,7 +4,7 @@ import type { KeyEntries } from '../../shared/crypto/key-ring-file.ts'
 import { createKeyRing, type KeyRing } from '../../shared/crypto/key-ring.ts'
 import { seededRandom, testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
-import type { Page } from '../support/page.ts'
+import { isSignedIn, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 const oldKey = testKeys('rotation')
@@ -29,8 +29,6 @@ async function startReplicas(count: number): Promise<void> {
 const readFile = (replica: number, file: KeyEntries) => {
   rings[replica] = createKeyRing(file)
 }
-const refresh = (page: Page) => page.call('POST', '/oauth-agent/refresh')
-const isSignedIn = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
 
 describe('rotating keys while users are signed in (FI-08)', () => {
   it('signs nobody out when the key is staged, promoted, and the old one removed after all cookies are new', async () => {

@@ -3,13 +3,11 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
-import type { Page } from '../support/page.ts'
+import { type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
 afterEach(() => world.close())
-
-const refresh = (page: Page) => page.call('POST', '/oauth-agent/refresh')
 
 /** A shared store that is away: every call to it fails, what each replica knows by itself stays. */
 function storeThatIsAway(): Store {

@@ -1,6 +1,5 @@
-import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Page, type PageAnswer, statusAndCode } from '../support/page.ts'
+import { isSignedIn, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
 import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -13,9 +12,6 @@ async function signedIn(options: Parameters<typeof startScriptedWorld>[0] = {}):
   return page
 }
 
-const refresh = (page: Page, form?: Record<string, string>): Promise<PageAnswer> =>
-  page.call('POST', '/oauth-agent/refresh', form === undefined ? {} : { form })
-const isSignedIn = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
 const generation = (answer: PageAnswer) => (answer.json()['session'] as { generation: number }).generation
 const refreshCalls = () => world.tap.grants('refresh_token').length
 
@@ -169,165 +165,6 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     world.server.script.token = (form) => world.server.tokens(form)
     world.clock.pass(5)
     expect((await refresh(page)).status).toBe(200)
-  })
-})
-
-describe('token answers nobody should send (D05)', () => {
-  const body = (value: unknown) => ({ access_token: value, token_type: 'bearer' })
-  const raw: [string, unknown][] = [
-    ['an empty object', {}],
-    ['a list', []],
-    ['a text', '"s"'],
-    ['null', 'null'],
-    ['nothing', ''],
-    ['a byte order mark', '\ufeff{}'],
-    ['html', '<html>'],
-    ['100 000 levels', `${'['.repeat(100_000)}`],
-    ['closed 100 000 levels', `{"access_token":${'['.repeat(100_000)}${']'.repeat(100_000)},"token_type":"bearer"}`],
-    ['5 MB', JSON.stringify(body('x'.repeat(5_000_000)))],
-    ['invalid UTF-8', Buffer.from([0x7b, 0xff, 0xfe, 0x7d]).toString('latin1')],
-    ['a number as token', body(5)],
-    ['a list as token', body([])],
-    ['an empty token', body('')],
-    ['a line break in the token', body('a\r\nb')],
-    ['a space in the token', body('a b')],
-    ['no token type', { access_token: 'abcdefgh' }],
-    ['another token type', { access_token: 'abcdefgh', token_type: 'dpop' }],
-    ['a number as refresh token', { ...body('abcdefgh'), refresh_token: 5 }],
-    ['a number as scope', { ...body('abcdefgh'), scope: 5 }],
-    ['a list as ID token', { ...body('abcdefgh'), id_token: [] }],
-  ]
-  it('each is authorization_server_error, without a cookie', async () => {
-    const page = await signedIn({ settings: 'agent: { rate_limits: { refresh: { requests: 999 } } }' })
-    const outcomes: unknown[] = []
-    for (const [what, answerBody] of raw) {
-      world.server.script.token = () => ({ body: answerBody })
-      const answer = await refresh(page)
-      outcomes.push([what, ...statusAndCode(answer), answer.setCookies.length])
-      world.clock.pass(5)
-    }
-    expect(outcomes).toEqual(raw.map(([what]) => [what, 502, 'authorization_server_error', 0]))
-  })
-})
-
-it('members that are null say nothing, and cost nobody the session', async () => {
-  const page = await signedIn()
-  const nothing = { refresh_token: null, scope: null, id_token: null, expires_in: null, error: null }
-  world.server.script.token = () => ({ body: { access_token: crypto.randomUUID(), token_type: 'bearer', ...nothing } })
-  const { scope } = world.open(page)
-  expect(generation(await refresh(page))).toBe(2)
-  expect(world.open(page).scope).toBe(scope)
-})
-
-it('members that are empty say nothing either: the old refresh token stays, and is used again', async () => {
-  const page = await signedIn()
-  const empty = { refresh_token: '', id_token: '', error: '', error_description: '', expires_in: '' }
-  world.server.script.token = () => ({ body: { access_token: crypto.randomUUID(), token_type: 'bearer', ...empty } })
-  expect(generation(await refresh(page))).toBe(2)
-  world.server.script.token = (form) => world.server.tokens(form)
-  expect(generation(await refresh(page))).toBe(3)
-  expect(world.told('id_token.rejected')).toEqual([])
-})
-
-it('a sign-in with an empty refresh token is one without, and an empty scope is no scope', async () => {
-  const page = await signedIn()
-  world.server.script.token = (form) => world.server.tokens(form, { refresh_token: '', scope: '' })
-  expect((await world.signIn(page)).status).toBe(200)
-  expect(world.open(page).scope).toBe('')
-  expect(statusAndCode(await refresh(page))).toEqual([401, 'no_refresh_token'])
-})
-
-describe('expires_in in every form (D06)', () => {
-  it.each<[unknown, number]>([
-    [undefined, 300],
-    ['3600', 3600],
-    [0, 0],
-    [-1, 0],
-    [3600.5, 3600],
-    [null, 300],
-    ['NaN', 300],
-    ['abc', 300],
-    [1e300, 28_800],
-    [2 ** 53, 28_800],
-    [{}, 300],
-  ])('%j means %i seconds', async (expiresIn, seconds) => {
-    const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, { expires_in: expiresIn })
-    const answer = await refresh(page)
-    expect(answer.status).toBe(200)
-    expect(seconds - Number(answer.json()['access_token_expires_in'])).toBeLessThanOrEqual(1)
-  })
-})
-
-describe('what the new tokens may change (C17, D08, D17)', () => {
-  it('no refresh token at sign-in: 401 no_refresh_token, and the session stays (D08)', async () => {
-    world = await startScriptedWorld()
-    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: undefined })
-    const page = world.browser()
-    const end = await world.signIn(page)
-    expect(end.json()['session']).not.toHaveProperty('refresh_in')
-    const answer = await refresh(page)
-    expect(statusAndCode(answer)).toEqual([401, 'no_refresh_token'])
-    expect([answer.setCookies, refreshCalls(), await isSignedIn(page)]).toEqual([[], 0, true])
-  })
-
-  it('a refresh token of any characters arrives as it was given (D17)', async () => {
-    world = await startScriptedWorld()
-    const odd = 'a+b/c=d%26&x y~"\\'
-    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: odd })
-    const page = world.browser()
-    await world.signIn(page)
-    await refresh(page)
-    expect(world.tap.grants('refresh_token')[0]?.form.get('refresh_token')).toBe(odd)
-    expect(world.server.requests.at(-1)?.form.get('refresh_token')).toBe(odd)
-  })
-
-  it('another subject ends the session and revokes what came (OID-14, C17)', async () => {
-    const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, {}, { sub: 'mallory' })
-    const answer = await refresh(page)
-    expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
-    expect(page.jar.names('localhost')).toEqual([])
-    expect(world.server.count('revocation')).toBe(2)
-  })
-
-  it.each([
-    ['iss', { iss: 'https://evil.example' }],
-    ['aud', { aud: 'other' }],
-    ['azp', { azp: 'other' }],
-    ['exp', { exp: 1 }],
-    ['iat', { iat: 1 }],
-    ['nonce', { nonce: 'other' }],
-    ['auth_time', { auth_time: 1 }],
-    ['at_hash', { at_hash: 'AAAAAAAAAAAAAAAAAAAAAA' }],
-  ])('an ID token with a wrong %s is dropped: tokens new, claims old, event told (C17)', async (check, claims) => {
-    const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name', ...claims })
-    expect((await refresh(page)).status).toBe(200)
-    const session = (await page.call('GET', '/oauth-agent/session')).json()
-    expect(session['id_token_claims']).not.toHaveProperty('name')
-    expect(world.told('id_token.rejected').map(({ fields }) => fields['check'])).toEqual([check])
-  })
-
-  it.each([
-    ['a dropped ID token is no hint at the sign-out', 'https://evil.example', false],
-    ['a good one is', undefined, true],
-  ])('%s', async (_, iss, isHint) => {
-    const page = await signedIn({ settings: 'cookies: { id_token_hint: true }' })
-    world.server.script.token = (form) =>
-      world.server.tokens(form, {}, { name: 'New Name', ...(iss === undefined ? undefined : { iss }) })
-    expect((await refresh(page)).status).toBe(200)
-    const { logout_url: url } = (await page.call('POST', '/oauth-agent/logout')).json()
-    const hint = new URL(String(url)).searchParams.get('id_token_hint') ?? ''
-    expect(decodeJwt(hint)['name'] === 'New Name').toBe(isHint)
-  })
-
-  it('a good ID token renews the claims', async () => {
-    const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name' })
-    await refresh(page)
-    const session = (await page.call('GET', '/oauth-agent/session')).json()
-    expect(session['id_token_claims']).toMatchObject({ sub: 'alice', name: 'New Name' })
   })
 })
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { type Page, statusAndCode } from '../support/page.ts'
+import { type Page, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
-const refresh = (page: Page, form = {}) => page.call('POST', '/oauth-agent/refresh', { form })
 const minute = 60
 const hour = 60 * minute
 const day = 24 * hour

@@ -59,6 +59,16 @@ export function endLogin(page: Page, form: CallOptions['form'] = {}): Promise<Pa
   return page.call('POST', '/oauth-agent/login/end', { form })
 }
 
+/** Refreshes the session of the page. */
+export function refresh(page: Page, form?: CallOptions['form']): Promise<PageAnswer> {
+  return page.call('POST', '/oauth-agent/refresh', form === undefined ? {} : { form })
+}
+
+/** What `is_logged_in` is for this page. */
+export async function isSignedIn(page: Page): Promise<unknown> {
+  return (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
+}
+
 /** Where POST /login/start sends the browser. */
 export function authorizationUrlOf(answer: PageAnswer): URL {
   return new URL(String(answer.json()['authorization_url']))
