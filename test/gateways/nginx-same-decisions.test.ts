@@ -27,6 +27,7 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'H09 Authorization without a session': [...ownPage, 'Authorization: Bearer mine'],
   'H12 byte above ASCII': [...signedIn, 'X-Name: caf\xe9'],
   'H12 control character': [...signedIn, 'X-Name: a\x01b'],
+  'H12 delete': [...signedIn, 'X-Name: a\x7fb'],
   'H13 TE': [...signedIn, 'TE: trailers'],
   'H13 Upgrade': [...signedIn, 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABk'],
   'H14 prototype names': [...signedIn, '__proto__: 1'],

@@ -67,10 +67,16 @@ describe('nginx guards as the proxy does', () => {
     }
   })
 
-  it.each(['2', '', '1, 1'])('a download with version %j is none', async (version) => {
-    const fields = { 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document', 'token-handler-version': version }
-    const { proxy: expected, nginx: got } = await sides.send(request('GET', '/files/a', [], page(fields)))
-    expect(expected.errorCode).toBe('header_missing')
+  it.each<[string, string, Readonly<Record<string, string | undefined>>, string]>([
+    ['another version', 'GET', { 'token-handler-version': '2' }, 'header_missing'],
+    ['an empty version', 'GET', { 'token-handler-version': '' }, 'header_missing'],
+    ['another method', 'POST', { Origin: publicOrigin }, 'header_missing'],
+    ['no word of where it comes from', 'GET', { 'Sec-Fetch-Site': undefined }, 'origin_not_allowed'],
+  ])('a download with %s is none', async (_, method, change, code) => {
+    const download = { 'token-handler-version': undefined, 'Sec-Fetch-Mode': 'navigate', 'Sec-Fetch-Dest': 'document' }
+    const lines = page({ ...download, ...change })
+    const { proxy: expected, nginx: got } = await sides.send(request(method, '/files/a', [], lines))
+    expect(expected.errorCode).toBe(code)
     expect(got).toEqual(expected)
   })
 

@@ -39,6 +39,7 @@ const routes = (origin: string) => `
       credential: { kind: none }
       anonymous: none
     - path: /files/**
+      methods: [GET, HEAD, POST]
       upstream: ${origin}
       headerless: [download]
 `
