@@ -15,6 +15,7 @@ describe('every code', () => {
     expect(headers['cache-control']).toBe('no-store')
     expect(headers['token-handler-error']).toBe(code)
     expect(headers['x-request-id']).toBe('request-1')
+    expect(headers).not.toHaveProperty('retry-after')
     expect(JSON.parse(body)).toEqual({ error_code: code, detailed_error: errorTable[code].message })
   })
 })
