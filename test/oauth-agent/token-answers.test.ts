@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { isSignedIn, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
-import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
 afterEach(() => world.close())
@@ -151,6 +151,20 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     const session = (await page.call('GET', '/oauth-agent/session')).json()
     expect(session['id_token_claims']).not.toHaveProperty('name')
     expect(world.told('id_token.rejected').map(({ fields }) => fields['check'])).toEqual([check])
+  })
+
+  it.each([
+    ['is away', { status: 503, body: '' }],
+    ['is no key set', { body: 'keys' }],
+  ])('so is one under a new key while the key set %s: the old refresh token is spent by now', async (_, reply) => {
+    const page = await signedIn()
+    world.server.keys.splice(0, 1, await createSigningKey())
+    world.server.script.jwks = () => reply
+    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name' })
+    expect((await refresh(page)).status).toBe(200)
+    const session = (await page.call('GET', '/oauth-agent/session')).json()
+    expect(session['id_token_claims']).not.toHaveProperty('name')
+    expect(world.told('id_token.rejected').map(({ fields }) => fields['check'])).toEqual(['key_set'])
   })
 
   it.each([
