@@ -143,6 +143,8 @@ const challenges = [
   'Bearer',
   'Bearer error="invalid_token"',
   'Bearer realm="x", error="insufficient_user_authentication", acr_values="gold silver", max_age="60"',
+  ...[128, 129].map((size) => `Bearer error="insufficient_scope", scope="${'a'.repeat(size)}"`),
+  ...['999999999', '1000000000'].map((age) => `Bearer error="insufficient_user_authentication", max_age="${age}"`),
   'Bearer error="insufficient_user_authentication", acr_values="a\\"b", max_age=6x, scope="a b"',
   'Bearer error="insufficient_scope", scope="orders:write profile"',
   'Basic realm="x", Bearer error="insufficient_scope", scope="a"',

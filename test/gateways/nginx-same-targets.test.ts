@@ -47,6 +47,7 @@ const targets = [
   '/api/a#b',
   '/api/a?b#c',
   '/api/a?access_token=x',
+  '/api/a?c=d;access_token=x',
   '/api/a?b=1&ACCESS%5fTOKEN=x',
   '/api/a?c=access_token',
   '/api/a?%61ccess_token=x',
