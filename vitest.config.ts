@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+/** What is waited for comes at once; this bound, in milliseconds, is for machines that are busy with something else. */
+const expected = { poll: { timeout: 15_000, interval: 20 } }
+
 /** Suites that need a browser, a gateway or minutes of load are projects of their own, so `npm test` stays short. */
 export default defineConfig({
   test: {
@@ -10,16 +13,26 @@ export default defineConfig({
           include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,spa-example,attacks,fuzz,house}/**/*.test.ts'],
           // Files share a worker's modules: nothing here has state of its own, and loading it anew costs more than the tests.
           isolate: false,
+          expect: expected,
           // No test waits for time; this bound is for machines that are busy with something else.
           testTimeout: 30_000,
           hookTimeout: 30_000,
         },
       },
-      { test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 600_000, fileParallelism: false } },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          expect: expected,
+          testTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
       {
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
+          expect: expected,
           testTimeout: 240_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -29,6 +42,7 @@ export default defineConfig({
         test: {
           name: 'engines',
           include: ['test/engines/**/*.test.ts'],
+          expect: expected,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -38,6 +52,7 @@ export default defineConfig({
         test: {
           name: 'gateways',
           include: ['test/gateways/**/*.test.ts'],
+          expect: expected,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           fileParallelism: false,
@@ -47,6 +62,7 @@ export default defineConfig({
         test: {
           name: 'keycloak',
           include: ['test/interop/**/*.test.ts'],
+          expect: expected,
           testTimeout: 120_000,
           hookTimeout: 600_000,
         },
