@@ -1,5 +1,5 @@
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
-import type { ConfigCheck, CrossProblem } from '../shared/config/check.ts'
+import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { Mode } from './parts.ts'
 

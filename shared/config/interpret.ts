@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { isJsonObject } from '../json-object.ts'
-import type { ConfigCheck, CrossProblem } from './check.ts'
+import type { ConfigCheck, CrossProblem } from './checks/check.ts'
 import { explain } from './explain.ts'
 import { type Sources, prepare } from './prepare.ts'
 import type { Problem } from './problem.ts'

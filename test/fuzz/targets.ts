@@ -409,7 +409,12 @@ const settings: FuzzTarget = {
     '/**',
     '0.0.0.0/0',
   ],
-  guides: ['shared/config/load.ts', 'shared/config/checks.ts', 'shared/config/prepare.ts', 'shared/config/walk.ts'],
+  guides: [
+    'shared/config/load.ts',
+    'shared/config/checks/every-process.ts',
+    'shared/config/prepare.ts',
+    'shared/config/walk.ts',
+  ],
   run(input) {
     try {
       const config = parseConfig(input, { env: { A: 'x' }, readFile: () => keyRing })

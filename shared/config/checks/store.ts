@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import type { Config } from './schema.ts'
+import type { Config } from '../schema.ts'
 
 /** The shared store: where it is, and whether several processes need one. */
 export function* storeChecks({ logout, operations, store }: Config): Iterable<CrossProblem> {

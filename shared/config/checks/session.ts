@@ -1,6 +1,6 @@
 import type { CrossProblem } from './check.ts'
-import { isProfile, profileLimits } from './profiles.ts'
-import type { Config } from './schema.ts'
+import { isProfile, profileLimits } from '../profiles.ts'
+import type { Config } from '../schema.ts'
 
 /** Session limits against each other, against the chosen profile and against what browsers keep. */
 export function* sessionChecks({ session }: Config): Iterable<CrossProblem> {

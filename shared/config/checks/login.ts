@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import type { Config } from './schema.ts'
+import type { Config } from '../schema.ts'
 
 /** The form of requests and responses, and the pages between which a sign-in and a sign-out go. */
 export function* loginChecks(config: Config): Iterable<CrossProblem> {

@@ -1,5 +1,5 @@
-import type { Problem } from './problem.ts'
-import type { Config } from './schema.ts'
+import type { Problem } from '../problem.ts'
+import type { Config } from '../schema.ts'
 
 /**
  * A problem between settings.

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { ConfigCheck, CrossProblem } from './check.ts'
-import type { Config } from './schema.ts'
+import type { Config } from '../schema.ts'
 
 /** Files that settings name: there, readable, of the right kind and belonging together. */
 export function fileChecks(readFile: (path: string) => string): ConfigCheck {

@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js'
 import type { CrossProblem } from './check.ts'
-import { isLocalOrigin } from './local.ts'
-import type { Config } from './schema.ts'
+import { isLocalOrigin } from '../local.ts'
+import type { Config } from '../schema.ts'
 
 /** Addresses, ports and paths: who is trusted, and that no two parts claim the same place. */
 export function* networkChecks(config: Config): Iterable<CrossProblem> {

@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import type { Config } from './schema.ts'
+import type { Config } from '../schema.ts'
 
 /** Parameters that the agent decides itself; giving one of them away would take a check away. */
 const ownParameters = new Set([

@@ -1,7 +1,7 @@
 import type { CrossProblem } from './check.ts'
-import { isLoopbackHost, isLocalOrigin } from './local.ts'
-import type { Config, Route } from './schema.ts'
-import { upstreamsOf } from './upstreams.ts'
+import { isLoopbackHost, isLocalOrigin } from '../local.ts'
+import type { Config, Route } from '../schema.ts'
+import { upstreamsOf } from '../upstreams.ts'
 
 /** Where plain HTTP is allowed: nowhere, except on this machine, or where the operator states that the network protects it. */
 export function* transportChecks(config: Config): Iterable<CrossProblem> {

@@ -1,6 +1,6 @@
 import type { CrossProblem } from './check.ts'
-import { isLocalOrigin } from './local.ts'
-import type { Config, Route } from './schema.ts'
+import { isLocalOrigin } from '../local.ts'
+import type { Config, Route } from '../schema.ts'
 
 /** What a route may do with cookies and with requests that carry no header. */
 export function* cookieChecks(config: Config): Iterable<CrossProblem> {
