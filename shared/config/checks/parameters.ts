@@ -1,8 +1,12 @@
 import type { CrossProblem } from './check.ts'
 import type { Config } from '../schema.ts'
 
-/** Parameters that the agent decides itself; giving one of them away would take a check away. */
+/**
+ * Parameters that the agent decides itself; giving one of them away would take a check away. Those of a JWT are among
+ * them: with `sub` a signed request, which the browser sees, would pass for our client assertion (RFC 9101 §10.8).
+ */
 const ownParameters = new Set([
+  'aud',
   'client_assertion',
   'client_assertion_type',
   'client_id',
@@ -11,7 +15,12 @@ const ownParameters = new Set([
   'code_challenge',
   'code_challenge_method',
   'code_verifier',
+  'exp',
   'grant_type',
+  'iat',
+  'iss',
+  'jti',
+  'nbf',
   'nonce',
   'redirect_uri',
   'refresh_token',
@@ -20,6 +29,7 @@ const ownParameters = new Set([
   'response_mode',
   'response_type',
   'state',
+  'sub',
 ])
 
 /** Parameters with settings of their own, which take more than the authorization request into account. */

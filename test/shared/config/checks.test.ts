@@ -119,6 +119,7 @@ describe('settings that are refused', () => {
       { login: { extra_parameters: { [name]: 'x' } } },
       `login.extra_parameters.${name}`,
     ]),
+    ['a fixed sub', { login: { extra_parameters: { sub: 'shop' } } }, 'login.extra_parameters.sub'],
     ['a fixed state', { login: { extra_parameters: { state: 'x' } } }, 'login.extra_parameters.state'],
     [
       'a fixed redirect_uri',
@@ -129,6 +130,7 @@ describe('settings that are refused', () => {
       'redirect_uri',
       'response_mode',
       'client_assertion',
+      'sub',
       'authorization_details',
       'resource',
       'return_to',
