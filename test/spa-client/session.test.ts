@@ -53,6 +53,7 @@ describe('onPageLoad', () => {
     ['/coupons?code=c&state=open', false],
     ['response=ey&page=2', false],
     ['section', false],
+    ['response', false],
     ['', false],
   ])('C33 takes a response out of the fragment, and sends it nowhere: #%s, %s', async (fragment, isResponse) => {
     const profile = createProfile()
