@@ -1,4 +1,5 @@
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
 import { createAttemptEnd } from './attempt-end.ts'
 import type { AgentAnswer, Endpoint, EndpointParts } from './endpoint.ts'
 import type { ArrivedBy } from '../flows/signed-response.ts'
@@ -17,17 +18,23 @@ export function createFormCallback(parts: EndpointParts): Endpoint {
 /** GET /callback where responses come as a form: what comes this way, in a query or a fragment, is ignored. */
 export function createStrayCallback(parts: EndpointParts): Endpoint {
   const away = leaveAddress(parts)
-  return () => away
+  return ({ requestId, parameters }) => {
+    if (parameters.size !== 1 || !parameters.has('error')) return away
+    const error = new TokenHandlerError('authorization_response_invalid', { detail: { check: 'response_mode' } })
+    parts.observe.emit('login.failed', { request_id: requestId, error_code: error.code, ...error.detail })
+    return { error, cookies: [] }
+  }
 }
 
 /**
- * Leads away from an address that may hold a code in a mode that was not asked for.
+ * Leads away from an address that may hold a code in a mode that was not asked for, to a page that says so.
  *
  * Somebody else asked for it, for a sign-in of their own, and waits for the code of this user to be seen (C33). Browsers
- * keep a fragment unless the redirect names another (RFC 9110 §10.2.2).
+ * keep a fragment unless the redirect names another (RFC 9110 §10.2.2). Nothing is started there: a server that never
+ * answers in our mode would send the browser back here at once.
  */
 function leaveAddress({ config }: EndpointParts): AgentAnswer {
-  return { redirect: `${config.agent.path}/login#` }
+  return { redirect: `${config.agent.path}/callback?error=response_mode#` }
 }
 
 function createCallback(parts: EndpointParts, arrivedBy: ArrivedBy): Endpoint {

@@ -15,6 +15,8 @@ beforeEach(() => {
   world.server.requests.length = 0
 })
 
+/** Where a response goes that came in a mode that was not asked for. */
+const noResponse = '/oauth-agent/callback?error=response_mode#'
 const code = (answer: PageAnswer) => [answer.status, answer.headers['token-handler-error']]
 const loginCookies = (page: Page) => page.jar.names('localhost').filter((name) => name.includes('-login-'))
 const linkOf = ({ text }: PageAnswer) => /<a href="([^"]*)"/.exec(text)?.[1]?.replaceAll('&amp;', '&')
@@ -227,9 +229,10 @@ describe('C33 GET /callback with nothing that we see, as from a response in the 
   it('leads to a page whose address has no fragment, and starts nothing there', async () => {
     const page = world.browser()
     const answer = await page.navigate('GET', '/oauth-agent/callback', { from: 'elsewhere' })
-    expect([answer.status, answer.headers.location]).toEqual([303, '/oauth-agent/login#'])
-    const next = await page.navigate('GET', '/oauth-agent/login', { from: 'elsewhere' })
-    expect([next.status, linkOf(next), loginCookies(page)]).toEqual([200, '/oauth-agent/login', []])
+    expect([answer.status, answer.headers.location]).toEqual([303, noResponse])
+    const next = await page.navigate('GET', noResponse.slice(0, -1))
+    expect([...code(next), linkOf(next)]).toEqual([400, 'invalid_state', '/oauth-agent/login'])
+    expect(loginCookies(page)).toEqual([])
   })
 
   it('leaves a sign-in that is under way as it is', async () => {
@@ -253,7 +256,10 @@ describe('POST /callback (form_post, CK-10)', () => {
     // The same response in a query: a weaker way than the one that was asked for.
     const query = await start(page, '', posted)
     const weaker = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
-    expect([weaker.status, weaker.headers.location]).toEqual([303, '/oauth-agent/login#'])
+    expect([weaker.status, weaker.headers.location]).toEqual([303, noResponse])
+    // Nothing starts by itself, or a server that knows no other way would send the browser round and round.
+    const next = await page.navigate('GET', noResponse.slice(0, -1))
+    expect([...code(next), linkOf(next)]).toEqual([400, 'authorization_response_invalid', '/oauth-agent/login'])
     expect(posted.server.count('token')).toBe(1)
     const byScript = await page.call('POST', '/oauth-agent/login/end', { form: query })
     expect([byScript.status, byScript.json()['error_code']]).toEqual([400, 'authorization_response_invalid'])
