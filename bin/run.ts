@@ -5,7 +5,7 @@ import { loadKeys } from './load-keys.ts'
 import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
-import { endOnUncaught, followSignals } from './signals.ts'
+import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
 import type { Terminal } from './terminal.ts'
 import { runWorker, startPrimary } from './workers.ts'
@@ -25,8 +25,10 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   const source = settingsSource(file, [...partChecks, ...processChecks(mode, workersOption)])
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
+  keepDebuggerShut()
   keepYoungGenerationSmall(process)
   if (cluster.isWorker) return runWorker(options, terminal)
+  const follow = followSignals()
 
   const config = source.parse(source.readText())
   await loadKeys(config.keys.file, mode)
@@ -38,7 +40,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   for (const warning of warnings) if (warning !== undefined) terminal.err(warning)
   const running: RunningProcess =
     workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
-  followSignals(running)
+  follow(running)
   if (process.stderr.isTTY) {
     terminal.err(
       `${mode} for ${running.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,

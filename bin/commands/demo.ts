@@ -11,11 +11,12 @@ export function addDemoCommand(program: Command, { out }: Terminal): void {
     .option('-p, --port <number>', 'port of the app', parsePort, 3000)
     .option('--plain-cookies', 'for Safari, which keeps no Secure cookies on http://localhost')
     .action(async (options: { port: number; plainCookies?: boolean }) => {
+      const follow = followSignals()
       const demo = await start(options)
       const { demoCode, demoPassword, demoUsers } = await import('../../spa-example/openid-provider.ts')
       const names = demoUsers.map(({ username }) => username).join(' or ')
       out(welcome({ ...demo, who: `${names}, password ${demoPassword}, code ${demoCode} where one is asked for` }))
-      followSignals({
+      follow({
         stop: async () => {
           out('\nStopping.')
           await demo.close()

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -106,6 +106,45 @@ it('workers share one port, one that dies is replaced, and all end together', as
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
+}, 90_000)
+
+it('a stop during the start ends the process with 0, and a reload does not end it', async () => {
+  // A store that takes the connection and then says nothing holds the start up for as long as its time limit.
+  const store = createServer().listen(0, '127.0.0.1')
+  await once(store, 'listening')
+  const { port } = store.address() as AddressInfo
+  writeSettings('/api/**')
+  writeFileSync(
+    join(folder, 'settings.yaml'),
+    `store: { kind: valkey, url: "redis://127.0.0.1:${port}", timeout_ms: 5000 }\n`,
+    { flag: 'a' },
+  )
+  child = spawn(process.execPath, [command, 'serve'], {
+    cwd: folder,
+    env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
+    stdio: 'ignore',
+  })
+  const ended = once(child, 'exit')
+  const [connection] = (await once(store, 'connection')) as [Socket]
+  connection.on('error', () => undefined)
+  child.kill('SIGHUP')
+  child.kill('SIGTERM')
+  expect(await ended).toEqual([0, null])
+  store.close()
+}, 60_000)
+
+it('N08 no signal opens the debugger, in no process of several', async () => {
+  const { child, ended, events, errors } = await start(2, 'serve', '--workers', '2')
+  const workers = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+  for (const pid of [child.pid ?? 0, ...workers.map(Number)]) process.kill(pid, 'SIGUSR1')
+  writeSettings('/other/**')
+  child.kill('SIGHUP')
+  await expect.poll(() => events().filter((event) => event === 'config.reloaded').length, patience).toBeGreaterThan(1)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(errors()).not.toMatch(/debugger/i)
 }, 90_000)
 
 it('there is a worker for each core where no number is given', async () => {
