@@ -6,12 +6,16 @@ import type { HeaderFields } from './request-gate.ts'
  *
  * Frames, fetches and what a browser loads ahead of the user are refused: none of them may start or end a sign-in. Each
  * field is optional, never contradictory. Throws `origin_not_allowed`, or `invalid_request` for a prefetch.
+ *
+ * A service worker of the app that passes a navigation on makes its destination empty (w3c/ServiceWorker#1803). No script
+ * can ask in the mode of a navigation itself, and where the app has such a worker our pages refuse to be framed.
  */
 export function checkNavigation(fields: HeaderFields): void {
   const mode = fields['sec-fetch-mode']
   if (mode !== undefined && mode !== 'navigate') throw refused('sec_fetch_mode')
   const destination = fields['sec-fetch-dest']
-  if (destination !== undefined && destination !== 'document') throw refused('sec_fetch_dest')
+  const isPassedOn = destination === 'empty' && mode === 'navigate'
+  if (destination !== undefined && destination !== 'document' && !isPassedOn) throw refused('sec_fetch_dest')
   const purpose = fields['sec-purpose'] ?? fields['purpose'] ?? fields['x-moz']
   if (purpose !== undefined) throw new TokenHandlerError('invalid_request', { detail: { check: 'prefetch' } })
 }

@@ -68,6 +68,12 @@ describe('GET /login', () => {
     ['a frame', { 'sec-fetch-dest': 'iframe' }, [403, 'origin_not_allowed']],
     ['an object', { 'sec-fetch-dest': 'object' }, [403, 'origin_not_allowed']],
     ['a fetch', { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }, [403, 'origin_not_allowed']],
+    [
+      'a fetch of a worker',
+      { 'sec-fetch-mode': 'same-origin', 'sec-fetch-dest': 'empty' },
+      [403, 'origin_not_allowed'],
+    ],
+    ['who knows what', { 'sec-fetch-mode': '', 'sec-fetch-dest': 'empty' }, [403, 'origin_not_allowed']],
     ['an image', { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }, [403, 'origin_not_allowed']],
     ['a prefetch', { 'sec-purpose': 'prefetch' }, [400, 'invalid_request']],
     ['a prerender', { 'sec-purpose': 'prefetch;prerender' }, [400, 'invalid_request']],
@@ -184,7 +190,7 @@ describe('GET /callback', () => {
     expect(answer.text).toContain(`Request <code>${answer.headers['x-request-id']}</code>`)
   })
 
-  it.each(['iframe', 'embed', 'empty'])('in a destination %j is refused (FM-3)', async (dest) => {
+  it.each(['iframe', 'embed', 'object'])('in a destination %j is refused (FM-3)', async (dest) => {
     const page = world.browser()
     const query = await start(page)
     const answer = await page.navigate('GET', `/oauth-agent/callback?${query}`, {
@@ -240,6 +246,30 @@ describe('C33 GET /callback with nothing that we see, as from a response in the 
     const query = await start(page)
     await page.navigate('GET', '/oauth-agent/callback', { from: 'elsewhere' })
     expect((await comeBack(page, query)).status).toBe(200)
+  })
+})
+
+describe('C34 an app whose service worker passes every navigation on', () => {
+  // As Chromium sends them: a typed address is one of ours, a form keeps its Origin, and nobody has clicked.
+  const passedOn = { 'sec-fetch-dest': 'empty', 'sec-fetch-user': '' }
+
+  it('signs in and out as without it', async () => {
+    const page = world.browser()
+    const started = await page.navigate('GET', '/oauth-agent/login', { headers: passedOn })
+    expect(started.status).toBe(303)
+    const query = await world.server.authorize(started.headers.location ?? '')
+    const back = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere', headers: passedOn })
+    expect([back.status, refreshOf(back)]).toEqual([200, `${world.publicOrigin}/`])
+    const asked = await page.navigate('GET', '/oauth-agent/logout', { headers: passedOn })
+    expect(asked.headers).toMatchObject({ 'x-frame-options': 'DENY' })
+    const out = await page.navigate('POST', '/oauth-agent/logout/form', { form: {}, headers: passedOn })
+    expect([out.status, page.jar.names('localhost')]).toEqual([303, []])
+  })
+
+  it('is asked first all the same when another site sends the user (FM-7)', async () => {
+    const page = world.browser()
+    const answer = await page.navigate('GET', '/oauth-agent/login', { from: 'elsewhere', headers: passedOn })
+    expect([answer.status, loginCookies(page)]).toEqual([200, []])
   })
 })
 
