@@ -1,4 +1,5 @@
 import { type Arrival, navigationArrival, pageArrival, startLogin } from '../../oauth-agent/flows/login-attempt.ts'
+import { readAuthorizationResponse } from '../../oauth-agent/flows/signed-response.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
@@ -39,9 +40,9 @@ async function signInCheck(
   const { redirectUri } = arrival
   const wrong = isNeeded ? error : warning
   const only = isNeeded ? '' : ' Apps without the browser client do without it.'
+  const parts = { config: silently(config), authorizationServer: server, clock }
   let answer: Awaited<ReturnType<typeof visit>>
   try {
-    const parts = { config: silently(config), authorizationServer: server, clock }
     const { authorizationUrl } = await startLogin(parts, new Map([['prompt', 'none']]), {
       signedIn: undefined,
       arrival,
@@ -68,8 +69,20 @@ async function signInCheck(
   if (!location.startsWith(`${redirectUri}?`)) {
     return skipped(check, `the answer (${status}) does not tell whether ${redirectUri} is registered`)
   }
-  const returned = new URL(location).searchParams.get('error')
-  if (returned === null || expected.has(returned)) return ok(check, `sign-ins return to ${redirectUri}`)
+  const arrived = { parameters: new Map(new URL(location).searchParams), arrivedBy: 'query' } as const
+  let returned: string | undefined
+  try {
+    returned = (await readAuthorizationResponse(parts, arrived, arrival.responseMode)).get('error')
+  } catch (failure) {
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${failure.reason})`)
+    const { code, detail } = asTokenHandlerError(failure)
+    return wrong(
+      check,
+      `sign-ins return to ${redirectUri}, but with a response that fails its checks (${detail.check ?? code})`,
+      'Compare login.response_mode and authorization_server.id_token_algorithms with the registration.',
+    )
+  }
+  if (returned === undefined || expected.has(returned)) return ok(check, `sign-ins return to ${redirectUri}`)
   return wrong(
     check,
     `sign-ins return to ${redirectUri}, but with the error ${providerErrorWord(returned)}`,

@@ -148,6 +148,32 @@ describe('doctor', () => {
       'error',
       'with the error invalid_request',
     ],
+    [
+      'a sign-in that comes back refused in a signed response',
+      { settings: { login: { ...unpushed, response_mode: 'jwt', extra_parameters: { claims: '[]' } } } },
+      'client.redirect_uri',
+      'error',
+      'with the error invalid_request',
+    ],
+    [
+      'a signed response whose algorithm is not accepted',
+      {
+        settings: {
+          authorization_server: { issuer: '', id_token_algorithms: ['ES512'] },
+          login: { ...unpushed, response_mode: 'jwt' },
+        },
+      },
+      'client.redirect_uri',
+      'error',
+      'fails its checks',
+    ],
+    [
+      'nothing where a signed response says only that nobody is signed in',
+      { settings: { login: { ...unpushed, response_mode: 'jwt' } } },
+      'client.redirect_uri',
+      'ok',
+      'sign-ins return',
+    ],
     ['an unknown scope', { settings: { login: { scope: 'openid profil' } } }, 'provider.scope', 'warning', 'profil'],
     [
       'an API that is not there',
