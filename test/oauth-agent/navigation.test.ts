@@ -257,7 +257,7 @@ describe('C34 an app whose service worker passes every navigation on', () => {
     const page = world.browser()
     const started = await page.navigate('GET', '/oauth-agent/login', { headers: passedOn })
     expect(started.status).toBe(303)
-    const query = await world.server.authorize(started.headers.location ?? '')
+    const query = world.server.authorize(started.headers.location ?? '')
     const back = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere', headers: passedOn })
     expect([back.status, refreshOf(back)]).toEqual([200, `${world.publicOrigin}/`])
     const asked = await page.navigate('GET', '/oauth-agent/logout', { headers: passedOn })
