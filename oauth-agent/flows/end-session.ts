@@ -2,6 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import type { SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
@@ -48,13 +49,39 @@ export async function endSession(parts: EndSessionParts, session: Session | unde
   return { ...logoutAtServer(metadata, session, parts), revoked: revoked ?? false }
 }
 
+/** How long a refresh may take that began before its session was replaced. */
+const replacedSeconds = 60
+
+/**
+ * Ends the session of another user whose place in the browser a sign-in takes, with its streams, but leaves its tokens to
+ * themselves.
+ *
+ * A refresh of it that is under way would otherwise put the first user's cookies over those of the second.
+ */
+export async function endReplaced(parts: Pick<EndSessionParts, 'store' | 'clock'>, session: Session): Promise<void> {
+  await parts.store.put(replacedKey(session.facts), '1', replacedSeconds).catch(() => {})
+  await markEnded(parts, session)
+}
+
+/** Whether the session has just ended because somebody else signed in: the browser's cookies are then theirs. */
+export async function wasReplaced({ store }: Pick<EndSessionParts, 'store'>, facts: SessionFacts): Promise<boolean> {
+  return (await store.get(replacedKey(facts)).catch(() => undefined)) !== undefined
+}
+
+function replacedKey({ sessionId }: SessionFacts): string {
+  return `replaced:${sessionId}`
+}
+
 /** Marks the session as ended on every replica until it would have ended anyway. */
-async function markEnded({ store, clock }: EndSessionParts, { facts }: Session): Promise<void> {
+async function markEnded(
+  { store, clock }: Pick<EndSessionParts, 'store' | 'clock'>,
+  { facts }: Session,
+): Promise<void> {
   const ttlSeconds = Math.max(facts.absoluteExpiresAt - clock.nowSeconds(), 1)
   try {
     await store.end({ kind: 'session', sessionId: facts.sessionId, ttlSeconds })
   } catch (error) {
-    // The cookies are cleared all the same; other replicas notice by the revoked refresh token.
+    // The cookies are cleared or replaced all the same; after a sign-out other replicas notice by the revoked refresh token.
     if (!(error instanceof StoreUnavailable)) throw error
   }
 }

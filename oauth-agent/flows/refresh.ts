@@ -4,6 +4,7 @@ import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
+import { wasReplaced } from './end-session.ts'
 import { notAllowed, type Parameters } from './parameters.ts'
 import { type Presented, refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
@@ -58,11 +59,12 @@ export function createRefresh(parts: RefreshParts): Refresh {
     checkNarrower(further.get('scope'), refresh)
     const refreshed = await joinOrTakeOff({ session, refresh, further })
 
-    // A sign-out that came in the meantime wins: nothing may bring the session back.
+    // A sign-out that came in the meantime wins, and so does a sign-in: nothing may bring the session back.
     if (store.hasEnded(session.facts)) {
       const { refreshToken } = refreshed.cookies.refresh ?? {}
       await revokeTokens(parts, { refreshToken })
-      throw new TokenHandlerError('session_expired', { detail: { check: 'ended' } })
+      const check = (await wasReplaced(parts, session.facts)) ? 'replaced' : 'ended'
+      throw new TokenHandlerError('session_expired', { detail: { check } })
     }
     return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed
   }

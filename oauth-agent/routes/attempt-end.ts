@@ -1,8 +1,9 @@
-import type { LoginContent } from '../../shared/cookies/session.ts'
+import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type Arrived, presentSubjects } from '../flows/code-exchange.ts'
+import { endReplaced } from '../flows/end-session.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import { revokeUnused } from '../flows/revocation.ts'
@@ -44,6 +45,7 @@ export function createAttemptEnd(
       const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
       const finished = await finishLogin(attempt.content, arrived)
       const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
+      await endOther(request, finished.cookies.access)
       return succeeded(request, attempt.content, finished, setCookies)
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id, attempt.content)
@@ -65,6 +67,13 @@ export function createAttemptEnd(
       if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
       throw error
     }
+  }
+
+  async function endOther({ session: present, requestId }: AgentRequest, { subject }: SessionFacts): Promise<void> {
+    if (present.kind !== 'open' || present.session.facts.subject === subject) return
+    await endReplaced(parts, present.session)
+    const who = { request_id: requestId, ...parts.pseudonyms(present.session.facts) }
+    observe.emit('session.ended', { ...who, cause: 'replaced' })
   }
 
   function succeeded(

@@ -31,8 +31,11 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
       const { cookies, setCookies } = fitting(refreshed.cookies, request)
       tellSuccess(request, refreshed, activity)
       return { body: refreshView({ facts: cookies.access, ...cookies }, parts), cookies: setCookies }
-    } catch (error) {
-      tellFailure(request, session, asTokenHandlerError(error))
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      tellFailure(request, session, error)
+      // Somebody else has signed in meanwhile: clearing the cookies would sign them out.
+      if (error.detail.check === 'replaced') return { error, cookies: [] }
       throw error
     }
   }

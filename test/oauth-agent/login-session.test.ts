@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { endLogin, statusAndCode } from '../support/page.ts'
+import { endLogin, isSignedIn, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -24,6 +24,47 @@ describe('a second sign-in replaces the first wholly', () => {
     await world.signIn(page, {}, 'bob')
     expect([...page.jar.names('localhost')].sort()).toEqual(['__Host-Http-th-at', '__Host-Http-th-id'])
     expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual([401, 'no_refresh_token'])
+  })
+
+  it.each([{ replicas: 1 }, { replicas: 2 }])(
+    'C35 whatever a refresh of the first user finds out too late, the browser stays that of the second: %j',
+    async (options) => {
+      const shared = await startScriptedWorld(options)
+      const page = shared.browser()
+      await shared.signIn(page)
+      const query = await shared.start(page, {}, 'bob')
+      const before = page.jar.copy()
+      let go = () => {}
+      const waiting = new Promise<void>((resolve) => {
+        go = resolve
+      })
+      shared.server.script.token = async (form) => {
+        const reply = await shared.server.tokens(form)
+        if (form.get('grant_type') === 'refresh_token') await waiting
+        return reply
+      }
+      const refreshing = refresh(page)
+      await expect.poll(() => shared.server.count('token')).toBe(2)
+      expect((await endLogin(page, query)).status).toBe(200)
+      go()
+      expect(statusAndCode(await refreshing)).toEqual([401, 'session_expired'])
+      const now = (await page.call('GET', '/oauth-agent/session')).json()
+      expect(now).toMatchObject({ is_logged_in: true, id_token_claims: { sub: 'bob' } })
+      expect(shared.server.count('revocation')).toBe(1)
+      expect(shared.told('session.ended').map(({ fields }) => fields['cause'])).toContain('replaced')
+      // Nor do copies of the first user's cookies.
+      const copy = shared.tab({ ...page, jar: before })
+      expect(await isSignedIn(copy)).toBe(false)
+      await shared.close()
+    },
+  )
+
+  it('leaves other sessions of the same user alone', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const copy = world.tab({ ...page, jar: page.jar.copy() })
+    await world.signIn(page)
+    expect(await isSignedIn(copy)).toBe(true)
   })
 
   it('a new session id each time (CK-17)', async () => {
