@@ -6,7 +6,8 @@ interface Parts {
   readonly browser: Browser
   readonly agent: AgentCalls
   readonly lockName: string
-  readonly present: () => Session
+  /** Asks the agent how things stand. */
+  readonly check: () => Promise<Session>
   /** Takes over what was learned. */
   readonly adopt: (session: Session) => void
   /** How often the user did something that the agent has not been told of. */
@@ -55,19 +56,18 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   }
 
   const underLock = async (seen: Session): Promise<Session> => {
-    const current = parseSession(await agent.get('/session'), browser.now(), parts.present())
-    parts.adopt(current)
+    const current = await parts.check()
     const overtaken = !isSameLogin(current, seen) || (current.generation ?? 0) > (seen.generation ?? 0)
     if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
     try {
       const refreshed = await callAgent(current)
+      // Somebody else signed in meanwhile and it was theirs, but the answer has no claims.
+      if (!isSameLogin(refreshed, current)) return await parts.check()
       parts.adopt(refreshed)
       return refreshed
     } catch (error) {
       // The agent knows best whether this was the end of the session.
-      if (error instanceof AgentError && error.status === 401) {
-        parts.adopt(parseSession(await agent.get('/session'), browser.now(), parts.present()))
-      }
+      if (error instanceof AgentError && error.status === 401) await parts.check()
       throw error
     }
   }

@@ -6,7 +6,7 @@ import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupName, popupReturn } from './popup.ts'
 import { createRefresh } from './refresh.ts'
 import { isResponse } from './callback.ts'
-import { parseSession, type Session, signedOut } from './session.ts'
+import { isSameLogin, parseSession, type Session, signedOut } from './session.ts'
 import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
 
@@ -80,7 +80,11 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const agent = createAgentCalls(browser, address, headers)
 
   const check = async (): Promise<Session> => {
-    adopt(parseSession(await agent.get('/session'), browser.now(), present()))
+    const before = present()
+    const answer = await agent.get('/session')
+    // Somebody signed in or out meanwhile, so the answer may tell of whoever was there before.
+    if (!isSameLogin(before, present())) return check()
+    adopt(parseSession(answer, browser.now(), before))
     return present()
   }
 
@@ -88,7 +92,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     browser,
     agent,
     lockName: name,
-    present,
+    check,
     adopt,
     activity: () => keepAlive.activity(),
     activityReported: (count) => keepAlive.activityReported(count),

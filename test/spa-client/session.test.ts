@@ -139,6 +139,7 @@ describe('many tabs', () => {
       const answer = profile.answers[path]!
       let release = () => {}
       profile.answers[path] = async (request) => {
+        profile.answers[path] = answer
         const early = await answer(request)
         await new Promise<void>((resolve) => {
           release = resolve
@@ -183,6 +184,55 @@ describe('many tabs', () => {
     await one.tokenHandler.signOut()
     await profile.settle()
     expect(causes).toEqual([])
+  })
+
+  it.each(['check', 'refresh'] as const)(
+    'C35 do not take the answer of a %s to the first user for the present one, once a second has signed in',
+    async (call) => {
+      const profile = createProfile()
+      const [one, two] = [profile.openTab(), profile.openTab()]
+      await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+      const path = 'GET /oauth-agent/session'
+      const answer = profile.answers[path]!
+      let release = () => {}
+      profile.answers[path] = async (request) => {
+        profile.answers[path] = answer
+        const early = await answer(request)
+        await new Promise<void>((resolve) => {
+          release = resolve
+        })
+        return early
+      }
+      const late = one.tokenHandler[call]()
+      await profile.settle()
+      profile.session.sub = 'u2'
+      await two.tokenHandler.check()
+      await profile.settle()
+      const seen: unknown[] = []
+      for (const { tokenHandler } of [one, two]) tokenHandler.on('signedIn', ({ claims }) => seen.push(claims['sub']))
+      release()
+      await late
+      await profile.settle()
+      expect([one, two].map(({ tokenHandler }) => tokenHandler.session().claims['sub'])).toEqual(['u2', 'u2'])
+      expect(seen).toEqual([])
+    },
+  )
+
+  it('C35 do not show the first user where a refresh is answered for the second', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    const path = 'POST /oauth-agent/refresh'
+    const answer = profile.answers[path]!
+    profile.answers[path] = (request) => {
+      Object.assign(profile.session, { sub: 'u2', createdAt: 200 })
+      return answer(request)
+    }
+    const refreshed = await one.tokenHandler.refresh()
+    await profile.settle()
+    expect([refreshed, one.tokenHandler.session(), two.tokenHandler.session()].map(({ claims }) => claims)).toEqual(
+      Array(3).fill({ sub: 'u2' }),
+    )
   })
 
   it('learn of another user', async () => {
