@@ -15,6 +15,7 @@ import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Store } from '../shared/store/store.ts'
 import type { AgentContext } from './answer.ts'
 import { form, json, parseBodyKind, parseParameters } from './body.ts'
+import { wasReplaced } from './flows/end-session.ts'
 import type { Parameters } from './flows/parameters.ts'
 import { judgeSession, type SessionState } from './flows/session-state.ts'
 import type { AgentRequest } from './routes/endpoint.ts'
@@ -72,7 +73,7 @@ export function createAdmission(
 
     const cookies = parseCookieHeader(demands.caller === 'server' ? undefined : head.fields['cookie'], catalogue)
     context.state.cookies = cookies
-    const session = judgeSession(openSession(cookies, requestId), { store, clock })
+    const session = await unlessReplaced(judgeSession(openSession(cookies, requestId), { store, clock }))
     context.state.session = session
 
     const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
@@ -83,6 +84,12 @@ export function createAdmission(
     const parameters = await readParameters(context, head, demands.caller, readText)
     if (demands.csrf && session.kind === 'open' && isForm) checkCsrf(session, parameters.get('csrf_token'))
     return { requestId, cookies, session, parameters, fromOurPage: isFromOurPage(demands.caller, head) }
+  }
+
+  /** A request that set out before somebody else signed in has no session: clearing its cookies would sign them out. */
+  async function unlessReplaced(state: SessionState): Promise<SessionState> {
+    if (state.kind !== 'over' || state.session === undefined) return state
+    return (await wasReplaced({ store }, state.session.facts)) ? { kind: 'none' } : state
   }
 
   function checkCaller(caller: Caller, { method, fields }: RequestHead): void {
