@@ -1,6 +1,6 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -96,8 +96,8 @@ it('workers share one port, one that dies is replaced, and all end together', as
   const { child, ended, ports, events, errors } = await start(2, 'serve', '--workers', '2')
   const [port = 0] = ports()
   expect(await askSession(port)).toContain('{"is_logged_in":false}')
-  const [worker] = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }).split('\n')
-  process.kill(Number(worker), 'SIGKILL')
+  const [worker = 0] = childrenOf(child.pid)
+  process.kill(worker, 'SIGKILL')
   await expect.poll(() => ports().length, patience).toBe(3)
   expect(errors()).toContain('With store.kind: memory each of the 2 workers')
   expect(errors()).toContain('A worker ended')
@@ -135,10 +135,9 @@ it('a stop during the start ends the process with 0, and a reload does not end i
 
 it('N08 no signal opens the debugger, in no process of several', async () => {
   const { child, ended, events, errors } = await start(2, 'serve', '--workers', '2')
-  const workers = execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' })
-    .trim()
-    .split('\n')
-  for (const pid of [child.pid ?? 0, ...workers.map(Number)]) process.kill(pid, 'SIGUSR1')
+  const workers = childrenOf(child.pid)
+  expect(workers).toHaveLength(2)
+  for (const pid of [child.pid ?? 0, ...workers]) process.kill(pid, 'SIGUSR1')
   writeSettings('/other/**')
   child.kill('SIGHUP')
   await expect.poll(() => events().filter((event) => event === 'config.reloaded').length, patience).toBeGreaterThan(1)
@@ -159,13 +158,13 @@ it('a worker that dies as it is asked something takes nobody with it', async () 
   const { pid = 0 } = child
   // The primary opens it when all workers listen.
   const scrape = await vi.waitFor(() => openRaw(operationsPort), patience)
-  const [worker = ''] = execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' }).split('\n')
+  const [worker = 0] = childrenOf(pid)
   // The primary wakes up with a question to pass on before it learns that the one it asks is dead.
   child.kill('SIGSTOP')
   await expect.poll(() => stateOf(pid), patience).toBe('T')
   scrape.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
-  process.kill(Number(worker), 'SIGKILL')
-  await expect.poll(() => stateOf(Number(worker)), patience).toBe('Z')
+  process.kill(worker, 'SIGKILL')
+  await expect.poll(() => stateOf(worker), patience).toBe('Z')
   child.kill('SIGCONT')
   expect(await scrape.closed()).toContain('token_handler_key_info')
   await expect.poll(() => ports().length, patience).toBe(3)
@@ -175,7 +174,24 @@ it('a worker that dies as it is asked something takes nobody with it', async () 
 
 /** `T` for a process that is stopped, `Z` for one that is dead and not yet noticed. */
 function stateOf(pid: number): string | undefined {
-  return /\) (\w)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
+  return statusOf(pid)?.[1]
+}
+
+/** The processes that `parent` has started; read here, because a bare Debian has no program that tells. */
+function childrenOf(parent: number | undefined): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^[0-9]+$/.test(name))
+    .map(Number)
+    .filter((pid) => Number(statusOf(pid)?.[2]) === parent)
+}
+
+/** State and parent of a process, if it is still there. */
+function statusOf(pid: number): RegExpExecArray | null {
+  try {
+    return /\) (\w) (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return null
+  }
 }
 
 it('workers end with their primary when the operations port is taken', async () => {
