@@ -51,6 +51,24 @@ describe('events become metrics', () => {
     expect(lines).toContain('token_handler_request_duration_seconds_bucket{le="0.025",side="proxy",route="/api/**"} 0')
     expect(lines.join('\n')).not.toContain('token_handler_errors_total')
   })
+  it('counts a duration in its bucket and in all above it, at the edge in the lower one', async () => {
+    const { observe, samples } = setup()
+    for (const duration_ms of [0, 1, 1.5, 30_000, 30_001, -5])
+      observe.emit('upstream.called', { route: '/api/**', duration_ms, outcome: 'complete', status: 200 })
+    const lines = (await samples()).filter((line) => line.includes('call_duration'))
+    expect(lines).toHaveLength(17)
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'token_handler_upstream_call_duration_seconds_bucket{le="0.001",route="/api/**"} 3',
+        'token_handler_upstream_call_duration_seconds_bucket{le="0.0025",route="/api/**"} 4',
+        'token_handler_upstream_call_duration_seconds_bucket{le="10",route="/api/**"} 4',
+        'token_handler_upstream_call_duration_seconds_bucket{le="30",route="/api/**"} 5',
+        'token_handler_upstream_call_duration_seconds_bucket{le="+Inf",route="/api/**"} 6',
+        'token_handler_upstream_call_duration_seconds_sum{route="/api/**"} 59.9985',
+        'token_handler_upstream_call_duration_seconds_count{route="/api/**"} 6',
+      ]),
+    )
+  })
   it('makes one series of everything that fails its check, and none of a field that is not of the event', async () => {
     const { observe, samples } = setup()
     const odd: object[] = [{ check: 'a"b' }, { check: 'c\nd' }, { check: 7 }, { check: {} }, { check: '[invalid]' }]
@@ -95,6 +113,7 @@ it('several processes add up: counters by sum, the store by the worst, the key o
       const { metrics, observe } = setup()
       metrics.watch({ storeAvailable: () => available, keyId: () => 'aaaaaaaa' })
       observe.emit('logout.completed', { revoked: true })
+      observe.emit('upstream.called', { route: '/api/**', duration_ms: 40, outcome: 'complete' })
       return metrics.snapshot()
     }),
   )
@@ -102,4 +121,7 @@ it('several processes add up: counters by sum, the store by the worst, the key o
   expect(text).toContain('token_handler_logouts_total{revoked="true"} 2')
   expect(text).toContain('token_handler_store_available 0')
   expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa"} 1')
+  expect(text).toContain('# TYPE token_handler_upstream_call_duration_seconds histogram')
+  expect(text).toContain('token_handler_upstream_call_duration_seconds_bucket{le="0.05",route="/api/**"} 2')
+  expect(text).toContain('token_handler_upstream_call_duration_seconds_sum{route="/api/**"} 0.08')
 })
