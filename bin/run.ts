@@ -9,7 +9,7 @@ import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
 import type { Terminal } from './terminal.ts'
 import { runWorker, startPrimary } from './workers.ts'
-import { keepYoungGenerationSmall } from './young-generation.ts'
+import { suitCollector } from './collector-flags.ts'
 
 /** What the command line asks for. */
 export interface RunOptions {
@@ -26,7 +26,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
   keepDebuggerShut()
-  keepYoungGenerationSmall(process)
+  suitCollector(process)
   if (cluster.isWorker) return runWorker(options, terminal)
   const follow = followSignals()
 
