@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible'
+// The index of the package loads its adapters for a dozen databases as well.
+import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js'
+import RateLimiterRes from 'rate-limiter-flexible/lib/RateLimiterRes.js'
 import type { Clock } from '../clock.ts'
 import { TokenHandlerError } from '../errors.ts'
 import { networkOf } from './client-address.ts'

@@ -1,4 +1,4 @@
-import { Counter, Gauge, type Metric, Registry, collectDefaultMetrics } from 'prom-client'
+import { Counter, Gauge, Histogram, type HistogramConfiguration, Registry, collectDefaultMetrics } from 'prom-client'
 import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
@@ -105,48 +105,54 @@ interface Durations {
 /** As `counter`; the library has no way to take over whole buckets, so it is given the finished samples. */
 function histogram(name: string, row: MetricRow, registers: Registry[]): (event: ObservedEvent) => void {
   const all: Durations[] = []
+  new CountedHistogram({ name, help: row.help, labelNames: [...row.labels], buckets, registers }, all)
   const durationsOf = remembered((labels) => {
     const durations = { labels, counts: buckets.map(() => 0), beyond: 0, sumMs: 0 }
     all.push(durations)
     return durations
   }, row.labels)
-  const get = () =>
-    Promise.resolve({
-      name,
-      help: row.help,
-      type: 'histogram',
-      aggregator: 'sum',
-      values: all.flatMap((each) => samples(name, each)),
-    })
-  // A registry asks its metrics for these two only, but its type wants one of the library's own classes.
-  for (const register of registers) register.registerMetric({ name, get } as unknown as Metric)
   return (event) => {
     const milliseconds = event.given[row.milliseconds ?? '']
     if (typeof milliseconds !== 'number' || !Number.isFinite(milliseconds)) return
     const durations = durationsOf(event)
     durations.sumMs += milliseconds
-    for (let index = 0; index < buckets.length; index++) {
-      if (milliseconds > (buckets[index] ?? 0) * 1000) continue
-      durations.counts[index] = (durations.counts[index] ?? 0) + 1
-      return
-    }
-    durations.beyond++
+    const at = buckets.findIndex((seconds) => milliseconds <= seconds * 1000)
+    if (at === -1) durations.beyond++
+    else durations.counts[at] = (durations.counts[at] ?? 0) + 1
+  }
+}
+
+/** A histogram whose durations are counted elsewhere. */
+class CountedHistogram extends Histogram {
+  readonly #facts: object
+  readonly #samples: () => readonly object[]
+
+  constructor(configuration: HistogramConfiguration<string>, all: readonly Durations[]) {
+    super(configuration)
+    const { name, help } = configuration
+    this.#facts = { name, help, type: 'histogram', aggregator: 'sum' }
+    this.#samples = () => all.flatMap((each) => samples(name, each))
+  }
+
+  /** What the library makes of a histogram before it writes it, as text or JSON; its types do not mention it. */
+  getForPromString(): Promise<object> {
+    return Promise.resolve({ ...this.#facts, values: this.#samples() })
   }
 }
 
 /** What Prometheus reads of a histogram: each bucket with everything below it, then sum and count. */
-function samples(name: string, { labels, counts, beyond, sumMs }: Durations) {
+function samples(name: string, { labels: sharedLabels, counts, beyond, sumMs }: Durations): readonly object[] {
   let total = 0
   const cumulated = counts.map((count, index) => {
     total += count
-    return { metricName: `${name}_bucket`, labels: { le: buckets[index], ...labels }, value: total }
+    return { metricName: `${name}_bucket`, labels: { le: buckets[index] }, sharedLabels, value: total }
   })
   total += beyond
   return [
     ...cumulated,
-    { metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: total },
-    { metricName: `${name}_sum`, labels, value: sumMs / 1000 },
-    { metricName: `${name}_count`, labels, value: total },
+    { metricName: `${name}_bucket`, labels: { le: '+Inf' }, sharedLabels, value: total },
+    { metricName: `${name}_sum`, labels: {}, sharedLabels, value: sumMs / 1000 },
+    { metricName: `${name}_count`, labels: {}, sharedLabels, value: total },
   ]
 }
 

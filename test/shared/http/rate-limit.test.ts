@@ -1,3 +1,6 @@
+import * as published from 'rate-limiter-flexible'
+import RateLimiterMemory from 'rate-limiter-flexible/lib/RateLimiterMemory.js'
+import RateLimiterRes from 'rate-limiter-flexible/lib/RateLimiterRes.js'
 import { describe, expect, it } from 'vitest'
 import { createRateLimiter } from '../../../shared/http/rate-limit.ts'
 import { createMemoryStore } from '../../../shared/store/memory.ts'
@@ -93,4 +96,9 @@ describe('rate limit', () => {
     expect(keys).toHaveLength(1)
     expect(keys[0]).not.toContain('192.0.2.77')
   })
+})
+
+it('takes from single files what the package exports', () => {
+  expect(RateLimiterMemory).toBe(published.RateLimiterMemory)
+  expect(RateLimiterRes).toBe(published.RateLimiterRes)
 })
