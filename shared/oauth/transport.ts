@@ -142,10 +142,10 @@ export function createTransport(parts: {
       } catch (error) {
         const failure = asFailure(error, endpoint, deadline.signal)
         const outcome = failure instanceof ProviderUnavailable ? failure.reason : 'invalid'
-        // A full queue is our own doing; it says nothing about the authorization server.
-        if (outcome !== 'queue_full') circuit.failed()
+        // A full queue and a process that stops are our own doing; they say nothing about the authorization server.
+        if (outcome !== 'queue_full' && outcome !== 'stopped') circuit.failed()
         observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
-        observe.emit('provider.unavailable', { endpoint, reason: outcome })
+        if (outcome !== 'stopped') observe.emit('provider.unavailable', { endpoint, reason: outcome })
         throw failure
       } finally {
         cancel()

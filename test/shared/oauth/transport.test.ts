@@ -137,11 +137,12 @@ describe('transport', () => {
     ])
   })
 
-  it('after close every call says so', async () => {
+  it('after close every call says so, and nobody is told of an authorization server that cannot be used', async () => {
     await start((_request, response) => void response.end('{}'))
     await call()
     await transport.close()
     expect(await failure(call())).toBe('stopped')
+    expect(events.map(([name]) => name)).not.toContain('provider.unavailable')
   })
 
   it('one endpoint that fails does not close the others', async () => {
