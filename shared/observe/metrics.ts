@@ -18,6 +18,7 @@ export interface Metrics {
 
 /** From a fast cookie check to a slow API. */
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const bucketsMs = buckets.map((seconds) => seconds * 1000)
 
 /** Events as Prometheus counters and histograms, in a registry of their own. */
 export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
@@ -94,11 +95,10 @@ function counter(name: string, row: MetricRow, registers: Registry[]): (event: O
   }
 }
 
-/** The durations of one label set: how many fell into each bucket, and into none. */
+/** The durations of one label set: how many fell into each bucket, and last, above all of them. */
 interface Durations {
   readonly labels: Record<string, string>
   readonly counts: number[]
-  beyond: number
   sumMs: number
 }
 
@@ -107,7 +107,7 @@ function histogram(name: string, row: MetricRow, registers: Registry[]): (event:
   const all: Durations[] = []
   new CountedHistogram({ name, help: row.help, labelNames: [...row.labels], buckets, registers }, all)
   const durationsOf = remembered((labels) => {
-    const durations = { labels, counts: buckets.map(() => 0), beyond: 0, sumMs: 0 }
+    const durations = { labels, counts: Array<number>(buckets.length + 1).fill(0), sumMs: 0 }
     all.push(durations)
     return durations
   }, row.labels)
@@ -116,9 +116,9 @@ function histogram(name: string, row: MetricRow, registers: Registry[]): (event:
     if (typeof milliseconds !== 'number' || !Number.isFinite(milliseconds)) return
     const durations = durationsOf(event)
     durations.sumMs += milliseconds
-    const at = buckets.findIndex((seconds) => milliseconds <= seconds * 1000)
-    if (at === -1) durations.beyond++
-    else durations.counts[at] = (durations.counts[at] ?? 0) + 1
+    let at = 0
+    while (at < bucketsMs.length && milliseconds > (bucketsMs[at] ?? 0)) at++
+    durations.counts[at] = (durations.counts[at] ?? 0) + 1
   }
 }
 
@@ -141,16 +141,14 @@ class CountedHistogram extends Histogram {
 }
 
 /** What Prometheus reads of a histogram: each bucket with everything below it, then sum and count. */
-function samples(name: string, { labels: sharedLabels, counts, beyond, sumMs }: Durations): readonly object[] {
+function samples(name: string, { labels: sharedLabels, counts, sumMs }: Durations): readonly object[] {
   let total = 0
   const cumulated = counts.map((count, index) => {
     total += count
-    return { metricName: `${name}_bucket`, labels: { le: buckets[index] }, sharedLabels, value: total }
+    return { metricName: `${name}_bucket`, labels: { le: buckets[index] ?? '+Inf' }, sharedLabels, value: total }
   })
-  total += beyond
   return [
     ...cumulated,
-    { metricName: `${name}_bucket`, labels: { le: '+Inf' }, sharedLabels, value: total },
     { metricName: `${name}_sum`, labels: {}, sharedLabels, value: sumMs / 1000 },
     { metricName: `${name}_count`, labels: {}, sharedLabels, value: total },
   ]
