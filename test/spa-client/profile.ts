@@ -248,11 +248,28 @@ export function createProfile() {
     await new Promise((resolve) => setImmediate(resolve))
   }
 
+  /** The next request of this kind is answered at once, but the answer arrives when the function is called. */
+  const holdNextAnswer = (path: string): (() => void) => {
+    const answer = answers[path]!
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    answers[path] = async (request) => {
+      answers[path] = answer
+      const early = await answer(request)
+      await held
+      return early
+    }
+    return release
+  }
+
   return {
     seen,
     session,
     limits,
     answers,
+    holdNextAnswer,
     openTab,
     settle,
     calls: (path: string) => seen.filter((entry) => entry.path === path),

@@ -136,16 +136,7 @@ describe('many tabs', () => {
         tokenHandler.on('signedOut', () => events.push('out'))
       }
       const path = call === 'refresh' ? 'POST /oauth-agent/refresh' : 'GET /oauth-agent/session'
-      const answer = profile.answers[path]!
-      let release = () => {}
-      profile.answers[path] = async (request) => {
-        profile.answers[path] = answer
-        const early = await answer(request)
-        await new Promise<void>((resolve) => {
-          release = resolve
-        })
-        return early
-      }
+      const release = profile.holdNextAnswer(path)
       const late = one.tokenHandler[call]()
       await profile.settle()
       await one.tokenHandler.signOut()
@@ -193,16 +184,7 @@ describe('many tabs', () => {
       const [one, two] = [profile.openTab(), profile.openTab()]
       await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
       const path = 'GET /oauth-agent/session'
-      const answer = profile.answers[path]!
-      let release = () => {}
-      profile.answers[path] = async (request) => {
-        profile.answers[path] = answer
-        const early = await answer(request)
-        await new Promise<void>((resolve) => {
-          release = resolve
-        })
-        return early
-      }
+      const release = profile.holdNextAnswer(path)
       const late = one.tokenHandler[call]()
       await profile.settle()
       profile.session.sub = 'u2'
