@@ -79,7 +79,7 @@ const lines: readonly Line[] = [
   { what: '2,000 open event streams', fact: 'streams.kilobytes_each', atMost: 70, unit: 'KB each' },
   { what: 'upstream connections left after the clients have gone', fact: 'streams.left_open', atMost: 0, unit: '' },
   {
-    what: 'cold start to the first answer',
+    what: 'cold start to the first answer, from the image',
     fact: 'start.milliseconds',
     partsFact: 'start.hello_milliseconds',
     atMost: 250,

@@ -1,6 +1,6 @@
 import cluster from 'node:cluster'
 import { systemClock } from '../shared/clock.ts'
-import { settingsSource } from '../shared/config/load.ts'
+import { readSettings, settingsSource } from '../shared/config/load.ts'
 import { loadKeys } from './load-keys.ts'
 import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
@@ -30,7 +30,8 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   if (cluster.isWorker) return runWorker(options, terminal)
   const follow = followSignals()
 
-  const config = source.parse(source.readText())
+  const settings = readSettings(source)
+  const { config } = settings
   await loadKeys(config.keys.file, mode)
   const workers = workersOption ?? config.operations.workers
   const warnings = [
@@ -39,7 +40,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   ]
   for (const warning of warnings) if (warning !== undefined) terminal.err(warning)
   const running: RunningProcess =
-    workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options)
+    workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options, settings)
   follow(running)
   if (process.stderr.isTTY) {
     terminal.err(

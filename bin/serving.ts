@@ -1,5 +1,5 @@
 import type { Clock } from '../shared/clock.ts'
-import type { SettingsSource } from '../shared/config/load.ts'
+import type { ReadSettings, SettingsSource } from '../shared/config/load.ts'
 import type { ReadinessCheck } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import type { Observe } from '../shared/observe/events.ts'
@@ -36,10 +36,11 @@ export interface Serving {
   stop(): Promise<void>
 }
 
-/** Starts to serve; throws ConfigError for unusable settings or keys and CommandError for a port that cannot be had. */
-export async function startServing({ mode, source, clock, say }: ServingOptions): Promise<Serving> {
-  const text = source.readText()
-  const config = source.parse(text)
+/** Starts to serve; throws ConfigError for unusable keys and CommandError for a port that cannot be had. */
+export async function startServing(
+  { mode, source, clock, say }: ServingOptions,
+  { text, config }: ReadSettings,
+): Promise<Serving> {
   const telemetry = await createTelemetry(config, clock)
   const { observe, metrics } = telemetry
   const keys = await openKeys(config.keys.file, mode, { clock, observe, say })

@@ -1,4 +1,5 @@
 import type { Clock } from '../shared/clock.ts'
+import type { ReadSettings } from '../shared/config/load.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { listening } from './listening.ts'
@@ -15,9 +16,9 @@ export interface RunningProcess {
 }
 
 /** Serves in this process alone, with its operations port. */
-export async function startSingle(options: ServingOptions): Promise<RunningProcess> {
+export async function startSingle(options: ServingOptions, settings: ReadSettings): Promise<RunningProcess> {
   const { clock } = options
-  const serving = await startServing(options)
+  const serving = await startServing(options, settings)
   const { config, observe, metrics, checks } = serving
   const health = createHealth({
     checks,

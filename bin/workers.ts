@@ -1,12 +1,13 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../shared/clock.ts'
+import { readSettings } from '../shared/config/load.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
 import { CommandError, exitCodeOf, failureText } from './failure.ts'
 import { listening } from './listening.ts'
-import { type ServingOptions, startServing } from './serving.ts'
+import { type Serving, type ServingOptions, startServing } from './serving.ts'
 import { type RunningProcess, pause } from './single.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -100,7 +101,7 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
 export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
   // Ctrl-C reaches the whole process group; only the primary decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  const serving = await startServing(options).catch((error: unknown) => {
+  const serving = await startWorker(options).catch((error: unknown) => {
     terminal.err(failureText(error))
     process.exit(exitCodeOf(error))
   })
@@ -120,6 +121,10 @@ export async function runWorker(options: ServingOptions, terminal: Terminal): Pr
     options.clock.after(stateMs, report)
   }
   report()
+}
+
+async function startWorker(options: ServingOptions): Promise<Serving> {
+  return startServing(options, readSettings(options.source))
 }
 
 function tell(told: Told): void {

@@ -75,6 +75,18 @@ export interface SettingsSource {
   check(config: Config): void
 }
 
+/** Settings, and the text that they were made of. */
+export interface ReadSettings {
+  readonly text: string
+  readonly config: Config
+}
+
+/** Reads the settings file of a process once; throws ConfigError as its source does. */
+export function readSettings(source: SettingsSource): ReadSettings {
+  const text = source.readText()
+  return { text, config: source.parse(text) }
+}
+
 /** The settings file at `path`, or the one that TOKEN_HANDLER_CONFIG names; throws ConfigError if none is named. */
 export function settingsSource(path: string | undefined, checks: readonly ConfigCheck[] = []): SettingsSource {
   const file = path ?? process.env['TOKEN_HANDLER_CONFIG']
@@ -89,7 +101,7 @@ export function settingsSource(path: string | undefined, checks: readonly Config
     ])
   }
   return {
-    readText: () => readSettings(file),
+    readText: () => readFile(file),
     parse: (text) => parseConfig(text, { env: process.env, readFile: readText, file, checks }),
     check: (config) => checkTogether(config, checks),
   }
@@ -97,11 +109,10 @@ export function settingsSource(path: string | undefined, checks: readonly Config
 
 /** Reads the settings file once; throws ConfigError if there is none, it cannot be read, or anything in it is wrong. */
 export function loadConfig(path: string | undefined, checks: readonly ConfigCheck[] = []): Config {
-  const source = settingsSource(path, checks)
-  return source.parse(source.readText())
+  return readSettings(settingsSource(path, checks)).config
 }
 
-function readSettings(file: string): string {
+function readFile(file: string): string {
   try {
     return readText(file)
   } catch (cause) {

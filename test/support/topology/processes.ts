@@ -57,6 +57,8 @@ export interface ReplicaOptions {
   readonly operationsPort: number
   /** Where its log lines go. */
   readonly log: string
+  /** The command in another form than the sources. */
+  readonly command?: string
 }
 
 /** Starts one process of the command and waits until it is ready. */
@@ -91,9 +93,9 @@ export async function startReplica(options: ReplicaOptions): Promise<Replica> {
   }
 }
 
-function run({ mode, config, log }: ReplicaOptions): ChildProcess {
+function run({ mode, config, log, command = 'bin/token-handler.ts' }: ReplicaOptions): ChildProcess {
   const output = openSync(log, 'a')
-  const child = spawn(process.execPath, ['bin/token-handler.ts', mode, '--config', config], {
+  const child = spawn(process.execPath, [command, mode, '--config', config], {
     stdio: ['ignore', output, output],
   })
   closeSync(output)

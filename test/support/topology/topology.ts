@@ -65,11 +65,17 @@ async function start(
   }
   const publicPort = await freePort()
   const origin = `http://localhost:${publicPort}`
+  // The program of the image, because that is what runs many times over.
+  const program = join(folder, 'program')
+  execFileSync(process.execPath, ['deploy/bundle.ts', program])
+  const command = join(program, 'bin/token-handler.js')
   const agentKeys = join(folder, 'agent-keys.json')
   const proxyKeys = join(folder, 'proxy-keys.json')
   const keys = (...parameters: string[]): string => {
-    const said = command('keys', ...parameters)
-    command('keys', 'derive', agentKeys, proxyKeys)
+    const run = (...words: string[]) =>
+      execFileSync(process.execPath, [command, 'keys', ...words], { encoding: 'utf8' })
+    const said = run(...parameters)
+    run('derive', agentKeys, proxyKeys)
     return said
   }
   keys('generate', agentKeys)
@@ -121,7 +127,8 @@ async function start(
   const replica = async (mode: 'agent' | 'proxy'): Promise<Replica> => {
     const [port, operationsPort] = [await freePort(), await freePort()]
     const config = settings(mode, port, operationsPort)
-    return started(await startReplica({ mode, config, port, operationsPort, log: join(folder, `${mode}-${port}.log`) }))
+    const log = join(folder, `${mode}-${port}.log`)
+    return started(await startReplica({ mode, config, port, operationsPort, log, command }))
   }
   const several = (mode: 'agent' | 'proxy') =>
     Promise.all(Array.from({ length: options.replicas }, () => replica(mode)))
@@ -174,10 +181,6 @@ function providerOptions(origin: string, { accessTokenSeconds }: TopologyOptions
       },
     ],
   }
-}
-
-function command(...parameters: string[]): string {
-  return execFileSync(process.execPath, ['bin/token-handler.ts', ...parameters], { encoding: 'utf8' })
 }
 
 /** The http block of the gateway of docker-compose.yml, without TLS and with the ports of this topology. */

@@ -1,0 +1,19 @@
+import { exitCodeOf, failureText } from './failure.ts'
+import { createProgram } from './program.ts'
+import { checkRuntime } from './runtime.ts'
+import { processTerminal } from './terminal.ts'
+
+/** Runs what the arguments of this process ask for; what goes wrong is told on stderr and sets the exit code. */
+export async function runCommandLine(): Promise<void> {
+  // The reader of a pipe may have had enough (`config schema | head`).
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+  try {
+    checkRuntime(process)
+    await createProgram(processTerminal).parseAsync()
+  } catch (error) {
+    processTerminal.err(failureText(error))
+    processTerminal.exitWith(exitCodeOf(error))
+  }
+}
