@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { listening, start } from '../machine/process.ts'
 import { ports, subfolder } from '../world.ts'
 import type { Peer } from './peer.ts'
-import { signIn } from './sign-in.ts'
+import { signedInTarget } from './sign-in.ts'
 
 const provider = fileURLToPath(new URL('servers/authorization-server.ts', import.meta.url))
 const modules = '/usr/lib/apache2/modules'
@@ -62,10 +62,7 @@ OIDCInfoHook access_token
     const started = start('apache2', ['-D', 'FOREGROUND', '-f', file], { core: 'measured' })
     try {
       await listening(port, started)
-      const cookies = await signIn(`http://127.0.0.1:${port}/api/orders`)
-      const page = world.page.filter((line) => !line.startsWith('Host: '))
-      const headers = [`Host: 127.0.0.1:${port}`, ...page, `Cookie: ${cookies}`]
-      return { processes: [started], target: { port, path: '/api/orders', headers } }
+      return { processes: [started], target: await signedInTarget(world, port) }
     } catch (error) {
       await started.stop()
       throw new Error(`${String(error)}\n${started.output()}`, { cause: error })

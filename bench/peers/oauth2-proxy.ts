@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { listening, start } from '../machine/process.ts'
 import { ports } from '../world.ts'
 import type { Peer } from './peer.ts'
-import { signIn } from './sign-in.ts'
+import { signedInTarget } from './sign-in.ts'
 
 const provider = fileURLToPath(new URL('servers/authorization-server.ts', import.meta.url))
 
@@ -37,10 +37,7 @@ export const oauth2Proxy: Peer = {
       const started = start('oauth2-proxy', args, { core: 'measured', env: { GOMAXPROCS: '1' } })
       try {
         await listening(port, started)
-        const cookies = await signIn(`http://127.0.0.1:${port}/api/orders`)
-        const page = world.page.filter((line) => !line.startsWith('Host: '))
-        const headers = [`Host: 127.0.0.1:${port}`, ...page, `Cookie: ${cookies}`]
-        return { processes: [started], target: { port, path: '/api/orders', headers } }
+        return { processes: [started], target: await signedInTarget(world, port) }
       } catch (error) {
         await started.stop()
         throw new Error(`${String(error)}\n${started.output()}`, { cause: error })

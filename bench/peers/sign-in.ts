@@ -1,7 +1,17 @@
 import { request } from 'node:http'
+import type { LoadTarget } from '../machine/wrk.ts'
+import type { World } from '../world.ts'
+
+/** Signs in at a gateway on `port`; what its load sends is a page of ours with the cookies of that session. */
+export async function signedInTarget(world: World, port: number): Promise<LoadTarget> {
+  const host = `127.0.0.1:${port}`
+  const cookies = await signIn(`http://${host}/api/orders`)
+  const page = world.page.filter((line) => !line.startsWith('Host: '))
+  return { port, path: '/api/orders', headers: [`Host: ${host}`, ...page, `Cookie: ${cookies}`] }
+}
 
 /** Follows redirects on loopback with a cookie jar of its own until a page answers; the cookies are those of a session. */
-export async function signIn(start: string): Promise<string> {
+async function signIn(start: string): Promise<string> {
   const jar = new Map<string, string>()
   let url = new URL(start)
   for (let hop = 0; hop < 10; hop++) {

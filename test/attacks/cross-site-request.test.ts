@@ -2,7 +2,7 @@ import { METHODS } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { hostLine, type ProxyWorld, publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
 import { rawRequest, sendRaw } from '../support/raw-http.ts'
-import { answer, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
+import { answer, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -18,10 +18,7 @@ beforeAll(async () => {
   tokens = await startProxy(routes, 'csrf: { token: required }')
 })
 
-beforeEach(() => {
-  api.behave(echo)
-  api.seen.length = 0
-})
+beforeEach(() => api.reset())
 
 afterAll(async () => {
   await world.close()

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import { CompactEncrypt, CompactSign, type CompactJWSHeaderParameters, FlattenedSign, importJWK } from 'jose'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import type { Page } from '../support/page.ts'
+import { logOutByToken, type Page } from '../support/page.ts'
 import {
   createSigningKey,
   type ScriptedWorld,
@@ -35,17 +35,7 @@ beforeEach(async () => {
   await world.signIn(page)
 })
 
-const bare = {
-  'token-handler-version': '',
-  'sec-fetch-site': '',
-  'sec-fetch-mode': '',
-  'sec-fetch-dest': '',
-  origin: '',
-}
-const present = async (token: string) => {
-  const form = { logout_token: token }
-  return (await world.browser().call('POST', '/oauth-agent/backchannel-logout', { form, headers: bare })).status
-}
+const present = async (token: string) => (await logOutByToken(world.browser(), { logout_token: token })).status
 
 /** The claims of a good logout token. */
 const claims = async () => {

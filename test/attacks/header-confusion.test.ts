@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type ProxyWorld, startProxy } from '../support/proxy-world.ts'
-import { answer, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
+import { answer, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -14,10 +14,7 @@ beforeAll(async () => {
 `)
 })
 
-beforeEach(() => {
-  api.behave(echo)
-  api.seen.length = 0
-})
+beforeEach(() => api.reset())
 
 afterAll(async () => {
   await world.close()

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { Page } from '../support/page.ts'
+import { fromServer, logOutByToken, type Page } from '../support/page.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -15,15 +15,8 @@ beforeEach(async () => {
   await world.signIn(page)
 })
 
-const bare = {
-  'token-handler-version': '',
-  'sec-fetch-site': '',
-  'sec-fetch-mode': '',
-  'sec-fetch-dest': '',
-  origin: '',
-}
 const post = async (form: Record<string, string> | URLSearchParams) =>
-  (await world.browser().call('POST', '/oauth-agent/backchannel-logout', { form, headers: bare })).status
+  (await logOutByToken(world.browser(), form)).status
 const isSignedIn = async () => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
 
 const event = 'http://schemas.openid.net/event/backchannel-logout'
@@ -89,7 +82,7 @@ describe('a defective logout token ends no session (D14)', () => {
     expect(await post(twice)).toBe(400)
     expect(await post({ Logout_Token: token })).toBe(400)
     const path = `/oauth-agent/backchannel-logout?logout_token=${token}`
-    expect((await world.browser().call('POST', path, { form: {}, headers: bare })).status).toBe(400)
+    expect((await world.browser().call('POST', path, { form: {}, headers: fromServer })).status).toBe(400)
     expect(await isSignedIn()).toBe(true)
   })
 

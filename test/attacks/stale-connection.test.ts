@@ -12,10 +12,7 @@ beforeAll(async () => {
 `)
 })
 
-beforeEach(() => {
-  api.behave(echo)
-  api.seen.length = 0
-})
+beforeEach(() => api.reset())
 
 afterAll(async () => {
   await world.close()

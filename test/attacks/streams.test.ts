@@ -27,11 +27,7 @@ beforeAll(async () => {
 `)
 })
 
-beforeEach(() => {
-  api.behave(echo)
-  api.onConnection(() => {})
-  api.seen.length = 0
-})
+beforeEach(() => api.reset())
 
 afterAll(async () => {
   await world.close()

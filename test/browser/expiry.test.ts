@@ -12,6 +12,20 @@ describe('an access token that ends', () => {
   afterAll(() => world.close())
   const refreshes = () => world.tokenCalls.filter(({ grantType }) => grantType === 'refresh_token')
 
+  /** Signed in, with an access token that has come to its end. */
+  async function signedInUntilExpiry() {
+    const context = await world.newContext()
+    const page = await context.newPage()
+    await signIn(page, world.demo)
+    // Nothing runs ahead while the agent cannot be reached.
+    await page.route('**/oauth-agent/**', (route) => route.abort())
+    await expect
+      .poll(async () => (await plainFetch(page, '/api/orders', header)).body, { timeout: 15_000 })
+      .toContain('access_token_expired')
+    await page.unroute('**/oauth-agent/**')
+    return { context, page }
+  }
+
   it('is refreshed ahead of its end, and every tab knows', async () => {
     const context = await world.newContext()
     const page = await context.newPage()
@@ -26,15 +40,7 @@ describe('an access token that ends', () => {
   })
 
   it('is refreshed by a call that comes too late, which is then repeated', async () => {
-    const context = await world.newContext()
-    const page = await context.newPage()
-    await signIn(page, world.demo)
-    // Nothing runs ahead while the agent cannot be reached.
-    await page.route('**/oauth-agent/**', (route) => route.abort())
-    await expect
-      .poll(async () => (await plainFetch(page, '/api/orders', header)).body, { timeout: 15_000 })
-      .toContain('access_token_expired')
-    await page.unroute('**/oauth-agent/**')
+    const { context, page } = await signedInUntilExpiry()
     await page.click('#load-orders')
     await page.waitForSelector('#order-list .amount')
     expect(await page.textContent('#log tbody tr:first-child')).toContain('200')
@@ -42,14 +48,7 @@ describe('an access token that ends', () => {
   })
 
   it('needs one token call however many calls wait for it', async () => {
-    const context = await world.newContext()
-    const page = await context.newPage()
-    await signIn(page, world.demo)
-    await page.route('**/oauth-agent/**', (route) => route.abort())
-    await expect
-      .poll(async () => (await plainFetch(page, '/api/orders', header)).body, { timeout: 15_000 })
-      .toContain('access_token_expired')
-    await page.unroute('**/oauth-agent/**')
+    const { context, page } = await signedInUntilExpiry()
     const before = refreshes().length
     await page.evaluate(() => {
       for (const id of ['load-orders', 'ask', 'load-weather']) document.getElementById(id)?.click()

@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { startNginxWorld } from '../support/nginx-world.ts'
 import { publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
 import { errorCode, sendRaw } from '../support/raw-http.ts'
-import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
+import { startUpstream } from '../support/upstream.ts'
 
-let upstream: Upstream
-
-beforeAll(async () => {
-  upstream = await startUpstream()
-})
-
+const upstream = await startUpstream()
+beforeEach(() => upstream.reset())
 afterAll(() => upstream.close())
-
-beforeEach(() => {
-  upstream.seen.length = 0
-  upstream.behave(echo)
-})
 
 const api = (more = '') => `
     - path: /api/**

@@ -4,20 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { everythingElse, type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
-import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
+import { startUpstream } from '../support/upstream.ts'
 
-let upstream: Upstream
-
-beforeAll(async () => {
-  upstream = await startUpstream()
-})
-
+const upstream = await startUpstream()
+beforeEach(() => upstream.reset())
 afterAll(() => upstream.close())
-
-beforeEach(() => {
-  upstream.seen.length = 0
-  upstream.behave(echo)
-})
 
 const api = () => `
     - path: /api/**

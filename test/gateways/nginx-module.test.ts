@@ -8,20 +8,11 @@ import { createManualClock } from '../support/manual-clock.ts'
 import { type NginxWorld, fromNow, startNginxWorld } from '../support/nginx-world.ts'
 import { hostLine, ownPage, publicOrigin } from '../support/proxy-world.ts'
 import { errorCode, openRaw, rawRequest } from '../support/raw-http.ts'
-import { type Upstream, echo, startUpstream } from '../support/upstream.ts'
+import { startUpstream } from '../support/upstream.ts'
 
-let upstream: Upstream
-
-beforeAll(async () => {
-  upstream = await startUpstream()
-})
-
+const upstream = await startUpstream()
+beforeEach(() => upstream.reset())
 afterAll(() => upstream.close())
-
-beforeEach(() => {
-  upstream.seen.length = 0
-  upstream.behave(echo)
-})
 
 const api = (more = '') => `
     - path: /api/**

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EndedEntry, StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
-import { type Page, statusAndCode } from '../support/page.ts'
+import { fromServer, logOutByToken, type Page, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -22,19 +22,11 @@ afterAll(async () => {
   await api.close()
 })
 
-/** What the authorization server sends: no cookies, no header of ours, nothing of a browser. */
-const bare = {
-  'token-handler-version': '',
-  'sec-fetch-site': '',
-  'sec-fetch-mode': '',
-  'sec-fetch-dest': '',
-  origin: '',
-}
 const post = (
   to: ScriptedWorld,
   form: Record<string, string> | URLSearchParams,
   headers: Record<string, string> = {},
-) => to.browser().call('POST', '/oauth-agent/backchannel-logout', { form, headers: { ...bare, ...headers } })
+) => logOutByToken(to.browser(), form, headers)
 const refresh = async (page: Page) => statusAndCode(await page.call('POST', '/oauth-agent/refresh'))
 
 async function signedIn(to: ScriptedWorld, subject: string, sid?: string): Promise<Page> {
@@ -193,7 +185,7 @@ describe('the endpoint', () => {
       const answer = await post(world, { logout_token: 'x' }, { 'content-type': type })
       expect(statusAndCode(answer)[0], type).toBe(415)
     }
-    const get = await world.browser().call('GET', '/oauth-agent/backchannel-logout', { headers: bare })
+    const get = await world.browser().call('GET', '/oauth-agent/backchannel-logout', { headers: fromServer })
     expect([get.status, get.headers.allow]).toEqual([405, 'POST'])
   })
 

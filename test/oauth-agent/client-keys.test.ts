@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { decodeProtectedHeader } from 'jose'
 import { afterAll, describe, expect, it } from 'vitest'
+import { fromServer } from '../support/page.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startScriptedServer, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -28,11 +29,10 @@ const withKey = (privateKeyFile: string, nextFile?: string) =>
   (nextFile === undefined ? '' : `\n  next_private_key_file: ${nextFile}`)
 
 /** What a server that fetches our keys sends: nothing of a browser. */
-const bare = { 'token-handler-version': '', 'sec-fetch-site': '', 'sec-fetch-mode': '', 'sec-fetch-dest': '' }
 
 async function publishedKeys(client?: string): Promise<Record<string, unknown>[]> {
   const world = await startScriptedWorld(client === undefined ? {} : { client })
-  const answer = await world.browser().call('GET', '/oauth-agent/jwks', { headers: bare })
+  const answer = await world.browser().call('GET', '/oauth-agent/jwks', { headers: fromServer })
   await world.close()
   return answer.status === 200 ? (answer.json()['keys'] as Record<string, unknown>[]) : []
 }

@@ -7,10 +7,7 @@ beforeAll(async () => {
   world = await startScriptedWorld({ settings })
 })
 afterAll(() => world.close())
-beforeEach(() => {
-  world.server.script.token = (form) => world.server.tokens(form)
-  world.server.requests.length = 0
-})
+beforeEach(() => world.server.reset())
 
 const settings = `
 agent: { rate_limits: { login: { requests: 99999 } } }

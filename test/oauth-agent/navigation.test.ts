@@ -10,10 +10,7 @@ beforeAll(async () => {
   world = await startScriptedWorld({ settings })
 })
 afterAll(() => world.close())
-beforeEach(() => {
-  world.server.script.token = (form) => world.server.tokens(form)
-  world.server.requests.length = 0
-})
+beforeEach(() => world.server.reset())
 
 /** Where a response goes that came in a mode that was not asked for. */
 const noResponse = '/oauth-agent/callback?error=response_mode#'

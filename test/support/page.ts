@@ -49,6 +49,27 @@ export interface Page {
   signIn(username?: string, form?: Readonly<Record<string, string>>): Promise<PageAnswer>
 }
 
+/** What the authorization server itself sends: no header of ours, nothing of a browser. */
+export const fromServer = {
+  'token-handler-version': '',
+  'sec-fetch-site': '',
+  'sec-fetch-mode': '',
+  'sec-fetch-dest': '',
+  origin: '',
+}
+
+/** A logout token, as the authorization server hands it over. */
+export function logOutByToken(
+  page: Page,
+  form: CallOptions['form'],
+  headers: Readonly<Record<string, string>> = {},
+): Promise<PageAnswer> {
+  return page.call('POST', '/oauth-agent/backchannel-logout', {
+    ...(form !== undefined && { form }),
+    headers: { ...fromServer, ...headers },
+  })
+}
+
 /** POST /login/start from this page. */
 export function startLogin(page: Page, form: CallOptions['form'] = {}): Promise<PageAnswer> {
   return page.call('POST', '/oauth-agent/login/start', { form })

@@ -38,6 +38,8 @@ export interface ScriptedServer {
   /** Requests by endpoint, in order. */
   readonly requests: { endpoint: keyof Script; form: URLSearchParams; headers: IncomingMessage['headers'] }[]
   count(endpoint: keyof Script): number
+  /** Forgets the requests, and answers those for tokens as a good server does. */
+  reset(): void
   /** What was asked for by this authorization URL, wherever it stands: in the URL, in a request object, or pushed. */
   asked(authorizationUrl: string): Record<string, unknown>
   /** The query with which the browser comes back from this authorization URL, as a signed-in `subject`. */
@@ -91,6 +93,10 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     keys: [await createSigningKey()],
     now: () => systemClock.nowSeconds(),
     requests: [],
+    reset() {
+      scripted.requests.length = 0
+      scripted.script.token = (form) => scripted.tokens(form)
+    },
     count: (endpoint) => scripted.requests.filter((each) => each.endpoint === endpoint).length,
     script: {
       metadata: () => ({

@@ -32,6 +32,8 @@ export interface Upstream {
   onConnection(listener: (socket: Socket) => void): void
   /** Resolves when the condition holds after some event on any connection. */
   until(condition: () => boolean): Promise<void>
+  /** As it was at the start, but for its connections. */
+  reset(): void
   close(): Promise<void>
 }
 
@@ -92,6 +94,11 @@ export async function startUpstream(): Promise<Upstream> {
         waiting.add(check)
         check()
       }),
+    reset() {
+      seen.length = 0
+      behaviour = echo
+      listener = () => {}
+    },
     async close() {
       for (const socket of open) socket.destroy()
       await new Promise((resolve) => server.close(resolve))

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { logOutByToken } from '../../support/page.ts'
 import { createSigningKey } from '../../support/scripted-authorization-server.ts'
 import { type RelyingParty, withRelyingParty } from './relying-party.ts'
 
@@ -11,16 +12,7 @@ async function signIn({ page, world }: RelyingParty): Promise<void> {
 }
 
 async function post({ world }: RelyingParty, logoutToken: string): Promise<[number, string | undefined]> {
-  const answer = await world.browser().call('POST', '/oauth-agent/backchannel-logout', {
-    form: { logout_token: logoutToken },
-    headers: {
-      'token-handler-version': '',
-      'sec-fetch-site': '',
-      'sec-fetch-mode': '',
-      'sec-fetch-dest': '',
-      origin: '',
-    },
-  })
+  const answer = await logOutByToken(world.browser(), { logout_token: logoutToken })
   return [answer.status, answer.headers['cache-control']]
 }
 
