@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,7 +10,7 @@ import { build } from 'vite'
 import about from '../package.json' with { type: 'json' }
 
 /**
- * Makes the program of the image in the folder named: with all its packages in few files, their licenses, and the
+ * Makes the program of the image in an empty folder: with all its packages in few files, their licenses, and the
  * compiled code of one start. A start takes half the time of the package's (bench/README.md, cold start).
  *
  * Node looks compiled code up by the path of its file and by the user; so the folder stays where it was made, and whoever
@@ -19,6 +19,8 @@ import about from '../package.json' with { type: 'json' }
 const [, , name] = process.argv
 if (name === undefined) throw new Error('Name the folder to make: node deploy/bundle.ts <folder>')
 const folder = resolve(name)
+if (existsSync(folder) && readdirSync(folder).length > 0)
+  throw new Error(`${folder} is not empty. Name another folder.`)
 const root = fileURLToPath(new URL('..', import.meta.url))
 const entry = join(folder, 'bin/token-handler.js')
 
@@ -31,7 +33,7 @@ await build({
   build: {
     ssr: true,
     outDir: folder,
-    emptyOutDir: true,
+    emptyOutDir: false,
     // As it was written, so that a stack can be read.
     minify: false,
     target: 'node22',

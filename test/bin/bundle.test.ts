@@ -34,6 +34,11 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 const run = (...words: string[]) => spawnSync(process.execPath, [command, ...words], { cwd: folder, encoding: 'utf8' })
 
+it('is made in an empty folder only', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['deploy/bundle.ts', folder], { cwd: root, encoding: 'utf8' })
+  expect([status, stderr]).toEqual([1, expect.stringContaining(`${folder} is not empty. Name another folder.`)])
+})
+
 it('knows its version, and warns of nothing', () => {
   const { stdout, stderr, status } = run('--version')
   expect({ stdout: stdout.trim(), stderr, status }).toEqual({ stdout: about.version, stderr: '', status: 0 })
