@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Contestant, contest } from '../machine/contest.ts'
 import { listening, start } from '../machine/process.ts'
+import { startProgram } from '../machine/program.ts'
 import { createWorld, ports } from '../world.ts'
 import { type Bench, type Idea, rounded } from './idea.ts'
 
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 const provider = fileURLToPath(new URL('../peers/servers/authorization-server.ts', import.meta.url))
 
 interface Entry extends Contestant {
@@ -21,7 +21,7 @@ export const agent: Idea = {
     const world = createWorld({ issuer: `http://127.0.0.1:${ports.provider}`, publicOrigin: 'http://localhost' })
     const authorizationServer = start(process.execPath, [provider, String(ports.provider)], { core: 'load' })
     await listening(ports.provider, authorizationServer)
-    const started = start(process.execPath, [command, '--config', world.configFile, 'agent'], { core: 'measured' })
+    const started = startProgram(world, 'agent', { core: 'measured' })
     try {
       await listening(ports.agent, started)
       const target = { port: ports.agent, path: '/oauth-agent/session', headers: world.browser() }

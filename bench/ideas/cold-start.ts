@@ -1,17 +1,13 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { median } from '../machine/median.ts'
 import { start } from '../machine/process.ts'
+import { imageProgram, make, root } from '../machine/program.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { ports } from '../world.ts'
 import { type Idea, rounded } from './idea.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
 /** As JavaScript, since what is installed is JavaScript too. */
 const hello = `require('node:http').createServer((_, response) => response.end()).listen(${ports.peer}, '127.0.0.1')`
 
@@ -25,8 +21,7 @@ const titles = {
 export const coldStart: Idea = {
   name: 'cold-start',
   async run({ world, effort, say }) {
-    const image = mkdtempSync(join(tmpdir(), 'token-handler-'))
-    make('deploy/bundle.ts', image)
+    const image = imageProgram(world)
     make('deploy/build.ts')
     const upstream = await startUpstream(world)
     const headers = Object.fromEntries(world.browser().map((line) => line.split(': ', 2)))
@@ -35,9 +30,9 @@ export const coldStart: Idea = {
       { title: titles.hello, args: ['--eval', hello], port: ports.peer },
       {
         title: titles.image,
-        args: proxy(join(image, 'bin/token-handler.js')),
+        args: proxy(image.entry),
         port: ports.proxy,
-        env: { NODE_COMPILE_CACHE: join(image, 'compiled') },
+        env: image.env,
       },
       { title: titles.package, args: proxy(join(root, 'dist/bin/token-handler.js')), port: ports.proxy },
     ]
@@ -56,7 +51,6 @@ export const coldStart: Idea = {
       }
     } finally {
       await upstream.stop()
-      rmSync(image, { recursive: true })
     }
     const rows = [...times].map(([title, each]) => [title, rounded(median(each)), rounded(Math.min(...each))])
     return {
@@ -69,12 +63,6 @@ export const coldStart: Idea = {
       },
     }
   },
-}
-
-/** Throws when it cannot be made. */
-function make(script: string, ...args: readonly string[]): void {
-  const made = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' })
-  if (made.status !== 0) throw new Error(`${script} fails.`)
 }
 
 function answers(port: number, headers: Record<string, string>): Promise<boolean> {

@@ -1,13 +1,11 @@
-import { fileURLToPath } from 'node:url'
 import { availableParallelism } from 'node:os'
 import { median } from '../machine/median.ts'
-import { listening, start } from '../machine/process.ts'
+import { listening } from '../machine/process.ts'
+import { startProgram } from '../machine/program.ts'
 import { saturate } from '../machine/wrk.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { ports } from '../world.ts'
 import { type Idea, rounded } from './idea.ts'
-
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 
 /** One worker and two, both free to use every core, with load and upstream beside them. */
 export const workers: Idea = {
@@ -22,7 +20,7 @@ export const workers: Idea = {
           const settings = world.variant(`workers-${count}`, (yaml) =>
             yaml.replace('operations:\n', `operations:\n  workers: ${count}\n`),
           )
-          const started = start(process.execPath, [command, '--config', settings, 'proxy'], { core: 'any' })
+          const started = startProgram(world, 'proxy', { core: 'any', settings })
           await listening(ports.proxy, started)
           await saturate(target, effort.seconds)
           const { requests, seconds, errors } = await saturate(target, effort.seconds)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configurationFor } from '../../bin/nginx/for-settings.ts'
 import { listening, start } from '../machine/process.ts'
+import { startProgram } from '../machine/program.ts'
 import { host, ports, subfolder } from '../world.ts'
 import { startNginx } from './nginx.ts'
 import type { Peer } from './peer.ts'
@@ -86,7 +87,6 @@ server {
 }
 
 const recipe = fileURLToPath(new URL('../../deploy/nginx/forward-auth.conf', import.meta.url))
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 
 /** The shipped recipe with the ports of the bench. */
 export const nginxAuthRequest: Peer = {
@@ -104,7 +104,7 @@ export const nginxAuthRequest: Peer = {
         .replace(`{ port: ${ports.operations} }`, '{ port: 0 }')
         .replace('  routes:', `  forward_auth: { gateway: nginx, peers: [127.0.0.1], secret: ${secret} }\n  routes:`),
     )
-    const decider = start(process.execPath, [command, '--config', settings, 'proxy'], { core: 'measured' })
+    const decider = startProgram(world, 'proxy', { core: 'measured', settings })
     await listening(ports.forwardAuth, decider)
     const conf = readFileSync(recipe, 'utf8')
       .replace('127.0.0.1:8082', `127.0.0.1:${ports.forwardAuth}`)

@@ -1,9 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { listening, start } from '../machine/process.ts'
+import { startProgram } from '../machine/program.ts'
 import { type World, ports } from '../world.ts'
 import type { Peer, RunningPeer } from './peer.ts'
-
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 
 /** A script in servers/ that is given the settings file and a port. */
 async function script(world: World, name: string, port: number): Promise<RunningPeer> {
@@ -37,7 +36,7 @@ export const ourProxy: Peer = {
   title: 'Token Handler: OAuth proxy',
   own: true,
   async start(world) {
-    const started = start(process.execPath, [command, '--config', world.configFile, 'proxy'], { core: 'measured' })
+    const started = startProgram(world, 'proxy', { core: 'measured' })
     await listening(ports.proxy, started)
     return { processes: [started], target: { port: ports.proxy, path: '/api/orders', headers: world.browser() } }
   },

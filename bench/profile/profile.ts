@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { listening, start } from '../machine/process.ts'
+import { imageProgram } from '../machine/program.ts'
 import { saturate } from '../machine/wrk.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { createWorld, ports } from '../world.ts'
@@ -17,9 +18,10 @@ const [, , name = 'proxy'] = process.argv
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 const world = createWorld()
 const file = join(world.folder, 'profile.json')
-const args = ['--import', path('sampler.ts'), path('../../bin/token-handler.ts'), '--config', world.configFile, 'proxy']
+const { entry, env } = imageProgram(world)
+const args = ['--import', path('sampler.ts'), entry, '--config', world.configFile, 'proxy']
 const upstream = await startUpstream(world)
-const started = start(process.execPath, args, { core: 'measured', env: { PROFILE_FILE: file } })
+const started = start(process.execPath, args, { core: 'measured', env: { ...env, PROFILE_FILE: file } })
 try {
   await listening(ports.proxy, started)
   const target = { port: ports.proxy, path: '/api/orders', headers: world.browser() }
