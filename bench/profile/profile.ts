@@ -1,14 +1,14 @@
 /**
  * Draws where the CPU of the proxy goes: `node bench/profile/profile.ts <name>` writes `bench/profile/<name>.svg`.
  *
- * The process is the shipped command under full load, sampled by V8 and drawn by `flame-graph.ts`.
+ * The process is the command of the sources, in which libraries can be told apart, under full load, sampled by V8 and
+ * drawn by `flame-graph.ts`.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { listening, start } from '../machine/process.ts'
-import { imageProgram } from '../machine/program.ts'
 import { saturate } from '../machine/wrk.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { createWorld, ports } from '../world.ts'
@@ -18,10 +18,9 @@ const [, , name = 'proxy'] = process.argv
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 const world = createWorld()
 const file = join(world.folder, 'profile.json')
-const { entry, env } = imageProgram(world)
-const args = ['--import', path('sampler.ts'), entry, '--config', world.configFile, 'proxy']
+const args = ['--import', path('sampler.ts'), path('../../bin/token-handler.ts'), '--config', world.configFile, 'proxy']
 const upstream = await startUpstream(world)
-const started = start(process.execPath, args, { core: 'measured', env: { ...env, PROFILE_FILE: file } })
+const started = start(process.execPath, args, { core: 'measured', env: { PROFILE_FILE: file } })
 try {
   await listening(ports.proxy, started)
   const target = { port: ports.proxy, path: '/api/orders', headers: world.browser() }

@@ -110,6 +110,17 @@ describe('a good logout token', () => {
   })
 })
 
+it.each([
+  ['ten minutes old', -600, 200],
+  ['older than ten minutes', -601, 400],
+  ['ahead of us by what clocks may differ', 30, 200],
+  ['further ahead', 31, 400],
+])('a logout token is judged by its age: %s', async (_age, seconds, status) => {
+  const now = world.clock.nowSeconds()
+  const logoutToken = await world.server.logoutToken({ sub: 'somebody', iat: now + seconds, exp: now + 100 })
+  expect((await post(world, { logout_token: logoutToken })).status).toBe(status)
+})
+
 describe('a bad logout token (LO-5, D14)', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['without sub and sid', {}, 'sub_or_sid'],
