@@ -28,7 +28,6 @@ const catalogue = createCatalogue(cookieSettings())
 const { reader, writer } = createInstallation({ random: seededRandom('fuzz') })
 const small = cookieHeader(browserAfter(writer.setSession(sessionCookies(), noCookies)))
 const large = cookieHeader(browserAfter(writer.setSession(sessionCookies({ accessToken: jwt(4200) }), noCookies)))
-const genuine = new Map([small, large].flatMap((header) => [...parseCookieHeader(header, catalogue).ours]))
 /** The whole name: other cookies in our namespace may end alike. */
 const isAccessName = (name: string): boolean => /^__Host-Http-th-at(?:\.\d)?$/.test(name)
 const publicOrigin = 'https://www.example.com'
