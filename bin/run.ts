@@ -1,6 +1,7 @@
 import cluster from 'node:cluster'
 import { systemClock } from '../shared/clock.ts'
 import { readSettings, settingsSource } from '../shared/config/load.ts'
+import { suitCollector } from './collector-flags.ts'
 import { loadKeys } from './load-keys.ts'
 import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
@@ -9,7 +10,6 @@ import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
 import type { Terminal } from './terminal.ts'
 import { runWorker, startPrimary } from './workers.ts'
-import { suitCollector } from './collector-flags.ts'
 
 /** What the command line asks for. */
 export interface RunOptions {

@@ -1,3 +1,3 @@
 #!/usr/bin/env node
-// Nothing else: what the entry itself held, the other files of a bundle would have to load from it, in a circle.
+// All else stands elsewhere: what the entry of a bundle holds, its other files load from it, and so in a circle.
 void import('./command-line.ts').then(({ runCommandLine }) => runCommandLine())

@@ -101,7 +101,7 @@ export function settingsSource(path: string | undefined, checks: readonly Config
     ])
   }
   return {
-    readText: () => readFile(file),
+    readText: () => readSettingsFile(file),
     parse: (text) => parseConfig(text, { env: process.env, readFile: readText, file, checks }),
     check: (config) => checkTogether(config, checks),
   }
@@ -112,7 +112,7 @@ export function loadConfig(path: string | undefined, checks: readonly ConfigChec
   return readSettings(settingsSource(path, checks)).config
 }
 
-function readFile(file: string): string {
+function readSettingsFile(file: string): string {
   try {
     return readText(file)
   } catch (cause) {
