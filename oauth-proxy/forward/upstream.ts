@@ -3,6 +3,7 @@ import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Clock } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
+import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 
 /** One place where an API runs. */
 export interface Target {
@@ -84,6 +85,13 @@ function createTarget(
   clock: Pick<Clock, 'nowMs'>,
   tls: TlsMaterial,
 ): Target & { isUsable(): boolean } {
+  const connect = {
+    timeout: setting.connectTimeoutMs,
+    highWaterMark: socketBufferBytes,
+    ...tls,
+    // The default, but one that an environment variable changes (N13).
+    rejectUnauthorized: true,
+  }
   let failures = 0
   let pausedUntilMs = 0
   return {
@@ -99,8 +107,7 @@ function createTarget(
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
       allowH2: false,
-      // The last is the default, but one that an environment variable changes (N13).
-      connect: { timeout: setting.connectTimeoutMs, ...tls, rejectUnauthorized: true },
+      connect,
     }),
     isUsable: () => failures < failuresBeforePause || clock.nowMs() >= pausedUntilMs,
     report(answered) {

@@ -10,6 +10,7 @@ import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { createServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
+import { socketBufferBytes } from './socket-buffer.ts'
 import { cutStalledReader } from './stalled-reader.ts'
 
 /** What agent and proxy offer to a server. */
@@ -90,6 +91,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     requireHostHeader: false,
     // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
     optimizeEmptyRequests: true,
+    highWaterMark: socketBufferBytes,
   })
   const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())

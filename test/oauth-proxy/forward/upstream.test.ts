@@ -1,5 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { createServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { Pool } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -21,6 +22,21 @@ it('the pool is the one that the library exports', async () => {
   const upstream = createUpstream(setting, { clock: createManualClock(), readFile: () => '' })
   expect(upstream.pick().pool).toBeInstanceOf(Pool)
   await upstream.close()
+})
+
+it('a connection holds more than one reading of Node brings, or each piece of a body would pause it', async () => {
+  const upstream = await startUpstream()
+  const marks: number[] = []
+  const onConnected = (message: unknown) => marks.push((message as { socket: Socket }).socket.readableHighWaterMark)
+  subscribe('undici:client:connected', onConnected)
+  const world = await startProxy(`
+    - { path: /api, upstream: '${upstream.origin}' }
+`)
+  await world.call('GET', '/api')
+  unsubscribe('undici:client:connected', onConnected)
+  await world.close()
+  await upstream.close()
+  expect(Math.min(...marks)).toBeGreaterThan(65_536)
 })
 
 describe('several targets', () => {

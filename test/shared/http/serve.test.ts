@@ -149,6 +149,19 @@ describe('requests', () => {
     connection.write(get)
     expect(await connection.closed()).toMatch(/\r\n\r\nhalf$/)
   })
+  it('take a piece as large as Node reads without asking to wait', async () => {
+    let more: boolean | undefined
+    const handle = (_: IncomingMessage, response: ServerResponse): void => {
+      response.writeHead(200, { 'content-length': 65_536 })
+      more = response.write(Buffer.alloc(65_536, 'a'))
+      response.end()
+    }
+    const connection = await open(await start({ handle }))
+    connection.write(get)
+    await connection.until((text) => text.endsWith('a'.repeat(65_536)))
+    expect(more).toBe(true)
+  })
+
   /** A client that asks for far more than any buffer holds, and does not read it. */
   async function unread(clock: ManualClock) {
     let socket: Socket | undefined
