@@ -5,7 +5,7 @@ const countBuffersWithHeap = '--external-memory-accounted-in-global-limit'
 
 /** By release line, since V8 prints a complaint about a flag that it does not know; other lines are left alone. */
 const flagsByLine: Readonly<Record<string, readonly string[]>> = {
-  24: ['--scavenger-max-new-space-capacity-mb=2', countBuffersWithHeap],
+  24: ['--scavenger-max-new-space-capacity-mb=1', countBuffersWithHeap],
   26: [countBuffersWithHeap],
 }
 

@@ -70,15 +70,15 @@ upstream decider { server 127.0.0.1:${port + 1}; keepalive 64; keepalive_request
 server {
   listen 127.0.0.1:${port};
   proxy_http_version 1.1;
-  proxy_set_header Connection "";
   location / {
     auth_request /decide;
     auth_request_set $th_authorization $upstream_http_authorization;
+    proxy_set_header Connection "";
     proxy_set_header Authorization $th_authorization;
     proxy_set_header Cookie "";
     proxy_pass http://api;
   }
-  location = /decide { internal; proxy_pass_request_body off; proxy_pass http://decider; }
+  location = /decide { internal; proxy_pass_request_body off; proxy_set_header Connection ""; proxy_pass http://decider; }
 }`,
     )
     await listening(port, started)

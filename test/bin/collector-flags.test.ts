@@ -19,7 +19,7 @@ describe('the garbage collector', () => {
   })
   it('gives buffers back soon, and does not mark the heap because of them', () => {
     expect(flagsOf('24.18.1')).toEqual([
-      '--scavenger-max-new-space-capacity-mb=2',
+      '--scavenger-max-new-space-capacity-mb=1',
       '--external-memory-accounted-in-global-limit',
     ])
     expect(flagsOf('26.5.1')).toEqual(['--external-memory-accounted-in-global-limit'])
