@@ -357,6 +357,8 @@ const gateway: FuzzTarget = {
   guides: ['oauth-proxy/edges/gateway-dialects.ts'],
   run(input) {
     const [method = '', target = '', ...lines] = input.split('\n')
+    // Node's parser knows no request without a method.
+    if (method === '') return
     const rawHeaders = lines.flatMap((line) => {
       const colon = line.indexOf(':')
       return colon === -1 ? [line, ''] : [line.slice(0, colon), line.slice(colon + 1).trim()]
@@ -370,7 +372,7 @@ const gateway: FuzzTarget = {
       const names = read.rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
       promise(names.filter((name) => name === 'host').length === 1, 'one host')
       promise(
-        !names.some((name) => /^(?:content-length|transfer-encoding|connection|x-original-)/.test(name)),
+        !names.some((name) => /^(?:content-length|transfer-encoding|connection|x-original-.*)$/.test(name)),
         'no field of the question passes',
       )
     }
