@@ -85,9 +85,10 @@ function createTarget(
   clock: Pick<Clock, 'nowMs'>,
   tls: TlsMaterial,
 ): Target & { isUsable(): boolean } {
+  // Has a name because the library's types leave out what it passes on to node:net, such as the first of these.
   const connect = {
-    timeout: setting.connectTimeoutMs,
     highWaterMark: socketBufferBytes,
+    timeout: setting.connectTimeoutMs,
     ...tls,
     // The default, but one that an environment variable changes (N13).
     rejectUnauthorized: true,

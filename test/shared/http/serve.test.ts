@@ -149,6 +149,7 @@ describe('requests', () => {
     connection.write(get)
     expect(await connection.closed()).toMatch(/\r\n\r\nhalf$/)
   })
+
   it('take a piece as large as Node reads without asking to wait', async () => {
     let more: boolean | undefined
     const handle = (_: IncomingMessage, response: ServerResponse): void => {
