@@ -2,10 +2,12 @@ import { setFlagsFromString } from 'node:v8'
 
 /** Buffers outside the heap count with the heap, instead of starting to mark it each time 64 MB of them have piled up. */
 const countBuffersWithHeap = '--external-memory-accounted-in-global-limit'
+/** Where little survives, waking other threads to help takes longer than the collection itself. */
+const collectAlone = '--no-parallel-scavenge'
 
 /** By release line, since V8 prints a complaint about a flag that it does not know; other lines are left alone. */
 const flagsByLine: Readonly<Record<string, readonly string[]>> = {
-  24: ['--scavenger-max-new-space-capacity-mb=1', countBuffersWithHeap],
+  24: ['--scavenger-max-new-space-capacity-mb=1', countBuffersWithHeap, collectAlone],
   26: [countBuffersWithHeap],
 }
 
