@@ -2,12 +2,12 @@ import { setFlagsFromString } from 'node:v8'
 
 /** Buffers outside the heap count with the heap, instead of starting to mark it each time 64 MB of them have piled up. */
 const countBuffersWithHeap = '--external-memory-accounted-in-global-limit'
-/** Where little survives, waking other threads to help takes longer than the collection itself. */
-const collectAlone = '--no-parallel-scavenge'
+/** Where next to nothing survives, waking other threads to help takes longer than their help saves. */
+const collectAlone = ['--no-parallel-scavenge', '--no-concurrent-array-buffer-sweeping']
 
 /** By release line, since V8 prints a complaint about a flag that it does not know; other lines are left alone. */
 const flagsByLine: Readonly<Record<string, readonly string[]>> = {
-  24: ['--scavenger-max-new-space-capacity-mb=1', countBuffersWithHeap, collectAlone],
+  24: ['--scavenger-max-new-space-capacity-mb=1', countBuffersWithHeap, ...collectAlone],
   26: [countBuffersWithHeap],
 }
 

@@ -22,6 +22,7 @@ describe('the garbage collector', () => {
       '--scavenger-max-new-space-capacity-mb=1',
       '--external-memory-accounted-in-global-limit',
       '--no-parallel-scavenge',
+      '--no-concurrent-array-buffer-sweeping',
     ])
     expect(flagsOf('26.5.1')).toEqual(['--external-memory-accounted-in-global-limit'])
   })
