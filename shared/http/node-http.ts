@@ -3,4 +3,4 @@
  *
  * An import of node:http reads every one of its exports, and one of them loads Node's own fetch: 50 ms of each start.
  */
-export const { createServer, ServerResponse, STATUS_CODES } = process.getBuiltinModule('node:http')
+export const { createServer, IncomingMessage, ServerResponse, STATUS_CODES } = process.getBuiltinModule('node:http')

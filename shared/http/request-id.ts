@@ -7,9 +7,10 @@ interface Identified {
   [requestId]?: string
 }
 
-const idBytes = 16
-const poolIds = 256
-let pool = Buffer.alloc(0)
+const idDigits = 32
+const idsAtOnce = 256
+let digits = ''
+let used = 0
 
 /**
  * Our own id of a request, 32 hexadecimal digits: made at the first asking, the same at every later one.
@@ -19,10 +20,13 @@ let pool = Buffer.alloc(0)
 export function requestIdOf(request: object & Identified): string {
   const known = request[requestId]
   if (known !== undefined) return known
-  // Drawing random bytes for many ids at once costs a tenth of drawing them one by one.
-  if (pool.length === 0) pool = randomBytes(idBytes * poolIds)
-  const id = pool.toString('hex', 0, idBytes)
-  pool = pool.subarray(idBytes)
+  // Drawing and spelling random bytes for many ids at once costs a tenth of doing it one by one.
+  if (used === digits.length) {
+    digits = randomBytes((idDigits / 2) * idsAtOnce).toString('hex')
+    used = 0
+  }
+  const id = digits.slice(used, used + idDigits)
+  used += idDigits
   request[requestId] = id
   return id
 }

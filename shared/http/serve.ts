@@ -7,6 +7,7 @@ import type { Observe } from '../observe/events.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { endSocket } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
+import { Incoming } from './incoming.ts'
 import { createServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
@@ -92,6 +93,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
     optimizeEmptyRequests: true,
     highWaterMark: socketBufferBytes,
+    IncomingMessage: Incoming,
   })
   const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())
