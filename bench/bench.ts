@@ -10,11 +10,12 @@ import { proxies } from './ideas/proxies.ts'
 import { sessions } from './ideas/sessions.ts'
 import { streams } from './ideas/streams.ts'
 import { workers } from './ideas/workers.ts'
+import { accepts } from './machine/process.ts'
 import { verdicts } from './reach.ts'
 import { describeMachine } from './report/machine.ts'
 import { tableText } from './report/table.ts'
 import { writeReport } from './report/write.ts'
-import { createWorld } from './world.ts'
+import { createWorld, ports } from './world.ts'
 
 const ideas: readonly Idea[] = [proxies, cookie, agent, bodies, streams, coldStart, sessions, workers]
 
@@ -54,6 +55,13 @@ const chosen = ideas.filter(({ name }) => options.only.length === 0 || options.o
 if (chosen.length === 0) {
   console.error(usage)
   process.exit(64)
+}
+
+for (const port of Object.values(ports)) {
+  // Its answers would be taken for those of a server that we start.
+  if (!(await accepts(port))) continue
+  console.error(`Something listens on port ${port} already. End it, then run this again.`)
+  process.exit(69)
 }
 
 const beside = readBeside(options.beside)

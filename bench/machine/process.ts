@@ -81,7 +81,8 @@ export async function listening(port: number, started: Started, limitMs = 10_000
   }
 }
 
-function accepts(port: number): Promise<boolean> {
+/** True when something accepts connections on the loopback port. */
+export function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
     const answer = (value: boolean) => {
