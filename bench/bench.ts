@@ -58,7 +58,7 @@ if (chosen.length === 0) {
 }
 
 for (const port of Object.values(ports)) {
-  // Its answers would be taken for those of a server that we start.
+  // The answers of a stranger would be taken for those of a server that this run starts.
   if (!(await accepts(port))) continue
   console.error(`Something listens on port ${port} already. End it, then run this again.`)
   process.exit(69)

@@ -23,11 +23,11 @@ export class Incoming extends IncomingMessage {
   }
 }
 
-const headersOfNode = getterOf(IncomingMessage.prototype, 'headers')
+const headersOfNode = getterOfNode()
 
-function getterOf(prototype: object, name: string): () => IncomingHttpHeaders {
-  const getter = Object.getOwnPropertyDescriptor(prototype, name)?.get
-  if (getter === undefined) throw new TypeError(`${name} is no longer read by a getter`)
+function getterOfNode(): () => IncomingHttpHeaders {
+  const getter = Object.getOwnPropertyDescriptor(IncomingMessage.prototype, 'headers')?.get
+  if (getter === undefined) throw new TypeError('this release of Node has no getter for the headers of a request')
   return getter
 }
 

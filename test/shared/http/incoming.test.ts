@@ -23,7 +23,7 @@ async function readerWith(options: ServerOptions<typeof Incoming>): Promise<Read
       answers++
       connection.write(`GET / HTTP/1.1\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`)
       const received = await connection.until((text) => text.split(']\n').length > answers)
-      return JSON.parse(`[${received.split('\r\n\r\n')[answers]?.split('\n')[0]?.slice(1)}`)
+      return JSON.parse(received.split('\r\n\r\n')[answers]?.split('\n')[0] ?? '')
     },
     close() {
       connection.close()
