@@ -1,16 +1,16 @@
 import type { Config } from '../shared/config/schema.ts'
-import type { RunningServer } from '../shared/http/serve.ts'
+import type { Listen, RunningServer } from '../shared/http/serve.ts'
 import { CommandError } from './failure.ts'
 
 type Place = 'agent.listen' | 'proxy.listen' | 'operations.listen'
 
-/** Starts a server where `place` says; a port that cannot be had becomes a CommandError with its remedy. */
+/** Starts a server where `place` says; a port or socket that cannot be had becomes a CommandError with its remedy. */
 export async function listening(
   place: Place,
   config: Config,
-  start: (listen: { readonly host: string; readonly port: number }) => Promise<RunningServer>,
+  start: (listen: Listen) => Promise<RunningServer>,
 ): Promise<RunningServer> {
-  const { listen } = {
+  const { listen }: { readonly listen: Listen } = {
     'agent.listen': config.agent,
     'proxy.listen': config.proxy,
     'operations.listen': config.operations,
@@ -19,15 +19,14 @@ export async function listening(
     return await start(listen)
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const remedy = remedies[code]?.(place, listen)
+    const remedy =
+      listen.socket === undefined ? portRemedies[code]?.(place, listen) : socketRemedies[code]?.(place, listen.socket)
     if (remedy === undefined) throw error
     throw new CommandError(remedy)
   }
 }
 
-const remedies: Readonly<
-  Record<string, (place: Place, listen: { readonly host: string; readonly port: number }) => string>
-> = {
+const portRemedies: Readonly<Record<string, (place: Place, listen: Listen) => string>> = {
   EADDRINUSE: (place, { host, port }) =>
     `Port ${port} on ${host} is in use. Stop what uses it, or change ${place}.port.${
       place === 'operations.listen' ? ' Agent and proxy on one machine need one each, for instance "${PORT}".' : ''
@@ -35,4 +34,11 @@ const remedies: Readonly<
   EACCES: (place, { port }) => `This user may not listen on port ${port}. Choose one above 1023 as ${place}.port.`,
   EADDRNOTAVAIL: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
   ENOTFOUND: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
+}
+
+const socketRemedies: Readonly<Record<string, (place: Place, socket: string) => string>> = {
+  EADDRINUSE: (place, socket) => `${socket} is in use. Stop what uses it, or change ${place}.socket.`,
+  // Also reported for a folder that is missing.
+  EACCES: (place, socket) =>
+    `${socket} cannot be made. Check that its folder is there and that this user may write in it, or change ${place}.socket.`,
 }

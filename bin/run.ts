@@ -8,6 +8,7 @@ import type { Mode } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
 import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
+import { clearStaleSocket } from './stale-socket.ts'
 import type { Terminal } from './terminal.ts'
 import { runWorker, startPrimary } from './workers.ts'
 
@@ -33,6 +34,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   const settings = readSettings(source)
   const { config } = settings
   await loadKeys(config.keys.file, mode)
+  await clearStaleSocket(config, mode)
   const workers = workersOption ?? config.operations.workers
   const warnings = [
     inspectorWarning({ execArgv: process.execArgv, nodeOptions: process.env['NODE_OPTIONS'] }),
@@ -43,8 +45,9 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
     workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options, settings)
   follow(running)
   if (process.stderr.isTTY) {
+    const { socket } = config[mode === 'agent' ? 'agent' : 'proxy'].listen
     terminal.err(
-      `${mode} for ${running.publicOrigin} listens on port ${running.port}, operations on ${running.operationsPort}.`,
+      `${mode} for ${running.publicOrigin} listens on ${socket ?? `port ${running.port}`}, operations on ${running.operationsPort}.`,
     )
   }
 }

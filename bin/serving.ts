@@ -82,7 +82,7 @@ export async function startServing(
     await release()
     throw error
   })
-  observe.emit('process.started', { mode, key_id: keys.current().primaryKeyId, port: server.port })
+  observe.emit('process.started', { mode, key_id: keys.current().primaryKeyId, port: server.port || undefined })
 
   return {
     config,

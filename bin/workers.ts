@@ -74,9 +74,8 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
     },
     ...(config.observability.metrics ? { metrics: async () => sumMetrics(await snapshots(clock)) } : undefined),
   })
-  const { host, port } = config.operations.listen
-  const operations = await listening('operations.listen', config, () =>
-    serve({ handler: health, listen: { host, port }, clock, observe: { emit: () => undefined } }),
+  const operations = await listening('operations.listen', config, (listen) =>
+    serve({ handler: health, listen, clock, observe: { emit: () => undefined } }),
   ).catch(giveUp)
 
   return {

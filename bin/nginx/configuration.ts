@@ -12,6 +12,7 @@ import {
 import { moduleSettings } from './module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import type { Listen } from '../../shared/http/serve.ts'
 
 /** Configuration of nginx as text, in the two places where it belongs. */
 export interface NginxConfiguration {
@@ -115,11 +116,9 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
   ]
 }
 
-function processUpstream(
-  name: string,
-  { host, port }: { readonly host: string; readonly port: number },
-): readonly string[] {
-  return [`upstream ${name} {`, `  server ${host.includes(':') ? `[${host}]` : host}:${port};`, '  keepalive 32;', '}']
+function processUpstream(name: string, { host, port, socket }: Listen): readonly string[] {
+  const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : `unix:${socket}`
+  return [`upstream ${name} {`, `  server ${server};`, '  keepalive 32;', '}']
 }
 
 function lines(...parts: readonly string[]): string {

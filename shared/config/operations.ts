@@ -24,7 +24,7 @@ export const storeSettings = z.discriminatedUnion('kind', [
 
 /** The `operations` section. */
 export const operationsSettings = z.strictObject({
-  listen: listen(9090)
+  listen: listen('operations')
     .prefault({})
     .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
   workers: z.number().int().min(1).max(64).default(1).meta({
@@ -44,7 +44,8 @@ export const operationsSettings = z.strictObject({
     .default(25)
     .meta({ description: 'Longest time for requests in flight to finish; then they are cut off.' }),
   trusted_proxies: z.array(z.string()).default([]).meta({
-    description: 'CIDR ranges of gateways whose X-Forwarded-For is believed; none by default, /0 is refused.',
+    description:
+      'CIDR ranges of gateways whose X-Forwarded-For is believed, or `unix:` for those that connect through a socket; none by default, /0 is refused.',
   }),
 })
 

@@ -4,7 +4,7 @@ import {
   headerName,
   headerSecret,
   httpsUrl,
-  listen,
+  listenOrSocket,
   milliseconds,
   origin,
   ownPath,
@@ -169,7 +169,9 @@ export const routeSettings = z.strictObject({
 
 /** The `proxy` section. */
 export const proxySettings = z.strictObject({
-  listen: listen(8082).prefault({}).meta({ description: 'Where the proxy listens; `serve` listens there, too.' }),
+  listen: listenOrSocket('proxy')
+    .prefault({})
+    .meta({ description: 'Where the proxy listens; `serve` listens there, too.' }),
   routes: z
     .array(routeSettings)
     .default([])
@@ -181,7 +183,10 @@ export const proxySettings = z.strictObject({
         .enum(['off', 'nginx', 'traefik', 'caddy', 'haproxy', 'envoy', 'apache'])
         .default('off')
         .meta({ description: 'Dialect of the gateway that asks.' }),
-      peers: z.array(z.string()).default([]).meta({ description: 'CIDR ranges of the gateways; others are refused.' }),
+      peers: z.array(z.string()).default([]).meta({
+        description:
+          'CIDR ranges of the gateways, or `unix:` for those that connect through `listen.socket`; others are refused.',
+      }),
       secret: headerSecret.optional().meta({
         description:
           'Secret that the gateway sends in token-handler-gateway; it keeps out browsers whose requests a gateway forwards to this path. Required if there is a gateway.',

@@ -60,15 +60,34 @@ export const headerName = z
   .string()
   .regex(/^[A-Za-z][A-Za-z0-9-]*$/, { message: 'must be a header name of letters, digits and "-"' })
 
-/** Where a process listens. */
-export const listen = (port: number) =>
+/** Where processes listen unless told otherwise. */
+export const listenDefaults = { host: '127.0.0.1', ports: { agent: 8081, proxy: 8082, operations: 9090 } } as const
+
+/** Address and port at which a process listens. */
+export const listen = (of: keyof typeof listenDefaults.ports) =>
   z.strictObject({
-    host: z.string().default('127.0.0.1').meta({ description: 'Address to listen on.' }),
+    host: z.string().default(listenDefaults.host).meta({ description: 'Address to listen on.' }),
     port: z
       .number()
       .int()
       .min(0)
       .max(65535)
-      .default(port)
+      .default(listenDefaults.ports[of])
       .meta({ description: 'Port to listen on; 0 takes a free one.' }),
   })
+
+/** Address and port, or a Unix socket for a gateway on the same machine. */
+export const listenOrSocket = (of: 'agent' | 'proxy') =>
+  listen(of).extend({
+    socket: filePath.optional().meta({
+      description:
+        'Unix socket to listen on instead of host and port; its owner and group may connect. Also list `unix:` under operations.trusted_proxies.',
+      examples: [`/run/token-handler/${of}.sock`],
+    }),
+  })
+
+/** Stands for the address of whoever connects through a Unix socket, as in nginx. */
+export const unixPeer = 'unix:'
+
+/** Longest path of a Unix socket in bytes: what the shortest `sun_path` holds, which is that of macOS (104 with the NUL). */
+export const maxSocketPathBytes = 103

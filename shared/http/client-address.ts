@@ -1,4 +1,5 @@
 import ipaddr from 'ipaddr.js'
+import { unixPeer } from '../config/values.ts'
 
 /** True for an address inside the listed ranges. */
 export type AddressMatcher = (address: string) => boolean
@@ -6,14 +7,16 @@ export type AddressMatcher = (address: string) => boolean
 const nobody: AddressMatcher = () => false
 
 /**
- * A matcher for CIDR ranges or single addresses; an empty list matches nobody.
+ * A matcher for CIDR ranges, single addresses or `unix:`; an empty list matches nobody.
  *
  * Throws RangeError for text that is no range, and for /0, which would trust everybody (H06).
  */
 export function createAddressMatcher(ranges: readonly string[]): AddressMatcher {
   if (ranges.length === 0) return nobody
-  const parsed = ranges.map(parseRange)
+  const trustsUnix = ranges.includes(unixPeer)
+  const parsed = ranges.filter((range) => range !== unixPeer).map(parseRange)
   return (address) => {
+    if (address === unixPeer) return trustsUnix
     const candidate = parseAddress(address)
     return (
       candidate !== undefined &&

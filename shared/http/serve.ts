@@ -1,7 +1,9 @@
+import { chmodSync } from 'node:fs'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
+import { unixPeer } from '../config/values.ts'
 import { TokenHandlerError } from '../errors.ts'
 import type { Observe } from '../observe/events.ts'
 import { type Connections, createConnections } from './connections.ts'
@@ -29,10 +31,18 @@ export interface HttpHandler {
   endStreams?(): void
 }
 
+/** Where a server listens: at `socket`, or at host and port without one. */
+export interface Listen {
+  readonly host: string
+  readonly port: number
+  /** Path of a Unix socket. */
+  readonly socket?: string | undefined
+}
+
 /** What a server is made of. */
 export interface ServeParts {
   readonly handler: HttpHandler
-  readonly listen: { readonly host: string; readonly port: number }
+  readonly listen: Listen
   readonly limits?: Partial<ServerLimits>
   readonly clock: Pick<Clock, 'after'>
   readonly observe: Observe
@@ -67,6 +77,7 @@ export const defaultLimits: ServerLimits = {
 
 /** A server that listens. */
 export interface RunningServer {
+  /** 0 for a Unix socket. */
   readonly port: number
   /**
    * Ends connections with their next answer, while new ones are still taken: a gateway then holds none that could be
@@ -118,6 +129,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
     })
   }
 
+  if (parts.listen.socket !== undefined) server.on('connection', namePeer)
   await listening(server, parts.listen)
   return {
     port: portOf(server),
@@ -191,17 +203,26 @@ function refuse(error: Error, socket: Socket, clock: ServeParts['clock']): void 
   else endSocket(socket, parserRefusal(code), clock)
 }
 
-function listening(server: Server, { host, port }: ServeParts['listen']): Promise<void> {
+/** Owner and group may connect, which takes the right to write (unix(7)). */
+const socketMode = 0o660
+
+function listening(server: Server, { host, port, socket }: Listen): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port }, () => {
+    server.listen(socket === undefined ? { host, port } : { path: socket }, () => {
       server.off('error', reject)
+      if (socket !== undefined) chmodSync(socket, socketMode)
       resolve()
     })
   })
 }
 
 function portOf(server: Server): number {
-  const address = server.address() as AddressInfo
-  return address.port
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** Who comes through a Unix socket has no address, like a client that is gone; only the first is a peer to be trusted. */
+function namePeer(socket: Socket): void {
+  Object.defineProperty(socket, 'remoteAddress', { value: unixPeer })
 }

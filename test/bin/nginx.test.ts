@@ -57,6 +57,16 @@ describe('what nginx decides and what stays with the proxy', () => {
     expect(nginxGroups(configOf(route('/api/**', more)))[0]?.handedOver).toBe(reason)
   })
 
+  it('what is handed over goes to the port or the socket of the settings', () => {
+    const sockets = generate(
+      route('/api/**'),
+      'agent: { listen: { socket: /run/agent.sock } }\noperations: { trusted_proxies: ["unix:"] }',
+    )
+    expect(sockets.http).toContain('upstream token_handler_agent {\n  server unix:/run/agent.sock;')
+    expect(sockets.http).toContain('upstream token_handler_proxy {\n  server 127.0.0.1:8082;')
+    expect(sockets.server).toContain('set_real_ip_from unix:;')
+  })
+
   it('nothing is decided where a shared store can end sessions', () => {
     const { handedOver, server } = generate(route('/api/**'), 'store: { kind: valkey, url: redis://127.0.0.1 }')
     expect(handedOver).toEqual([{ path: '/api/**', reason: 'the shared store can end sessions at any moment' }])

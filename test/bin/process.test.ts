@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,9 @@ const patience = { timeout: 30_000 }
 let folder: string
 let child: ChildProcess | undefined
 let operationsPort: number
+let listen: string
 beforeEach(() => {
+  listen = '{ port: 0 }'
   operationsPort = 0
   folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
   writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
@@ -35,8 +37,8 @@ insecure_allow_http: true
 authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: "\${SECRET}" }
 keys: { file: keys.json }
-proxy: { listen: { port: 0 }, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
-operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0, shutdown_drain_seconds: 600 }
+proxy: { listen: ${listen}, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
+operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0, shutdown_drain_seconds: 600, trusted_proxies: ["unix:"] }
 `,
   )
 }
@@ -66,8 +68,8 @@ async function start(processes: number, ...args: string[]) {
   return { child: started, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
 }
 
-async function askSession(port: number): Promise<string> {
-  const connection = await openRaw(port)
+async function askSession(at: number | string): Promise<string> {
+  const connection = await openRaw(at)
   connection.write(
     'GET /oauth-agent/session HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\r\n',
   )
@@ -145,6 +147,40 @@ it('N08 no signal opens the debugger, in no process of several', async () => {
   expect(await ended).toBe(0)
   expect(errors()).not.toMatch(/debugger/i)
 }, 90_000)
+
+it.each([1, 2])(
+  'a Unix socket serves, is taken over after a kill, and is gone at the end, with workers: %i',
+  async (workers) => {
+    const socket = join(folder, 'proxy.sock')
+    listen = `{ socket: ${socket} }`
+    const first = await start(workers, 'serve', '--workers', String(workers))
+    expect(await askSession(socket)).toContain('{"is_logged_in":false}')
+    expect(first.lines()[0]).not.toHaveProperty('port')
+    for (const pid of [...childrenOf(first.child.pid), first.child.pid ?? 0]) process.kill(pid, 'SIGKILL')
+    await first.ended
+    expect(existsSync(socket)).toBe(true)
+    const { child, ended } = await start(workers, 'serve', '--workers', String(workers))
+    expect(await askSession(socket)).toContain('{"is_logged_in":false}')
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(existsSync(socket)).toBe(false)
+  },
+  90_000,
+)
+
+it('a socket whose folder is missing ends the start with what to do', async () => {
+  listen = `{ socket: ${join(folder, 'missing', 'proxy.sock')} }`
+  writeSettings('/api/**')
+  child = spawn(process.execPath, [command, 'serve'], {
+    cwd: folder,
+    env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  expect(await once(child, 'close')).toEqual([1, null])
+  expect(errors).toContain('missing/proxy.sock cannot be made. Check that its folder is there')
+}, 60_000)
 
 it('there is a worker for each core where no number is given', async () => {
   const { child, ended } = await start(Math.min(availableParallelism(), 64), 'serve', '--workers')

@@ -70,7 +70,8 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
     observe,
     readFile: (path) => files?.(path) ?? '',
   })
-  const server = await serve({ handler: proxy, listen: { host: '127.0.0.1', port: 0 }, clock, observe })
+  const { socket } = config.proxy.listen
+  const server = await serve({ handler: proxy, listen: { host: '127.0.0.1', port: 0, socket }, clock, observe })
   const writer = createCookieWriter({
     keys,
     catalogue: createCatalogue(config),
@@ -101,7 +102,7 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
         ...(cookie === undefined ? [] : [`Cookie: ${cookie}`]),
         ...(options.more ?? []),
       ]
-      return sendRaw(server.port, rawRequest(method, target, [hostLine, ...lines], options.body))
+      return sendRaw(socket ?? server.port, rawRequest(method, target, [hostLine, ...lines], options.body))
     },
     async close() {
       await proxy.close()

@@ -29,8 +29,10 @@ export interface RawConnection {
   close(): void
 }
 
-export async function openRaw(port: number): Promise<RawConnection> {
-  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
+/** Connects to a port of this machine, or to a Unix socket by its path. */
+export async function openRaw(at: number | string): Promise<RawConnection> {
+  const place = typeof at === 'string' ? { path: at } : { host: '127.0.0.1', port: at }
+  const socket = connect({ ...place, allowHalfOpen: true })
   let text = ''
   let ended = false
   const waiting = new Set<() => void>()
@@ -73,8 +75,8 @@ export async function openRaw(port: number): Promise<RawConnection> {
 }
 
 /** Sends one request as bytes and reads one answer; the connection is closed afterwards. */
-export async function sendRaw(port: number, bytes: string): Promise<RawAnswer> {
-  const connection = await openRaw(port)
+export async function sendRaw(at: number | string, bytes: string): Promise<RawAnswer> {
+  const connection = await openRaw(at)
   connection.write(bytes)
   const text = await connection.until(bytes.startsWith('HEAD ') ? hasHead : isComplete)
   connection.close()

@@ -2,6 +2,7 @@ import ipaddr from 'ipaddr.js'
 import type { CrossProblem } from './check.ts'
 import { isLocalOrigin } from '../local.ts'
 import type { Config } from '../schema.ts'
+import { listenDefaults, maxSocketPathBytes, unixPeer } from '../values.ts'
 
 /** Addresses, ports and paths: who is trusted, and that no two parts claim the same place. */
 export function* networkChecks(config: Config): Iterable<CrossProblem> {
@@ -17,9 +18,10 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
     }
   }
   yield* gatewaySecretChecks(config)
+  yield* socketChecks(config)
 
   for (const [name, { listen }] of Object.entries({ agent, proxy })) {
-    if (listen.port !== 0 && listen.port === operations.listen.port) {
+    if (listen.socket === undefined && listen.port !== 0 && listen.port === operations.listen.port) {
       yield {
         path: 'operations.listen.port',
         problem: `is also the port of ${name}.listen; metrics must not be public`,
@@ -69,8 +71,56 @@ function* gatewaySecretChecks({ proxy, publicOrigin }: Config): Iterable<CrossPr
   }
 }
 
+/** Whoever connects through a socket is a gateway: without its word there would be no address of any client. */
+function* socketChecks({ agent, proxy, operations }: Config): Iterable<CrossProblem> {
+  const { host, ports } = listenDefaults
+  for (const [name, { listen }, port] of [
+    ['agent', agent, ports.agent],
+    ['proxy', proxy, ports.proxy],
+  ] as const) {
+    if (listen.socket === undefined) continue
+    const path = `${name}.listen.socket`
+    if (listen.host !== host || listen.port !== port) {
+      yield {
+        path,
+        problem: 'is set as well as host or port, so it is not clear which one counts',
+        remedy: `Keep the socket, or ${name}.listen.host and ${name}.listen.port.`,
+      }
+    }
+    if (Buffer.byteLength(listen.socket) > maxSocketPathBytes) {
+      yield {
+        path,
+        problem: `is longer than ${maxSocketPathBytes} bytes, which is more than systems allow`,
+        remedy: 'Choose a shorter path, such as /run/token-handler/proxy.sock.',
+      }
+    }
+    if (!operations.trustedProxies.includes(unixPeer)) {
+      yield {
+        path: 'operations.trusted_proxies',
+        problem: `does not list "${unixPeer}", so all clients would seem to be one`,
+        remedy: `Add "${unixPeer}", and let the gateway set X-Forwarded-For.`,
+        given: [path],
+      }
+    }
+  }
+  if (
+    proxy.listen.socket !== undefined &&
+    proxy.forwardAuth.gateway !== 'off' &&
+    proxy.forwardAuth.peers.length > 0 &&
+    !proxy.forwardAuth.peers.includes(unixPeer)
+  ) {
+    yield {
+      path: 'proxy.forward_auth.peers',
+      problem: `does not list "${unixPeer}", so nobody who comes through the socket may ask`,
+      remedy: `Add "${unixPeer}".`,
+      given: ['proxy.listen.socket', 'proxy.forward_auth.gateway'],
+    }
+  }
+}
+
 function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossProblem> {
   for (const [index, range] of ranges.entries()) {
+    if (range === unixPeer) continue
     const [address = '', prefix] = range.split('/')
     if (/^0+$/.test(prefix ?? '')) {
       yield {
@@ -82,7 +132,7 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
       yield {
         path: `${path}[${index}]`,
         problem: `is not a range of addresses, but ${JSON.stringify(range.slice(0, 50))}`,
-        remedy: 'Write a CIDR range such as 10.0.3.0/24 or fd00::/64.',
+        remedy: `Write a CIDR range such as 10.0.3.0/24 or fd00::/64, or "${unixPeer}".`,
       }
     }
   }

@@ -94,6 +94,32 @@ describe('settings that are refused', () => {
       'proxy.forward_auth.insecure_no_secret',
     ],
     ['metrics on the public port', { operations: { listen: { port: 8082 } } }, 'operations.listen.port'],
+    [
+      'a Unix socket beside a port',
+      { proxy: { listen: { socket: '/run/proxy.sock', port: 8000 } }, operations: { trusted_proxies: ['unix:'] } },
+      'proxy.listen.socket',
+    ],
+    [
+      'a Unix socket with a path longer than systems take',
+      { agent: { listen: { socket: `/run/${'x'.repeat(99)}` } }, operations: { trusted_proxies: ['unix:'] } },
+      'agent.listen.socket',
+    ],
+    [
+      'a Unix socket through which all clients seem to be one',
+      { agent: { listen: { socket: '/run/agent.sock' } } },
+      'operations.trusted_proxies',
+    ],
+    [
+      'a gateway that may ask, but not through the socket',
+      {
+        proxy: {
+          listen: { socket: '/run/proxy.sock' },
+          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' },
+        },
+        operations: { trusted_proxies: ['unix:'] },
+      },
+      'proxy.forward_auth.peers',
+    ],
     ['a route below the agent', route({ path: '/oauth-agent/x' }), 'proxy.routes[0].path'],
     [
       'forward-auth below the agent',
@@ -193,6 +219,17 @@ describe('settings that are accepted', () => {
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
     ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
     ['a store with a spelled-out password', { store: { kind: 'valkey', url: 'rediss://user:p%2Fs@[::1]:6379/2' } }],
+    [
+      'Unix sockets, whatever the ports would be',
+      {
+        agent: { listen: { socket: `/run/${'x'.repeat(98)}` } },
+        proxy: {
+          listen: { socket: '/run/proxy.sock' },
+          forward_auth: { gateway: 'nginx', peers: ['unix:'], secret: 'x' },
+        },
+        operations: { listen: { port: 8082 }, trusted_proxies: ['unix:'] },
+      },
+    ],
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
     [
       'back-channel logout with a shared store',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { clientAddress, createAddressMatcher, networkOf } from '../../../shared/http/client-address.ts'
 
-const gateways = createAddressMatcher(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7'])
+const gateways = createAddressMatcher(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7', 'unix:'])
 
 describe('the address of the client', () => {
   it.each<[string, string | undefined, string | undefined, string]>([
@@ -26,12 +26,18 @@ describe('the address of the client', () => {
     ['H19 an open bracket is garbage', '10.0.0.1', '[2001:db9::5', '10.0.0.1'],
     ['an empty field', '10.0.0.1', '', '10.0.0.1'],
     ['no peer', undefined, '1.2.3.4', ''],
+    ['a Unix socket', 'unix:', '198.51.100.9', '198.51.100.9'],
+    ['a Unix socket behind a trusted hop', 'unix:', '198.51.100.9, 10.0.0.1', '198.51.100.9'],
+    ['a Unix socket that says nothing', 'unix:', undefined, 'unix:'],
+    ['no hop can claim to be the socket', '10.0.0.1', '198.51.100.9, unix:', '10.0.0.1'],
   ])('%s', (_, peer, forwardedFor, expected) => {
     expect(clientAddress(peer, forwardedFor, gateways)).toBe(expected)
   })
 
   it('nobody is trusted unless listed', () => {
     expect(clientAddress('127.0.0.1', '1.2.3.4', createAddressMatcher([]))).toBe('127.0.0.1')
+    expect(clientAddress('unix:', '1.2.3.4', createAddressMatcher(['10.0.0.0/8']))).toBe('unix:')
+    expect(clientAddress(undefined, '1.2.3.4', createAddressMatcher(['unix:']))).toBe('')
   })
 })
 

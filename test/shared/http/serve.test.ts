@@ -1,12 +1,15 @@
+import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { requestIdOf } from '../../../shared/http/request-id.ts'
 import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts'
-import { openRaw, type RawConnection } from '../../support/raw-http.ts'
+import { openRaw, type RawConnection, sendRaw } from '../../support/raw-http.ts'
 
 const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
 
@@ -41,6 +44,22 @@ afterEach(async () => {
 const answerOk: HttpHandler = {
   handle: (request, response) => void response.setHeader('x-request-id', requestIdOf(request)).end('ok'),
 }
+
+it('a Unix socket is for its owner and group, names who connects, and is gone in the end', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+  const socket = join(folder, 'agent.sock')
+  const running = await start(
+    { handle: (request, response) => void response.end(request.socket.remoteAddress) },
+    { listen: { host: '127.0.0.1', port: 0, socket } },
+  )
+  expect(running.port).toBe(0)
+  expect(statSync(socket).mode & 0o777).toBe(0o660)
+  expect((await sendRaw(socket, get)).body).toBe('unix:')
+  await running.stop(0)
+  server = undefined
+  expect(existsSync(socket)).toBe(false)
+  rmSync(folder, { recursive: true })
+})
 
 describe('what the parser refuses', () => {
   it.each([
