@@ -18,6 +18,9 @@ const meanings: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
 
 const neverEmpty = ['iss', 'state', 'code', 'error']
 
+/** RFC 6749 A.11, at no more than twice the length that servers are known to use: anything else would be a visitor's own. */
+const codeForm = /^[\x20-\x7e]{1,4096}$/
+
 /**
  * Checks the authorization response and gives the parameters that the code exchange needs.
  *
@@ -35,6 +38,7 @@ export function checkAuthorizationResponse(
   // Readers differ on whether an empty value is there: `iss=` must not count as none, nor `error=` as no error.
   if (neverEmpty.some((name) => parameters.get(name) === '')) throw invalid('form')
   if (parameters.has('code') === parameters.has('error')) throw invalid('code_or_error')
+  if (!codeForm.test(parameters.get('code') ?? 'none')) throw invalid('form')
   try {
     return oauth.validateAuthResponse(metadata, client, new URLSearchParams([...parameters]), attempt.state)
   } catch (error) {

@@ -15,6 +15,12 @@ interface FetchOptions {
   readonly body?: unknown
 }
 
+/** Each grant has its own: what visitors do to sign in must not keep users from refreshing. */
+function circuitOf(endpoint: ProviderEndpoint, body: unknown): string {
+  const grant = body instanceof URLSearchParams ? body.get('grant_type') : null
+  return grant === null ? endpoint : `${endpoint} ${grant}`
+}
+
 /** Creates the options of each endpoint; `timeoutMs` shortens the wait of one call. */
 export function createCallOptions(
   transport: Transport,
@@ -27,6 +33,7 @@ export function createCallOptions(
         headers,
         body: body instanceof URLSearchParams ? body.toString() : undefined,
         timeoutMs,
+        circuit: circuitOf(endpoint, body),
       }),
     // Settings refuse http: unless the public origin is localhost.
     [oauth.allowInsecureRequests]: allowHttp,

@@ -14,6 +14,7 @@ export type UnavailableReason =
   | 'connect_failed'
   | 'connection_lost'
   | 'server_error'
+  | 'gateway_error'
   | 'rate_limited'
   | 'circuit_open'
   | 'queue_full'

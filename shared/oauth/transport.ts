@@ -2,7 +2,12 @@ import { Agent, errors, request } from 'undici'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
-import { ProviderAnswerInvalid, type ProviderEndpoint, ProviderUnavailable } from './provider-error.ts'
+import {
+  ProviderAnswerInvalid,
+  type ProviderEndpoint,
+  ProviderUnavailable,
+  type UnavailableReason,
+} from './provider-error.ts'
 import { createQueue } from './queue.ts'
 
 /** The settings that bound the calls. */
@@ -28,6 +33,8 @@ export interface CallOptions {
   readonly body?: string | undefined
   /** Longest wait for the whole answer in milliseconds; the setting `timeout_ms` if absent. */
   readonly timeoutMs?: number | undefined
+  /** Whose failures in a row this call counts among; the endpoint's if absent. */
+  readonly circuit?: string | undefined
 }
 
 /** Every call to the authorization server goes through here. */
@@ -49,8 +56,7 @@ const skewReportMs = 300_000
 
 /**
  * Creates the transport: time limits for the whole answer, no redirects, bounded answers, a bounded number of calls at
- * one time and a circuit breaker per endpoint, so that a slow or broken authorization server costs its own calls only
- * (D04, D05, D20).
+ * one time and circuit breakers, so that a slow or broken authorization server costs its own calls only (D04, D05, D20).
  */
 export function createTransport(parts: {
   config: TransportSettings
@@ -77,14 +83,14 @@ export function createTransport(parts: {
     bodyTimeout: 0,
   })
   const queue = createQueue({ maxRunning: maxConcurrentRequests, maxWaiting: maxConcurrentRequests * 4 })
-  const breakers = new Map<ProviderEndpoint, CircuitBreaker>()
+  const breakers = new Map<string, CircuitBreaker>()
   let skewReportedMs = Number.NEGATIVE_INFINITY
 
-  function breakerOf(endpoint: ProviderEndpoint): CircuitBreaker {
-    const present = breakers.get(endpoint)
+  function breakerOf(name: string): CircuitBreaker {
+    const present = breakers.get(name)
     if (present !== undefined) return present
     const created = createCircuitBreaker(clock, breaker)
-    breakers.set(endpoint, created)
+    breakers.set(name, created)
     return created
   }
 
@@ -121,7 +127,7 @@ export function createTransport(parts: {
   return {
     async call(endpoint, url, options) {
       const startedMs = clock.nowMs()
-      const circuit = breakerOf(endpoint)
+      const circuit = breakerOf(options.circuit ?? endpoint)
       const waitSeconds = circuit.admit()
       if (waitSeconds > 0) throw new ProviderUnavailable(endpoint, 'circuit_open', waitSeconds)
       const deadline = new AbortController()
@@ -129,8 +135,8 @@ export function createTransport(parts: {
       try {
         const response = await send(endpoint, url, options, deadline.signal)
         reportSkew(response.headers.get('date'))
-        if (response.status >= 500) throw new ProviderUnavailable(endpoint, 'server_error', retryAfter(response))
-        if (response.status === 429) throw new ProviderUnavailable(endpoint, 'rate_limited', retryAfter(response))
+        const refusal = refusalOf(response.status)
+        if (refusal !== undefined) throw new ProviderUnavailable(endpoint, refusal, retryAfter(response))
         circuit.succeeded()
         observe.emit('provider.called', {
           endpoint,
@@ -142,8 +148,8 @@ export function createTransport(parts: {
       } catch (error) {
         const failure = asFailure(error, endpoint, deadline.signal)
         const outcome = failure instanceof ProviderUnavailable ? failure.reason : 'invalid'
-        // A full queue and a process that stops are our own doing; they say nothing about the authorization server.
-        if (outcome !== 'queue_full' && outcome !== 'stopped') circuit.failed()
+        if (signsOfDown.has(outcome)) circuit.failed()
+        else if (signsOfLife.has(outcome)) circuit.succeeded()
         observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
         if (outcome !== 'stopped') observe.emit('provider.unavailable', { endpoint, reason: outcome })
         throw failure
@@ -154,6 +160,21 @@ export function createTransport(parts: {
     close: () => agent.destroy(),
   }
 }
+
+/** Why an answer says nothing about the request, or undefined. */
+function refusalOf(status: number): UnavailableReason | undefined {
+  if (status === 429) return 'rate_limited'
+  if (status < 500) return undefined
+  return status >= 502 && status <= 504 ? 'gateway_error' : 'server_error'
+}
+
+/** What no request brings about by itself: nobody was reached, or only the gateway of the authorization server. */
+const signsOfDown: ReadonlySet<string> = new Set(['timeout', 'connect_failed', 'connection_lost', 'gateway_error'])
+/**
+ * What one request may bring about, through a code that nobody issued or the state of one account: if these opened the
+ * circuit, one visitor could keep everybody else from signing in. A full queue and a stop are our own doing and no sign.
+ */
+const signsOfLife: ReadonlySet<string> = new Set(['server_error', 'rate_limited', 'invalid'])
 
 async function readWithin(body: AsyncIterable<Buffer>, limit: number, endpoint: ProviderEndpoint) {
   const chunks: Buffer[] = []

@@ -156,7 +156,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
 
   it('the circuit opens after failures in a row, and closes by itself', async () => {
     const page = await signedIn()
-    world.server.script.token = () => ({ status: 500, body: '' })
+    world.server.script.token = () => ({ status: 503, body: '' })
     for (let i = 0; i < 5; i++) await refresh(page)
     const before = refreshCalls()
     expect(world.server.count('token')).toBe(6)

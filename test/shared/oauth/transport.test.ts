@@ -127,6 +127,9 @@ describe('transport', () => {
     ['garbage', (request) => void request.socket.end('garbage\r\n\r\n'), 'http'],
     ['too much head', (_request, response) => void response.writeHead(200, { x: 'y'.repeat(100_000) }).end(), 'http'],
     ['500', (_request, response) => void response.writeHead(500).end(), 'server_error'],
+    ['502', (_request, response) => void response.writeHead(502).end(), 'gateway_error'],
+    ['503', (_request, response) => void response.writeHead(503).end(), 'gateway_error'],
+    ['505', (_request, response) => void response.writeHead(505).end(), 'server_error'],
     ['429', (_request, response) => void response.writeHead(429).end(), 'rate_limited'],
   ])('%s is told as it is', async (_what, listener, reason) => {
     await start(listener)
@@ -146,10 +149,19 @@ describe('transport', () => {
   })
 
   it('one endpoint that fails does not close the others', async () => {
-    await start((_request, response) => void response.writeHead(500).end())
+    await start((_request, response) => void response.writeHead(503).end())
     for (let i = 0; i < 6; i++) await failure(call())
     expect(await failure(call())).toBe('circuit_open')
     const other = transport.call('revocation', url, { method: 'POST', headers: {} })
-    expect(await failure(other)).toBe('server_error')
+    expect(await failure(other)).toBe('gateway_error')
+    const sameEndpoint = transport.call('token', url, { method: 'POST', headers: {}, circuit: 'token refresh_token' })
+    expect(await failure(sameEndpoint)).toBe('gateway_error')
+  })
+
+  it.each([500, 429, 501])('%i may be about one request, so the circuit stays closed', async (status) => {
+    await start((_request, response) => void response.writeHead(status).end())
+    const reasons = new Set<string>()
+    for (let i = 0; i < 20; i++) reasons.add(String(await failure(call())))
+    expect(reasons).toEqual(new Set([status === 429 ? 'rate_limited' : 'server_error']))
   })
 })
