@@ -73,7 +73,7 @@ export function createAdmission(
 
     const cookies = parseCookieHeader(demands.caller === 'server' ? undefined : head.fields['cookie'], catalogue)
     context.state.cookies = cookies
-    const session = await unlessReplaced(judgeSession(openSession(cookies, requestId), { store, clock }))
+    const session = await unlessReplaced(judgeSession(openSession(cookies, requestId), parts))
     context.state.session = session
 
     const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)

@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts'
+import type { Config } from '../../shared/config/schema.ts'
 import type { AccessContent, IdentityContent, RefreshContent, SessionFacts } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
@@ -32,8 +33,14 @@ export interface ReadContents {
  *
  * One unreadable cookie, cookies of two sign-ins (CK-17), or claims without any token are no session. Limits and
  * ended sessions are consulted every time, because neither Max-Age nor an old answer decides (CK-4).
+ *
+ * With `cookies.refresh_path: agent` a sibling host can write the other two cookies, so they count only beside an access
+ * cookie: that one is locked to this host, and nobody else could bring their own session with it (CK-16).
  */
-export function judgeSession(read: ReadContents, parts: { store: Store; clock: Clock }): SessionState {
+export function judgeSession(
+  read: ReadContents,
+  parts: { store: Store; clock: Clock; config: { readonly cookies: Pick<Config['cookies'], 'refreshPath'> } },
+): SessionState {
   const all = [read.access, read.refresh, read.identity]
   if (all.every(({ kind }) => kind === 'absent')) return { kind: 'none' }
   if (all.some(({ kind }) => kind === 'unreadable')) return { kind: 'over', code: 'session_invalid' }
@@ -42,7 +49,8 @@ export function judgeSession(read: ReadContents, parts: { store: Store; clock: C
   const refresh = contentOf(read.refresh)
   const identity = contentOf(read.identity)
   const facts = newest(access, refresh)
-  if (facts === undefined) return { kind: 'over', code: 'session_invalid' }
+  const isAnchored = access !== undefined || parts.config.cookies.refreshPath === 'root'
+  if (facts === undefined || !isAnchored) return { kind: 'over', code: 'session_invalid' }
   const isForeign = (content: SessionFacts | undefined) => (content?.sessionId ?? facts.sessionId) !== facts.sessionId
   if (isForeign(access) || isForeign(refresh) || isForeign(identity)) return { kind: 'over', code: 'session_invalid' }
 

@@ -44,7 +44,7 @@ export const cookieSettings = z.strictObject({
     .meta({ description: 'Part of every cookie name, so that several apps can share a host.' }),
   refresh_path: z.enum(['root', 'agent']).default('root').meta({
     description:
-      'With agent, browsers send refresh and identity cookies to the agent only, under names with __Http- instead of __Host-Http-.',
+      'With agent, browsers send refresh and identity cookies to the agent only, under names with __Http- instead of __Host-Http-; a sibling host can then write these two, and so disturb a session.',
   }),
   max_total_bytes: z
     .number()

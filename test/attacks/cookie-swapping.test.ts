@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import type { RequestCookies } from '../../shared/cookies/header.ts'
 import {
   browserAfter,
@@ -8,6 +8,7 @@ import {
   noCookies,
   sessionCookies,
 } from '../support/installation.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 /** Attack: present a cookie in a place for which it was not made. */
 
@@ -71,5 +72,27 @@ describe('A10: a cookie opens in its own installation only', () => {
       others: undefined,
     }
     expect(app.reader.access(cookies).kind).toBe('unreadable')
+  })
+})
+
+describe('a session that a sibling host plants, with refresh_path: agent', () => {
+  let world: ScriptedWorld | undefined
+  afterEach(() => world?.close())
+
+  it('is nobody, however well its cookies are sealed (CK-16)', async () => {
+    world = await startScriptedWorld({ settings: 'cookies: { refresh_path: agent }' })
+    const [mallory, victim] = [world.browser(), world.browser()]
+    await world.signIn(mallory, {}, 'mallory')
+    const own = mallory.jar.header('localhost', '/oauth-agent/session', 'same-site') ?? ''
+    // What a sibling can write: cookies with a Domain, which no browser takes under a name that begins with __Host-.
+    const writable = own.split('; ').filter((pair) => pair.startsWith('__Http-'))
+    expect(writable).toHaveLength(2)
+    for (const pair of writable) {
+      victim.jar.take('localhost', `${pair}; Path=/oauth-agent; Secure; HttpOnly; SameSite=Strict`)
+    }
+    const refreshed = await victim.call('POST', '/oauth-agent/refresh')
+    expect([refreshed.status, refreshed.json()['error_code']]).toEqual([401, 'session_invalid'])
+    expect(world.server.requests.filter(({ form }) => form.get('grant_type') === 'refresh_token')).toEqual([])
+    expect((await victim.call('GET', '/oauth-agent/session')).json()).not.toMatchObject({ is_logged_in: true })
   })
 })

@@ -8,14 +8,33 @@ import { createManualClock } from '../../support/manual-clock.ts'
 const clock = createManualClock()
 const now = clock.nowSeconds()
 const store = createMemoryStore({ clock })
+const atRoot = { cookies: { refreshPath: 'root' } } as const
 
 function judge(change: Partial<SessionFacts>) {
   const { access, refresh, identity } = sessionCookies()
   const opened = <T>(content: T) => ({ kind: 'opened' as const, content: { ...content, ...change } })
   const contents = { access: opened(access), refresh: opened(refresh as object), identity: opened(identity) }
-  const state = judgeSession(contents as Parameters<typeof judgeSession>[0], { store, clock })
+  const state = judgeSession(contents as Parameters<typeof judgeSession>[0], { store, clock, config: atRoot })
   return state.kind === 'over' ? state.code : state.kind
 }
+
+it.each([
+  ['root', 'open'],
+  ['agent', 'over'],
+] as const)('without the cookie that is always locked to the host, with refresh_path %s: %s', (refreshPath, wanted) => {
+  const { refresh, identity } = sessionCookies()
+  const contents = {
+    access: { kind: 'absent' },
+    refresh: { kind: 'opened', content: refresh },
+    identity: { kind: 'opened', content: identity },
+  }
+  const state = judgeSession(contents as Parameters<typeof judgeSession>[0], {
+    store,
+    clock,
+    config: { cookies: { refreshPath } },
+  })
+  expect(state.kind).toBe(wanted)
+})
 
 describe('limits of a session, each by itself', () => {
   it.each<[string, Partial<SessionFacts>, string]>([
