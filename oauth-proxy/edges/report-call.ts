@@ -1,6 +1,7 @@
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import type { RoutedRule } from '../decide.ts'
 import type { CallOutcome } from '../forward/send.ts'
+import type { Target } from '../forward/upstream.ts'
 import type { EdgeParts } from './edge.ts'
 
 /** Reports how a call of an API went. */
@@ -21,6 +22,17 @@ export function reportCall(
     error_code: 'upstream_reset',
     check: 'truncated',
   })
+}
+
+/** Reports a place of an API that could not be connected to, although the call goes on at another. */
+export function reportUnreachable(
+  { code }: TokenHandlerError,
+  { index }: Target,
+  requestId: string,
+  { path: route }: RoutedRule,
+  { observe }: Pick<EdgeParts, 'observe'>,
+): void {
+  observe.emit('upstream.failed', { request_id: requestId, route, error_code: code, target: index })
 }
 
 /** Reports why a call of an API failed. */

@@ -13,7 +13,7 @@ import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
 import { refusalAnswer, tellRefusal } from './refusal.ts'
-import { reportCall, reportFailedCall } from './report-call.ts'
+import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
 
 /** Carries decisions out by calling the API: one request in, one call out, one answer back. */
 export function createReverseProxy(
@@ -103,6 +103,7 @@ function callApi(
     maxBodyBytes: setting.maxBodyBytes,
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
+    onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
     onHead(status, fields, { origin }) {
       const refusal = upstreamRefusal(status, fields)
       if (refusal !== undefined) {

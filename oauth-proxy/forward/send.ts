@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import type { Cancel, Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
@@ -23,6 +24,8 @@ export interface UpstreamCall {
   readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
   /** Called when a body begins, with the way to end a stream in good order; returns what to call when the body is over. */
   readonly onBody: (fields: UpstreamFields, cut: () => void) => (() => void) | undefined
+  /** Told of a place that could not be connected to while another is tried. */
+  readonly onUnreachable: (target: Target, failure: TokenHandlerError) => void
   readonly clock: Pick<Clock, 'after'>
 }
 
@@ -57,17 +60,36 @@ const discardLimitBytes = 65_536
  * browser, so that half an answer is never taken for a whole one (I13); resolves when all is over.
  */
 export function send(call: UpstreamCall): Promise<CallOutcome> {
-  return new Promise((resolve, reject) => attempt(call, false, resolve, reject))
+  return new Promise((resolve, reject) =>
+    attempt({
+      call,
+      body: call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null,
+      target: call.upstream.pick(),
+      unreachable: none,
+      retried: false,
+      resolve,
+      reject,
+    }),
+  )
 }
 
-function attempt(
-  call: UpstreamCall,
-  retried: boolean,
-  resolve: (outcome: CallOutcome) => void,
-  reject: (error: TokenHandlerError) => void,
-): void {
+/** One try of a call. */
+interface Attempt {
+  readonly call: UpstreamCall
+  readonly body: Readable | null
+  readonly target: Target
+  /** Where no connection could be made before. */
+  readonly unreachable: readonly Target[]
+  readonly retried: boolean
+  readonly resolve: (outcome: CallOutcome) => void
+  readonly reject: (error: TokenHandlerError) => void
+}
+
+const none: readonly Target[] = []
+
+function attempt(current: Attempt): void {
+  const { call, body, target, retried, resolve, reject } = current
   const { response, method } = call
-  const target = call.upstream.pick()
   let running: Dispatcher.DispatchController | undefined
   let status = 0
   let refusal: TokenHandlerError | undefined
@@ -95,7 +117,7 @@ function attempt(
       method,
       path: call.path,
       headers: call.headers,
-      body: call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null,
+      body,
       bodyTimeout: call.idleTimeoutMs,
     },
     {
@@ -164,12 +186,27 @@ function attempt(
           resolve({ status, outcome: 'truncated', retried })
         } else {
           if (isConnectFailure(error)) target.report(false)
-          if (!retried && isRepeatable(call) && isBrokenConnection(error)) attempt(call, true, resolve, reject)
-          else reject(upstreamFailure(error))
+          const next = nextAttempt(current, error)
+          if (next === undefined) reject(upstreamFailure(error))
+          else attempt(next)
         }
       },
     },
   )
+}
+
+/** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
+function nextAttempt(failed: Attempt, error: unknown): Attempt | undefined {
+  const { call, body, target, retried } = failed
+  if (isConnectFailure(error)) {
+    const unreachable = [...failed.unreachable, target]
+    const other = body?.readableDidRead === true ? undefined : call.upstream.other(unreachable)
+    if (other === undefined) return undefined
+    call.onUnreachable(target, upstreamFailure(error))
+    return { ...failed, target: other, unreachable, retried: true }
+  }
+  const mayRepeat = !retried && isRepeatable(call) && isBrokenConnection(error)
+  return mayRepeat ? { ...failed, target: call.upstream.pick(), retried: true } : undefined
 }
 
 /** Asking again without a body changes nothing at the API (RFC 9110 §9.2.2); anything else is never sent twice. */

@@ -8,6 +8,8 @@ import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 /** One place where an API runs. */
 export interface Target {
   readonly origin: string
+  /** Its place in the list of the settings, from 0. */
+  readonly index: number
   readonly pool: Pool
   /** Certificates for connections that the pool does not make. */
   readonly tls: TlsMaterial
@@ -19,6 +21,8 @@ export interface Target {
 export interface Upstream {
   /** The next place in turn, leaving out those that failed lately as long as another is left. */
   pick(): Target
+  /** A place that is none of these; one that failed lately only if there is no better. Undefined when none is left. */
+  other(than: readonly Target[]): Target | undefined
   close(): Promise<void>
 }
 
@@ -61,7 +65,9 @@ export function createUpstream(setting: UpstreamSetting, { clock, readFile }: Up
     ...(setting.clientCertificateFile === undefined ? undefined : { cert: readFile(setting.clientCertificateFile) }),
     ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
   }
-  const targets = upstreamsOf(setting).map((url) => createTarget(new URL(url).origin, setting, clock, tls))
+  const targets = upstreamsOf(setting).map((url, index) =>
+    createTarget(new URL(url).origin, index, setting, clock, tls),
+  )
   let turn = 0
   return {
     pick() {
@@ -73,6 +79,10 @@ export function createUpstream(setting: UpstreamSetting, { clock, readFile }: Up
       if (fallback === undefined) throw new RangeError('a route has at least one upstream')
       return fallback
     },
+    other(than) {
+      const left = targets.filter((target) => !than.includes(target))
+      return left.find((target) => target.isUsable()) ?? left[0]
+    },
     async close() {
       await Promise.all(targets.map(({ pool }) => pool.destroy()))
     },
@@ -81,6 +91,7 @@ export function createUpstream(setting: UpstreamSetting, { clock, readFile }: Up
 
 function createTarget(
   origin: string,
+  index: number,
   setting: UpstreamSetting,
   clock: Pick<Clock, 'nowMs'>,
   tls: TlsMaterial,
@@ -97,6 +108,7 @@ function createTarget(
   let pausedUntilMs = 0
   return {
     origin,
+    index,
     tls,
     pool: new Pool(origin, {
       // One request at a time on a connection: an answer can never be taken for that of another request (HX-30).

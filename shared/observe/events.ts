@@ -151,8 +151,15 @@ export const eventTable = {
   'upstream.failed': {
     level: 'warn',
     audit: false,
-    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on.',
-    fields: { ...request, route: 'route', error_code: 'word', check: 'word', duration_ms: 'milliseconds' },
+    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on. With target, one of several upstreams (counted from 0) could not be reached and the call went on at another.',
+    fields: {
+      ...request,
+      route: 'route',
+      error_code: 'word',
+      check: 'word',
+      duration_ms: 'milliseconds',
+      target: 'count',
+    },
   },
   'upstream.called': {
     level: 'debug',

@@ -68,6 +68,15 @@ describe('several targets', () => {
     target.report(true)
   })
 
+  it('another is one that was not tried, and one that failed lately only if there is no better', () => {
+    const [first, second, third] = [upstream.pick(), upstream.pick(), upstream.pick()]
+    for (let failure = 0; failure < 3; failure++) second.report(false)
+    expect(upstream.other([first])).toBe(third)
+    expect(upstream.other([first, third])).toBe(second)
+    expect(upstream.other([first, second, third])).toBeUndefined()
+    second.report(true)
+  })
+
   it('when none is left all are tried', () => {
     const targets = [upstream.pick(), upstream.pick(), upstream.pick()]
     for (const target of targets) for (let failure = 0; failure < 3; failure++) target.report(false)
@@ -81,12 +90,49 @@ it('calls go on while one of two targets is down', async () => {
   const world = await startProxy(`
     - { path: /api, upstream: ['${down.origin}', '${up.origin}'] }
 `)
-  const statuses: number[] = []
-  for (let call = 0; call < 20; call++) statuses.push((await world.call('GET', '/api')).status)
+  for (let call = 0; call < 20; call++) expect((await world.call('GET', '/api')).status).toBe(200)
+  const failed = world.events.filter(({ name }) => name === 'upstream.failed').map(({ fields }) => fields)
+  expect(failed).toEqual(
+    Array.from({ length: 3 }, () => expect.objectContaining({ error_code: 'upstream_unreachable', target: 0 })),
+  )
   await world.close()
   await up.close()
-  expect(statuses.filter((status) => status === 502)).toHaveLength(3)
-  expect(statuses.slice(-12)).toEqual(Array.from({ length: 12 }, () => 200))
+})
+
+it('a body that no API has seen goes to another target, whole and once', async () => {
+  const [up, down] = [await startUpstream(), await startUpstream()]
+  await down.close()
+  const world = await startProxy(`
+    - { path: /api, upstream: ['${down.origin}', '${up.origin}'], methods: [POST] }
+`)
+  const body = 'x'.repeat(300_000)
+  const more = [`Origin: ${publicOrigin}`]
+  for (let call = 0; call < 4; call++) expect((await world.call('POST', '/api', { body, more })).status).toBe(200)
+  expect(up.seen.map((seen) => seen.body === body)).toEqual([true, true, true, true])
+  await world.close()
+  await up.close()
+})
+
+it('an API that has seen a body is the only one that gets it', async () => {
+  const [one, other] = [await startUpstream(), await startUpstream()]
+  for (const each of [one, other]) each.behave((socket) => socket.destroy())
+  const world = await startProxy(`
+    - { path: /api, upstream: ['${one.origin}', '${other.origin}'], methods: [POST] }
+`)
+  const answer = await world.call('POST', '/api', { body: 'a=b', more: [`Origin: ${publicOrigin}`] })
+  expect(answer.status).toBe(502)
+  expect(one.seen.length + other.seen.length).toBe(1)
+  for (const each of [world, one, other]) await each.close()
+})
+
+it('with every target down the answer says so', async () => {
+  const [one, other] = [await startUpstream(), await startUpstream()]
+  for (const each of [one, other]) await each.close()
+  const world = await startProxy(`
+    - { path: /api, upstream: ['${one.origin}', '${other.origin}'] }
+`)
+  expect((await world.call('GET', '/api')).json()).toMatchObject({ error_code: 'upstream_unreachable' })
+  await world.close()
 })
 
 describe('mutual TLS to an API', () => {
