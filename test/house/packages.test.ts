@@ -10,3 +10,9 @@ it('the workflow installs every package that the suites need', () => {
   expect(needed.length).toBeGreaterThan(10)
   expect(needed.filter((name) => !installed.includes(name))).toEqual([])
 })
+
+it('whoever installs the package keeps their own Node', () => {
+  const about = JSON.parse(read('package.json')) as Record<string, object | undefined>
+  expect(about['optionalDependencies']).toBeUndefined()
+  expect(Object.keys(about['dependencies'] ?? {}).filter((name) => /^node(?:-|$)/.test(name))).toEqual([])
+})
