@@ -73,13 +73,13 @@ async function carryOut(
     parts.decide,
   )
   if (decision.kind === 'preflight') throw new TokenHandlerError('upgrade_not_allowed')
-  checkHandshake(decision)
+  checkHandshake(decision, head)
   if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
   const { route, session } = decision
   const release = route.slots.take()
   trail.forwarded = true
   try {
-    const webSocket = await shakeHands({ request, socket, head }, requestId, decision, parts)
+    const webSocket = await shakeHands({ request, socket }, requestId, decision, parts)
     const forget = parts.streams.watch(session, (cause) => {
       parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
       webSocket.close(closeCodes[cause], cause)
@@ -92,7 +92,7 @@ async function carryOut(
 }
 
 async function shakeHands(
-  browser: Pick<WebSocketCall, 'request' | 'socket' | 'head'>,
+  browser: Pick<WebSocketCall, 'request' | 'socket'>,
   requestId: string,
   decision: ForwardDecision<ProxyRoute>,
   parts: EdgeParts,
@@ -123,7 +123,7 @@ async function shakeHands(
 }
 
 /** RFC 6455 §4.2.1; `h2c` and whatever else could be upgraded to is refused, since we could not read on behind it. */
-function checkHandshake({ head }: ForwardDecision<ProxyRoute>): void {
+function checkHandshake({ head }: ForwardDecision<ProxyRoute>, behind: Buffer): void {
   const { fields } = head
   const plain = head.method === 'GET' && !head.hasBody && !head.expectsContinue && head.contentLength === undefined
   const asked =
@@ -133,6 +133,8 @@ function checkHandshake({ head }: ForwardDecision<ProxyRoute>): void {
   if (!plain || !asked || !key || fields['sec-websocket-version'] !== '13') {
     throw new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'handshake' } })
   }
+  // A client has to wait for the answer (RFC 6455 §4.1).
+  if (behind.length > 0) throw new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'early_bytes' } })
 }
 
 /** Our usual header, and the handshake of the browser put on top of it. */

@@ -13,8 +13,6 @@ import type { Target } from './upstream.ts'
 export interface WebSocketCall {
   readonly request: IncomingMessage
   readonly socket: Socket
-  /** Bytes that came behind the handshake. */
-  readonly head: Buffer
   readonly target: Target
   /** Target of the API's handshake, byte for byte. */
   readonly path: string
@@ -39,6 +37,8 @@ export interface OpenWebSocket {
 /** Fields of the API's 101 that belong to the handshake; nothing else of it reaches the browser (HX-23). */
 const handshakeFields = ['sec-websocket-accept', 'sec-websocket-protocol', 'sec-websocket-extensions']
 
+const nothing = Buffer.alloc(0)
+
 /** How long a frame of the API may take to end before a close frame has to cut it. */
 const frameGraceMs = 1000
 
@@ -56,14 +56,23 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
     const library = createProxyServer()
     let outgoing: ClientRequest | undefined
     const fail = (error: unknown) => {
-      cancel()
-      socket.off('close', onGone)
+      stopWatching()
       outgoing?.destroy()
       if (isConnectFailure(error)) target.report(false)
       reject(upstreamFailure(error))
     }
     const onGone = () => fail(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
-    socket.once('close', onGone)
+    // Nobody else reads the socket yet. A client has to wait for the answer (RFC 6455 §4.1), and bytes that nobody takes
+    // would hide that it has gone.
+    const onReadable = () => {
+      if (socket.read() !== null)
+        fail(new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'early_bytes' } }))
+    }
+    socket.once('close', onGone).once('end', onGone).on('readable', onReadable)
+    const stopWatching = () => {
+      cancel()
+      socket.off('close', onGone).off('end', onGone).off('readable', onReadable)
+    }
     const cancel = call.clock.after(call.responseTimeoutMs, () =>
       fail(new TokenHandlerError('upstream_response_timeout')),
     )
@@ -81,12 +90,11 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
     })
     library.on('error', fail)
     library.on('open', (upstreamSocket) => {
-      cancel()
-      socket.off('close', onGone)
+      stopWatching()
       target.report(true)
       resolve(join(call, upstreamSocket))
     })
-    library.ws(request, socket, call.head, {
+    library.ws(request, socket, nothing, {
       target: { ...place(target.origin), ...target.tls },
       connectTimeout: call.connectTimeoutMs,
     })

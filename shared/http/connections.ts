@@ -8,6 +8,8 @@ export interface Connections {
   end(socket: Socket, response: ServerResponse): void
   /** True between the head of an answer and its end, when any other byte would be taken for part of it. */
   isAnswering(socket: Socket): boolean
+  /** True until the requests that have come on the connection have their whole answers. */
+  isBusy(socket: Socket): boolean
   /** From now on every connection ends with its next answer. */
   retire(): void
   /** Retires, and closes each connection that falls idle all the same. */
@@ -53,6 +55,9 @@ export function createConnections(server: Server): Connections {
     isAnswering(socket) {
       const response = newest.get(socket)
       return response?.headersSent === true && !response.writableFinished
+    },
+    isBusy(socket) {
+      return newest.get(socket)?.writableFinished === false
     },
     retire() {
       retiring = true

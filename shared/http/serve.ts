@@ -124,6 +124,11 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   if (parts.handler.upgrade !== undefined) {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (socket.writableEnded) return
+      // Whatever we said now would be taken for the answer to a request before it, and that answer for a frame.
+      if (connections.isBusy(request.socket)) {
+        socket.destroy()
+        return
+      }
       socket.on('error', () => socket.destroy())
       around(request, () => void settleUpgrade(parts, request, socket, head))
     })

@@ -283,6 +283,34 @@ describe('an API that keeps the handshake waiting', () => {
     await gone
   })
 
+  it('is let go when the browser closes its sending side', async () => {
+    const { connection, gone } = await waiting()
+    connection.socket.end()
+    await gone
+  })
+
+  it('ends when the browser does not wait for it (RFC 6455 §4.1)', async () => {
+    const { connection, gone } = await waiting()
+    connection.write(Buffer.from([0x81, 0x80, 0, 0, 0, 0]))
+    await gone
+    expect(parseAnswer(await connection.closed()).json()).toMatchObject({ error_code: 'upgrade_not_allowed' })
+  })
+
+  it('is not begun when bytes come right behind the request', async () => {
+    const before = silent.seen.length
+    const connection = await openRaw(world.port)
+    const lines = [
+      'Host: www.example.com',
+      `Origin: ${publicOrigin}`,
+      `Cookie: ${world.cookies({ accessTokenExpiresAt: 1_900_000_000 })}`,
+    ]
+    const handshake = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13']
+    const key = ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+    connection.write(`${rawRequest('GET', '/raw', [...lines, ...handshake, ...key])}GET / HTTP/1.1\r\n`)
+    expect(parseAnswer(await connection.closed()).json()).toMatchObject({ error_code: 'upgrade_not_allowed' })
+    expect(silent.seen.length).toBe(before)
+  })
+
   it('is let go after response_timeout_ms, and the browser is told', async () => {
     const { connection, gone } = await waiting()
     world.clock.pass(30)

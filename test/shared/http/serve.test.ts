@@ -61,6 +61,33 @@ it('a Unix socket is for its owner and group, names who connects, and is gone in
   rmSync(folder, { recursive: true })
 })
 
+it('an upgrade behind a request that has no answer yet ends the connection: no answer may take the place of another', async () => {
+  const upgrades: string[] = []
+  const pending: ServerResponse[] = []
+  const running = await start({
+    handle: (_request, response) => void pending.push(response),
+    upgrade: (request, socket) => {
+      upgrades.push(request.url ?? '')
+      socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+    },
+  })
+  const upgrade = get
+    .replace('GET / ', 'GET /ws ')
+    .replace('\r\n\r\n', '\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  const busy = await open(running)
+  busy.write(get + upgrade)
+  expect(await busy.closed()).toBe('')
+  expect([upgrades, pending.length]).toEqual([[], 1])
+
+  const idle = await open(running)
+  idle.write(get)
+  await expect.poll(() => pending.length).toBe(2)
+  pending[1]?.end('ok')
+  await idle.until((text) => text.endsWith('ok\r\n0\r\n\r\n') || text.endsWith('ok'))
+  idle.write(upgrade)
+  expect(await idle.closed()).toContain('101 Switching Protocols')
+})
+
 describe('what the parser refuses', () => {
   it.each([
     ['a header without a colon', 'GET / HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n', 400, 'ambiguous_request'],
