@@ -3,7 +3,13 @@ import { type Contest, type Contestant, contest } from '../machine/contest.ts'
 import { type SteadyResult, steady } from '../machine/steady-load.ts'
 import { apache } from '../peers/apache.ts'
 import { caddy, haproxy } from '../peers/gateways.ts'
-import { nginxAlwaysYes, nginxAuthRequest, nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
+import {
+  nginxAlwaysYes,
+  nginxAuthRequest,
+  nginxAuthRequestSocket,
+  nginxModule,
+  nginxPlain,
+} from '../peers/nginx-peers.ts'
 import { bareUndici, hello, httpProxy, ourProxy } from '../peers/node-peers.ts'
 import { oauth2Proxy } from '../peers/oauth2-proxy.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
@@ -12,7 +18,15 @@ import { type Bench, type Idea, type IdeaResult, rounded } from './idea.ts'
 
 /** Those without which the targets cannot be judged. */
 const needed: readonly Peer[] = [hello, httpProxy, ourProxy, nginxPlain, nginxAuthRequest, nginxModule]
-const others: readonly Peer[] = [bareUndici, nginxAlwaysYes, apache, oauth2Proxy, haproxy, caddy]
+const others: readonly Peer[] = [
+  nginxAuthRequestSocket,
+  bareUndici,
+  nginxAlwaysYes,
+  apache,
+  oauth2Proxy,
+  haproxy,
+  caddy,
+]
 
 /** A rate that every peer can bear, so that latencies are compared and not queues. */
 const steadyRate = 1000

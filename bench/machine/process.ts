@@ -70,21 +70,21 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(killer)
 }
 
-/** Resolves when something accepts connections on the loopback port; throws Error after `limitMs`. */
-export async function listening(port: number, started: Started, limitMs = 10_000): Promise<void> {
+/** Resolves when something accepts connections on the loopback port or Unix socket; throws Error after `limitMs`. */
+export async function listening(at: number | string, started: Started, limitMs = 10_000): Promise<void> {
   const until = performance.now() + limitMs
-  while (!(await accepts(port))) {
+  while (!(await accepts(at))) {
     if (performance.now() > until || !existsSync(`/proc/${started.pid}`)) {
-      throw new Error(`nothing listens on port ${port}:\n${started.output()}`)
+      throw new Error(`nothing listens at ${at}:\n${started.output()}`)
     }
     await pause(10)
   }
 }
 
-/** True when something accepts connections on the loopback port. */
-export function accepts(port: number): Promise<boolean> {
+/** True when something accepts connections on the loopback port or Unix socket. */
+export function accepts(at: number | string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
+    const socket = typeof at === 'string' ? connect(at) : connect(at, '127.0.0.1')
     const answer = (value: boolean) => {
       socket.destroy()
       resolve(value)

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configurationFor } from '../../bin/nginx/for-settings.ts'
-import { listening, start } from '../machine/process.ts'
+import { listening, start, type Started } from '../machine/process.ts'
 import { startProgram } from '../machine/program.ts'
 import { host, ports, subfolder } from '../world.ts'
 import { startNginx } from './nginx.ts'
@@ -89,32 +89,66 @@ server {
 const recipe = fileURLToPath(new URL('../../deploy/nginx/forward-auth.conf', import.meta.url))
 
 /** The shipped recipe with the ports of the bench. */
-export const nginxAuthRequest: Peer = {
+export const nginxAuthRequest: Peer = askingForwardAuth({
   name: 'nginx-auth-request',
   title: 'Token Handler: nginx asking forward-auth',
-  own: true,
-  async start(world) {
-    const port = ports.peer + 4
-    const folder = subfolder(world, 'nginx-auth-request')
-    const secret = 'bench-secret-of-the-gateway-0123456789'
-    writeFileSync(join(folder, 'token-handler-secret.conf'), `set $th_secret "${secret}";\n`)
-    const settings = world.variant('forward-auth', (yaml) =>
-      yaml
-        .replace(`{ port: ${ports.proxy} }`, `{ port: ${ports.forwardAuth} }`)
-        .replace(`{ port: ${ports.operations} }`, '{ port: 0 }')
-        .replace('  routes:', `  forward_auth: { gateway: nginx, peers: [127.0.0.1], secret: ${secret} }\n  routes:`),
-    )
-    const decider = startProgram(world, 'proxy', { core: 'measured', settings })
-    await listening(ports.forwardAuth, decider)
-    const conf = readFileSync(recipe, 'utf8')
-      .replace('127.0.0.1:8082', `127.0.0.1:${ports.forwardAuth}`)
-      .replace('127.0.0.1:8081', `127.0.0.1:${ports.agent}`)
-      .replace('127.0.0.1:9000', `127.0.0.1:${ports.upstream}`)
-      .replace(/listen 8080;/, `listen 127.0.0.1:${port};`)
-      .replace('include token-handler-secret.conf;', `include ${folder}/token-handler-secret.conf;`)
-      .replaceAll('keepalive 32;', 'keepalive 64; keepalive_requests 100000000;')
-    const started = startNginx(world, 'nginx-auth-request', 'measured', conf)
-    await listening(port, started)
-    return { processes: [started, decider], target: { port, path, headers: world.browser() } }
-  },
+  port: ports.peer + 4,
+  place: () => ({
+    listen: `{ port: ${ports.forwardAuth} }`,
+    peer: '127.0.0.1',
+    server: `127.0.0.1:${ports.forwardAuth}`,
+  }),
+  ready: (decider) => listening(ports.forwardAuth, decider),
+})
+
+/** The same where gateway and proxy share a machine, as docs/deployment.md recommends for it. */
+export const nginxAuthRequestSocket: Peer = askingForwardAuth({
+  name: 'nginx-auth-request-socket',
+  title: 'Token Handler: nginx asking forward-auth through a Unix socket',
+  port: ports.peer + 18,
+  place: (folder) => ({
+    listen: `{ socket: ${folder}/proxy.sock }`,
+    peer: '"unix:"',
+    server: `unix:${folder}/proxy.sock`,
+  }),
+  ready: (decider, folder) => listening(`${folder}/proxy.sock`, decider),
+})
+
+function askingForwardAuth(form: {
+  readonly name: string
+  readonly title: string
+  readonly port: number
+  readonly place: (folder: string) => { readonly listen: string; readonly peer: string; readonly server: string }
+  readonly ready: (decider: Started, folder: string) => Promise<void>
+}): Peer {
+  const { name, title, port } = form
+  return {
+    name,
+    title,
+    own: true,
+    async start(world) {
+      const folder = subfolder(world, name)
+      const { listen, peer, server } = form.place(folder)
+      const secret = 'bench-secret-of-the-gateway-0123456789'
+      writeFileSync(join(folder, 'token-handler-secret.conf'), `set $th_secret "${secret}";\n`)
+      const settings = world.variant(name, (yaml) =>
+        yaml
+          .replace(`{ port: ${ports.proxy} }`, listen)
+          .replace(`{ port: ${ports.operations} }`, '{ port: 0 }\n  trusted_proxies: ["unix:"]')
+          .replace('  routes:', `  forward_auth: { gateway: nginx, peers: [${peer}], secret: ${secret} }\n  routes:`),
+      )
+      const decider = startProgram(world, 'proxy', { core: 'measured', settings })
+      await form.ready(decider, folder)
+      const conf = readFileSync(recipe, 'utf8')
+        .replace('server 127.0.0.1:8082;', `server ${server};`)
+        .replace('127.0.0.1:8081', `127.0.0.1:${ports.agent}`)
+        .replace('127.0.0.1:9000', `127.0.0.1:${ports.upstream}`)
+        .replace(/listen 8080;/, `listen 127.0.0.1:${port};`)
+        .replace('include token-handler-secret.conf;', `include ${folder}/token-handler-secret.conf;`)
+        .replaceAll('keepalive 32;', 'keepalive 64; keepalive_requests 100000000;')
+      const started = startNginx(world, name, 'measured', conf)
+      await listening(port, started)
+      return { processes: [started, decider], target: { port, path, headers: world.browser() } }
+    },
+  }
 }
