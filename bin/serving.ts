@@ -45,7 +45,7 @@ export async function startServing(
   const { observe, metrics } = telemetry
   const keys = await openKeys(config.keys.file, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
-  metrics.watch({ storeAvailable: () => store.available, keyId: () => keys.current().primaryKeyId })
+  metrics.watch({ storeAvailable: () => store.available, keys: () => keys.current() })
   const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
     await store.close()
     throw error

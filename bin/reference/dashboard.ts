@@ -141,19 +141,22 @@ const rows: readonly (readonly [title: string, panels: readonly Panel[]])[] = [
         title: 'Cookies opened per key',
         description: 'A key whose line is flat may be removed from the ring.',
         unit: 'ops',
-        width: 8,
+        width: 6,
         targets: [
           [`sum by (key_id) (${perSecond('token_handler_cookies_opened_total')})`, '{{key_id}}'],
           [`sum by (reason) (${perSecond('token_handler_cookies_unreadable_total')})`, 'unreadable: {{reason}}'],
         ],
       },
       {
-        title: 'Sealing key',
-        description: 'More than one for long means that replicas have different rings.',
+        title: 'Keys',
+        description: 'Replicas that have each key, and that seal with it; all of them should have the same.',
         unit: 'none',
-        width: 4,
+        width: 6,
         kind: 'stat',
-        targets: [[`count by (key_id) (token_handler_key_info{${select}})`, '{{key_id}}']],
+        targets: [
+          [`count by (key_id) (token_handler_key_info{${select}})`, '{{key_id}} known'],
+          [`count by (key_id) (token_handler_key_info{${select},seals="true"})`, '{{key_id}} seals'],
+        ],
       },
       {
         title: 'Store',

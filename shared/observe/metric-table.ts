@@ -156,7 +156,7 @@ export const processMetricTable = {
   },
   token_handler_key_info: {
     kind: 'gauge',
-    labels: ['key_id'],
-    help: 'Always 1; the label names the key that seals.',
+    labels: ['key_id', 'seals'],
+    help: 'Always 1, for each key of the ring; seals is true for the one that seals.',
   },
 } as const satisfies Record<string, ProcessMetricRow>

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type HistogramConfiguration, Registry, collectDefaultMetrics } from 'prom-client'
+import type { KeyRing } from '../crypto/key-ring.ts'
 import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
@@ -13,7 +14,10 @@ export interface Metrics {
   /** Counts a line that a log or audit writer had to drop. */
   lineDropped(stream: 'log' | 'audit'): void
   /** Says which readings of the moment to take at each rendering. */
-  watch(state: { readonly storeAvailable: () => boolean; readonly keyId: () => string }): void
+  watch(state: {
+    readonly storeAvailable: () => boolean
+    readonly keys: () => Pick<KeyRing, 'primaryKeyId' | 'keyIds'>
+  }): void
 }
 
 /** From a fast cookie check to a slow API. */
@@ -44,7 +48,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     render: async () => ({ contentType: register.contentType, text: await register.metrics() }),
     snapshot: () => register.getMetricsAsJSON(),
     lineDropped: (stream) => dropped.inc({ stream }),
-    watch({ storeAvailable, keyId }) {
+    watch({ storeAvailable, keys }) {
       new Gauge({
         name: 'token_handler_store_available',
         help: processMetricTable.token_handler_store_available.help,
@@ -58,11 +62,12 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
         name: 'token_handler_key_info',
         help: processMetricTable.token_handler_key_info.help,
         aggregator: 'max',
-        labelNames: ['key_id'],
+        labelNames: ['key_id', 'seals'],
         registers,
         collect() {
           this.reset()
-          this.set({ key_id: keyId() }, 1)
+          const { primaryKeyId, keyIds } = keys()
+          for (const id of keyIds()) this.set({ key_id: id, seals: String(id === primaryKeyId) }, 1)
         },
       })
     },

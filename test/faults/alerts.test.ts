@@ -66,12 +66,13 @@ const alerts: Readonly<Record<string, { fires: Series; quiet: Series }>> = {
   },
   TokenHandlerRingsDiffer: {
     fires: {
-      'token_handler_key_info{instance="one",key_id="a"}': '1+0x40',
-      'token_handler_key_info{instance="two",key_id="b"}': '1+0x40',
+      'token_handler_key_info{instance="one",key_id="a",seals="true"}': '1+0x40',
+      'token_handler_key_info{instance="two",key_id="b",seals="true"}': '1+0x40',
     },
     quiet: {
-      'token_handler_key_info{instance="one",key_id="a"}': '1+0x40',
-      'token_handler_key_info{instance="two",key_id="a"}': '1+0x40',
+      'token_handler_key_info{instance="one",key_id="a",seals="true"}': '1+0x40',
+      'token_handler_key_info{instance="one",key_id="b",seals="false"}': '1+0x40',
+      'token_handler_key_info{instance="two",key_id="a",seals="true"}': '1+0x40',
     },
   },
   TokenHandlerConfigRejected: {

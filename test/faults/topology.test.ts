@@ -65,9 +65,10 @@ describe('several replicas behind nginx with Valkey', () => {
         const [old] = ids()
         await distribute('rotate', ring)
         const added = ids().find((id) => id !== old)
+        const keyInfo = (seals: boolean) => `token_handler_key_info{key_id="${added}",seals="${seals}"}`
+        for (const replica of replicas) expect(await replica.metric(keyInfo(false))).toBe(1)
         await distribute('promote', ring, String(added))
-        for (const agent of topology.agents)
-          expect(await agent.metric(`token_handler_key_info{key_id="${added}"}`)).toBe(1)
+        for (const replica of replicas) expect(await replica.metric(keyInfo(true))).toBe(1)
         // Every cookie is sealed anew at the next refresh, so nothing needs the old key after that.
         await pass((size.accessTokenSeconds + 3) * 1000)
         await distribute('remove', ring, String(old))

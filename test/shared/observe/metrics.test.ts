@@ -15,6 +15,8 @@ function setup() {
   return { metrics, observe, samples }
 }
 
+const ring = (ids: readonly string[]) => ({ primaryKeyId: ids[0] ?? '', keyIds: () => ids })
+
 describe('the metric table', () => {
   it.each(Object.entries<MetricRow>(metricTable))('%s takes its labels from fields of its event', (name, row) => {
     const fields: readonly string[] = Object.keys(eventTable[row.event].fields)
@@ -92,26 +94,32 @@ describe('events become metrics', () => {
   })
   it('reports the process itself', async () => {
     const { metrics, samples } = setup()
-    let keyId = 'aaaaaaaa'
-    metrics.watch({ storeAvailable: () => false, keyId: () => keyId })
+    let ids = ['aaaaaaaa']
+    metrics.watch({ storeAvailable: () => false, keys: () => ring(ids) })
     metrics.lineDropped('audit')
     expect(await samples()).toEqual([
       'token_handler_lines_dropped_total{stream="audit"} 1',
       'token_handler_store_available 0',
-      'token_handler_key_info{key_id="aaaaaaaa"} 1',
+      'token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1',
     ])
-    keyId = 'bbbbbbbb'
-    expect((await samples()).at(-1)).toBe('token_handler_key_info{key_id="bbbbbbbb"} 1')
+    const keyInfo = async () => (await samples()).filter((line) => line.includes('key_info'))
+    ids = ['aaaaaaaa', 'bbbbbbbb']
+    expect(await keyInfo()).toEqual([
+      'token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1',
+      'token_handler_key_info{key_id="bbbbbbbb",seals="false"} 1',
+    ])
+    ids = ['bbbbbbbb']
+    expect(await keyInfo()).toEqual(['token_handler_key_info{key_id="bbbbbbbb",seals="true"} 1'])
     const { text } = await metrics.render()
     for (const name of Object.keys(processMetricTable)) expect(text).toContain(`# TYPE ${name} `)
   })
 })
 
-it('several processes add up: counters by sum, the store by the worst, the key once', async () => {
+it('several processes add up: counters by sum, the store by the worst, each key once', async () => {
   const snapshots = await Promise.all(
     [true, false].map(async (available) => {
       const { metrics, observe } = setup()
-      metrics.watch({ storeAvailable: () => available, keyId: () => 'aaaaaaaa' })
+      metrics.watch({ storeAvailable: () => available, keys: () => ring(['aaaaaaaa', 'bbbbbbbb']) })
       observe.emit('logout.completed', { revoked: true })
       observe.emit('upstream.called', { route: '/api/**', duration_ms: 40, outcome: 'complete' })
       return metrics.snapshot()
@@ -120,7 +128,8 @@ it('several processes add up: counters by sum, the store by the worst, the key o
   const { text } = await sumMetrics(snapshots)
   expect(text).toContain('token_handler_logouts_total{revoked="true"} 2')
   expect(text).toContain('token_handler_store_available 0')
-  expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa"} 1')
+  expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1')
+  expect(text).toContain('token_handler_key_info{key_id="bbbbbbbb",seals="false"} 1')
   expect(text).toContain('# TYPE token_handler_upstream_call_duration_seconds histogram')
   expect(text).toContain('token_handler_upstream_call_duration_seconds_bucket{le="0.05",route="/api/**"} 2')
   expect(text).toContain('token_handler_upstream_call_duration_seconds_sum{route="/api/**"} 0.08')
