@@ -86,6 +86,35 @@ describe('replicas that share a store (FI-08)', () => {
       expect(problems()).toEqual([false, false, false])
     }
   })
+  it.each([
+    ['the agents', [0, 1]],
+    ['the proxies', [1, 0]],
+  ])('stay ready when a leaked key leaves with the step that follows the staged one, %s first', async (_, order) => {
+    const { start, pass } = replicas()
+    const all = [start(one)]
+    await pass(1)
+    all.push(start(one))
+    await pass(10)
+    for (const entries of [[...one, ...two], two]) {
+      for (const which of order) {
+        all[which]?.use(entries)
+        await pass(20)
+        expect(all.map(({ problem }) => problem())).toEqual([undefined, undefined])
+      }
+    }
+  })
+  it('turn not ready when a leaked key leaves at once, until their own ring has arrived', async () => {
+    const { start, pass } = replicas()
+    const all = [start(one)]
+    await pass(1)
+    all.push(start(one))
+    await pass(10)
+    all[0]?.use(two)
+    await pass(20)
+    expect(all.map(({ problem }) => problem() !== undefined)).toEqual([false, true])
+    all[1]?.use(two)
+    expect(all.map(({ problem }) => problem())).toEqual([undefined, undefined])
+  })
   it('that lack the key of one that is gone are ready again', async () => {
     const { start, pass } = replicas()
     const first = start([...two, ...one])
