@@ -5,9 +5,10 @@ import type { Config } from '../shared/config/schema.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
-import { CommandError, exitCodeOf, failureText } from './failure.ts'
+import { CommandError, exitCodeOf, exitFailure, failureText } from './failure.ts'
 import { listening } from './listening.ts'
 import { type Serving, type ServingOptions, startServing } from './serving.ts'
+import { watchSilence } from './silence.ts'
 import { type RunningProcess, pause } from './single.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -27,6 +28,8 @@ type Asked =
 const restartMs = 1000
 const measureMs = 2000
 const stateMs = 1000
+/** What a worker may need after the drain time, to let go of connections and to write its last lines. */
+const stopMarginSeconds = 5
 
 /** What is served, and by how many workers. */
 export interface PrimaryOptions extends ServingOptions {
@@ -35,7 +38,7 @@ export interface PrimaryOptions extends ServingOptions {
 }
 
 /**
- * Starts workers that share one port, restarts those that die, and answers for all of them on the operations port.
+ * Starts workers that share one port, replaces those that die or hang, and answers for all of them on the operations port.
  *
  * Throws CommandError when a worker cannot start at all, which has said why, or when the operations port cannot be had;
  * then no worker is left, or the primary would live on with them, without health checks and deaf to signals.
@@ -50,23 +53,40 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
     throw error
   }
 
-  const fork = (): Worker => {
+  const kill = (worker: Worker, problem: string): void => {
+    say(`Worker ${worker.process.pid} ${problem} and is killed.`)
+    // A process that the kernel holds fast dies late, and must not count as ready until then.
+    states.delete(worker.id)
+    worker.process.kill('SIGKILL')
+  }
+  const silence = watchSilence(clock, kill)
+
+  const fork = (isFirst: boolean): Worker => {
     const worker = cluster.fork()
+    let ready = false
+    silence.add(worker)
     worker.on('message', (told: Told) => {
-      if (told.kind === 'ready') states.set(worker.id, noProblem)
+      // Its last words may be read after its end.
+      if (worker.isDead()) return
+      silence.heard(worker)
+      if (told.kind === 'ready') {
+        ready = true
+        states.set(worker.id, noProblem)
+      }
       if (told.kind === 'state') states.set(worker.id, told.reasons)
+    })
+    worker.on('exit', (code: number | null, signal: string | null) => {
+      silence.remove(worker)
+      states.delete(worker.id)
+      if (stopping || (isFirst && !ready)) return
+      say(`A worker ended (${signal === null ? `code ${code}` : signal}); another is started.`)
+      clock.after(restartMs, () => {
+        if (!stopping) fork(false)
+      })
     })
     return worker
   }
-  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork()))).catch(giveUp)
-  cluster.on('exit', (worker, code, signal) => {
-    states.delete(worker.id)
-    if (stopping) return
-    say(`A worker ended (${signal === null ? `code ${code}` : signal}); another is started.`)
-    clock.after(restartMs, () => {
-      if (!stopping) fork()
-    })
-  })
+  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork(true)))).catch(giveUp)
 
   const health = createHealth({
     checks: {
@@ -88,9 +108,12 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
       health.stopping()
       askAll({ kind: 'retire' })
       await pause(clock, config.operations.shutdownWaitSeconds)
-      const ended = living().map(untilExit)
+      const left = living()
+      const ended = Promise.all(left.map(untilExit))
       askAll({ kind: 'stop', signal })
-      await Promise.all(ended)
+      await Promise.race([ended, pause(clock, config.operations.shutdownDrainSeconds + stopMarginSeconds)])
+      for (const worker of left) if (!worker.isDead()) kill(worker, 'did not end in time')
+      await Promise.race([ended, pause(clock, 1)])
       await operations.stop(0)
     },
   }
@@ -145,7 +168,8 @@ function living(): Worker[] {
 
 function untilReady(worker: Worker): Promise<number> {
   return new Promise((resolve, reject) => {
-    const onExit = (code: number): void => reject(new CommandError('The workers could not start.', code))
+    const onExit = (code: number | null): void =>
+      reject(new CommandError('The workers could not start.', code ?? exitFailure))
     worker.once('exit', onExit)
     worker.on('message', function onMessage(told: Told) {
       if (told.kind !== 'ready') return

@@ -18,9 +18,11 @@ let folder: string
 let child: ChildProcess | undefined
 let operationsPort: number
 let listen: string
+let drainSeconds: number
 beforeEach(() => {
   listen = '{ port: 0 }'
   operationsPort = 0
+  drainSeconds = 600
   folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
   writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
 })
@@ -38,7 +40,7 @@ authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: "\${SECRET}" }
 keys: { file: keys.json }
 proxy: { listen: ${listen}, routes: [{ path: ${route}, upstream: "http://127.0.0.1:9" }] }
-operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0, shutdown_drain_seconds: 600, trusted_proxies: ["unix:"] }
+operations: { listen: { port: ${operationsPort} }, shutdown_wait_seconds: 0, shutdown_drain_seconds: ${drainSeconds}, trusted_proxies: ["unix:"] }
 `,
   )
 }
@@ -108,6 +110,28 @@ it('workers share one port, one that dies is replaced, and all end together', as
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
+}, 90_000)
+
+it('a worker that hangs is killed and replaced', async () => {
+  const { child, ended, ports, errors } = await start(2, 'serve', '--workers', '2')
+  const [worker = 0] = childrenOf(child.pid)
+  process.kill(worker, 'SIGSTOP')
+  await expect.poll(() => ports().length, patience).toBe(3)
+  expect(errors()).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
+  expect(childrenOf(child.pid)).not.toContain(worker)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
+it('a stop does not wait for a worker that hangs', async () => {
+  drainSeconds = 0
+  const { child, ended, events, errors } = await start(2, 'serve', '--workers', '2')
+  const [worker = 0] = childrenOf(child.pid)
+  process.kill(worker, 'SIGSTOP')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(errors()).toContain(`Worker ${worker} did not end in time and is killed.`)
+  expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
 }, 90_000)
 
 it('a stop during the start ends the process with 0, and a reload does not end it', async () => {
