@@ -1,7 +1,7 @@
 import type { Clock } from '../shared/clock.ts'
 import { changedSettings } from '../shared/config/changed.ts'
 import { ConfigError } from '../shared/config/problem.ts'
-import type { SettingsSource } from '../shared/config/load.ts'
+import type { ReadSettings, SettingsSource } from '../shared/config/load.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
@@ -13,6 +13,8 @@ export interface FollowParts {
   readonly text: string
   readonly config: Config
   readonly apply: (config: Config) => Promise<void>
+  /** Told the text of each file whose routes were applied. */
+  readonly onRoutes: ((text: string) => void) | undefined
   readonly clock: Clock
   readonly observe: Observe
   /** Where the problems of a refused file are reported. */
@@ -64,7 +66,9 @@ export function followSettings(parts: FollowParts): SettingsFollower {
 
   async function apply(found: string | undefined): Promise<void> {
     try {
-      await use(source.parse(found ?? source.readText()))
+      const next = found ?? source.readText()
+      await use(source.parse(next))
+      parts.onRoutes?.(next)
     } catch (error) {
       const problems = error instanceof ConfigError ? error.problems.length : 1
       observe.emit('config.rejected', { part: 'settings', problems })
@@ -74,7 +78,7 @@ export function followSettings(parts: FollowParts): SettingsFollower {
 
   async function use(next: Config): Promise<void> {
     tellRestart(changedSettings(config, next))
-    const wanted = { ...config, proxy: { ...config.proxy, routes: next.proxy.routes } }
+    const wanted = withRoutes(config, next)
     source.check(wanted)
     await parts.apply(wanted)
     config = wanted
@@ -95,4 +99,26 @@ export function followSettings(parts: FollowParts): SettingsFollower {
       cancel()
     },
   }
+}
+
+/** The texts behind the settings of a process that follows its file. */
+export interface SettingsInForce {
+  /** What it started with. */
+  readonly text: string
+  /** What its routes were read from. */
+  readonly routesText: string
+}
+
+/** The settings in force elsewhere, to be followed from there; throws ConfigError when they can no longer be used. */
+export function settingsInForce(
+  source: Pick<SettingsSource, 'parse'>,
+  { text, routesText }: SettingsInForce,
+): ReadSettings {
+  const config = source.parse(text)
+  return { text: routesText, config: routesText === text ? config : withRoutes(config, source.parse(routesText)) }
+}
+
+/** Routes are what may change in a running process. */
+function withRoutes(config: Config, { proxy: { routes } }: Config): Config {
+  return { ...config, proxy: { ...config.proxy, routes } }
 }

@@ -10,7 +10,8 @@ import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 import type { Terminal } from './terminal.ts'
-import { runWorker, startPrimary } from './workers.ts'
+import { runWorker } from './worker.ts'
+import { startPrimary } from './workers.ts'
 
 /** What the command line asks for. */
 export interface RunOptions {
@@ -42,7 +43,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   ]
   for (const warning of warnings) if (warning !== undefined) terminal.err(warning)
   const running: RunningProcess =
-    workers > 1 ? await startPrimary({ ...options, config, workers }) : await startSingle(options, settings)
+    workers > 1 ? await startPrimary({ ...options, settings, workers }) : await startSingle(options, settings)
   follow(running)
   if (process.stderr.isTTY) {
     const { socket } = config[mode === 'agent' ? 'agent' : 'proxy'].listen

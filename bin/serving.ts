@@ -19,6 +19,8 @@ export interface ServingOptions {
   readonly clock: Clock
   /** Where problems of changed files are reported. */
   readonly say: (text: string) => void
+  /** Told the text of a changed settings file once its routes are in force. */
+  readonly onRoutes?: (text: string) => void
 }
 
 /** Agent or proxy at work in this process, without its operations port. */
@@ -38,7 +40,7 @@ export interface Serving {
 
 /** Starts to serve; throws ConfigError for unusable keys and CommandError for a port that cannot be had. */
 export async function startServing(
-  { mode, source, clock, say }: ServingOptions,
+  { mode, source, clock, say, onRoutes }: ServingOptions,
   { text, config }: ReadSettings,
 ): Promise<Serving> {
   const telemetry = await createTelemetry(config, clock)
@@ -50,7 +52,7 @@ export async function startServing(
     await store.close()
     throw error
   })
-  const settings = followSettings({ source, text, config, apply: door.replaceRoutes, clock, observe, say })
+  const settings = followSettings({ source, text, config, apply: door.replaceRoutes, onRoutes, clock, observe, say })
   const ring = watchRing({ keys, store, clock })
   const stopFollowing = (): void => {
     settings.close()

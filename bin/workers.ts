@@ -1,39 +1,25 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { Clock } from '../shared/clock.ts'
-import { readSettings } from '../shared/config/load.ts'
-import type { Config } from '../shared/config/schema.ts'
+import type { ReadSettings } from '../shared/config/load.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
-import { CommandError, exitCodeOf, exitFailure, failureText } from './failure.ts'
+import { CommandError, exitFailure } from './failure.ts'
 import { listening } from './listening.ts'
-import { type Serving, type ServingOptions, startServing } from './serving.ts'
+import type { ServingOptions } from './serving.ts'
 import { watchSilence } from './silence.ts'
 import { type RunningProcess, pause } from './single.ts'
-import type { Terminal } from './terminal.ts'
+import type { Asked, Told } from './worker-messages.ts'
 
-/** What a worker tells its primary. */
-type Told =
-  | { readonly kind: 'ready'; readonly port: number }
-  | { readonly kind: 'state'; readonly reasons: readonly string[] }
-  | { readonly kind: 'metrics'; readonly snapshot: object }
-
-/** What a primary asks of its workers. */
-type Asked =
-  | { readonly kind: 'measure' }
-  | { readonly kind: 'reload' }
-  | { readonly kind: 'retire' }
-  | { readonly kind: 'stop'; readonly signal: string }
-
-const restartMs = 1000
+const longestRestartMs = 30_000
 const measureMs = 2000
-const stateMs = 1000
 /** What a worker may need after the drain time, to let go of connections and to write its last lines. */
 const stopMarginSeconds = 5
 
 /** What is served, and by how many workers. */
 export interface PrimaryOptions extends ServingOptions {
-  readonly config: Config
+  /** What every worker starts with, whatever the file says by then. */
+  readonly settings: ReadSettings
   readonly workers: number
 }
 
@@ -43,7 +29,9 @@ export interface PrimaryOptions extends ServingOptions {
  * Throws CommandError when a worker cannot start at all, which has said why, or when the operations port cannot be had;
  * then no worker is left, or the primary would live on with them, without health checks and deaf to signals.
  */
-export async function startPrimary({ config, workers, clock, say }: PrimaryOptions): Promise<RunningProcess> {
+export async function startPrimary({ settings, workers, clock, say }: PrimaryOptions): Promise<RunningProcess> {
+  const { text, config } = settings
+  let routesText = text
   const noProblem: readonly string[] = []
   const states = new Map<number, readonly string[]>()
   let stopping = false
@@ -61,8 +49,10 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
   }
   const silence = watchSilence(clock, kill)
 
-  const fork = (isFirst: boolean): Worker => {
+  /** `failed` is how many before it died before they were ready; absent for those whose death ends the start. */
+  const fork = (failed?: number): Worker => {
     const worker = cluster.fork()
+    ask(worker, { kind: 'start', text, routesText })
     let ready = false
     silence.add(worker)
     worker.on('message', (told: Told) => {
@@ -73,20 +63,24 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
         ready = true
         states.set(worker.id, noProblem)
       }
+      if (told.kind === 'routes') routesText = told.text
       if (told.kind === 'state') states.set(worker.id, told.reasons)
     })
     worker.on('exit', (code: number | null, signal: string | null) => {
       silence.remove(worker)
       states.delete(worker.id)
-      if (stopping || (isFirst && !ready)) return
-      say(`A worker ended (${signal === null ? `code ${code}` : signal}); another is started.`)
-      clock.after(restartMs, () => {
-        if (!stopping) fork(false)
+      if (stopping || (failed === undefined && !ready)) return
+      const failures = ready ? 0 : (failed ?? 0) + 1
+      const delayMs = restartDelayMs(failures)
+      const how = signal === null ? `code ${code}` : signal
+      say(`A worker ended (${how}); another is started in ${delayMs / 1000} s.`)
+      clock.after(delayMs, () => {
+        if (!stopping) fork(failures)
       })
     })
     return worker
   }
-  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork(true)))).catch(giveUp)
+  const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork()))).catch(giveUp)
 
   const health = createHealth({
     checks: {
@@ -119,38 +113,9 @@ export async function startPrimary({ config, workers, clock, say }: PrimaryOptio
   }
 }
 
-/** Serves as one worker of several until the primary says stop; Node ends it at once when the primary is gone. */
-export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
-  // Ctrl-C reaches the whole process group; only the primary decides what it means.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  const serving = await startWorker(options).catch((error: unknown) => {
-    terminal.err(failureText(error))
-    process.exit(exitCodeOf(error))
-  })
-  process.on('message', (asked: Asked) => {
-    if (asked.kind === 'stop') {
-      serving.observe.emit('process.stopping', { signal: asked.signal })
-      void serving.stop().then(() => process.exit(0))
-    }
-    if (asked.kind === 'reload') serving.reload()
-    if (asked.kind === 'retire') serving.retire()
-    if (asked.kind === 'measure')
-      void serving.metrics.snapshot().then((snapshot) => tell({ kind: 'metrics', snapshot }))
-  })
-  tell({ kind: 'ready', port: serving.port })
-  const report = (): void => {
-    tell({ kind: 'state', reasons: Object.values(serving.checks).flatMap((check) => check() ?? []) })
-    options.clock.after(stateMs, report)
-  }
-  report()
-}
-
-async function startWorker(options: ServingOptions): Promise<Serving> {
-  return startServing(options, readSettings(options.source))
-}
-
-function tell(told: Told): void {
-  if (process.connected) process.send?.(told)
+/** The wait before a worker is replaced, which doubles with each replacement that died before it was ready. */
+export function restartDelayMs(failures: number): number {
+  return Math.min(1000 * 2 ** failures, longestRestartMs)
 }
 
 function askAll(asked: Asked): void {

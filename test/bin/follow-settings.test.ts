@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { followSettings, type SettingsFollower } from '../../bin/follow-settings.ts'
+import { followSettings, type SettingsFollower, settingsInForce } from '../../bin/follow-settings.ts'
 import { checkTogether } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createManualClock, type ManualClock } from '../support/manual-clock.ts'
@@ -12,6 +12,8 @@ let text: string | undefined
 let clock: ManualClock
 let events: { name: string; fields: object }[]
 let applied: string[]
+/** Texts whose routes are in force. */
+let told: string[]
 let said: string[]
 let follower: SettingsFollower
 /** What `apply` waits for. */
@@ -28,6 +30,7 @@ beforeEach(() => {
   clock = createManualClock()
   events = []
   applied = []
+  told = []
   said = []
   applying = () => Promise.resolve()
   follower = followSettings({
@@ -46,6 +49,7 @@ beforeEach(() => {
       await applying(paths)
       applied.push(...paths)
     },
+    onRoutes: (words) => void told.push(words),
     clock,
     observe: { emit: (name, fields) => void events.push({ name, fields }) },
     say: (words) => void said.push(words),
@@ -72,6 +76,14 @@ describe('the settings file', () => {
     text = withRoute('/three')
     await pass(60)
     expect(applied).toEqual(['/three'])
+  })
+  it('is told once its routes are in force, and only then', async () => {
+    applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
+    for (const path of ['no-slash', '/two', '/three']) {
+      text = withRoute(path)
+      await pass(5)
+    }
+    expect(told).toEqual([withRoute('/three')])
   })
   it('that is gone changes nothing and is reported once', async () => {
     text = undefined
@@ -148,5 +160,19 @@ describe('the settings file', () => {
     follower.close()
     await pass(0)
     expect(applied).toEqual([])
+  })
+})
+
+describe('settings taken over from another process', () => {
+  const first = withRoute('/one', { session: { idle_seconds: 60 } })
+  it('are those of its start, with the routes that it has taken since', () => {
+    const later = withRoute('/two', { session: { idle_seconds: 90 } })
+    const { text: followed, config } = settingsInForce({ parse }, { text: first, routesText: later })
+    expect(config.session.idleSeconds).toBe(60)
+    expect(config.proxy.routes.map(({ path }) => path)).toEqual(['/two'])
+    expect(followed).toBe(later)
+  })
+  it('are those of its start as long as nothing has changed', () => {
+    expect(settingsInForce({ parse }, { text: first, routesText: first }).config.proxy).toEqual(parse(first).proxy)
   })
 })

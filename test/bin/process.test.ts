@@ -70,10 +70,14 @@ async function start(processes: number, ...args: string[]) {
   return { child: started, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
 }
 
-async function askSession(at: number | string): Promise<string> {
+function askSession(at: number | string): Promise<string> {
+  return ask(at, '/oauth-agent/session')
+}
+
+async function ask(at: number | string, path: string): Promise<string> {
   const connection = await openRaw(at)
   connection.write(
-    'GET /oauth-agent/session HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\r\n',
+    `GET ${path} HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\r\n`,
   )
   return connection.closed()
 }
@@ -110,6 +114,34 @@ it('workers share one port, one that dies is replaced, and all end together', as
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
+}, 90_000)
+
+it('a worker that is replaced gets the settings of the others, whatever the file says by then', async () => {
+  const port = await freePort()
+  listen = `{ port: ${port} }`
+  const { child, ended, lines, ports, events, errors } = await start(2, 'serve', '--workers', '2')
+  const count = (event: string) => events().filter((each) => each === event).length
+  writeSettings('/other/**')
+  child.kill('SIGHUP')
+  await expect
+    .poll(() => lines().filter(({ event, part }) => event === 'config.reloaded' && part === 'routes').length, patience)
+    .toBe(2)
+  listen = `{ port: ${await freePort()} }`
+  writeSettings('bad')
+  const [rejected, workers] = [count('config.rejected'), childrenOf(child.pid)]
+  for (const worker of workers) process.kill(worker, 'SIGKILL')
+  await expect.poll(() => ports().length, patience).toBe(4)
+  expect(new Set(ports())).toEqual(new Set([port]))
+  expect(await ask(port, '/other/x')).toContain('session_missing')
+  expect(await ask(port, '/api/x')).toContain('route_not_found')
+  // The replacements follow the file as those before them did.
+  await expect.poll(() => count('config.rejected'), patience).toBeGreaterThan(rejected)
+  expect(errors()).toContain('The changed settings are not used.')
+  writeSettings('/third/**')
+  await expect.poll(() => count('config.restart_needed'), patience).toBe(2)
+  await expect.poll(() => ask(port, '/third/x'), patience).toContain('session_missing')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
 }, 90_000)
 
 it('a worker that hangs is killed and replaced', async () => {

@@ -1,0 +1,48 @@
+import { exitCodeOf, failureText } from './failure.ts'
+import { settingsInForce } from './follow-settings.ts'
+import { type Serving, type ServingOptions, startServing } from './serving.ts'
+import type { Terminal } from './terminal.ts'
+import type { Asked, Told } from './worker-messages.ts'
+
+const stateMs = 1000
+
+/** Serves as one worker of several until the primary says stop; Node ends it at once when the primary is gone. */
+export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
+  // Ctrl-C reaches the whole process group; only the primary decides what it means.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  const starting = new Promise<Serving>((resolve) => {
+    process.on('message', (asked: Asked) => {
+      if (asked.kind === 'start') resolve(startWorker(options, asked))
+      else void starting.then((serving) => carryOut(asked, serving))
+    })
+  })
+  const serving = await starting.catch((error: unknown) => {
+    terminal.err(failureText(error))
+    process.exit(exitCodeOf(error))
+  })
+  tell({ kind: 'ready', port: serving.port })
+  const report = (): void => {
+    tell({ kind: 'state', reasons: Object.values(serving.checks).flatMap((check) => check() ?? []) })
+    options.clock.after(stateMs, report)
+  }
+  report()
+}
+
+async function startWorker(options: ServingOptions, asked: Asked & { readonly kind: 'start' }): Promise<Serving> {
+  const onRoutes = (text: string): void => tell({ kind: 'routes', text })
+  return startServing({ ...options, onRoutes }, settingsInForce(options.source, asked))
+}
+
+function carryOut(asked: Asked, serving: Serving): void {
+  if (asked.kind === 'stop') {
+    serving.observe.emit('process.stopping', { signal: asked.signal })
+    void serving.stop().then(() => process.exit(0))
+  }
+  if (asked.kind === 'reload') serving.reload()
+  if (asked.kind === 'retire') serving.retire()
+  if (asked.kind === 'measure') void serving.metrics.snapshot().then((snapshot) => tell({ kind: 'metrics', snapshot }))
+}
+
+function tell(told: Told): void {
+  if (process.connected) process.send?.(told)
+}
