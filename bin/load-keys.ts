@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../shared/clock.ts'
+import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import { type KeyFile, openKeyFile } from '../shared/crypto/key-file.ts'
 import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
@@ -25,33 +27,57 @@ export function openKeys(file: string, mode: Mode, { clock, observe, say }: Foll
   })
 }
 
-/** Reads the key ring once; throws ConfigError for a ring that `mode` cannot use. */
-export async function loadKeys(file: string, mode: Mode): Promise<KeyRing> {
-  return parseFor(mode, await readText(file))
+/** Finds a key ring that `mode` cannot use; without a mode, one that no process can use. */
+export function keyCheck(mode: Mode | undefined): ConfigCheck {
+  return function* ({ keys: { file } }) {
+    try {
+      parseFor(mode, readTextNow(file))
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      for (const problem of error.problems) yield { ...problem, given: ['keys.file'] }
+    }
+  }
 }
 
 async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
-  } catch {
-    throw new ConfigError([
-      {
-        path: 'keys.file',
-        problem: `${file} cannot be read`,
-        remedy: `Make one with \`token-handler keys generate ${file}\`, or let this user read it.`,
-      },
-    ])
+  } catch (cause) {
+    throw unreadable(file, cause)
   }
 }
 
-function parseFor(mode: Mode, text: string): KeyRing {
+function readTextNow(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw unreadable(file, cause)
+  }
+}
+
+function unreadable(file: string, cause: unknown): ConfigError {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+  return new ConfigError([
+    {
+      path: 'keys.file',
+      problem: `${file} cannot be read (${code})`,
+      remedy:
+        code === 'ENOENT'
+          ? `Make one with \`token-handler keys generate ${file}\`, or correct the path.`
+          : 'Check that it is a file and that this user may read it.',
+    },
+  ])
+}
+
+function parseFor(mode: Mode | undefined, text: string): KeyRing {
   const ring = parse(text)
-  const missing = missingPurposes(ring, mode === 'proxy' ? proxyPurposes : agentPurposes)
+  // What a proxy needs is part of what every other process needs.
+  const missing = missingPurposes(ring, mode === undefined || mode === 'proxy' ? proxyPurposes : agentPurposes)
   if (missing.length === 0) return ring
   throw new ConfigError([
     {
       path: 'keys.file',
-      problem: `has no keys for ${missing.join(', ')}, which ${mode} needs`,
+      problem: `has no keys for ${missing.join(', ')}, which ${mode ?? 'every process'} needs`,
       remedy: 'It was derived for another process. Give this one the ring itself, or derive again.',
     },
   ])

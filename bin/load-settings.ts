@@ -1,17 +1,20 @@
 import { loadConfig } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { partChecks } from './part-checks.ts'
+import { partChecks, processChecks } from './part-checks.ts'
+import type { Mode } from './parts.ts'
+import { startChecks } from './start-checks.ts'
 
 /** The settings that a command looks at; throws ConfigError with every problem at once. */
 export function loadSettings(file: string | undefined): Config {
   return loadConfig(file, partChecks)
 }
 
-/** Everything that is wrong with the settings. */
-export function settingsProblems(file: string | undefined): readonly Problem[] {
+/** Everything that keeps `mode` from starting with these settings and the files that they name; without a mode, every process. */
+export function settingsProblems(file: string | undefined, mode: Mode | undefined): readonly Problem[] {
+  const modeChecks = mode === undefined ? [] : processChecks(mode, undefined)
   try {
-    loadSettings(file)
+    loadConfig(file, [...partChecks, ...modeChecks, ...startChecks(mode)])
     return []
   } catch (error) {
     if (error instanceof ConfigError) return error.problems

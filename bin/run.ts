@@ -2,12 +2,12 @@ import cluster from 'node:cluster'
 import { systemClock } from '../shared/clock.ts'
 import { readSettings, settingsSource } from '../shared/config/load.ts'
 import { suitCollector } from './collector-flags.ts'
-import { loadKeys } from './load-keys.ts'
 import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
 import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
+import { startChecks } from './start-checks.ts'
 import { clearStaleSocket } from './stale-socket.ts'
 import type { Terminal } from './terminal.ts'
 import { runWorker } from './worker.ts'
@@ -24,7 +24,8 @@ export interface RunOptions {
 
 /** Runs agent, proxy or both until a signal ends them; throws as `startServing` and `startPrimary` do. */
 export async function run({ mode, file, workers: workersOption, terminal }: RunOptions): Promise<void> {
-  const source = settingsSource(file, [...partChecks, ...processChecks(mode, workersOption)])
+  const checks = [...partChecks, ...processChecks(mode, workersOption)]
+  const source = settingsSource(file, checks)
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()
   keepDebuggerShut()
@@ -32,9 +33,8 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   if (cluster.isWorker) return runWorker(options, terminal)
   const follow = followSignals()
 
-  const settings = readSettings(source)
+  const settings = readSettings(settingsSource(file, [...checks, ...startChecks(mode)]))
   const { config } = settings
-  await loadKeys(config.keys.file, mode)
   await clearStaleSocket(config, mode)
   const workers = workersOption ?? config.operations.workers
   const warnings = [

@@ -11,6 +11,7 @@ import { createLog } from '../shared/observe/log.ts'
 import { type Metrics, createMetrics } from '../shared/observe/metrics.ts'
 import { type Reading, createObserve } from '../shared/observe/observe.ts'
 import type { Trace } from '../shared/observe/trace.ts'
+import { auditFileProblem } from './start-checks.ts'
 import { version } from './version.ts'
 
 /** Everything by which a process can be watched. */
@@ -64,13 +65,7 @@ function openAudit(options: LineWriterOptions): LineWriter {
   try {
     return createLineWriter(options)
   } catch {
-    throw new ConfigError([
-      {
-        path: 'observability.audit_file',
-        problem: 'names a file that cannot be written',
-        remedy: `Check that the folder of ${options.target} exists and that this user may write there.`,
-      },
-    ])
+    throw new ConfigError([auditFileProblem(String(options.target))])
   }
 }
 

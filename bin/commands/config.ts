@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import { problemText } from '../../shared/config/problem.ts'
 import { exitConfig } from '../failure.ts'
+import type { Mode } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
 import { addConfigNginxCommand } from './config-nginx.ts'
+import { forOption } from './for-option.ts'
 
 /** `config check | print | schema | example`. */
 export function addConfigCommands(program: Command, terminal: Terminal): void {
@@ -11,11 +13,12 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
 
   config
     .command('check')
-    .description('List everything that is wrong with the settings.')
+    .description('List everything that is wrong with the settings, and with the files that they name.')
+    .addOption(forOption())
     .option('--json', 'print JSON')
-    .action(async ({ json = false }: { json?: boolean }) => {
+    .action(async ({ for: mode, json = false }: { for?: Mode; json?: boolean }) => {
       const { settingsProblems } = await import('../load-settings.ts')
-      const problems = settingsProblems(file())
+      const problems = settingsProblems(file(), mode)
       if (problems.length > 0) terminal.exitWith(exitConfig)
       if (json) terminal.out(JSON.stringify({ ok: problems.length === 0, problems }, null, 2))
       else if (problems.length === 0) terminal.out('The settings are good.')

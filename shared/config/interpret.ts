@@ -85,9 +85,13 @@ function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown):
   return replaced === undefined ? others : { ...others, [String(head)]: replaced }
 }
 
-/** True when the place of a conclusion, or a setting it was drawn from, has a problem of its own. */
+/** True when the place of a conclusion, or a setting it was drawn from, has a problem of its own or lies within one. */
 function restsOn({ path, given = [] }: CrossProblem, problems: readonly Problem[]): boolean {
   return [path, ...given].some((mine) =>
-    problems.some(({ path: other }) => other === mine || other.startsWith(`${mine}.`) || other.startsWith(`${mine}[`)),
+    problems.some(({ path: other }) => other === mine || isWithin(other, mine) || isWithin(mine, other)),
   )
+}
+
+function isWithin(path: string, section: string): boolean {
+  return section !== '' && (path.startsWith(`${section}.`) || path.startsWith(`${section}[`))
 }

@@ -17,6 +17,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exitCodeOf, failureText } from '../../bin/failure.ts'
 import { createProgram } from '../../bin/program.ts'
+import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { testKeys } from '../support/installation.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -138,6 +141,67 @@ describe('config', () => {
   it('check says that all is good', async () => {
     expect(await run('--config', settings('good.yaml'), 'config', 'check')).toMatchObject({ code: 0, err: '' })
   })
+  const ringFor = (keys: string) => settings('ring.yaml', { keys })
+  it.each([
+    ['is missing', 'absent.json', 'absent.json cannot be read (ENOENT)'],
+    ['is a folder', '.', 'cannot be read (EISDIR)'],
+    ['is no ring', 'no-ring.json', 'keys.file version: must be 1'],
+    ['holds too little for any process', 'little.json', 'has no keys for csrf, pseudonym, which every process needs'],
+  ])('check finds a key ring that %s', async (_, keys, words) => {
+    writeFileSync(at('no-ring.json'), '{}')
+    writeFileSync(at('little.json'), formatKeyRingFile(deriveKeyRing(testKeys(), ['access'])))
+    const { code, out } = await run('--config', ringFor(keys), 'config', 'check')
+    expect([code, out]).toEqual([78, expect.stringContaining(words)])
+  })
+  it.each([
+    [[], 0, ''],
+    [['--for', 'proxy'], 0, ''],
+    [['--for', 'agent'], 78, 'which agent needs'],
+    [['--for', 'serve'], 78, 'which serve needs'],
+  ])('check with %j judges a ring that was derived for proxies', async (option, code, words) => {
+    await run('keys', 'derive', at('keys.json'), at('for-proxies.json'))
+    const ended = await run('--config', ringFor('for-proxies.json'), 'config', 'check', ...option)
+    expect(ended).toMatchObject({ code, out: expect.stringContaining(words) as string })
+  })
+  it('check knows what agent and proxy need where each runs alone', async () => {
+    const file = settings('alone.yaml')
+    writeFileSync(file, 'logout: { backchannel: true }\n', { flag: 'a' })
+    expect((await run('--config', file, 'config', 'check')).code).toBe(0)
+    expect((await run('--config', file, 'config', 'check', '--for', 'proxy')).out).toContain('store.kind: is memory')
+  })
+  it.each([
+    ['in a folder that does not exist', 'nowhere/audit.jsonl'],
+    ['below a file', 'keys.json/audit.jsonl'],
+    ['that is a folder', '.'],
+  ])('check finds an audit file %s, together with everything else', async (_, name) => {
+    const file = settings('audit.yaml', { keys: 'absent.json', route: 'bad' })
+    writeFileSync(file, `observability: { audit_file: ${name} }\n`, { flag: 'a' })
+    const { code, out } = await run('--config', file, 'config', 'check', '--json')
+    expect(code).toBe(78)
+    const { problems } = JSON.parse(out) as { problems: { path: string }[] }
+    expect(problems.map(({ path }) => path).toSorted()).toEqual([
+      'keys.file',
+      'observability.audit_file',
+      'proxy.routes[0].path',
+    ])
+    const started = await run('--config', file, 'serve')
+    for (const { path } of problems) expect(started.err).toContain(path)
+  })
+  it('check makes no audit file', async () => {
+    const file = settings('audit.yaml')
+    writeFileSync(file, 'observability: { audit_file: audit.jsonl }\n', { flag: 'a' })
+    expect((await run('--config', file, 'config', 'check')).code).toBe(0)
+    expect(readdirSync(folder)).not.toContain('audit.jsonl')
+    writeFileSync(at('audit.jsonl'), '')
+    expect((await run('--config', file, 'config', 'check')).code).toBe(0)
+  })
+  it('check says nothing of the ring where the section that names it is missing', async () => {
+    const file = settings('no-keys.yaml')
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^keys: .*\n/m, ''))
+    const { out } = await run('--config', file, 'config', 'check', '--json')
+    expect(JSON.parse(out)).toMatchObject({ problems: [{ path: 'keys' }] })
+    expect(out).not.toContain('cannot be read')
+  })
   it('check reports problems of every part to machines, with exit code 78', async () => {
     writeFileSync(
       at('bad.yaml'),
@@ -174,7 +238,7 @@ describe('start is refused with exit code 78', () => {
     expect([code, err]).toEqual([78, expect.stringContaining(words)])
   })
   it.each([
-    ['no key ring', undefined, 'keys.file: ', 'cannot be read'],
+    ['no key ring', undefined, 'keys.file (line 5): ', 'cannot be read'],
     ['an empty key ring', '', 'keys.file', 'JSON'],
     ['63 hex digits (A12)', ring('a1'.repeat(31) + 'b'), 'keys.file keys[0].master', '64 lower-case hex'],
     ['all zero (A12)', ring('0'.repeat(64)), 'keys.file keys[0].master', ''],

@@ -1,0 +1,12 @@
+import { Option } from 'commander'
+import type { Mode } from '../parts.ts'
+
+const modes: readonly Mode[] = ['serve', 'agent', 'proxy']
+
+/** `--for`: the process for which a command judges settings and keys. */
+export function forOption(): Option {
+  return new Option(
+    '--for <mode>',
+    'what is to run: serve, agent or proxy; without it, what any of them could use is good',
+  ).choices(modes)
+}
