@@ -1,6 +1,6 @@
 import type { Config } from '../shared/config/schema.ts'
 import type { Listen, RunningServer } from '../shared/http/serve.ts'
-import { CommandError } from './failure.ts'
+import { CommandError, exitConfig, exitFailure } from './failure.ts'
 
 type Place = 'agent.listen' | 'proxy.listen' | 'operations.listen'
 
@@ -22,9 +22,12 @@ export async function listening(
     const remedy =
       listen.socket === undefined ? portRemedies[code]?.(place, listen) : socketRemedies[code]?.(place, listen.socket)
     if (remedy === undefined) throw error
-    throw new CommandError(remedy)
+    throw new CommandError(remedy, noAddress.has(code) ? exitConfig : exitFailure)
   }
 }
+
+/** Only a change of the settings helps here. */
+const noAddress: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'ENOTFOUND'])
 
 const portRemedies: Readonly<Record<string, (place: Place, listen: Listen) => string>> = {
   EADDRINUSE: (place, { host, port }) =>
@@ -34,6 +37,7 @@ const portRemedies: Readonly<Record<string, (place: Place, listen: Listen) => st
   EACCES: (place, { port }) => `This user may not listen on port ${port}. Choose one above 1023 as ${place}.port.`,
   EADDRNOTAVAIL: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
   ENOTFOUND: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
+  EAI_AGAIN: (place, { host }) => `${host} cannot be looked up now. Check the name service, or change ${place}.host.`,
 }
 
 const socketRemedies: Readonly<Record<string, (place: Place, socket: string) => string>> = {

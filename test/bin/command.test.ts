@@ -16,9 +16,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exitCodeOf, failureText } from '../../bin/failure.ts'
+import { listening } from '../../bin/listening.ts'
 import { createProgram } from '../../bin/program.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { parse, settingsFile } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
 
 let folder: string
@@ -260,6 +262,16 @@ describe('start is refused with exit code 78', () => {
     const { code, err } = await run('--config', settings('derived.yaml', { keys: 'proxy-keys.json' }), 'agent')
     expect([code, err]).toEqual([78, expect.stringContaining('has no keys for refresh')])
   })
+})
+
+it.each([
+  ['EADDRNOTAVAIL', 78, '192.0.2.1 is not an address of this machine. Change operations.listen.host.'],
+  ['ENOTFOUND', 78, '192.0.2.1 is not an address of this machine. Change operations.listen.host.'],
+  ['EAI_AGAIN', 1, '192.0.2.1 cannot be looked up now. Check the name service, or change operations.listen.host.'],
+])('a host at which nobody can listen (%s) ends the start with %i', async (code, exitCode, message) => {
+  const config = parse(settingsFile({ operations: { listen: { host: '192.0.2.1' } } }))
+  const refuse = () => Promise.reject(Object.assign(new Error('refused'), { code }))
+  await expect(listening('operations.listen', config, refuse)).rejects.toMatchObject({ message, exitCode })
 })
 
 it('a port in use is said plainly, with the remedy', async () => {

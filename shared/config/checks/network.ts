@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import ipaddr from 'ipaddr.js'
 import type { CrossProblem } from './check.ts'
 import { isLocalOrigin } from '../local.ts'
@@ -19,6 +20,7 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
   }
   yield* gatewaySecretChecks(config)
   yield* socketChecks(config)
+  yield* hostChecks(config)
 
   for (const [name, { listen }] of Object.entries({ agent, proxy })) {
     if (listen.socket === undefined && listen.port !== 0 && listen.port === operations.listen.port) {
@@ -116,6 +118,29 @@ function* socketChecks({ agent, proxy, operations }: Config): Iterable<CrossProb
       given: ['proxy.listen.socket', 'proxy.forward_auth.gateway'],
     }
   }
+}
+
+/** Where a process cannot listen on any machine; an empty host would mean every address. */
+function* hostChecks({ agent, proxy, operations }: Config): Iterable<CrossProblem> {
+  for (const [name, { host }, remedy] of [
+    ['agent', agent.listen, 'Write the path of a Unix socket as agent.listen.socket.'],
+    ['proxy', proxy.listen, 'Write the path of a Unix socket as proxy.listen.socket.'],
+    ['operations', operations.listen, 'Write an address; operations has no Unix socket.'],
+  ] as const) {
+    if (isIP(host) !== 0 || isHostName(host)) continue
+    yield {
+      path: `${name}.listen.host`,
+      problem: `is neither an address nor a host name, but ${JSON.stringify(host.slice(0, 50))}`,
+      remedy: /^(?:unix:|[./])/.test(host) ? remedy : 'Write an address such as 127.0.0.1 or ::1, or a host name.',
+    }
+  }
+}
+
+/** RFC 1123 §2.1: the last label of a name is never a number, so that no address is taken for one. */
+function isHostName(text: string): boolean {
+  const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i
+  const labels = text.replace(/\.$/, '').split('.')
+  return text.length <= 254 && labels.every((part) => label.test(part)) && !/^[0-9]+$/.test(labels.at(-1) ?? '')
 }
 
 function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossProblem> {

@@ -93,6 +93,13 @@ describe('settings that are refused', () => {
       { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], insecure_no_secret: true } } },
       'proxy.forward_auth.insecure_no_secret',
     ],
+    ...['not a host', '', 'http://0.0.0.0', '[::1]', '127.1', '10.0.0.256', '-a.example', 'a..b', 'x'.repeat(64)].map(
+      (host): [string, object, string] => [
+        `listening at ${JSON.stringify(host)}`,
+        { operations: { listen: { host } } },
+        'operations.listen.host',
+      ],
+    ),
     ['metrics on the public port', { operations: { listen: { port: 8082 } } }, 'operations.listen.port'],
     [
       'a Unix socket beside a port',
@@ -197,6 +204,16 @@ describe('settings that are refused', () => {
   })
 })
 
+it.each([
+  ['agent', 'unix:/run/agent.sock', 'Write the path of a Unix socket as agent.listen.socket.'],
+  ['proxy', '/run/proxy.sock', 'Write the path of a Unix socket as proxy.listen.socket.'],
+  ['operations', 'unix:/run/operations.sock', 'Write an address; operations has no Unix socket.'],
+])('the path of a socket as the host of %s is led to its place', (name, host, remedy) => {
+  expect(problemsOf(settingsFile({ [name]: { listen: { host } } }))).toMatchObject([
+    { path: `${name}.listen.host`, remedy },
+  ])
+})
+
 it('the insecure setting opens nothing on a public origin', () => {
   const text = settingsFile({
     public_origin: 'http://www.example.com',
@@ -230,6 +247,9 @@ describe('settings that are accepted', () => {
         operations: { listen: { port: 8082 }, trusted_proxies: ['unix:'] },
       },
     ],
+    ...['0.0.0.0', '::', 'fe80::1%eth0', 'localhost', 'agent.internal.', '3com.example'].map(
+      (host): [string, object] => [`listening at ${host}`, { agent: { listen: { host } } }],
+    ),
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
     [
       'back-channel logout with a shared store',
