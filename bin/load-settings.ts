@@ -1,3 +1,4 @@
+import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { loadConfig } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
@@ -5,19 +6,22 @@ import { partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { startChecks } from './start-checks.ts'
 
-/** The settings that a command looks at; throws ConfigError with every problem at once. */
-export function loadSettings(file: string | undefined): Config {
-  return loadConfig(file, partChecks)
+/** The settings that a command looks at, for `mode` or for any; throws ConfigError with every problem at once. */
+export function loadSettings(file: string | undefined, mode?: Mode): Config {
+  return loadConfig(file, checksFor(mode))
 }
 
 /** Everything that keeps `mode` from starting with these settings and the files that they name; without a mode, every process. */
 export function settingsProblems(file: string | undefined, mode: Mode | undefined): readonly Problem[] {
-  const modeChecks = mode === undefined ? [] : processChecks(mode, undefined)
   try {
-    loadConfig(file, [...partChecks, ...modeChecks, ...startChecks(mode)])
+    loadConfig(file, [...checksFor(mode), ...startChecks(mode)])
     return []
   } catch (error) {
     if (error instanceof ConfigError) return error.problems
     throw error
   }
+}
+
+function checksFor(mode: Mode | undefined): readonly ConfigCheck[] {
+  return mode === undefined ? partChecks : [...partChecks, ...processChecks(mode, undefined)]
 }

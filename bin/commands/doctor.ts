@@ -2,28 +2,39 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
 import { CommandError, exitFailure } from '../failure.ts'
+import type { Mode } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
+import { forOption } from './for-option.ts'
+
+interface DoctorOptions {
+  readonly for?: Mode
+  readonly json?: boolean
+  readonly refreshTokenFile?: string
+}
 
 /** `doctor`: examines a live deployment. */
 export function addDoctorCommand(program: Command, { out, exitWith }: Terminal): void {
   program
     .command('doctor')
     .description('Check everything the settings refer to, live, and say what is wrong and how to fix it.')
+    .addOption(forOption())
     .option('--json', 'print JSON')
     .option(
       '--refresh-token-file <file>',
       'refresh token of a test user, to find out about rotation; this may end its session',
     )
-    .action(async ({ json = false, refreshTokenFile }: { json?: boolean; refreshTokenFile?: string }) => {
+    .action(async ({ for: mode, json = false, refreshTokenFile }: DoctorOptions) => {
       const [{ loadSettings }, { examine }, { findingsText }] = await Promise.all([
         import('../load-settings.ts'),
         import('../doctor/doctor.ts'),
         import('../doctor/finding.ts'),
       ])
-      const config = loadSettings(program.opts<{ config?: string }>().config)
+      const config = loadSettings(program.opts<{ config?: string }>().config, mode)
       const findings = await examine({
         config,
         clock: systemClock,
+        mode,
+        userId: process.getuid?.(),
         fetch,
         ...(refreshTokenFile === undefined ? undefined : { refreshToken: readToken(refreshTokenFile) }),
       })

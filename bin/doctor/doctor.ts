@@ -2,11 +2,12 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Observe } from '../../shared/observe/events.ts'
-import { openStore } from '../parts.ts'
+import { type Mode, openStore } from '../parts.ts'
 import { browserChecks } from './browser-checks.ts'
 import { clientChecks, rotationChecks } from './client-checks.ts'
 import { error, type Finding, ok, ranked, warning } from './finding.ts'
-import { exposureChecks, keyChecks, storeChecks, upstreamChecks } from './place-checks.ts'
+import { keyChecks } from './key-checks.ts'
+import { exposureChecks, storeChecks, upstreamChecks } from './place-checks.ts'
 import { keySetCheck, providerChecks } from './provider-checks.ts'
 import { signInChecks } from './sign-in-checks.ts'
 import { signOutChecks } from './sign-out-checks.ts'
@@ -15,6 +16,10 @@ import { signOutChecks } from './sign-out-checks.ts'
 export interface DoctorParts {
   readonly config: Config
   readonly clock: Clock
+  /** The process that is to run with these settings and keys; any if absent. */
+  readonly mode?: Mode | undefined
+  /** Numeric id of the user who examines; undefined where the system has none. */
+  readonly userId: number | undefined
   /** A refresh token of a test user; presenting it may end that session. */
   readonly refreshToken?: string
   /** Reaches the public origin. */
@@ -22,7 +27,8 @@ export interface DoctorParts {
 }
 
 /** Checks everything the settings name, as it is at this moment; the worst findings come first. */
-export async function examine({ config, clock, refreshToken, fetch: ask }: DoctorParts): Promise<Finding[]> {
+export async function examine(parts: DoctorParts): Promise<Finding[]> {
+  const { config, clock, refreshToken, fetch: ask } = parts
   let skewSeconds = 0
   const observe: Observe = {
     emit(_, fields) {
@@ -62,7 +68,7 @@ export async function examine({ config, clock, refreshToken, fetch: ask }: Docto
     await collect('cookies', () => browserChecks(config, ask))
     await collect('upstream', () => upstreamChecks(config))
     await collect('store', () => storeChecks(config, store, clock))
-    await collect('keys', () => keyChecks(config, clock))
+    await collect('keys', () => keyChecks(config, parts))
     await collect('operations', () => exposureChecks(config))
   } finally {
     await Promise.all([server.close(), store.close()])

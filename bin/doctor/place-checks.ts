@@ -1,11 +1,9 @@
 import { connect, isIP } from 'node:net'
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
-import { listKeys } from '../../shared/crypto/key-ring-edit.ts'
-import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
@@ -87,27 +85,6 @@ export async function* storeChecks(config: Config, store: Store, clock: Clock): 
       'Use rediss:// unless the network protects it.',
     )
   }
-}
-
-const oldDays = 90
-
-/** The key ring file: who may read it, how old its keys are. */
-export function* keyChecks({ keys }: Config, clock: Clock): Iterable<Finding> {
-  const mode = statSync(keys.file).mode
-  yield (mode & 0o077) === 0
-    ? ok('keys.file', 'only its owner may read it')
-    : warning('keys.file', `others may read it (mode ${(mode & 0o777).toString(8)})`, `chmod 600 ${keys.file}`)
-  const listed = listKeys(parseKeyRingFile(readFileSync(keys.file, 'utf8')))
-  const [primary] = listed
-  if (primary === undefined) return
-  const days = Math.floor((clock.nowMs() - Date.parse(primary.createdAt)) / 86_400_000)
-  yield days > oldDays
-    ? warning(
-        'keys.age',
-        `key ${primary.id} has sealed for ${days} days`,
-        'Rotate: docs/operations.md, "Rotating keys".',
-      )
-    : ok('keys.age', `key ${primary.id}, ${days} days old; ${listed.length} in the ring`)
 }
 
 /** Which hops we trust, and who can see what only operators should. */

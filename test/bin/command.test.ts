@@ -231,6 +231,13 @@ describe('config', () => {
   })
 })
 
+it('doctor judges the settings for one process, too', async () => {
+  const file = settings('alone.yaml')
+  writeFileSync(file, 'logout: { backchannel: true }\n', { flag: 'a' })
+  const { code, err } = await run('--config', file, 'doctor', '--for', 'agent')
+  expect([code, err]).toEqual([78, expect.stringContaining('store.kind')])
+})
+
 describe('start is refused with exit code 78', () => {
   it.each([
     ['without settings', [], 'no settings file was named'],

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
@@ -8,13 +8,18 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { examine } from '../../bin/doctor/doctor.ts'
 import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
+import { keyChecks, readersFinding } from '../../bin/doctor/key-checks.ts'
 import { providerChecks } from '../../bin/doctor/provider-checks.ts'
+import type { Mode } from '../../bin/parts.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
-import { generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
+import { deriveKeyRing, generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
 import { createCertificate } from '../support/certificate.ts'
+import { testKeys } from '../support/installation.ts'
+import { createManualClock } from '../support/manual-clock.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 
 const secret = 'a-secret-of-forty-characters-or-very-near'
@@ -55,9 +60,10 @@ interface Change {
   readonly settings?: Record<string, unknown>
   readonly clock?: Clock
   readonly fetch?: typeof fetch
+  readonly mode?: Mode
 }
 
-async function look({ settings = {}, clock = systemClock, fetch = goodAnswer }: Change = {}): Promise<Finding[]> {
+async function look({ settings = {}, clock = systemClock, fetch = goodAnswer, mode }: Change = {}): Promise<Finding[]> {
   const text = settingsFile({
     public_origin: 'http://localhost:3000',
     insecure_allow_http: true,
@@ -67,7 +73,8 @@ async function look({ settings = {}, clock = systemClock, fetch = goodAnswer }: 
     proxy: { routes: [{ path: '/api/**', upstream: `http://127.0.0.1:${(api.address() as AddressInfo).port}` }] },
     ...settings,
   })
-  return examine({ config: parse(text, { readFile: (path) => readFileSync(path, 'utf8') }), clock, fetch })
+  const config = parse(text, { readFile: (path) => readFileSync(path, 'utf8') })
+  return examine({ config, clock, fetch, mode, userId: process.getuid?.() })
 }
 
 const unpushed = { pushed_authorization_requests: 'never' }
@@ -280,21 +287,63 @@ describe('doctor', () => {
     expect(findings.filter(({ check }) => check === 'upstream').map(({ level }) => level)).toEqual(['error', 'ok'])
   })
 
-  it('reports a key file that others may read', async () => {
-    chmodSync(join(folder, 'keys.json'), 0o644)
-    const findings = await look()
-    chmodSync(join(folder, 'keys.json'), 0o600)
-    expect(findings.find(({ check }) => check === 'keys.file')).toMatchObject({
-      level: 'warning',
-      found: expect.stringContaining('644') as string,
-    })
-  })
-
   it('puts the worst first', async () => {
     const levels = (await look({ settings: { client: { secret: 'wrong' } } })).map(({ level }) => level)
     const order = ['error', 'warning', 'skipped', 'ok']
     expect(levels).toEqual(levels.toSorted((one, two) => order.indexOf(one) - order.indexOf(two)))
     expect(levels[0]).toBe('error')
+  })
+})
+
+describe('the key ring', () => {
+  const file = () => join(folder, 'ring.json')
+  const write = (text: string) => writeFileSync(file(), text, { mode: 0o600 })
+  const find = (mode?: Mode) => {
+    const config = parse(settingsFile({ keys: { file: file() } }))
+    return [...keyChecks(config, { clock: createManualClock(), mode, userId: process.getuid?.() })]
+  }
+  const full = () => formatKeyRingFile(testKeys())
+  const derived = () => formatKeyRingFile(deriveKeyRing(testKeys(), proxyPurposes))
+
+  it.each<[string, string, string | undefined, string]>([
+    ['is missing', 'absent.json', undefined, 'absent.json cannot be read (ENOENT)'],
+    ['is a folder', '.', undefined, 'cannot be read (EISDIR)'],
+    ['is damaged', 'ring.json', '{"version":2,"keys":[]}', 'version must be 1'],
+    ['is no JSON', 'ring.json', full().slice(1), 'is not a JSON object'],
+  ])('that %s is reported with what to do', async (_, name, text, words) => {
+    if (text !== undefined) write(text)
+    const findings = await look({ settings: { keys: { file: join(folder, name) } } })
+    const found = findings.filter(({ check }) => check.startsWith('keys'))
+    expect(found[0]).toMatchObject({
+      level: 'error',
+      check: 'keys.file',
+      found: expect.stringContaining(words) as string,
+    })
+    for (const { remedy } of found) expect(remedy).not.toContain('errors above')
+  })
+
+  it.each<[string, number, string, number, Finding['level']]>([
+    ['its owner', 0o600, 'that user', 1000, 'ok'],
+    ['a group', 0o640, 'that user', 1000, 'warning'],
+    ['a group', 0o440, 'root, as in a mounted secret', 0, 'ok'],
+    ['a group', 0o440, 'another user', 1001, 'ok'],
+    ['everybody', 0o444, 'root', 0, 'warning'],
+    ['everybody', 0o604, 'another user', 1001, 'warning'],
+  ])('may be read by %s (%o) where it belongs to %s', (_, mode, _owner, uid, level) => {
+    expect(readersFinding('ring.json', { mode, uid }, 1000)).toMatchObject({ check: 'keys.file', level })
+  })
+
+  it.each<[string, () => string, Mode | undefined, readonly string[]]>([
+    ['of the agents for any process', full, undefined, ['ok keys.file', 'ok keys.age']],
+    ['of the agents for an agent', full, 'agent', ['ok keys.file', 'ok keys.age']],
+    ['of the agents for a proxy', full, 'proxy', ['ok keys.file', 'warning keys.purposes', 'ok keys.age']],
+    ['of proxies for a proxy', derived, 'proxy', ['ok keys.file', 'ok keys.purposes', 'ok keys.age']],
+    ['of proxies for any process', derived, undefined, ['ok keys.file', 'ok keys.age']],
+    ['of proxies for an agent', derived, 'agent', ['error keys.file']],
+    ['of proxies for both', derived, 'serve', ['error keys.file']],
+  ])('%s', (_, text, mode, expected) => {
+    write(text())
+    expect(find(mode).map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
   })
 })
 
