@@ -9,6 +9,7 @@ import { forOption } from './for-option.ts'
 interface DoctorOptions {
   readonly for?: Mode
   readonly json?: boolean
+  readonly offline?: boolean
   readonly refreshTokenFile?: string
 }
 
@@ -19,11 +20,12 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
     .description('Check everything the settings refer to, live, and say what is wrong and how to fix it.')
     .addOption(forOption())
     .option('--json', 'print JSON')
+    .option('--offline', 'do not try to reach the public origin, where it is out of reach from here')
     .option(
       '--refresh-token-file <file>',
       'refresh token of a test user, to find out about rotation; this may end its session',
     )
-    .action(async ({ for: mode, json = false, refreshTokenFile }: DoctorOptions) => {
+    .action(async ({ for: mode, json = false, offline = false, refreshTokenFile }: DoctorOptions) => {
       const [{ loadSettings }, { examine }, { findingsText }] = await Promise.all([
         import('../load-settings.ts'),
         import('../doctor/doctor.ts'),
@@ -35,7 +37,7 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
         clock: systemClock,
         mode,
         userId: process.getuid?.(),
-        fetch,
+        fetch: offline ? undefined : fetch,
         ...(refreshTokenFile === undefined ? undefined : { refreshToken: readToken(refreshTokenFile) }),
       })
       out(json ? JSON.stringify(findings, null, 2) : findingsText(findings))

@@ -3,6 +3,7 @@ import { isLocalOrigin } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
+import { networkCode } from './network-code.ts'
 
 interface GatewayLimit {
   readonly gateway: string
@@ -22,8 +23,8 @@ const gatewayLimits: readonly GatewayLimit[] = [
 /** Room for cookies of the app itself on the same line, and for the other lines. */
 const besides = { line: 512, header: 2048 }
 
-/** What browsers and the gateways before us do with the cookies. */
-export async function* browserChecks(config: Config, ask: typeof fetch): AsyncIterable<Finding> {
+/** What browsers and the gateways before us do with the cookies; without `ask` the gateway is left alone. */
+export async function* browserChecks(config: Config, ask: typeof fetch | undefined): AsyncIterable<Finding> {
   const { publicOrigin, cookies } = config
   const { hostname } = new URL(publicOrigin)
   if (cookies.insecurePlain) {
@@ -58,7 +59,7 @@ export async function* browserChecks(config: Config, ask: typeof fetch): AsyncIt
         `${cookies.maxTotalBytes} bytes of cookies are too long for ${tooSmall.map(({ gateway }) => gateway).join(', ')}`,
         'Raise the limit of your gateway, or lower cookies.max_total_bytes.',
       )
-  yield await roundTrip(config, ask)
+  yield ask === undefined ? skipped('cookies.round_trip', 'skipped (--offline)') : await roundTrip(config, ask)
 }
 
 /** Sends the largest Cookie header that we could ever make through everything that stands before the agent. */
@@ -83,7 +84,12 @@ async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof f
       `${publicOrigin} answered ${answer.status} to a session request with ${cookies.maxTotalBytes} bytes of cookies`,
       'Check that the gateway routes agent.path here, and how long a header it takes.',
     )
-  } catch {
-    return skipped(check, `${publicOrigin} cannot be reached from here`)
+  } catch (failure) {
+    const code = networkCode(failure)
+    return error(
+      check,
+      `${publicOrigin} cannot be reached from here${code === undefined ? '' : ` (${code})`}`,
+      'Check name resolution, the certificate and the gateway; where it is out of reach on purpose, use --offline.',
+    )
   }
 }

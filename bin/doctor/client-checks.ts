@@ -4,6 +4,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
 import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
+import { whyUnavailable } from './network-code.ts'
 
 /**
  * Whether the authorization server accepts this client.
@@ -18,7 +19,11 @@ export async function clientChecks(config: Config, server: AuthorizationServer):
     return error(check, 'a refresh token made up just now was accepted', 'Do not use this authorization server.')
   } catch (failure) {
     if (failure instanceof ProviderUnavailable) {
-      return error(check, `the token endpoint cannot be reached (${failure.reason})`, 'Check network and certificates.')
+      return error(
+        check,
+        `the token endpoint cannot be reached (${whyUnavailable(failure)})`,
+        'Check network and certificates.',
+      )
     }
     if (!(failure instanceof ProviderRefused)) {
       return warning(check, 'the token endpoint gave an answer that cannot be read', 'Look at what stands before it.')

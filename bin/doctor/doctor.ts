@@ -22,8 +22,8 @@ export interface DoctorParts {
   readonly userId: number | undefined
   /** A refresh token of a test user; presenting it may end that session. */
   readonly refreshToken?: string
-  /** Reaches the public origin. */
-  readonly fetch: typeof fetch
+  /** Reaches the public origin; absent where that is not to be tried. */
+  readonly fetch?: typeof fetch | undefined
 }
 
 /** Checks everything the settings name, as it is at this moment; the worst findings come first. */

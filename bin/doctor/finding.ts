@@ -45,5 +45,6 @@ export function findingsText(findings: readonly Finding[]): string {
   })
   const count = (level: Finding['level']): number => findings.filter((finding) => finding.level === level).length
   const counted = (level: 'error' | 'warning'): string => `${count(level)} ${level}${count(level) === 1 ? '' : 's'}`
-  return [...lines, '', `${counted('error')}, ${counted('warning')}, ${count('ok')} good.`].join('\n')
+  const summary = `${counted('error')}, ${counted('warning')}, ${count('skipped')} skipped, ${count('ok')} good.`
+  return [...lines, '', summary].join('\n')
 }

@@ -6,6 +6,7 @@ import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
+import { isCode } from './network-code.ts'
 
 /** Whether every API can be connected to, with the certificates that the proxy would demand and show. */
 export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
@@ -76,7 +77,12 @@ export async function* storeChecks(config: Config, store: Store, clock: Clock): 
       : error('store', 'does not give back what it took', 'Is it a cluster without a hash tag, or a read-only replica?')
   } catch (failure) {
     if (!(failure instanceof StoreUnavailable)) throw failure
-    yield error('store', 'cannot be reached', 'Check store.url, the network, user, password and store.ca_file.')
+    const { reason } = failure
+    yield error(
+      'store',
+      `cannot be used${reason !== undefined && isCode(reason) ? ` (${reason})` : ''}`,
+      'Check store.url, the network, user, password and store.ca_file.',
+    )
   }
   if (config.store.url.reveal().startsWith('redis:')) {
     yield warning(

@@ -3,6 +3,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
+import { whyUnavailable } from './network-code.ts'
 
 /** What the authorization server says of itself, against what the settings ask of it. */
 export async function* providerChecks(
@@ -30,7 +31,7 @@ function discoveryFailure({ authorizationServer: { issuer } }: Config, failure: 
   if (failure instanceof ProviderUnavailable) {
     return error(
       'provider.discovery',
-      `${issuer} cannot be reached (${failure.reason})`,
+      `${issuer} cannot be reached (${whyUnavailable(failure)})`,
       'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
     )
   }
@@ -239,7 +240,7 @@ export async function keySetCheck(server: AuthorizationServer): Promise<Finding>
     if (failure instanceof ProviderUnavailable) {
       return error(
         check,
-        `the key set cannot be reached (${failure.reason})`,
+        `the key set cannot be reached (${whyUnavailable(failure)})`,
         'Check jwks_uri of the metadata document.',
       )
     }

@@ -7,6 +7,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { visit } from '../../shared/oauth/probe.ts'
 import { ProviderUnavailable, providerErrorWord } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
+import { whyUnavailable } from './network-code.ts'
 
 const check = 'client.redirect_uri'
 
@@ -49,7 +50,7 @@ async function signInCheck(
     })
     answer = await visit(server, authorizationUrl)
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${failure.reason})`)
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure)})`)
     const { code, detail } = asTokenHandlerError(failure)
     const why = String(detail.provider_error ?? detail.check ?? code)
     return wrong(
@@ -74,7 +75,7 @@ async function signInCheck(
   try {
     returned = (await readAuthorizationResponse(parts, arrived, arrival.responseMode)).get('error')
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${failure.reason})`)
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure)})`)
     const { code, detail } = asTokenHandlerError(failure)
     return wrong(
       check,

@@ -4,6 +4,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { visit } from '../../shared/oauth/probe.ts'
 import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { type Finding, ok, skipped, warning } from './finding.ts'
+import { whyUnavailable } from './network-code.ts'
 
 const check = 'client.post_logout_redirect_uri'
 
@@ -31,6 +32,6 @@ export async function* signOutChecks(config: Config, authorizationServer: Author
     } else yield skipped(check, `the answer (${status}) does not tell whether ${page} is registered`)
   } catch (failure) {
     if (!(failure instanceof ProviderUnavailable)) throw failure
-    yield skipped(check, `not tried (${failure.reason})`)
+    yield skipped(check, `not tried (${whyUnavailable(failure)})`)
   }
 }

@@ -54,4 +54,11 @@ export type EndedEntry =
 /** The shared store cannot be reached; each use has its own documented fallback. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
+  /** Why, as in the event `store.unavailable`, where it is known. */
+  readonly reason: string | undefined
+
+  constructor(reason?: string, options?: ErrorOptions) {
+    super(reason, options)
+    this.reason = reason
+  }
 }

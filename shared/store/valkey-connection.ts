@@ -42,6 +42,7 @@ export function connectValkey(parts: {
   const { settings, clock, observe, prepare } = parts
   let client: ValkeyClient | undefined
   let available = false
+  let lostFor: string | undefined
   let reported: 'available' | 'unavailable' | undefined
   let closed = false
   let failures = 0
@@ -74,8 +75,9 @@ export function connectValkey(parts: {
     if (available) lostAtMs = clock.nowMs()
     available = false
     lost.destroy()
+    lostFor = reasonOf(failure)
     if (closed) return
-    if (reported !== 'unavailable') observe.emit('store.unavailable', { operation, reason: reasonOf(failure) })
+    if (reported !== 'unavailable') observe.emit('store.unavailable', { operation, reason: lostFor })
     reported = 'unavailable'
     const delayMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(failures, 10))
     failures += 1
@@ -107,7 +109,7 @@ export function connectValkey(parts: {
         waiting.add(goOn)
       })
     }
-    if (client === undefined || !available) throw new StoreUnavailable()
+    if (client === undefined || !available) throw new StoreUnavailable(lostFor)
     return client
   }
 
@@ -123,7 +125,7 @@ export function connectValkey(parts: {
           return await within(command(used))
         } catch (failure) {
           lose(used, operation, failure)
-          if (attempt === 2) throw new StoreUnavailable('', { cause: failure })
+          if (attempt === 2) throw new StoreUnavailable(lostFor, { cause: failure })
         }
       }
     },

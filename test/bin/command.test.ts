@@ -238,6 +238,16 @@ it('doctor judges the settings for one process, too', async () => {
   expect([code, err]).toEqual([78, expect.stringContaining('store.kind')])
 })
 
+it('doctor leaves the public origin alone where it is told to', async () => {
+  const { code, out } = await run('--config', settings('good.yaml'), 'doctor', '--offline', '--json')
+  expect(code).toBe(1)
+  expect(JSON.parse(out)).toContainEqual({
+    level: 'skipped',
+    check: 'cookies.round_trip',
+    found: 'skipped (--offline)',
+  })
+})
+
 describe('start is refused with exit code 78', () => {
   it.each([
     ['without settings', [], 'no settings file was named'],

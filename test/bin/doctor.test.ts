@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createNetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,11 +59,12 @@ const goodAnswer = answer(200, { 'content-type': 'application/json' })
 interface Change {
   readonly settings?: Record<string, unknown>
   readonly clock?: Clock
-  readonly fetch?: typeof fetch
+  readonly fetch?: typeof fetch | undefined
   readonly mode?: Mode
 }
 
-async function look({ settings = {}, clock = systemClock, fetch = goodAnswer, mode }: Change = {}): Promise<Finding[]> {
+async function look(change: Change = {}): Promise<Finding[]> {
+  const { settings = {}, clock, fetch, mode } = { clock: systemClock, fetch: goodAnswer, ...change }
   const text = settingsFile({
     public_origin: 'http://localhost:3000',
     insecure_allow_http: true,
@@ -219,13 +220,21 @@ describe('doctor', () => {
       'error',
       'Host',
     ],
-    [
-      'a public origin out of reach',
-      { fetch: () => Promise.reject(new TypeError('failed')) },
+    ...[
+      [
+        new TypeError('do-not-show', { cause: Object.assign(new Error(), { code: 'ENOTFOUND' }) }),
+        ' (ENOTFOUND)',
+      ] as const,
+      [new DOMException('do-not-show', 'TimeoutError'), ' (timeout)'] as const,
+      [new TypeError('do-not-show'), 'from here'] as const,
+    ].map(([failure, words]): [string, Change, string, Finding['level'], string] => [
+      `a public origin out of reach${words}`,
+      { fetch: () => Promise.reject(failure) },
       'cookies.round_trip',
-      'skipped',
-      'cannot be reached',
-    ],
+      'error',
+      `http://localhost:3000 cannot be reached from here${words === 'from here' ? '' : words}`,
+    ]),
+    ['a public origin that is not to be tried', { fetch: undefined }, 'cookies.round_trip', 'skipped', '--offline'],
     ['a clock that is behind', { clock: shifted(-600) }, 'provider.clock', 'warning', 'ahead'],
     ['an old key', { clock: shifted(100 * 86_400) }, 'keys.age', 'warning', '100 days'],
   ])('tells of %s', async (_, change, check, level, words) => {
@@ -285,6 +294,35 @@ describe('doctor', () => {
     const findings = await look({ settings: { proxy: { routes: [plain, mutual] } } })
     server.close()
     expect(findings.filter(({ check }) => check === 'upstream').map(({ level }) => level)).toEqual(['error', 'ok'])
+  })
+
+  it('tells of a certificate of the authorization server that nobody here trusts', async () => {
+    const { certificate, privateKey } = createCertificate({ name: 'server', hosts: ['127.0.0.1'] })
+    const server = createTlsServer({ cert: certificate, key: privateKey })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const issuer = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const findings = await look({ settings: { authorization_server: { issuer } } })
+    server.close()
+    expect(findings[0]).toMatchObject({
+      check: 'provider.discovery',
+      found: `${issuer} cannot be reached (connect_failed, DEPTH_ZERO_SELF_SIGNED_CERT)`,
+    })
+  })
+
+  it.each([
+    [
+      'refuses the password',
+      (socket: Socket) => void socket.end('-WRONGPASS wrong pair\r\n'),
+      'cannot be used (WRONGPASS)',
+    ],
+    ['hangs up', (socket: Socket) => void socket.end(), 'cannot be used'],
+  ])('tells of a store that %s, in words of its own and without those of a library', async (_, answering, found) => {
+    const server = createNetServer((socket) => socket.once('data', () => answering(socket)))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const url = `redis://:password@127.0.0.1:${(server.address() as AddressInfo).port}`
+    const findings = await look({ settings: { store: { kind: 'valkey', url } } })
+    server.close()
+    expect(findings.find(({ check }) => check === 'store')).toMatchObject({ level: 'error', found })
   })
 
   it('puts the worst first', async () => {
@@ -381,9 +419,12 @@ describe('what we sign, against what the server takes', () => {
 it('findings are lines with a mark and a remedy', () => {
   const findings: Finding[] = [
     { level: 'error', check: 'a.b', found: 'is wrong', remedy: 'Mend it.' },
+    { level: 'skipped', check: 'b', found: 'is far' },
     { level: 'ok', check: 'c', found: 'is good' },
   ]
-  expect(findingsText(findings)).toBe('✗ a.b: is wrong\n    Mend it.\n✓ c: is good\n\n1 error, 0 warnings, 1 good.')
+  expect(findingsText(findings)).toBe(
+    '✗ a.b: is wrong\n    Mend it.\n- b: is far\n✓ c: is good\n\n1 error, 0 warnings, 1 skipped, 1 good.',
+  )
 })
 
 function shifted(seconds: number): Clock {

@@ -1,0 +1,19 @@
+import type { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+
+/** The code of the network or TLS failure behind an error, such as `ECONNREFUSED`; never a text, which may quote anything. */
+export function networkCode(failure: unknown): string | undefined {
+  if (!(failure instanceof Error)) return undefined
+  if (failure.name === 'TimeoutError') return 'timeout'
+  if ('code' in failure && typeof failure.code === 'string' && isCode(failure.code)) return failure.code
+  return networkCode(failure.cause)
+}
+
+/** Why the authorization server gave no answer; with the code where there is one, since certificates fail as connections do. */
+export function whyUnavailable({ reason, cause }: ProviderUnavailable): string {
+  return [reason, networkCode(cause) ?? []].flat().join(', ')
+}
+
+/** True for a code in capitals, as systems, TLS and stores write them; false for the name of a class. */
+export function isCode(text: string): boolean {
+  return /^[A-Z][A-Z0-9_]+$/.test(text)
+}
