@@ -26,6 +26,7 @@ import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { CommandError, writeFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
 
+const standardOutput = '-'
 const maker = { random: systemRandomBytes, clock: systemClock }
 
 /** `keys generate | rotate | promote | remove | derive | list`: edits of key ring files. */
@@ -33,16 +34,26 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
   const keys = program.command('keys').description('Make and change key rings.')
   const file = () => new Argument('<file>', 'key ring file')
 
+  /** No remark follows keys on standard output: whoever reads it takes all of it for the ring. */
+  function write(path: string, entries: KeyEntries, remark: string): void {
+    if (path === standardOutput) {
+      out(formatKeyRingFile(entries).trimEnd())
+      return
+    }
+    save(path, entries)
+    out(remark)
+  }
+
   keys
     .command('generate')
     .description('Make a new key ring with one key.')
-    .addArgument(file())
+    .argument('<file>', 'file to write, or - for standard output')
     .action((path: string) => {
-      if (existsSync(path)) {
+      if (path !== standardOutput && existsSync(path)) {
         throw new CommandError(`${path} exists already. Use \`keys rotate\`, or choose another name.`)
       }
-      save(path, generateKeyRing(maker))
-      out(`Wrote ${path}. Give it to the agent; give the proxy a ring made by \`keys derive\`.`)
+      const remark = `Wrote ${path}. Give it to the agent; give the proxy a ring made by \`keys derive\`.`
+      write(path, generateKeyRing(maker), remark)
     })
 
   keys
@@ -90,13 +101,8 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .argument('<output>', 'file to write, or - for standard output')
     .action((path: string, output: string) => {
       const derived = deriveKeyRing(load(path), proxyPurposes)
-      if (output === '-') {
-        out(formatKeyRingFile(derived).trimEnd())
-        return
-      }
-      checkReplaceable(output)
-      save(output, derived)
-      out(`Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
+      if (output !== standardOutput) checkReplaceable(output)
+      write(output, derived, `Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
     })
 
   keys
@@ -112,6 +118,11 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
 }
 
 function load(path: string): KeyEntries {
+  if (path === standardOutput) {
+    throw new CommandError(
+      '- stands for standard output, from which no key ring can be read. Name a file; ./- for one that is called so.',
+    )
+  }
   let text: string
   try {
     text = readFileSync(path, 'utf8')

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   chownSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -19,7 +20,7 @@ import { exitCodeOf, failureText } from '../../bin/failure.ts'
 import { listening } from '../../bin/listening.ts'
 import { createProgram } from '../../bin/program.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
-import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
 
@@ -103,6 +104,22 @@ describe('keys', () => {
       (await run('keys', 'list', at('link.json'))).out.slice(0, 8),
     )
     expect(lstatSync(at('link.json')).isSymbolicLink()).toBe(true)
+  })
+  it('are made for standard output, and nothing beside them', async () => {
+    const { code, out } = await run('keys', 'generate', '-')
+    expect(code).toBe(0)
+    expect(parseKeyRingFile(out)).toHaveLength(1)
+    expect(existsSync('-')).toBe(false)
+  })
+  it.each([
+    ['rotate', '-'],
+    ['promote', '-', '00000000'],
+    ['remove', '-', '00000000'],
+    ['derive', '-', '-'],
+    ['list', '-'],
+  ])('are not read from standard output: %s %s', async (...args) => {
+    const { code, err } = await run('keys', ...args)
+    expect([code, err]).toEqual([1, expect.stringContaining('Name a file')])
   })
   it('are not lost by deriving over them', async () => {
     await run('keys', 'generate', at('master.json'))
