@@ -4,7 +4,7 @@ import { CommandError, exitConfig } from './failure.ts'
  * First release of each line that lacks the holes of July 2026 in TLS host checks and connection reuse
  * (CVE-2026-48618, CVE-2026-48930, CVE-2026-48931).
  */
-const floors: Readonly<Record<number, readonly [number, number]>> = { 22: [23, 2], 24: [18, 1], 26: [5, 1] }
+export const floors: Readonly<Record<number, readonly [number, number]>> = { 22: [23, 2], 24: [18, 1], 26: [5, 1] }
 
 /** Refuses a Node release that is known to be unsafe or too old to run this (N09). */
 export function checkRuntime({ versions }: { readonly versions: { readonly node: string } }): void {
