@@ -64,11 +64,19 @@ const secretField = 'token-handler-gateway'
 const ownToGateway =
   /^(?:host|connection|upgrade|content-length|transfer-encoding|te|trailer|expect|keep-alive|token-handler-gateway|proxy-.*|x-original-.*|x-forwarded-(?!for$).*)$/
 
+/**
+ * Headers by which APIs carry out another method or path than the one that is decided on, or skip their own checks (F05).
+ *
+ * The reverse proxy takes them away; here it is the gateway that forwards, so whoever sends them is refused.
+ */
+const overridesRequest = /^x-(?:http-method|http-method-override|method-override|middleware-subrequest)$/
+
 /** What to do with a header, by its name. */
 interface Role {
   readonly name: string
   /** Part of the original request. */
   readonly passes: boolean
+  readonly overrides: boolean
   /** Its value counts for the question, so it must be there once. */
   readonly counts: boolean
 }
@@ -80,7 +88,8 @@ const rememberedNames = 512
  * and takes all others as the browser sent them.
  *
  * The reader throws `invalid_request` when one of the dialect's headers is missing, empty or there twice (J12), and for
- * a question that brings a body, because no decision may depend on one (J13).
+ * a question that brings a body, because no decision may depend on one (J13). It throws `ambiguous_request` for a
+ * browser's header that would make something else of the request.
  */
 export function createQuestionReader(
   path: string,
@@ -102,7 +111,13 @@ export function createQuestionReader(
     const known = roles.get(spelling)
     if (known !== undefined) return known
     const name = spelling.toLowerCase()
-    const role = { name, passes: !ownToGateway.test(name), counts: counting.has(name) }
+    const role = {
+      name,
+      passes: !ownToGateway.test(name),
+      // CGI-style readers see one name in `X_Http_Method` and `X-Http-Method` (H02).
+      overrides: overridesRequest.test(name.replace(/[^a-z0-9]/g, '-')),
+      counts: counting.has(name),
+    }
     if (roles.size < rememberedNames) roles.set(spelling, role)
     return role
   }
@@ -111,8 +126,9 @@ export function createQuestionReader(
     const values = new Map<string, string>()
     const passed = ['host', '']
     for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
-      const { name, passes, counts } = roleOf(rawHeaders[index] ?? '')
+      const { name, passes, overrides, counts } = roleOf(rawHeaders[index] ?? '')
       const value = rawHeaders[index + 1] ?? ''
+      if (overrides) throw new TokenHandlerError('ambiguous_request', { detail: { check: 'override' } })
       if (passes) passed.push(name, value)
       if (!counts) continue
       if (values.has(name)) throw invalid(name)
