@@ -67,6 +67,13 @@ describe('what nginx decides and what stays with the proxy', () => {
     expect(sockets.server).toContain('set_real_ip_from unix:;')
   })
 
+  it('idle connections to it end in nginx, before a process that stops closes them', () => {
+    const { http } = generate(route('/api/**'))
+    const upstreams = http.match(/^upstream [^}]*\}/gm) ?? []
+    expect(upstreams).toHaveLength(3)
+    for (const upstream of upstreams) expect(upstream).toContain('keepalive_timeout 4s;')
+  })
+
   it('nothing is decided where a shared store can end sessions', () => {
     const { handedOver, server } = generate(route('/api/**'), 'store: { kind: valkey, url: redis://127.0.0.1 }')
     expect(handedOver).toEqual([{ path: '/api/**', reason: 'the shared store can end sessions at any moment' }])

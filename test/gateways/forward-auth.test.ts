@@ -106,6 +106,7 @@ describe.each(driven)('behind $gateway', (recipe) => {
       expect(answer.status).toBe(200)
       const seen = lastSeen()
       expect(seen?.target).toBe('/api/orders?page=2&q=a%20b')
+      expect(seen?.values('host')).toEqual(['www.example.com'])
       expect(seen?.values('authorization')).toEqual([expect.stringMatching(/^Bearer [\w.-]{1194}$/)])
       expect(seen?.values('cookie')).toEqual(['theme=dark'])
       expect(seen?.values('x-auth-subject')).toEqual(['alice'])

@@ -42,6 +42,24 @@ describe.each([...packagedRecipes, ...otherRecipes])('the recipe of $gateway', (
   })
 })
 
+describe('connections to agent and proxy end in the gateway before a process that stops closes them', () => {
+  const read = (path: string) => readFileSync(join(root, path), 'utf8')
+  it.each(['deploy/nginx/forward-auth.conf', 'deploy/compose/nginx.conf'])('%s', (path) => {
+    const upstreams = read(path).match(/^ *upstream [^}]*\}/gm) ?? []
+    expect(upstreams.length).toBeGreaterThan(1)
+    for (const upstream of upstreams) expect(upstream).toContain('keepalive_timeout 4s;')
+  })
+  it.each([
+    ['deploy/caddy/Caddyfile', /transport http \{\s*keepalive 4s/g, 3],
+    ['deploy/haproxy/haproxy.cfg', /backend oauth_agent\n(?: +#.*\n)* +option http-server-close/g, 1],
+    ['deploy/apache/token-handler.conf', /ProxyPass .* ttl=4$/gm, 2],
+    ['deploy/traefik/dynamic.yaml', /serversTransport: short-idle$/gm, 2],
+    ['deploy/envoy/envoy.yaml', /idle_timeout: 4s/g, 3],
+  ])('%s', (path, limit, times) => {
+    expect(read(path).match(limit)).toHaveLength(times)
+  })
+})
+
 /** These two are driven by forward-auth.test.ts where they are installed; here their files are read. */
 describe.each(otherRecipes)('$gateway, read and not driven', (recipe) => {
   it(`is ${programPath(recipe.program) === undefined ? 'not on this machine' : 'on this machine and driven as well'}`, () => {
