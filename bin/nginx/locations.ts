@@ -11,8 +11,10 @@ export const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
   [400, 'ambiguous_request'],
   [405, 'method_not_allowed'],
   [413, 'payload_too_large'],
-  [414, 'ambiguous_request'],
-  [494, 'ambiguous_request'],
+  // Node counts the request line as part of the header.
+  [414, 'request_header_too_large'],
+  // nginx's own number for a header that is too large.
+  [494, 'request_header_too_large'],
   [500, 'server_error'],
   [501, 'framing_not_supported'],
   [502, 'upstream_unreachable'],

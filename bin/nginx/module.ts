@@ -11,6 +11,7 @@ const moduleErrors: readonly ErrorCode[] = [
   'route_not_found',
   'method_not_allowed',
   'payload_too_large',
+  'request_header_too_large',
   'expectation_failed',
   'framing_not_supported',
   'overloaded',

@@ -156,6 +156,18 @@ const challenges = [
 ]
 
 describe('nginx answers as the proxy does', () => {
+  it.each([
+    ['a header line', '/api/a', [`X-Filler: ${'x'.repeat(20_000)}`]],
+    ['a target', `/api/${'a'.repeat(20_000)}`, []],
+  ])('%s of 20 kB: 431', async (_name, path, more) => {
+    for (const world of [proxy, nginx]) {
+      const answered = await world.call('GET', path, { more })
+      expect(answered.status).toBe(431)
+      expect(answered.json()).toMatchObject({ error_code: 'request_header_too_large' })
+      expect(answered.header('token-handler-error')).toBe('request_header_too_large')
+    }
+  })
+
   it.each(Object.entries(headers))('%s', async (_, lines) => {
     const { proxy: expected, nginx: got } = await both(okBytes('{"a":1}', lines))
     expect(got).toEqual(expected)
