@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { csrfToken } from '../../shared/crypto/csrf-token.ts'
 import { rotateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing } from '../../shared/crypto/key-ring.ts'
+import { root } from '../house/source-files.ts'
 import { freePort } from '../support/free-port.ts'
 import { seededRandom, testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
@@ -19,6 +22,32 @@ const api = (more = '') => `
       methods: [GET, HEAD, POST]
       upstream: ${upstream.origin}
 ${more}`
+
+describe('paths below /api that no route names', () => {
+  const readme = readFileSync(join(root, 'deploy/nginx/README.md'), 'utf8')
+  const [notFound = ''] = /location = \/api \{.*\nlocation \/api\/ \{.*/.exec(readme) ?? []
+
+  it.each([
+    ['/api/orders/**', '/api/orders/7'],
+    ['/api/*/lines', '/api/7/lines'],
+  ])('are 404 with the lines of the README, beside the route %s', async (path, target) => {
+    expect(notFound).not.toBe('')
+    const page = `location / { return 200 "the page"; } ${notFound}`
+    const world = await startNginxWorld(
+      `    - { path: '${path}', upstream: '${upstream.origin}' }\n`,
+      '',
+      async () => ({
+        directives: page,
+      }),
+    )
+    const statusOf = async (asked: string) => (await world.call('GET', asked)).status
+    expect(await statusOf(target)).toBe(200)
+    expect(upstream.seen).toHaveLength(1)
+    expect([await statusOf('/api'), await statusOf('/api/'), await statusOf('/api/other')]).toEqual([404, 404, 404])
+    expect(await statusOf('/settings')).toBe(200)
+    await world.close()
+  })
+})
 
 describe('a session inside nginx', () => {
   let world: NginxWorld
