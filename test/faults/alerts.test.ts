@@ -93,7 +93,9 @@ const alerts: Readonly<Record<string, { fires: Series; quiet: Series }>> = {
   },
 }
 
-const rules = parse(read('deploy/prometheus/alerts.yaml')) as { groups: { rules: { alert: string }[] }[] }
+const rules = parse(read('deploy/prometheus/alerts.yaml')) as {
+  groups: { rules: { alert: string; expr: string }[] }[]
+}
 const written = rules.groups.flatMap((group) => group.rules.map(({ alert }) => alert))
 
 /** A test of promtool: whether anything fires after 40 minutes of these series. */
@@ -111,6 +113,17 @@ function after(series: Series, alert: string, fires: boolean): object {
   }
 }
 
+/** What makes an alert fire although nothing has ever succeeded, so that the counter of successes does not exist. */
+const withoutSuccess: Readonly<Record<string, Series>> = {
+  TokenHandlerUsersSignedOut: {
+    'token_handler_refresh_failures_total{ends_session="true",check="invalid_grant"}': '0+10x40',
+  },
+  TokenHandlerServerErrors: { 'token_handler_requests_total{side="proxy",status="502"}': '0+5x40' },
+  TokenHandlerLoginsFail: {
+    'token_handler_logins_failed_total{error_code="authorization_server_unavailable"}': '0+4x40',
+  },
+}
+
 describe('the alert rules in Prometheus', () => {
   it('each has its example', () => {
     expect(Object.keys(alerts).sort()).toEqual([...written].sort())
@@ -118,6 +131,17 @@ describe('the alert rules in Prometheus', () => {
 
   it.each(Object.entries(alerts))('%s fires when it should, and not before', async (alert, { fires, quiet }) => {
     await testAlertRules([after(fires, alert, true), after(quiet, alert, false)])
+  })
+
+  it.each(Object.entries(withoutSuccess))('%s fires where nothing has ever succeeded', async (alert, series) => {
+    await testAlertRules([after(series, alert, true)])
+  })
+  it('every rule that compares with a rate has such an example', () => {
+    const compares = rules.groups
+      .flatMap((group) => group.rules)
+      .filter(({ expr }) => /> .*rate\(/s.test(expr))
+      .map(({ alert }) => alert)
+    expect(Object.keys(withoutSuccess).sort()).toEqual(compares.sort())
   })
 
   it('a rule that does not fire is noticed', async () => {
