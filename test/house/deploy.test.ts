@@ -1,5 +1,7 @@
+import { dirname } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
+import { parse as parseYaml } from 'yaml'
 import { createRouteTable } from '../../oauth-proxy/routes/route-table.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import { filesBelow, read } from './source-files.ts'
@@ -17,6 +19,14 @@ const places = ['Dockerfile', 'docker-compose.yml', ...filesBelow(['deploy/kuber
   /^\s*(?:FROM|image:)/m.test(read(path)),
 )
 
+interface Kustomization {
+  readonly namespace: string
+  readonly resources: readonly string[]
+  readonly configMapGenerator: readonly object[]
+  readonly images: readonly object[]
+}
+const overlays = filesBelow(['deploy/kubernetes/overlays'], ['kustomization.yaml']).map(dirname)
+
 describe('files for deployment', () => {
   it.each(settings)('%s is accepted by config check', (path) => {
     expect(() => parse(path)).not.toThrow()
@@ -28,6 +38,22 @@ describe('files for deployment', () => {
     const images = [...read(path).matchAll(/^\s*(?:FROM|image:)\s+(\S+)/gm)].map((match) => String(match[1]))
     const own = /^(?:build|example|production-dependencies|token-handler(?:-\w+:local|:local)?)$/
     expect(images.filter((image) => !own.test(image) && !/:\d+\.\d+\.\d+(?:-[a-z.\d-]+)?$/.test(image))).toEqual([])
+  })
+  it.each(overlays)('%s is complete: a namespace, settings of its own and an exact image', (overlay) => {
+    const kustomization = parseYaml(read(`${overlay}/kustomization.yaml`)) as Kustomization
+    const namespace = parseYaml(read(`${overlay}/namespace.yaml`)) as { metadata: { name: string } }
+    expect(kustomization.resources).toContain('namespace.yaml')
+    expect(namespace.metadata.name).toBe(kustomization.namespace)
+    expect(kustomization.configMapGenerator).toEqual([{ name: 'token-handler', files: ['token-handler.yaml'] }])
+    expect(kustomization.images).toEqual([
+      { name: 'token-handler', newName: expect.any(String), newTag: expect.stringMatching(/^\d+\.\d+\.\d+$/) },
+    ])
+  })
+  it('secrets are made in the namespace into which the overlay goes', () => {
+    const { namespace } = parseYaml(read('deploy/kubernetes/overlays/production/kustomization.yaml')) as Kustomization
+    const commands = read('docs/deployment.md').match(/^kubectl .*create secret.*$/gm) ?? []
+    expect(commands).toHaveLength(2)
+    for (const command of commands) expect(command).toContain(`kubectl -n ${namespace} create`)
   })
   it('the image runs as a numbered user that is not root', () => {
     const users = [...read('Dockerfile').matchAll(/^USER (.*)$/gm)].map((match) => Number(match[1]?.split(':')[0]))
