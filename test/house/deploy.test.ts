@@ -25,6 +25,19 @@ interface Kustomization {
   readonly configMapGenerator: readonly object[]
   readonly images: readonly object[]
 }
+interface Deployment {
+  readonly spec: {
+    readonly template: {
+      readonly metadata: { readonly annotations: object }
+      readonly spec: { readonly containers: readonly Container[] }
+    }
+  }
+}
+interface Container {
+  readonly ports: readonly { readonly name: string; readonly containerPort: number }[]
+  readonly readinessProbe: { periodSeconds?: number; timeoutSeconds?: number; failureThreshold?: number }
+  readonly resources: { readonly requests: { readonly memory: string } }
+}
 const overlays = filesBelow(['deploy/kubernetes/overlays'], ['kustomization.yaml']).map(dirname)
 
 describe('files for deployment', () => {
@@ -76,6 +89,37 @@ describe('files for deployment', () => {
       'readinessProbe /readyz',
       'livenessProbe /livez',
     ])
+  })
+  describe.each(['agent', 'proxy'])('the pods of the %s', (side) => {
+    const { metadata, spec } = (parseYaml(read(`deploy/kubernetes/base/${side}.yaml`)) as Deployment).spec.template
+    const [container] = spec.containers
+    it('stay in service through one slow answer, and leave it before they stop listening', () => {
+      const { periodSeconds = 0, timeoutSeconds, failureThreshold = 0 } = container?.readinessProbe ?? {}
+      expect(failureThreshold).toBeGreaterThan(1)
+      expect(timeoutSeconds).toBeGreaterThan(1)
+      const { shutdownWaitSeconds } = parse('deploy/kubernetes/overlays/production/token-handler.yaml').operations
+      expect(periodSeconds * failureThreshold).toBeLessThan(shutdownWaitSeconds)
+    })
+    it('ask for the memory that the bench has measured', () => {
+      const [, measured] = /\| peak memory while 1 GB passes \|[^|]*\| (\d+) MB/.exec(read('bench/README.md')) ?? []
+      const [, requested] = /^(\d+)Mi$/.exec(container?.resources.requests.memory ?? '') ?? []
+      expect(Number(measured)).toBeGreaterThan(0)
+      expect(Number(requested)).toBeGreaterThan(Number(measured))
+    })
+    it('tell Prometheus where their metrics are', () => {
+      const operations = container?.ports.find(({ name }) => name === 'operations')?.containerPort
+      expect(metadata.annotations).toEqual({
+        'prometheus.io/scrape': 'true',
+        'prometheus.io/port': String(operations),
+        'prometheus.io/path': '/metrics',
+      })
+    })
+  })
+  it('what may go to every IPv4 address may go to every IPv6 address', () => {
+    const policies = read('deploy/kubernetes/base/network-policies.yaml')
+    const [v4, v6] = ['0.0.0.0/0', '::/0'].map((range) => policies.split(`cidr: ${range}\n`).length - 1)
+    expect(v4).toBe(2)
+    expect(v6).toBe(v4)
   })
   it('the example in compose reaches every API that its page calls', () => {
     const { routes } = parse('deploy/compose/token-handler.yaml').proxy
