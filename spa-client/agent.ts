@@ -1,4 +1,5 @@
 import type { Browser } from './browser.ts'
+import { isRecord } from './session.ts'
 
 /** An answer of agent or proxy that is an error; `code` is a row of their table of errors. */
 export class AgentError extends Error {
@@ -26,46 +27,46 @@ export class AgentError extends Error {
   }
 }
 
-/** Reads an error of agent or proxy without consuming its answer. */
-export async function readError(response: Response): Promise<AgentError> {
+/** The members of a JSON answer, which stays unread; undefined for anything else. */
+async function readFields(response: Response): Promise<Record<string, unknown> | undefined> {
   const fields: unknown = await response
     .clone()
     .json()
     .catch(() => undefined)
-  return new AgentError(response, typeof fields === 'object' && fields !== null ? { ...fields } : {})
+  return isRecord(fields) ? fields : undefined
 }
 
-/** Calls to the endpoints of the agent. */
-export interface AgentCalls {
-  /** Throws `AgentError`, or the `TypeError` of fetch when the network is down. */
-  get(path: string): Promise<Record<string, unknown>>
-  post(path: string, parameters?: Readonly<Record<string, string>> | URLSearchParams): Promise<Record<string, unknown>>
+/** Reads an error of agent or proxy without consuming its answer. */
+export async function readError(response: Response): Promise<AgentError> {
+  return new AgentError(response, (await readFields(response)) ?? {})
 }
+
+/**
+ * Calls an endpoint of the agent; with parameters it is a POST.
+ *
+ * Throws `AgentError`, or the `TypeError` of fetch when the network is down.
+ */
+export type CallAgent = (
+  path: string,
+  parameters?: Readonly<Record<string, string>> | URLSearchParams,
+) => Promise<Record<string, unknown>>
 
 /** A hung call must not keep other tabs waiting for the lock. */
 const callTimeout = 30_000
 
 /** Calls to the agent at `base`, an absolute URL; it may be a sibling host of the same site. */
-export function createAgentCalls(browser: Browser, base: string, headers: () => Record<string, string>): AgentCalls {
-  const call = async (path: string, init: RequestInit): Promise<Record<string, unknown>> => {
+export function createCallAgent(browser: Browser, base: string, headers: () => Record<string, string>): CallAgent {
+  return async (path, parameters) => {
     const response = await browser.fetch(base + path, {
-      ...init,
+      ...(parameters && { method: 'POST', body: new URLSearchParams(parameters) }),
       headers: { accept: 'application/json', ...headers() },
       credentials: 'include',
       cache: 'no-store',
       redirect: 'error',
       signal: AbortSignal.timeout(callTimeout),
     })
-    if (!response.ok) throw await readError(response)
-    const answer: unknown = await response
-      .clone()
-      .json()
-      .catch(() => undefined)
-    if (typeof answer !== 'object' || answer === null) throw new AgentError(response, {})
-    return { ...answer }
-  }
-  return {
-    get: (path) => call(path, { method: 'GET' }),
-    post: (path, parameters) => call(path, { method: 'POST', body: new URLSearchParams(parameters) }),
+    const fields = await readFields(response)
+    if (!response.ok || fields === undefined) throw new AgentError(response, fields ?? {})
+    return fields
   }
 }

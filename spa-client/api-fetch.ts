@@ -19,9 +19,9 @@ interface Parts {
 /** A call with an access token that is about to expire is likely to arrive too late. */
 const almostExpired = 2000
 const codeHeader = 'token-handler-error'
-const needRefresh: ReadonlySet<string> = new Set(['access_token_expired', 'upstream_unauthorized'])
-const needStepUp: ReadonlySet<string> = new Set(['insufficient_user_authentication', 'insufficient_scope'])
-const sessionOver: ReadonlySet<string> = new Set(['session_missing', 'session_expired', 'session_invalid'])
+const needRefresh = ['access_token_expired', 'upstream_unauthorized']
+const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
+const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
 
 /** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
 function abortable<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
@@ -76,7 +76,7 @@ export function createApiFetch(parts: Parts) {
 
     let response = await attempt()
     const code = () => response.headers.get(codeHeader) ?? ''
-    if (response.status === 401 && needRefresh.has(code()) && repeatable) {
+    if (response.status === 401 && needRefresh.includes(code()) && repeatable) {
       const refusal = await refreshed(seen)
       if (refusal !== undefined && refusal.status !== 401) return refusal
       if (refusal === undefined) {
@@ -85,9 +85,9 @@ export function createApiFetch(parts: Parts) {
       } else response = refusal
     }
 
-    const over = response.status === 401 && sessionOver.has(code()) && user !== undefined
+    const over = response.status === 401 && sessionOver.includes(code()) && user !== undefined
     if (over) await parts.check().catch(() => undefined)
-    if (!repeatable || !(over || needStepUp.has(code()))) return response
+    if (!repeatable || !(over || needStepUp.includes(code()))) return response
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn
     const error = await readError(response)

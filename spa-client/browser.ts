@@ -3,14 +3,14 @@ export type Stop = () => void
 
 /** Messages of tabs of one profile to each other. */
 export interface Channel {
-  post(message: unknown): void
-  listen(receive: (message: unknown) => void): void
+  postMessage(message: unknown): void
+  onmessage: ((event: MessageEvent<unknown>) => void) | null
 }
 
 /** A window that was opened for a sign-in. */
 export interface Popup {
   readonly closed: boolean
-  navigate(url: string): void
+  readonly location: Pick<Location, 'replace'>
   close(): void
 }
 
@@ -22,8 +22,8 @@ export interface Browser {
   /** Between 0 and 1. */
   random(): number
   after(milliseconds: number, run: () => void): Stop
-  /** Runs `work` while no other tab runs work of this name; undefined where the browser has no Web Locks. */
-  readonly exclusively: (<T>(name: string, patience: AbortSignal, work: () => Promise<T>) => Promise<T>) | undefined
+  /** Runs `work` while no other tab runs work of this name; at once where the browser has no Web Locks. */
+  exclusively<T>(name: string, patience: AbortSignal, work: () => Promise<T>): Promise<T>
   channel(name: string): Channel | undefined
   /** Address of the page. */
   href(): string
@@ -33,8 +33,8 @@ export interface Browser {
   replaceAddress(url: string): void
   navigate(url: string): void
   reload(): void
-  /** Undefined when the browser blocks it. */
-  popup(name: string): Popup | undefined
+  /** Null when the browser blocks it. */
+  popup(name: string): Popup | null
   windowName(): string
   closeWindow(): void
   isVisible(): boolean
@@ -62,17 +62,13 @@ export function thisBrowser(): Browser {
     now: () => Date.now(),
     random: () => Math.random(),
     after(milliseconds, run) {
-      const timer = setTimeout(run, Math.min(Math.max(milliseconds, 0), longestTimer))
+      const timer = setTimeout(run, Math.min(milliseconds, longestTimer))
       return () => clearTimeout(timer)
     },
-    exclusively: locks && ((name, signal, work) => locks.request(name, { signal }, work)),
+    exclusively: (name, signal, work) => (locks ? locks.request(name, { signal }, work) : work()),
     channel(name) {
       try {
-        const channel = new BroadcastChannel(name)
-        return {
-          post: (message) => channel.postMessage(message),
-          listen: (receive) => channel.addEventListener('message', ({ data }) => receive(data)),
-        }
+        return new BroadcastChannel(name)
       } catch {
         // There is none, or the user keeps this site from storing anything (Firefox).
         return undefined
@@ -83,19 +79,7 @@ export function thisBrowser(): Browser {
     replaceAddress: (url) => history.replaceState(history.state, '', url),
     navigate: (url) => location.assign(url),
     reload: () => location.reload(),
-    popup(name) {
-      const opened = open('about:blank', name, 'popup,width=480,height=720')
-      return (
-        (opened && {
-          get closed() {
-            return opened.closed
-          },
-          navigate: (url) => opened.location.replace(url),
-          close: () => opened.close(),
-        }) ??
-        undefined
-      )
-    },
+    popup: (name) => open('about:blank', name, 'popup,width=480,height=720'),
     windowName: () => window.name,
     closeWindow: () => window.close(),
     isVisible: () => document.visibilityState === 'visible',

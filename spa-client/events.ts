@@ -44,33 +44,27 @@ export interface Emitter {
   readonly emit: <N extends keyof Events>(name: N, event: Events[N]) => boolean
 }
 
-type Listeners = { readonly [N in keyof Events]: Set<(event: Events[N]) => void> }
-
 /** The listeners of one client; one that throws does not keep the others from being told. */
 export function createEmitter(): Emitter {
-  const listeners: Listeners = {
-    signedIn: new Set(),
-    signedOut: new Set(),
-    refreshed: new Set(),
-    stepUpNeeded: new Set(),
-    expiring: new Set(),
-  }
+  const entries = new Set<{ readonly name: keyof Events; readonly listener: (event: never) => void }>()
   return {
     on(name, listener) {
-      listeners[name].add(listener)
-      return () => void listeners[name].delete(listener)
+      const entry = { name, listener }
+      entries.add(entry)
+      return () => void entries.delete(entry)
     },
     emit(name, event) {
-      for (const listener of listeners[name]) {
+      const heard = [...entries].filter((entry) => entry.name === name)
+      for (const { listener } of heard) {
         try {
-          listener(event)
+          listener(event as never)
         } catch (error) {
           queueMicrotask(() => {
             throw error
           })
         }
       }
-      return listeners[name].size > 0
+      return heard.length > 0
     },
   }
 }

@@ -1,4 +1,4 @@
-import type { AgentCalls } from './agent.ts'
+import type { CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
 import { isSameLogin, type Session } from './session.ts'
 
@@ -13,7 +13,7 @@ export const popupReturn = '/#token-handler-popup'
 
 interface Parts {
   readonly browser: Browser
-  readonly agent: AgentCalls
+  readonly callAgent: CallAgent
   readonly present: () => Session
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
@@ -30,11 +30,11 @@ const pollEvery = 300
  * with Cross-Origin-Opener-Policy makes its window look closed at once, so that is believed only when this page has
  * the focus again.
  */
-export function createPopupSignIn({ browser, agent, present, check, onTold }: Parts) {
+export function createPopupSignIn({ browser, callAgent, present, check, onTold }: Parts) {
   return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
     const before = present()
     const popup = browser.popup(popupName)
-    if (popup === undefined) return false
+    if (popup === null) return false
     const outcome = new Promise<boolean>((resolve) => {
       const stopListening = onTold((signedIn) => finish(signedIn))
       const finish = (signedIn: boolean) => {
@@ -55,8 +55,8 @@ export function createPopupSignIn({ browser, agent, present, check, onTold }: Pa
     })
     try {
       const fields = { ...parameters, return_to: popupReturn }
-      const { authorization_url: url } = await agent.post('/login/start', fields)
-      popup.navigate(String(url))
+      const { authorization_url: url } = await callAgent('/login/start', fields)
+      popup.location.replace(String(url))
     } catch (error) {
       popup.close()
       throw error

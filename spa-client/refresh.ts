@@ -1,10 +1,10 @@
-import { AgentError, type AgentCalls } from './agent.ts'
+import { AgentError, type CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
 import { isSameLogin, parseSession, type Session } from './session.ts'
 
 interface Parts {
   readonly browser: Browser
-  readonly agent: AgentCalls
+  readonly callAgent: CallAgent
   readonly lockName: string
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
@@ -28,18 +28,18 @@ const maxTries = 3
  * The returned function throws `AgentError`, or the `TypeError` of fetch when the network is down.
  */
 export function createRefresh(parts: Parts): (seen: Session) => Promise<Session> {
-  const { browser, agent } = parts
+  const { browser, callAgent } = parts
   let flight: Promise<Session> | undefined
   let refusedAt = 0
   let refusal: AgentError | undefined
 
   const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
 
-  const callAgent = async (current: Session): Promise<Session> => {
+  const refreshAtAgent = async (current: Session): Promise<Session> => {
     for (let attempt = 1; ; attempt += 1) {
       const activity = parts.activity()
       try {
-        const answer = await agent.post('/refresh', activity > 0 ? {} : { activity: 'background' })
+        const answer = await callAgent('/refresh', activity > 0 ? {} : { activity: 'background' })
         parts.activityReported(activity)
         return parseSession(answer, browser.now(), current)
       } catch (error) {
@@ -60,7 +60,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     const overtaken = !isSameLogin(current, seen) || (current.generation ?? 0) > (seen.generation ?? 0)
     if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
     try {
-      const refreshed = await callAgent(current)
+      const refreshed = await refreshAtAgent(current)
       // Somebody else signed in meanwhile and it was theirs, but the answer has no claims.
       if (!isSameLogin(refreshed, current)) return await parts.check()
       parts.adopt(refreshed)
@@ -77,7 +77,6 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     // A clock that was set back must not make the wait longer.
     if (refusal !== undefined && since >= 0 && since < (refusal.retryAfter ?? 0) * 1000) throw refusal
     refusal = undefined
-    if (browser.exclusively === undefined) return underLock(seen)
     let entered = false
     try {
       return await browser.exclusively(parts.lockName, AbortSignal.timeout(lockPatience), () => {

@@ -3,41 +3,36 @@ export interface Session {
   readonly isLoggedIn: boolean
   /** Claims of the ID token that the agent passes on; empty when nobody is signed in. */
   readonly claims: Readonly<Record<string, unknown>>
-  readonly accessTokenExpiresAt?: number
+  readonly accessTokenExpiresAt?: number | undefined
   /** When the agent proposes to refresh. */
-  readonly refreshAt?: number
+  readonly refreshAt?: number | undefined
   /** The session ends then whatever happens. */
-  readonly endsAt?: number
+  readonly endsAt?: number | undefined
   /** The session ends then unless the user does something. */
-  readonly idleEndsAt?: number
+  readonly idleEndsAt?: number | undefined
   /** When the user signed in, in seconds since 1970 by the clock of the agent. */
-  readonly createdAt?: number
+  readonly createdAt?: number | undefined
   /** When the user was authenticated, in seconds since 1970 by the clock of the authorization server. */
-  readonly authTime?: number
-  readonly acr?: string
-  readonly amr?: readonly string[]
+  readonly authTime?: number | undefined
+  readonly acr?: string | undefined
+  readonly amr?: readonly string[] | undefined
   /** One more at every refresh. */
-  readonly generation?: number
+  readonly generation?: number | undefined
   /** Where the app was before the sign-in; only from `onPageLoad` that finished one. */
-  readonly returnTo?: string
+  readonly returnTo?: string | undefined
   /** Sent back in `x-csrf-token` where the agent demands it. */
-  readonly csrfToken?: string
+  readonly csrfToken?: string | undefined
 }
 
 /** The session while nobody is signed in. */
 export const signedOut: Session = { isLoggedIn: false, claims: {} }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+/** True for what may have members. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null
 const record = (value: unknown): Record<string, unknown> => (isRecord(value) ? value : {})
 const number = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined)
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-
-/** Leaves out what is unknown, so that two sessions can be spread over each other. */
-function known<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>
-  }
-}
 
 /**
  * The session as an answer of the agent describes it.
@@ -52,19 +47,17 @@ export function parseSession(answer: Readonly<Record<string, unknown>>, now: num
   return {
     isLoggedIn: true,
     claims: isRecord(answer['id_token_claims']) ? answer['id_token_claims'] : before.claims,
-    ...known({
-      accessTokenExpiresAt: in_(answer['access_token_expires_in']),
-      refreshAt: in_(facts['refresh_in']),
-      endsAt: in_(facts['expires_in']),
-      idleEndsAt: in_(facts['idle_expires_in']),
-      createdAt: number(facts['created_at']),
-      authTime: number(facts['auth_time']),
-      acr: text(facts['acr']),
-      amr: Array.isArray(amr) ? amr.map(String) : undefined,
-      generation: number(facts['generation']),
-      returnTo: text(answer['return_to']),
-      csrfToken: text(facts['csrf_token']) ?? before.csrfToken,
-    }),
+    accessTokenExpiresAt: in_(answer['access_token_expires_in']),
+    refreshAt: in_(facts['refresh_in']),
+    endsAt: in_(facts['expires_in']),
+    idleEndsAt: in_(facts['idle_expires_in']),
+    createdAt: number(facts['created_at']),
+    authTime: number(facts['auth_time']),
+    acr: text(facts['acr']),
+    amr: Array.isArray(amr) ? amr.map(String) : undefined,
+    generation: number(facts['generation']),
+    returnTo: text(answer['return_to']),
+    csrfToken: text(facts['csrf_token']) ?? before.csrfToken,
   }
 }
 

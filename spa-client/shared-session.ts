@@ -32,7 +32,7 @@ interface Parts {
 export function createSharedSession({ browser, name, emitter, onLearned }: Parts): SharedSession {
   const channel = browser.channel(name)
   const waiting = new Set<(isSignedIn: boolean) => void>()
-  const tell = (message: Told) => channel?.post(message)
+  const tell = (message: Told) => channel?.postMessage(message)
 
   let present = signedOut
   /** The sign-in that ended last, and why as far as is known. */
@@ -61,8 +61,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
     return true
   }
 
-  channel?.listen((message) => {
-    const told = message as Told
+  const hear = (told: Told) => {
     if (told.kind === 'popup') return waiting.forEach((run) => run(told.signedIn))
     const { session, cause } = told
     // A refresh in another tab may be told of after the sign-out that overtook it.
@@ -70,7 +69,8 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
     const isNew = session.isLoggedIn && !isSameLogin(session, present)
     take(session, cause)
     if (isNew) waiting.forEach((run) => run(true))
-  })
+  }
+  if (channel) channel.onmessage = ({ data }) => hear(data as Told)
 
   return {
     present: () => present,

@@ -1,4 +1,4 @@
-import { AgentError, createAgentCalls } from './agent.ts'
+import { AgentError, createCallAgent } from './agent.ts'
 import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
@@ -77,11 +77,11 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     const { csrfToken } = present()
     return { 'token-handler-version': '1', ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }) }
   }
-  const agent = createAgentCalls(browser, address, headers)
+  const callAgent = createCallAgent(browser, address, headers)
 
   const check = async (): Promise<Session> => {
     const before = present()
-    const answer = await agent.get('/session')
+    const answer = await callAgent('/session')
     // Somebody signed in or out meanwhile, so the answer may tell of whoever was there before.
     if (!isSameLogin(before, present())) return check()
     adopt(parseSession(answer, browser.now(), before))
@@ -90,7 +90,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   const sharedRefresh = createRefresh({
     browser,
-    agent,
+    callAgent,
     lockName: name,
     check,
     adopt,
@@ -117,7 +117,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   const signInPopup = createPopupSignIn({
     browser,
-    agent,
+    callAgent,
     present,
     check,
     onTold: shared.onSignInElsewhere,
@@ -126,7 +126,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     const { pathname, search, hash } = new URL(browser.href())
     const page = pathname + search
     const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Record<string, unknown>> =>
-      agent.post('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
+      callAgent('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
         const isRefused = error instanceof AgentError && error.code === 'return_to_not_allowed'
         if (isRefused && others.length > 0) return start(others)
         throw error
@@ -141,7 +141,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {
     let inPopup = browser.windowName() === popupName
     try {
-      const session = parseSession(await agent.post('/login/end', parameters), browser.now())
+      const session = parseSession(await callAgent('/login/end', parameters), browser.now())
       inPopup ||= session.returnTo === popupReturn
       browser.replaceAddress(session.returnTo ?? home)
       adopt(session)
@@ -177,7 +177,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       return popup ? signInPopup(parameters) : signInPage(parameters, returnTo)
     },
     async signOut() {
-      const { logout_url: url } = await agent.post('/logout')
+      const { logout_url: url } = await callAgent('/logout', {})
       adopt(signedOut, 'signOut')
       if (typeof url === 'string') browser.navigate(url)
     },

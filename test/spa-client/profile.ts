@@ -1,4 +1,4 @@
-import type { Browser, Popup } from '../../spa-client/browser.ts'
+import type { Browser, Channel, Popup } from '../../spa-client/browser.ts'
 import { createTokenHandler, type TokenHandler, type TokenHandlerOptions } from '../../spa-client/token-handler.ts'
 
 /** One request as the network of the profile saw it. */
@@ -65,7 +65,7 @@ export function createProfile() {
   let random = 0
   let timers: { at: number; run: () => void }[] = []
   const queues = new Map<string, Promise<unknown>>()
-  const channels = new Map<string, Set<{ receive: (message: unknown) => void }>>()
+  const channels = new Map<string, Set<Channel>>()
   const seen: Seen[] = []
   let offline = false
 
@@ -161,36 +161,32 @@ export function createProfile() {
           timers = timers.filter((other) => other !== timer)
         }
       },
-      exclusively:
-        options.locks === false
-          ? undefined
-          : (name, _patience, work) => {
-              if (options.locks === 'stuck') return Promise.reject(new DOMException('too long', 'TimeoutError'))
-              const turn = (queues.get(name) ?? Promise.resolve()).then(work)
-              queues.set(
-                name,
-                turn.then(
-                  () => undefined,
-                  () => undefined,
-                ),
-              )
-              return turn
-            },
+      exclusively(name, _patience, work) {
+        if (options.locks === false) return work()
+        if (options.locks === 'stuck') return Promise.reject(new DOMException('too long', 'TimeoutError'))
+        const turn = (queues.get(name) ?? Promise.resolve()).then(work)
+        queues.set(
+          name,
+          turn.then(
+            () => undefined,
+            () => undefined,
+          ),
+        )
+        return turn
+      },
       channel(name) {
         if (options.channel === false) return undefined
         const others = channels.get(name) ?? new Set()
         channels.set(name, others)
-        const me = { receive: (_message: unknown) => undefined as void }
-        others.add(me)
-        return {
-          post(message) {
-            const copy: unknown = structuredClone(message)
-            for (const other of others) if (other !== me) queueMicrotask(() => other.receive(copy))
-          },
-          listen(receive) {
-            me.receive = receive
+        const me: Channel = {
+          onmessage: null,
+          postMessage(message) {
+            const event = new MessageEvent<unknown>('message', { data: structuredClone(message) })
+            for (const other of others) if (other !== me) queueMicrotask(() => other.onmessage?.(event))
           },
         }
+        others.add(me)
+        return me
       },
       href: () => state.address,
       base: () => options.base ?? state.address,
@@ -200,12 +196,14 @@ export function createProfile() {
       navigate: (url) => state.navigations.push(url),
       reload: () => (state.reloads += 1),
       popup() {
-        if (options.popupsBlocked) return undefined
+        if (options.popupsBlocked) return null
         const popup = {
           closed: false,
           url: 'about:blank',
-          navigate(url: string) {
-            popup.url = url
+          location: {
+            replace(url: string) {
+              popup.url = url
+            },
           },
           close() {
             popup.closed = true
