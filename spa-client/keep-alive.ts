@@ -26,7 +26,7 @@ const longestWarning = 60_000
 /** Tabs spread their refreshes over this part of the time that is left, at most this long. */
 const jitterPart = 0.1
 const longestJitter = 10_000
-/** A refresh that failed is tried again after this time, and never more often. */
+/** A refresh that failed is tried again after this time, and never more often than twice within it. */
 const retryAfter = 10_000
 
 /**
@@ -44,18 +44,27 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   let prolongFrom = Infinity
   let warning = { end: -Infinity, at: -Infinity, given: false }
   let timers: Stop[] = []
+  let stopWaiting: Stop | undefined
 
-  const later = (time: number, run: () => void) => timers.push(browser.after(time - browser.now(), run))
+  const later = (time: number, run: () => void): Stop => {
+    const stop = browser.after(time - browser.now(), run)
+    timers.push(stop)
+    return stop
+  }
+  // Attempts come from many sides; each waiting on its own would multiply while the agent is away.
+  const dueAt = (time: number) => {
+    stopWaiting?.()
+    stopWaiting = later(time, due)
+  }
+  const retry = () => dueAt(browser.now() + retryAfter)
 
   const attempt = () => {
+    if (!present().isLoggedIn) return
     // A clock that was set back must not make the wait longer.
-    if (!present().isLoggedIn || Math.abs(browser.now() - triedAt) < retryAfter / 2) return
+    if (Math.abs(browser.now() - triedAt) < retryAfter / 2) return retry()
     triedAt = browser.now()
     overdue = false
-    refresh().then(
-      () => (triedAt = -Infinity),
-      () => later(browser.now() + retryAfter, due),
-    )
+    refresh().then(() => (triedAt = -Infinity), retry)
   }
   const due = () => {
     if (browser.isVisible() || activity > 0) attempt()
@@ -91,7 +100,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
       const end = Math.min(endsAt, idleEndsAt)
       if (refreshAt < end) {
         const left = Math.max(refreshAt - now, 0)
-        later(refreshAt - browser.random() * Math.min(left * jitterPart, longestJitter), due)
+        dueAt(refreshAt - browser.random() * Math.min(left * jitterPart, longestJitter))
       }
       if (end === Infinity) return
       const prolongable = idleEndsAt < endsAt

@@ -178,6 +178,34 @@ describe('refresh ahead of expiry', () => {
     expect(tokenHandler.session().generation).toBe(2)
   })
 
+  it('is tried again after a failure when the session was asked for meanwhile', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    const refresh = profile.answers['POST /oauth-agent/refresh']!
+    profile.answers['POST /oauth-agent/refresh'] = () => failure(500, 'server_error')
+    await profile.pass(41_000)
+    await tokenHandler.check()
+    profile.answers['POST /oauth-agent/refresh'] = refresh
+    await profile.pass(15_000)
+    expect(tokenHandler.session().generation).toBe(2)
+  })
+
+  it('waits once only, however often it was tried in vain', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    profile.answers['GET /oauth-agent/session'] = () => Promise.reject(new TypeError('Failed to fetch'))
+    await profile.pass(41_000)
+    for (let time = 0; time < 10; time += 1) {
+      await profile.pass(6000)
+      tab.show()
+    }
+    const before = profile.calls('/oauth-agent/session').length
+    await profile.pass(100_000)
+    expect(profile.calls('/oauth-agent/session').length - before).toBeLessThan(12)
+  })
+
   it('is made up for when the network is back', async () => {
     const profile = createProfile()
     const tab = profile.openTab()
