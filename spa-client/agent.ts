@@ -1,5 +1,4 @@
 import type { Browser } from './browser.ts'
-import { isRecord } from './session.ts'
 
 /** An answer of agent or proxy that is an error; `code` is a row of their table of errors. */
 export class AgentError extends Error {
@@ -22,23 +21,44 @@ export class AgentError extends Error {
 
   /** Seconds to wait before trying again, if the answer says so. */
   get retryAfter(): number | undefined {
-    const seconds = Number(this.fields['retry_after'] ?? this.response.headers.get('retry-after') ?? Number.NaN)
-    return Number.isFinite(seconds) ? seconds : undefined
+    return Number(this.fields['retry_after'] ?? this.response.headers.get('retry-after')) || undefined
   }
 }
 
 /** The members of a JSON answer, which stays unread; undefined for anything else. */
-async function readFields(response: Response): Promise<Record<string, unknown> | undefined> {
+async function readFields(response: Response): Promise<Readonly<Record<string, unknown>> | undefined> {
   const fields: unknown = await response
     .clone()
     .json()
     .catch(() => undefined)
-  return isRecord(fields) ? fields : undefined
+  return typeof fields === 'object' && fields ? { ...fields } : undefined
 }
 
 /** Reads an error of agent or proxy without consuming its answer. */
 export async function readError(response: Response): Promise<AgentError> {
   return new AgentError(response, (await readFields(response)) ?? {})
+}
+
+/** What the endpoints answer when all is well: the members of all of them, since each caller knows which to expect. */
+export interface Answer {
+  readonly is_logged_in?: boolean
+  readonly id_token_claims?: Readonly<Record<string, unknown>>
+  readonly access_token_expires_in?: number
+  /** Times are in seconds: moments since 1970, or how long it is until then. */
+  readonly session?: {
+    readonly generation?: number
+    readonly created_at?: number
+    readonly expires_in?: number
+    readonly idle_expires_in?: number
+    readonly refresh_in?: number
+    readonly auth_time?: number
+    readonly acr?: string
+    readonly amr?: readonly string[]
+    readonly csrf_token?: string
+  }
+  readonly return_to?: string
+  readonly authorization_url?: string
+  readonly logout_url?: string
 }
 
 /**
@@ -49,7 +69,7 @@ export async function readError(response: Response): Promise<AgentError> {
 export type CallAgent = (
   path: string,
   parameters?: Readonly<Record<string, string>> | URLSearchParams,
-) => Promise<Record<string, unknown>>
+) => Promise<Answer>
 
 /** A hung call must not keep other tabs waiting for the lock. */
 const callTimeout = 30_000

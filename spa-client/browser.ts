@@ -26,7 +26,7 @@ export interface Browser {
   exclusively<T>(name: string, patience: AbortSignal, work: () => Promise<T>): Promise<T>
   channel(name: string): Channel | undefined
   /** Address of the page. */
-  href(): string
+  address(): URL
   /** What relative addresses of calls start from: that of the page, unless a `base` element names another. */
   base(): string
   /** Shows another address without loading it. */
@@ -74,7 +74,7 @@ export function thisBrowser(): Browser {
         return undefined
       }
     },
-    href: () => location.href,
+    address: () => new URL(location.href),
     base: () => document.baseURI,
     replaceAddress: (url) => history.replaceState(history.state, '', url),
     navigate: (url) => location.assign(url),
@@ -82,7 +82,7 @@ export function thisBrowser(): Browser {
     popup: (name) => open('about:blank', name, 'popup,width=480,height=720'),
     windowName: () => window.name,
     closeWindow: () => window.close(),
-    isVisible: () => document.visibilityState === 'visible',
+    isVisible: () => !document.hidden,
     hasFocus: () => document.hasFocus(),
     conceal: (hidden) => {
       document.documentElement.style.visibility = hidden ? 'hidden' : ''
@@ -90,7 +90,7 @@ export function thisBrowser(): Browser {
     onActivity: (run) => {
       for (const type of activityEvents) on(window, type, run)
     },
-    onVisible: (run) => on(document, 'visibilitychange', () => document.visibilityState === 'visible' && run()),
+    onVisible: (run) => on(document, 'visibilitychange', () => document.hidden || run()),
     onOnline: (run) => on(window, 'online', run),
     onEnterCache: (run) => on(window, 'pagehide', (event) => (event as PageTransitionEvent).persisted && run()),
     onLeaveCache: (run) => on(window, 'pageshow', (event) => (event as PageTransitionEvent).persisted && run()),

@@ -1,5 +1,6 @@
 import { AgentError, type CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
+import type { KeepAlive } from './keep-alive.ts'
 import { isSameLogin, parseSession, type Session } from './session.ts'
 
 interface Parts {
@@ -10,9 +11,7 @@ interface Parts {
   readonly check: () => Promise<Session>
   /** Takes over what was learned. */
   readonly adopt: (session: Session) => void
-  /** How often the user did something that the agent has not been told of. */
-  readonly activity: () => number
-  readonly activityReported: (count: number) => void
+  readonly keepAlive: Pick<KeepAlive, 'activity' | 'activityReported'>
 }
 
 /** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
@@ -28,7 +27,7 @@ const maxTries = 3
  * The returned function throws `AgentError`, or the `TypeError` of fetch when the network is down.
  */
 export function createRefresh(parts: Parts): (seen: Session) => Promise<Session> {
-  const { browser, callAgent } = parts
+  const { browser, callAgent, keepAlive } = parts
   let flight: Promise<Session> | undefined
   let refusedAt = 0
   let refusal: AgentError | undefined
@@ -37,20 +36,19 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
 
   const refreshAtAgent = async (current: Session): Promise<Session> => {
     for (let attempt = 1; ; attempt += 1) {
-      const activity = parts.activity()
+      const activity = keepAlive.activity()
       try {
         const answer = await callAgent('/refresh', activity > 0 ? {} : { activity: 'background' })
-        parts.activityReported(activity)
+        keepAlive.activityReported(activity)
         return parseSession(answer, browser.now(), current)
       } catch (error) {
-        const seconds = error instanceof AgentError ? error.retryAfter : undefined
-        if (!(error instanceof AgentError) || seconds === undefined) throw error
-        if (attempt === maxTries || seconds > longestRetry) {
+        if (!(error instanceof AgentError) || error.retryAfter === undefined) throw error
+        if (attempt === maxTries || error.retryAfter > longestRetry) {
           refusedAt = browser.now()
           refusal = error
           throw error
         }
-        await wait(seconds)
+        await wait(error.retryAfter)
       }
     }
   }

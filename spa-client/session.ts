@@ -1,3 +1,5 @@
+import type { Answer } from './agent.ts'
+
 /** What a page may know of the session. Times are milliseconds since 1970 by the clock of this browser. */
 export interface Session {
   readonly isLoggedIn: boolean
@@ -27,37 +29,29 @@ export interface Session {
 /** The session while nobody is signed in. */
 export const signedOut: Session = { isLoggedIn: false, claims: {} }
 
-/** True for what may have members. */
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null
-const record = (value: unknown): Record<string, unknown> => (isRecord(value) ? value : {})
-const number = (value: unknown): number | undefined => (typeof value === 'number' ? value : undefined)
-const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-
 /**
  * The session as an answer of the agent describes it.
  *
  * The answer to a refresh has no claims, so those of `before` stay.
  */
-export function parseSession(answer: Readonly<Record<string, unknown>>, now: number, before = signedOut): Session {
-  if (answer['is_logged_in'] === false) return signedOut
-  const facts = record(answer['session'])
-  const in_ = (seconds: unknown) => (typeof seconds === 'number' ? now + seconds * 1000 : undefined)
-  const { amr } = facts
+export function parseSession(answer: Answer, now: number, before = signedOut): Session {
+  if (answer.is_logged_in === false) return signedOut
+  const facts = answer.session ?? {}
+  const timeIn = (seconds: number | undefined) => (seconds === undefined ? undefined : now + seconds * 1000)
   return {
     isLoggedIn: true,
-    claims: isRecord(answer['id_token_claims']) ? answer['id_token_claims'] : before.claims,
-    accessTokenExpiresAt: in_(answer['access_token_expires_in']),
-    refreshAt: in_(facts['refresh_in']),
-    endsAt: in_(facts['expires_in']),
-    idleEndsAt: in_(facts['idle_expires_in']),
-    createdAt: number(facts['created_at']),
-    authTime: number(facts['auth_time']),
-    acr: text(facts['acr']),
-    amr: Array.isArray(amr) ? amr.map(String) : undefined,
-    generation: number(facts['generation']),
-    returnTo: text(answer['return_to']),
-    csrfToken: text(facts['csrf_token']) ?? before.csrfToken,
+    claims: answer.id_token_claims ?? before.claims,
+    accessTokenExpiresAt: timeIn(answer.access_token_expires_in),
+    refreshAt: timeIn(facts.refresh_in),
+    endsAt: timeIn(facts.expires_in),
+    idleEndsAt: timeIn(facts.idle_expires_in),
+    createdAt: facts.created_at,
+    authTime: facts.auth_time,
+    acr: facts.acr,
+    amr: facts.amr,
+    generation: facts.generation,
+    returnTo: answer.return_to,
+    csrfToken: facts.csrf_token ?? before.csrfToken,
   }
 }
 

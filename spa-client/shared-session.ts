@@ -52,8 +52,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
     else if (next.isLoggedIn) return false
     else {
       // A tab whose call was refused before it was told why hears the reason, too.
-      if (!before.isLoggedIn && endedBy === cause) return false
-      if (!before.isLoggedIn && cause === 'end') return false
+      if (!before.isLoggedIn && (cause === 'end' || endedBy === 'signOut')) return false
       if (before.isLoggedIn) ended = before
       endedBy = cause
       emitter.emit('signedOut', { cause })

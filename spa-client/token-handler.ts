@@ -1,4 +1,4 @@
-import { AgentError, createCallAgent } from './agent.ts'
+import { AgentError, type Answer, createCallAgent } from './agent.ts'
 import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
@@ -66,8 +66,8 @@ function originOf(api: string): string {
  * is never taken for being signed out. `TypeError` at once for one of `apis` that is no http(s) URL.
  */
 export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
-  const base = new URL(options.agent ?? '/oauth-agent', browser.href())
-  const origins = new Set([new URL(browser.href()).origin, base.origin, ...(options.apis ?? []).map(originOf)])
+  const base = new URL(options.agent ?? '/oauth-agent', browser.address())
+  const origins = new Set([browser.address().origin, base.origin, ...(options.apis ?? []).map(originOf)])
   const emitter = createEmitter()
   const address = base.href.replace(/\/$/, '')
   const name = `token-handler ${address}`
@@ -75,7 +75,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const { present, adopt } = shared
   const headers = (): Record<string, string> => {
     const { csrfToken } = present()
-    return { 'token-handler-version': '1', ...(csrfToken === undefined ? {} : { 'x-csrf-token': csrfToken }) }
+    return { 'token-handler-version': '1', ...(csrfToken && { 'x-csrf-token': csrfToken }) }
   }
   const callAgent = createCallAgent(browser, address, headers)
 
@@ -88,15 +88,6 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     return present()
   }
 
-  const sharedRefresh = createRefresh({
-    browser,
-    callAgent,
-    lockName: name,
-    check,
-    adopt,
-    activity: () => keepAlive.activity(),
-    activityReported: (count) => keepAlive.activityReported(count),
-  })
   const refresh = () => sharedRefresh(present())
   const keepAlive = createKeepAlive({
     browser,
@@ -105,6 +96,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     warn: (event) => emitter.emit('expiring', event),
   })
+  const sharedRefresh = createRefresh({ browser, callAgent, lockName: name, check, adopt, keepAlive })
 
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
   browser.onEnterCache(() => browser.conceal(true))
@@ -123,9 +115,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     onTold: shared.onSignInElsewhere,
   })
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
-    const { pathname, search, hash } = new URL(browser.href())
+    const { pathname, search, hash } = browser.address()
     const page = pathname + search
-    const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Record<string, unknown>> =>
+    const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Answer> =>
       callAgent('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
         const isRefused = error instanceof AgentError && error.code === 'return_to_not_allowed'
         if (isRefused && others.length > 0) return start(others)
@@ -134,7 +126,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
     const here: Record<string, string>[] = [{ return_to: page + hash }, { return_to: page }, {}]
     const started = await start(returnTo === undefined ? here : [{ return_to: returnTo }])
-    browser.navigate(String(started['authorization_url']))
+    browser.navigate(String(started.authorization_url))
     return new Promise<never>(() => undefined)
   }
 
@@ -165,8 +157,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     refresh,
     async onPageLoad() {
-      const { searchParams, hash } = new URL(browser.href())
-      const home = new URL('.', browser.href()).pathname
+      const { searchParams, hash } = browser.address()
+      const home = new URL('.', browser.address()).pathname
       if (isResponse(searchParams)) return endSignIn(searchParams, home)
       // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
       // of this user to be seen in a history, in the report of an error or in a message of the page.
@@ -179,7 +171,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     async signOut() {
       const { logout_url: url } = await callAgent('/logout', {})
       adopt(signedOut, 'signOut')
-      if (typeof url === 'string') browser.navigate(url)
+      if (url !== undefined) browser.navigate(url)
     },
     async headers() {
       const { isLoggedIn, accessTokenExpiresAt = Infinity } = present()

@@ -188,7 +188,7 @@ export function createProfile() {
         others.add(me)
         return me
       },
-      href: () => state.address,
+      address: () => new URL(state.address),
       base: () => options.base ?? state.address,
       replaceAddress(url) {
         state.address = new URL(url, state.address).href
