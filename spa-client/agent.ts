@@ -1,5 +1,8 @@
 import type { Browser } from './browser.ts'
 
+/** By this header an error of agent or proxy can be told from one of an API. */
+export const codeHeader = 'token-handler-error'
+
 /** An answer of agent or proxy that is an error; `code` is a row of their table of errors. */
 export class AgentError extends Error {
   override readonly name = 'AgentError'
@@ -37,6 +40,12 @@ async function readFields(response: Response): Promise<Readonly<Record<string, u
 /** Reads an error of agent or proxy without consuming its answer. */
 export async function readError(response: Response): Promise<AgentError> {
   return new AgentError(response, (await readFields(response)) ?? {})
+}
+
+/** The refusal of a call that waited until somebody else was signed in. */
+export function userReplaced(): AgentError {
+  const fields = { error_code: 'session_expired', detailed_error: 'Somebody else has signed in.' }
+  return new AgentError(Response.json(fields, { status: 401, headers: { [codeHeader]: fields.error_code } }), fields)
 }
 
 /** What the endpoints answer when all is well: the members of all of them, since each caller knows which to expect. */

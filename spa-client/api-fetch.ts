@@ -1,15 +1,13 @@
-import { AgentError, readError } from './agent.ts'
+import { AgentError, codeHeader, readError, userReplaced } from './agent.ts'
 import type { Browser } from './browser.ts'
 import type { Session } from './session.ts'
+import type { SharedSession } from './shared-session.ts'
 
-interface Parts {
+interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
   readonly browser: Browser
   /** Origins whose calls get our header; others are left alone. */
   readonly origins: ReadonlySet<string>
   readonly headers: () => Record<string, string>
-  readonly present: () => Session
-  /** Subject of who is signed in, or was until the session came to its end. */
-  readonly user: () => unknown
   readonly refresh: (seen: Session) => Promise<Session>
   readonly check: () => Promise<Session>
   /** Asks for a stronger or fresh sign-in; true if the call may be repeated. */
@@ -18,7 +16,6 @@ interface Parts {
 
 /** A call with an access token that is about to expire is likely to arrive too late. */
 const almostExpired = 2000
-const codeHeader = 'token-handler-error'
 const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
@@ -36,6 +33,7 @@ function abortable<T>(work: Promise<T>, signal: AbortSignal | null | undefined):
 
 /**
  * A drop-in for `fetch`: adds our header to calls of the app's own APIs, refreshes at most once, steps up at most once.
+ * A call that had to wait is sent for the user who began it, or not at all.
  *
  * Answers are those of the last try; when a refresh was needed and refused, it is the answer to the refresh. A body that
  * is a stream can be sent once only, so such a call is not repeated.
@@ -68,9 +66,12 @@ export function createApiFetch(parts: Parts) {
 
     let seen = present()
     const user = parts.user()
+    // Somebody else at the keyboard must not send what the first user wrote.
+    const isReplaced = () => parts.isReplaced(user)
     const ending = (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired
     if (seen.isLoggedIn && seen.refreshAt !== undefined && ending) {
       await refreshed(seen)
+      if (isReplaced()) return userReplaced().response
       seen = present()
     }
 
@@ -79,6 +80,7 @@ export function createApiFetch(parts: Parts) {
     if (response.status === 401 && needRefresh.includes(code()) && repeatable) {
       const refusal = await refreshed(seen)
       if (refusal !== undefined && refusal.status !== 401) return refusal
+      if (isReplaced()) return response
       if (refusal === undefined) {
         void response.body?.cancel()
         response = await attempt()
@@ -94,8 +96,6 @@ export function createApiFetch(parts: Parts) {
     // Without a scope to ask for, another sign-in would end the same way.
     if (error.code === 'insufficient_scope' && error.fields['scope'] === undefined) return response
     const again = alive || (await abortable(parts.stepUp(error, !over), signal))
-    // Somebody else at the keyboard must not send what the first user wrote.
-    if (!again || (user !== undefined && parts.user() !== user)) return response
-    return attempt()
+    return again && !isReplaced() ? attempt() : response
   }
 }

@@ -12,6 +12,8 @@ export interface SharedSession {
   readonly present: () => Session
   /** Subject of who is signed in, or was until the session came to its end without a sign-out. */
   readonly user: () => unknown
+  /** True once somebody else than `user` is signed in. */
+  readonly isReplaced: (user: unknown) => boolean
   /** Takes over what this tab learned, and tells the other tabs. */
   readonly adopt: (session: Session, cause?: SignedOutCause) => void
   /** Tells the page that opened this window how the sign-in in it ended. */
@@ -74,6 +76,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
   return {
     present: () => present,
     user: () => (present.isLoggedIn || endedBy === 'signOut' ? present : ended)?.claims['sub'],
+    isReplaced: (user) => present.isLoggedIn && user !== undefined && user !== present.claims['sub'],
     adopt(session, cause = 'end') {
       if (take(session, cause)) tell({ kind: 'session', session: present, cause })
     },

@@ -1,4 +1,4 @@
-import { AgentError, type Answer, createCallAgent } from './agent.ts'
+import { AgentError, type Answer, createCallAgent, userReplaced } from './agent.ts'
 import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
@@ -48,7 +48,10 @@ export interface TokenHandler {
   readonly fetch: (input: RequestInfo | URL, init?: RequestInit) => Promise<Response>
   /** Refreshes the tokens, once for all tabs. */
   readonly refresh: () => Promise<Session>
-  /** Headers for calls made without `fetch`, such as an upload with XMLHttpRequest; refreshes first if it has to. */
+  /**
+   * Headers for calls made without `fetch`, such as an upload with XMLHttpRequest; refreshes first if it has to. Throws
+   * `session_expired` if somebody else has signed in by then.
+   */
   readonly headers: () => Promise<Record<string, string>>
   /** Calls `listener` at every such event; returns what stops it. */
   readonly on: Emitter['on']
@@ -175,15 +178,16 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     },
     async headers() {
       const { isLoggedIn, accessTokenExpiresAt = Infinity } = present()
+      const user = shared.user()
       if (isLoggedIn && accessTokenExpiresAt <= browser.now()) await refresh()
+      if (shared.isReplaced(user)) throw userReplaced()
       return headers()
     },
     fetch: createApiFetch({
       browser,
       origins,
       headers,
-      present,
-      user: shared.user,
+      ...shared,
       refresh: sharedRefresh,
       check,
       stepUp: createStepUp({ emitter, signInPopup, signInPage }),

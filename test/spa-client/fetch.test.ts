@@ -174,6 +174,68 @@ describe('fetch', () => {
   })
 })
 
+describe('a call that waits for a refresh while somebody else signs in', () => {
+  /** A tab of the first user that has not heard of the second, who signs in now. */
+  const openReplaced = async () => {
+    const world = await openSignedIn({ channel: false })
+    const { profile } = world
+    profile.answers['POST /api/orders'] = () =>
+      profile.session.sub === 'u1' && profile.session.generation === 1
+        ? failure(401, 'access_token_expired')
+        : json({}, 201)
+    const signInSecond = () =>
+      Object.assign(profile.session, { sub: 'u2', createdAt: 200, accessEndsAt: profile.session.accessEndsAt + 60_000 })
+    const send = () => world.tokenHandler.fetch('/api/orders', { method: 'POST', body: 'of the first user' })
+    return { ...world, signInSecond, send }
+  }
+
+  it('is not sent where the token was known to end', async () => {
+    const { profile, signInSecond, send } = await openReplaced()
+    profile.sleep(59_000)
+    signInSecond()
+    const response = await send()
+    const answer = { status: response.status, body: (await response.json()) as unknown }
+    expect(answer).toMatchObject({ status: 401, body: { error_code: 'session_expired' } })
+    expect(response.headers.get('token-handler-error')).toBe('session_expired')
+    expect(profile.calls('/api/orders')).toEqual([])
+  })
+
+  it('is not sent where the refresh itself failed', async () => {
+    const { profile, tokenHandler, signInSecond, send } = await openReplaced()
+    profile.sleep(59_000)
+    const refresh = '/oauth-agent/refresh'
+    profile.answers[`POST ${refresh}`] = async () => {
+      signInSecond()
+      await tokenHandler.check()
+      return failure(503, 'authorization_server_unavailable', { retry_after: 30 })
+    }
+    expect((await send()).status).toBe(401)
+    expect(profile.calls(refresh)).toHaveLength(1)
+    expect(profile.calls('/api/orders')).toEqual([])
+  })
+
+  it('is not repeated where it was refused', async () => {
+    const { profile, signInSecond, send } = await openReplaced()
+    const answer = profile.answers['POST /api/orders']!
+    profile.answers['POST /api/orders'] = async (request) => {
+      const refusal = await answer(request)
+      signInSecond()
+      return refusal
+    }
+    const response = await send()
+    expect([response.status, await response.json()]).toMatchObject([401, { error_code: 'access_token_expired' }])
+    expect(profile.calls('/api/orders')).toHaveLength(1)
+  })
+
+  it('gets no headers', async () => {
+    const { profile, tokenHandler, signInSecond } = await openReplaced()
+    profile.sleep(61_000)
+    signInSecond()
+    await expect(tokenHandler.headers()).rejects.toMatchObject({ code: 'session_expired', status: 401 })
+    expect(await tokenHandler.headers()).toEqual({ 'token-handler-version': '1' })
+  })
+})
+
 describe('headers', () => {
   it('are given for calls made without fetch, with a fresh token behind them', async () => {
     const { profile, tokenHandler } = await openSignedIn()
