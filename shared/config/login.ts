@@ -99,7 +99,7 @@ export const loginSettings = z.strictObject({
       'amr',
       'auth_time',
     ])
-    .meta({ description: 'ID-token claims that the SPA may see.' }),
+    .meta({ description: 'ID-token claims that the SPA may see; sub is required.' }),
 })
 
 /** The `logout` section. */

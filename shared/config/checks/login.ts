@@ -15,6 +15,13 @@ function* requestChecks({ login, client }: Config): Iterable<CrossProblem> {
       remedy: `Write ${JSON.stringify(`openid ${login.scope}`)}.`,
     }
   }
+  if (!login.claims.includes('sub')) {
+    yield {
+      path: 'login.claims',
+      problem: 'lacks sub, by which the browser client tells users apart',
+      remedy: 'List sub, too.',
+    }
+  }
   if (login.signedRequestObject && client.authentication !== 'private_key_jwt') {
     yield {
       path: 'login.signed_request_object',

@@ -144,6 +144,7 @@ describe('settings that are refused', () => {
     ['longer than browsers keep cookies', { session: { absolute_seconds: 40_000_000 } }, 'session.absolute_seconds'],
     ['aal2 over a day', { session: { profile: 'aal2', absolute_seconds: 86_401 } }, 'session.absolute_seconds'],
     ['aal3 idle over 15 minutes', { session: { profile: 'aal3', idle_seconds: 901 } }, 'session.idle_seconds'],
+    ['claims that do not tell users apart', { login: { claims: ['name'] } }, 'login.claims'],
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
