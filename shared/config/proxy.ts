@@ -67,8 +67,10 @@ const requirement = z.strictObject({
 export const routeSettings = z.strictObject({
   path: z
     .string()
-    .regex(/^(?:\/|(?:\/(?:[A-Za-z0-9._~-]+|\*))*(?:\/\*\*)?)$/, {
-      message: 'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes',
+    // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
+    .regex(/^\/$|^(?=\/)(?:\/(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-]|\*))*(?:\/\*\*)?$/, {
+      message:
+        'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes; no segment ends in a dot',
     })
     .meta({
       description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',

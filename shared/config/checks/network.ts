@@ -40,13 +40,19 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
       given: ['agent.path'],
     }
   }
+  const taken: readonly (readonly [string, string])[] = [
+    ['agent.path', agent.path],
+    ...(proxy.forwardAuth.gateway === 'off' ? [] : [['proxy.forward_auth.path', proxy.forwardAuth.path] as const]),
+  ]
   for (const [index, { path }] of proxy.routes.entries()) {
-    if (!isBelow(path, agent.path)) continue
-    yield {
-      path: `proxy.routes[${index}].path`,
-      problem: 'lies below agent.path and would never be reached',
-      remedy: 'Choose another path, or another agent.path.',
-      given: ['agent.path'],
+    for (const [setting, place] of taken) {
+      if (!isBelow(path, place)) continue
+      yield {
+        path: `proxy.routes[${index}].path`,
+        problem: `lies below ${setting} and would never be reached`,
+        remedy: `Choose another path, or another ${setting}.`,
+        given: [setting],
+      }
     }
   }
   for (const [index, origin] of cors.origins.entries())

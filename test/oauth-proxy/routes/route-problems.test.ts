@@ -1,5 +1,9 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { parseTarget } from '../../../oauth-proxy/gate/path.ts'
 import { routeProblems } from '../../../oauth-proxy/routes/route-problems.ts'
+import { patternSegments } from '../../../oauth-proxy/routes/route-table.ts'
+import { routeSettings } from '../../../shared/config/proxy.ts'
 import { proxyConfig } from '../../support/proxy-world.ts'
 
 const usual = { path: '/', upstream: 'https://api.example.com' }
@@ -19,6 +23,34 @@ describe('routes that contradict each other', () => {
 
   it('the same path with methods of its own is fine', () => {
     expect(problems({ path: '/a', methods: ['GET'] }, { path: '/a', methods: ['POST'] })).toEqual([])
+  })
+})
+
+describe('what the settings take for a pattern', () => {
+  const accepted = routeSettings.shape.path
+  const segment = fc.constantFrom('', 'a', 'a.', '.a', '.', '..', '*', '**', '~', '%61', 'b.c')
+  const pattern = fc.array(segment, { maxLength: 4 }).map((segments) => segments.join('/'))
+
+  it.each(['/', '/**', '/*', '/*/**', '/.well-known/a', '/api/*/lines', '/a.b'])('%s is one', (path) => {
+    expect(accepted.safeParse(path).success).toBe(true)
+  })
+
+  it('has one spelling, so that two routes of one rank are found by their text', () => {
+    fc.assert(
+      fc.property(pattern, (path) => {
+        if (accepted.safeParse(path).success) expect(path).toBe(`/${patternSegments(path).join('/')}`)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
+  it('is within reach: the gate lets a path pass that it covers', () => {
+    fc.assert(
+      fc.property(pattern, (path) => {
+        if (accepted.safeParse(path).success) expect(() => parseTarget(path.replaceAll('*', 'x'))).not.toThrow()
+      }),
+      { numRuns: 2000 },
+    )
   })
 })
 

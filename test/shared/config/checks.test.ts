@@ -128,6 +128,19 @@ describe('settings that are refused', () => {
       'proxy.forward_auth.peers',
     ],
     ['a route below the agent', route({ path: '/oauth-agent/x' }), 'proxy.routes[0].path'],
+    ...['/oauth-proxy/verify', '/oauth-proxy/verify/**'].map((path): [string, object, string] => [
+      `a route at ${path}, where a gateway asks`,
+      {
+        proxy: {
+          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' },
+          routes: [{ path, upstream: 'https://api' }],
+        },
+      },
+      'proxy.routes[0].path',
+    ]),
+    ...['', '//', '/a/', '/a//b', '/api/../x', '/api/.', '/api/a.', '/a./**', '/a*', '/**/a'].map(
+      (path): [string, object, string] => [`a route at "${path}"`, route({ path }), 'proxy.routes[0].path'],
+    ),
     [
       'forward-auth below the agent',
       { proxy: { forward_auth: { path: '/oauth-agent/verify' } } },
