@@ -119,7 +119,9 @@ export function createAdmission(
     caller: Caller,
     readText: ReadText,
   ): Promise<Parameters> {
-    if (head.method === 'GET') return caller === 'page' ? new Map() : parseParameters(form, queryOf(head))
+    // The router answers HEAD wherever it answers GET, so it has to mean the same (RFC 9110 §9.3.2).
+    const isRead = head.method === 'GET' || head.method === 'HEAD'
+    if (isRead) return caller === 'page' ? new Map() : parseParameters(form, queryOf(head))
     const kind = parseBodyKind(head)
     // Neither a browser's form nor the authorization server sends JSON.
     if (kind === json && caller !== 'page') throw new TokenHandlerError('unsupported_media_type')
