@@ -102,6 +102,8 @@ export function createTrace({ endpoint, ratio, version, newSpanId }: TraceOption
     },
     around(requestId, rawHeaders, run) {
       const parent = parseTraceParent(soleHeader(rawHeaders, 'traceparent'))
+      // The state belongs to the caller's trace; beside a trace that begins here it would pass for ours (W3C Trace Context §3.3).
+      if (parent === undefined) removeHeader(rawHeaders, 'tracestate')
       const traceId = parent?.traceId ?? requestId
       const spanId = newSpanId()
       const sampled = isSampled(traceId, ratio)
@@ -113,6 +115,12 @@ export function createTrace({ endpoint, ratio, version, newSpanId }: TraceOption
       current.run(requestId, run)
     },
     close: () => processor.shutdown(),
+  }
+}
+
+function removeHeader(rawHeaders: string[], name: string): void {
+  for (let index = rawHeaders.length - 2; index >= 0; index -= 2) {
+    if (rawHeaders[index]?.toLowerCase() === name) rawHeaders.splice(index, 2)
   }
 }
 

@@ -119,6 +119,22 @@ describe('a request becomes a trace at a real OTLP collector', () => {
     expect(rawHeaders).toEqual(['traceparent', `00-${requestId}-0000000000000001-01`])
     await trace.close()
   })
+  it.each<[string, string[]]>([
+    ['none', []],
+    ['one that cannot be read', ['traceparent', `00-${theirTrace}-x-01`]],
+  ])('with the state of a caller only if that has a trace to go on from, not beside %s', async (_what, parent) => {
+    const { trace } = start()
+    const state = ['Host', 'a', 'tracestate', 'a=1', 'Accept', 'tracestate', 'TraceState', 'b=2']
+    const orphan = [...parent, ...state]
+    trace.around(requestId, orphan, () => undefined)
+    const ours = ['traceparent', `00-${requestId}-0000000000000001-01`]
+    const rest = ['Host', 'a', 'Accept', 'tracestate']
+    expect(orphan).toEqual(parent.length === 0 ? [...rest, ...ours] : [...ours, ...rest])
+    const theirs = ['traceparent', `00-${theirTrace}-${theirSpan}-01`, ...state]
+    trace.around(requestId, theirs, () => undefined)
+    expect(theirs.slice(2)).toEqual(state)
+    await trace.close()
+  })
   it('but not when it is not sampled; the API learns that', async () => {
     const { trace, observe } = start(0)
     const rawHeaders: string[] = []
