@@ -56,7 +56,7 @@ export interface Question extends RawRequest {
 /** What has been found out so far; it outlives a refusal, so that the refusal can be reported. */
 export interface Trail<R extends RoutedRule> {
   head?: RequestHead
-  /** Methods of the path when the one asked for is not among them (RFC 9110 §10.2.1). */
+  /** Methods of the path, which a refusal of the one asked for has to name (RFC 9110 §15.5.6). */
   methods?: readonly string[]
   route?: R
   session?: AccessContent
@@ -99,16 +99,15 @@ export async function decide<R extends RoutedRule>(
   checkNoLoop(head.fields.via)
   const target = parseTarget(head.target)
 
-  const routes = parts.routes.match(target.path)
-  if (routes === undefined) throw new TokenHandlerError('route_not_found')
+  const routes = parts.routes.match(target.path) ?? []
+  const methods = methodsOf(routes)
+  trail.methods = methods
+  if (routes.length === 0 && !nobodysMethods.has(head.method)) throw new TokenHandlerError('route_not_found')
   if (isPreflight(head.method, head.fields)) {
-    return { kind: 'preflight', headers: preflightHeaders(head.fields, parts.config, methodsOf(routes)) }
+    return { kind: 'preflight', headers: preflightHeaders(head.fields, parts.config, methods) }
   }
   const route = routes.find((candidate) => candidate.methods.includes(head.method))
-  if (route === undefined) {
-    trail.methods = methodsOf(routes)
-    throw new TokenHandlerError('method_not_allowed', { detail: { check: 'route' } })
-  }
+  if (route === undefined) throw new TokenHandlerError('method_not_allowed', { detail: { check: 'route' } })
   trail.route = route
   if (question.upgrade && !route.setting.websocket) throw new TokenHandlerError('upgrade_not_allowed')
 
@@ -130,6 +129,9 @@ export async function decide<R extends RoutedRule>(
   const credential = await parts.credentials.obtain(route.setting, session, question.requestId)
   return { kind: 'forward', head, target, route, session, cookies, credential, clientAddress: address }
 }
+
+/** Methods that a route cannot name: TRACE shows the cookie, CONNECT leaves HTTP; no path has them (HX-14). */
+const nobodysMethods: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT'])
 
 function methodsOf(routes: readonly RoutedRule[]): readonly string[] {
   return routes.flatMap(({ methods }) => methods)

@@ -14,7 +14,7 @@ import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
-import { tellRefusal } from './refusal.ts'
+import { allowField, tellRefusal } from './refusal.ts'
 
 /** Who asks, from where, and with which proof. */
 export type ForwardAuthSettings = Config['proxy']['forwardAuth']
@@ -75,7 +75,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
       const error = asTokenHandlerError(thrown)
       errorCode = error.code
       tellRefusal(error, requestId, trail, parts)
-      refuse(response, error, requestId, dialect.passesEveryStatus)
+      refuse(response, error, requestId, trail, dialect.passesEveryStatus)
     }
     observe.emit('request.answered', {
       request_id: requestId,
@@ -137,7 +137,13 @@ function passHeaders(decision: ForwardDecision<ProxyRoute>, requestId: string): 
 /** Bodies stay below this, whatever a policy names, because gateways read them into memory (J09). */
 const maxBodyBytes = 1023
 
-function refuse(response: ServerResponse, error: TokenHandlerError, requestId: string, everyStatus: boolean): void {
+function refuse(
+  response: ServerResponse,
+  error: TokenHandlerError,
+  requestId: string,
+  trail: Trail<ProxyRoute>,
+  everyStatus: boolean,
+): void {
   const full = errorAnswer(error, requestId)
   const { status, headers, body } =
     Buffer.byteLength(full.body) <= maxBodyBytes ? full : errorAnswer(new TokenHandlerError(error.code), requestId)
@@ -145,6 +151,7 @@ function refuse(response: ServerResponse, error: TokenHandlerError, requestId: s
   response.writeHead(shownStatus, {
     ...ownHeaders,
     ...headers,
+    ...allowField(error, trail),
     ...(everyStatus ? undefined : { 'token-handler-status': String(status), 'token-handler-body': ascii(body) }),
     'content-length': String(Buffer.byteLength(body)),
   })

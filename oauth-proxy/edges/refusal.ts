@@ -14,7 +14,19 @@ export function refusalAnswer<R extends RoutedRule>(
   config: CorsSettings,
 ): Answer {
   const { status, headers, body } = errorAnswer(error, requestId)
-  return { status, headers: { ...headers, ...corsHeaders(trail.head?.fields.origin, config) }, body }
+  return {
+    status,
+    headers: { ...headers, ...allowField(error, trail), ...corsHeaders(trail.head?.fields.origin, config) },
+    body,
+  }
+}
+
+/** The field without which a 405 is not complete (RFC 9110 §15.5.6). */
+export function allowField<R extends RoutedRule>(
+  { code }: TokenHandlerError,
+  { methods = [] }: Trail<R>,
+): Readonly<Record<string, string>> | undefined {
+  return code === 'method_not_allowed' ? { allow: methods.join(', ') } : undefined
 }
 
 /** Reports a request that is not carried out, with what was known of it by then. */

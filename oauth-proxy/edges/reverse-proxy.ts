@@ -158,11 +158,6 @@ function refuse(
     return
   }
   const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
-  const allow = error.code === 'method_not_allowed' ? trail.methods?.join(', ') : undefined
-  response.writeHead(status, {
-    ...headers,
-    ...(allow === undefined ? undefined : { allow }),
-    'content-length': Buffer.byteLength(body),
-  })
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

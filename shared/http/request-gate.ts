@@ -85,13 +85,10 @@ export function allowedHosts(publicOrigin: string): ReadonlySet<string> {
 /**
  * Reads the head of a request once and refuses whatever two readers could understand differently.
  *
- * Throws `ambiguous_request`, `host_not_allowed`, `method_not_allowed`, `framing_not_supported` or
- * `expectation_failed` (RFC 9110 §5.3, §7.2; RFC 9112 §3.2, §6).
+ * Throws `ambiguous_request`, `host_not_allowed`, `framing_not_supported` or `expectation_failed` (RFC 9110 §5.3, §7.2;
+ * RFC 9112 §3.2, §6).
  */
 export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): RequestHead {
-  if (raw.method === 'TRACE' || raw.method === 'CONNECT' || raw.method === 'TRACK') {
-    throw new TokenHandlerError('method_not_allowed', { detail: { check: 'method' } })
-  }
   if (!originForm.test(raw.target)) throw ambiguous('target_form')
   // A request line without a version is HTTP/0.9: some servers read the lines that follow it, others do not.
   if (raw.httpVersion !== '1.1' && raw.httpVersion !== '1.0') throw ambiguous('version')

@@ -136,6 +136,8 @@ describe('failures on the wire (C30, D13, F06)', () => {
     ['POST', '/oauth-agent/session', 405, 'method_not_allowed'],
     ['OPTIONS', '/oauth-agent/session', 405, 'method_not_allowed'],
     ['DELETE', '/oauth-agent/session', 405, 'method_not_allowed'],
+    ['TRACE', '/oauth-agent/session', 405, 'method_not_allowed'],
+    ['TRACE', '/oauth-agent/logout', 405, 'method_not_allowed'],
     ['GET', '/oauth-agent/nothing', 404, 'route_not_found'],
     ['GET', '/oauth-agent/session/', 404, 'route_not_found'],
     ['GET', '/oauth-agent/Session', 404, 'route_not_found'],

@@ -66,6 +66,20 @@ describe('a call with a session', () => {
   })
 })
 
+describe('a method that the path does not have (HX-14; RFC 9110 §15.5.6)', () => {
+  it.each([
+    ['DELETE', '/api/orders', 405, 'GET, HEAD, POST'],
+    ['TRACE', '/api/orders', 405, 'GET, HEAD, POST'],
+    ['TRACE', '/open', 405, 'GET, HEAD'],
+    ['TRACE', '/nowhere', 405, ''],
+    ['DELETE', '/nowhere', 404, undefined],
+  ])('%s %s answers %i and names those it has', async (method, path, status, allow) => {
+    const before = api.seen.length
+    const answered = await world.call(method, path)
+    expect([answered.status, answered.header('allow'), api.seen.length]).toEqual([status, allow, before])
+  })
+})
+
 describe('a call without a session', () => {
   it('is answered by us', async () => {
     const before = api.seen.length

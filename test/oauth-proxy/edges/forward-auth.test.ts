@@ -108,6 +108,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     expect(body.error_code).toBe(code)
     expect(answer.header('token-handler-error')).toBe(code)
     expect(answer.status).toBe(gateway === 'nginx' && status !== 401 ? 403 : status)
+    if (status === 405) expect(answer.header('allow')).toBe('GET, HEAD, POST')
     if (gateway !== 'nginx') return
     expect(answer.header('token-handler-status')).toBe(String(status))
     expect(answer.header('token-handler-body')).toBe(answer.body)
@@ -200,6 +201,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
     const answer = await ask(world, gateway, { method: 'OPTIONS', target: '/api/orders', lines })
     expect(answer.header('token-handler-error')).toBe('method_not_allowed')
     expect(answer.status).toBe(gateway === 'nginx' ? 403 : 405)
+    expect(answer.header('allow')).toBe('GET, HEAD, POST')
   })
 })
 

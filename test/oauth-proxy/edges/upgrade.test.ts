@@ -159,6 +159,14 @@ describe('who may open one', () => {
   })
 })
 
+it('names the methods of the path where a handshake has another (RFC 9110 §15.5.6)', async () => {
+  const connection = await openRaw(world.port)
+  const lines = ['Host: www.example.com', 'Connection: Upgrade', 'Upgrade: websocket']
+  connection.write(rawRequest('POST', '/raw', lines))
+  const refused = parseAnswer(await connection.closed())
+  expect([refused.status, refused.header('allow')]).toEqual([405, 'GET, HEAD'])
+})
+
 describe('an API that does not upgrade', () => {
   it.each([
     ['200', okBytes('not a WebSocket', ['Set-Cookie: a=b']), 502, 'upstream_invalid_response'],

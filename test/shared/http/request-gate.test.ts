@@ -119,17 +119,13 @@ describe('host', () => {
   })
 })
 
-describe('target and method', () => {
+describe('target', () => {
   it.each(['http://www.example.com/api', '*', 'www.example.com:443', '', 'api', '\\api'])(
     'HX-9 %j is refused',
     (target) => {
       expect(refusal(() => read({ target }))).toBe('ambiguous_request target_form')
     },
   )
-
-  it.each(['TRACE', 'CONNECT', 'TRACK'])('HX-14 %s is refused', (method) => {
-    expect(refusal(() => read({ method }))).toBe('method_not_allowed method')
-  })
 })
 
 describe('framing', () => {
