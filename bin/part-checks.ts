@@ -3,12 +3,12 @@ import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts
 import type { Config } from '../shared/config/schema.ts'
 import type { Mode } from './parts.ts'
 
-/** What agent and proxy know of their settings beyond the schema. */
-export const partChecks: readonly ConfigCheck[] = [(config) => routeProblems(config.proxy.routes)]
+/** What agent and proxy know of their settings beyond the schema, where no command says which of them will run. */
+export const partChecks: readonly ConfigCheck[] = processChecks('serve', undefined)
 
-/** What the settings lack for the processes that this command starts; `workers` is the number of the command line. */
+/** The same for the processes that this command starts; `workers` is the number of the command line. */
 export function processChecks(mode: Mode, workers: number | undefined): readonly ConfigCheck[] {
-  return [(config) => backchannelCheck(config, mode, workers)]
+  return [(config) => routeProblems(config.proxy.routes), (config) => backchannelCheck(config, mode, workers)]
 }
 
 /** The authorization server gets "signed out" as its answer, so every process that lets calls through has to know of it. */
@@ -21,7 +21,8 @@ function* backchannelCheck(
   yield {
     path: 'store.kind',
     problem: 'is memory, so a back-channel logout would end the session in one of several processes only',
-    remedy: 'Use valkey, run agent and proxy as one process with serve, or set logout.backchannel: false.',
+    remedy:
+      'Use valkey, run agent and proxy as one process with serve and one worker, or set logout.backchannel: false.',
     given: ['logout.backchannel', 'operations.workers'],
   }
 }

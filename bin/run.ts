@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { systemClock } from '../shared/clock.ts'
 import { readSettings, settingsSource } from '../shared/config/load.ts'
 import { suitCollector } from './collector-flags.ts'
-import { memoryWarning, partChecks, processChecks } from './part-checks.ts'
+import { memoryWarning, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
 import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
@@ -24,7 +24,7 @@ export interface RunOptions {
 
 /** Runs agent, proxy or both until a signal ends them; throws as `startServing` and `startPrimary` do. */
 export async function run({ mode, file, workers: workersOption, terminal }: RunOptions): Promise<void> {
-  const checks = [...partChecks, ...processChecks(mode, workersOption)]
+  const checks = processChecks(mode, workersOption)
   const source = settingsSource(file, checks)
   const options = { mode, source, clock: systemClock, say: terminal.err }
   endOnUncaught()

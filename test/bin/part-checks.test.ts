@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { memoryWarning, processChecks } from '../../bin/part-checks.ts'
+import { memoryWarning, partChecks, processChecks } from '../../bin/part-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
 import { parse, problemsOf, settingsFile } from '../shared/config/settings.ts'
 
@@ -9,6 +9,8 @@ describe('back-channel logout in several processes (LO-8)', () => {
   it.each<[string, Mode, number | undefined, object, readonly string[]]>([
     ['one process', 'serve', undefined, {}, []],
     ['two workers by the command line', 'serve', 2, {}, ['store.kind']],
+    ['two workers by the settings, said once', 'serve', undefined, { operations: { workers: 2 } }, ['store.kind']],
+    ['two by the settings, one by the command line', 'serve', 1, { operations: { workers: 2 } }, []],
     ['an agent alone', 'agent', undefined, {}, ['store.kind']],
     ['a proxy alone', 'proxy', undefined, {}, ['store.kind']],
     ['an agent alone with a shared store', 'agent', 4, { store: valkey }, []],
@@ -17,6 +19,12 @@ describe('back-channel logout in several processes (LO-8)', () => {
     const text = settingsFile({ logout: { backchannel: true }, ...change })
     const found = problemsOf(text, { checks: processChecks(mode, workers) })
     expect(found.map(({ path }) => path)).toEqual(paths)
+  })
+
+  it('a file is judged for serve where no command says otherwise', () => {
+    const withWorkers = (workers: number) => settingsFile({ logout: { backchannel: true }, operations: { workers } })
+    expect(problemsOf(withWorkers(2), { checks: partChecks }).map(({ path }) => path)).toEqual(['store.kind'])
+    expect(problemsOf(withWorkers(1), { checks: partChecks })).toEqual([])
   })
 })
 

@@ -1,16 +1,8 @@
 import type { CrossProblem } from './check.ts'
 import type { Config } from '../schema.ts'
 
-/** The shared store: where it is, and whether several processes need one. */
-export function* storeChecks({ logout, operations, store }: Config): Iterable<CrossProblem> {
-  if (logout.backchannel && operations.workers > 1 && store.kind === 'memory') {
-    yield {
-      path: 'logout.backchannel',
-      problem: 'needs a shared store when there are several workers: only one of them would learn of the sign-out',
-      remedy: 'Set store.kind: valkey, or operations.workers: 1.',
-      given: ['operations.workers', 'store.kind'],
-    }
-  }
+/** The shared store: where it is. */
+export function* storeChecks({ store }: Config): Iterable<CrossProblem> {
   if (store.kind === 'valkey' && !isStoreUrl(store.url.reveal())) {
     yield {
       path: 'store.url',

@@ -194,11 +194,6 @@ describe('settings that are refused', () => {
     ]),
     ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
     ['a redirect page below the agent', { login: { redirect_path: '/oauth-agent/cb' } }, 'login.redirect_path'],
-    [
-      'back-channel logout for one worker of many',
-      { logout: { backchannel: true }, operations: { workers: 2 } },
-      'logout.backchannel',
-    ],
     ['a store that is no store', { store: { kind: 'valkey', url: 'http://a' } }, 'store.url'],
     ['a store whose scheme only ends as one', { store: { kind: 'valkey', url: 'x-redis://a' } }, 'store.url'],
     [
@@ -265,14 +260,6 @@ describe('settings that are accepted', () => {
       (host): [string, object] => [`listening at ${host}`, { agent: { listen: { host } } }],
     ),
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
-    [
-      'back-channel logout with a shared store',
-      {
-        logout: { backchannel: true },
-        operations: { workers: 4 },
-        store: { kind: 'valkey', url: 'rediss://valkey:6379' },
-      },
-    ],
     ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
     ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
   ])('%s', (_, change) => {
