@@ -11,7 +11,7 @@ import type { Session } from './session-state.ts'
 
 /** What ending a session needs. */
 export interface EndSessionParts {
-  readonly config: Pick<Config, 'logout' | 'publicOrigin'>
+  readonly config: Pick<Config, 'logout' | 'pageOrigin' | 'publicOrigin'>
   readonly authorizationServer: AuthorizationServer
   readonly store: Store
   readonly clock: Clock
