@@ -155,7 +155,7 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
   const { config, keys, authorizationServer, store, clock, observe, random = systemRandomBytes } = agentParts
   const catalogue = createCatalogue(config)
   const binding = bindingOf(config)
-  const successors = createSuccessorBox({ keys, binding, random })
+  const successorBox = createSuccessorBox({ keys, binding, random })
   return {
     config,
     authorizationServer,
@@ -164,8 +164,8 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
     observe,
     reader: createCookieReader({ keys, catalogue, binding, clock, observe }),
     writer: createCookieWriter({ keys, catalogue, binding, settings: config, clock, random }),
-    finishLogin: createFinishOnce({ config, authorizationServer, store, clock, random, successors }),
-    refresh: createRefresh({ config, authorizationServer, store, clock, successors }),
+    finishLogin: createFinishOnce({ config, authorizationServer, store, clock, random, successorBox }),
+    refresh: createRefresh({ config, authorizationServer, store, clock, successorBox }),
     csrfTokenOf: (sessionId) => (config.csrf.token === 'required' ? csrfToken(keys.current(), sessionId) : undefined),
     pseudonyms: ({ subject, sessionId }) => ({
       subject: pseudonym(keys.current(), 'subject', subject),

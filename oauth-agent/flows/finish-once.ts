@@ -4,13 +4,14 @@ import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { type Arrived, type CodeExchangeParts, finishLogin } from './code-exchange.ts'
-import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn } from './turn.ts'
+import { createKeptSessions } from './kept-session.ts'
+import { createSingleFlight, inTurn } from './turn.ts'
 
 /** What finishing attempts needs. */
 export interface FinishOnceParts extends CodeExchangeParts {
   readonly store: Store
   /** Seals the session for requests that bring the same response. */
-  readonly successors: SuccessorBox
+  readonly successorBox: SuccessorBox
 }
 
 /** A finished attempt; `joined` when another request had already brought the same response. */
@@ -33,41 +34,25 @@ const keptSeconds = 30
  * refresh.
  */
 export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
-  const { store, successors, config } = parts
-  const flights = new Map<string, Promise<FinishedLogin>>()
+  const { store, successorBox } = parts
+  const singleFlight = createSingleFlight<FinishedLogin>()
+  const signedIn = createKeptSessions(store, successorBox, 'signed-in')
 
   return async (attempt, arrived) => {
     const ticket = ticketOf(attempt, arrived)
-    const present = flights.get(ticket)
-    if (present !== undefined) return { ...(await present), joined: true }
-    const flight = lead(ticket, attempt, arrived).finally(() => flights.delete(ticket))
-    flights.set(ticket, flight)
-    return flight
+    return singleFlight(ticket, async () => {
+      const find = () => signedIn.find(ticket)
+      const outcome = await inTurn(parts, { key: `login:${ticket}`, find }, () => finish(attempt, arrived, ticket))
+      if (outcome === undefined) throw new TokenHandlerError('overloaded', { fields: { retry_after: 1 } })
+      return 'found' in outcome ? joining(outcome.found) : outcome.done
+    })
   }
 
-  async function lead(ticket: string, attempt: LoginContent, arrived: Arrived): Promise<FinishedLogin> {
-    const found = () => keptFor(ticket)
-    // Long enough for metadata, the code and the keys, each at its slowest.
-    const holdMs = 4 * config.authorizationServer.timeoutMs + longestWaitMs
-    const taken = await takeTurn(parts, { key: `login:${ticket}`, holdMs, found })
-    if (taken === undefined) throw new TokenHandlerError('overloaded', { fields: { retry_after: 1 } })
-    if ('found' in taken) return joining(taken.found)
-    try {
-      // The replica whose turn it was may have finished in between.
-      const earlier = await found()
-      if (earlier !== undefined) return joining(earlier)
-      const cookies = await finishLogin(parts, attempt, arrived)
-      // The code is used up; nothing that fails here may cost the session that it became.
-      await store.put(keyOf(ticket), successors.seal(ticket, cookies), keptSeconds).catch(() => {})
-      return { cookies, joined: false }
-    } finally {
-      await endTurn(taken.turn)
-    }
-  }
-
-  async function keptFor(ticket: string): Promise<SessionCookies | undefined> {
-    const value = await store.get(keyOf(ticket)).catch(ignoreUnavailable)
-    return value === undefined ? undefined : successors.open(ticket, value)
+  async function finish(attempt: LoginContent, arrived: Arrived, ticket: string): Promise<FinishedLogin> {
+    const cookies = await finishLogin(parts, attempt, arrived)
+    // The code is used up; nothing that fails here may cost the session that it became.
+    await signedIn.keep(ticket, cookies, keptSeconds).catch(() => {})
+    return { cookies, joined: false }
   }
 
   /** A sign-out that came in the meantime wins. */
@@ -75,10 +60,6 @@ export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
     if (!store.hasEnded(cookies.access)) return { cookies, joined: true }
     throw new TokenHandlerError('login_restart_required', { detail: { check: 'ended' } })
   }
-}
-
-function keyOf(ticket: string): string {
-  return `signed-in:${ticket}`
 }
 
 /** Names a response to an attempt without revealing it: another code for the same attempt is another response. */

@@ -1,21 +1,20 @@
-import { hash } from 'node:crypto'
-import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
+import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { wasReplaced } from './end-session.ts'
 import { notAllowed, type Parameters } from './parameters.ts'
 import { type Presented, refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
-import { endTurn, ignoreUnavailable, longestWaitMs, takeTurn, type Turn } from './turn.ts'
+import { createSuccessors, ticketOf } from './successors.ts'
+import { createSingleFlight, inTurn, type Turn } from './turn.ts'
 
 /** What refreshing needs. */
 export interface RefreshParts extends RefreshAtServerParts {
   readonly store: Store
   /** Seals what the store keeps for the losers of a race. */
-  readonly successors: SuccessorBox
+  readonly successorBox: SuccessorBox
 }
 
 /** What one caller gets of a refresh. */
@@ -33,12 +32,6 @@ export type Refresh = (
   wish: { readonly activity: boolean; readonly further: Parameters },
 ) => Promise<Refreshed>
 
-/** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
-const successorSeconds = 30
-/** Answers of one race reach a browser within this time. */
-const raceSeconds = 10
-const maxDenied = 10_000
-
 /**
  * Creates the refresh of one process.
  *
@@ -47,17 +40,16 @@ const maxDenied = 10_000
  * session). Nothing but `invalid_grant` on the token presented ends a session; whatever is unclear keeps every cookie.
  */
 export function createRefresh(parts: RefreshParts): Refresh {
-  const { store, clock, config, successors } = parts
-  const flights = new Map<string, Promise<Refreshed>>()
-  const denied = new Set<string>()
-  // What the shared store could not take: the tabs that come to this process find it all the same.
-  const ownMemory = createMemoryStore({ clock, maxEntries: 10_000 })
+  const { store, clock, config } = parts
+  const singleFlight = createSingleFlight<Refreshed>()
+  const successors = createSuccessors(parts)
+  const refusedBefore = createRefusals()
 
   return async (session, { activity, further }) => {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
     checkNarrower(further.get('scope'), refresh)
-    const refreshed = await joinOrTakeOff({ session, refresh, further })
+    const refreshed = await refreshOnce({ session, refresh, further })
 
     // A sign-out that came in the meantime wins, and so does a sign-in: nothing may bring the session back.
     if (store.hasEnded(session.facts)) {
@@ -66,117 +58,57 @@ export function createRefresh(parts: RefreshParts): Refresh {
       const check = (await wasReplaced(parts, session.facts)) ? 'replaced' : 'ended'
       throw new TokenHandlerError('session_expired', { detail: { check } })
     }
-    return activity ? { ...refreshed, cookies: withActivity(refreshed.cookies) } : refreshed
+    if (!activity) return refreshed
+    const idleEnd = clock.nowSeconds() + config.session.idleSeconds
+    return { ...refreshed, cookies: withIdleEnd(refreshed.cookies, idleEnd) }
   }
 
-  async function joinOrTakeOff(presented: Presented): Promise<Refreshed> {
+  function refreshOnce(presented: Presented): Promise<Refreshed> {
     const ticket = ticketOf(presented.refresh)
-    const present = flights.get(ticket)
-    if (present !== undefined) return joining(await present)
-    const flight = lead(ticket, presented).finally(() => flights.delete(ticket))
-    flights.set(ticket, flight)
-    return flight
+    return singleFlight(ticket, async () => {
+      const find = () => successors.latest(ticket)
+      const outcome = await inTurn(parts, { key: `refresh:${ticket}`, find }, (turn) =>
+        presentToken(presented, ticket, turn),
+      )
+      if (outcome === undefined) throw inProgress()
+      return 'found' in outcome ? goOnFrom(outcome.found, presented) : outcome.done
+    })
   }
 
-  /** This process's turn: the lock, or what the replica that holds it leaves behind. */
-  async function lead(ticket: string, presented: Presented): Promise<Refreshed> {
-    // Long enough for metadata, the token and the keys of a new ID token, each at its slowest.
-    const holdMs = 4 * config.authorizationServer.timeoutMs + longestWaitMs
-    const taken = await takeTurn(parts, { key: `refresh:${ticket}`, holdMs, found: () => successorOf(ticket) })
-    if (taken === undefined) throw inProgress()
-    return 'found' in taken ? goOnFrom(taken.found, presented) : refreshInTurn(taken.turn, ticket, presented)
-  }
-
-  async function refreshInTurn(turn: Turn, ticket: string, presented: Presented): Promise<Refreshed> {
-    try {
-      // The replica that held the lock a moment ago may have finished in between.
-      const earlier = await successorOf(ticket)
-      if (earlier !== undefined) return earlier
-      const outcome = await refreshAtServer(parts, presented)
-      if (outcome.kind === 'refused') {
-        const winner = await successorOf(ticket)
-        if (winner !== undefined) return winner
-        // Without the lock another replica may have won: its caller gets new cookies, and only the losers ask again.
-        if (turn === 'no lock' && !deniedBefore(ticket)) throw inProgress()
-        throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
-      }
-      await keepSuccessor(ticket, outcome.renewed.cookies, presented.session)
+  async function presentToken(presented: Presented, ticket: string, turn: Turn): Promise<Refreshed> {
+    const outcome = await refreshAtServer(parts, presented)
+    if (outcome.kind === 'renewed') {
+      await successors.keep(ticket, outcome.renewed.cookies, presented.session)
       return { ...outcome.renewed, joined: false }
-    } finally {
-      await endTurn(turn)
     }
+    const winner = await successors.latest(ticket)
+    if (winner !== undefined) return joining(winner)
+    // Without the lock another replica may have won: its caller gets new cookies, and only the losers ask again.
+    if (turn === 'no lock' && !refusedBefore(ticket)) throw inProgress()
+    throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
-  async function goOnFrom(earlier: Refreshed, { further }: Presented): Promise<Refreshed> {
-    const { access, refresh, identity } = earlier.cookies
-    if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return earlier
-    return joinOrTakeOff({ session: { facts: access, access, refresh, identity }, refresh, further })
-  }
-
-  function deniedBefore(ticket: string): boolean {
-    if (denied.has(ticket)) return true
-    denied.add(ticket)
-    for (const oldest of denied) {
-      if (denied.size <= maxDenied) break
-      denied.delete(oldest)
-    }
-    return false
-  }
-
-  /**
-   * What the winner got, or what came of it since: the answer to a late loser may be the last that its browser hears,
-   * and must not take it back to a refresh token that is spent by now.
-   */
-  async function successorOf(ticket: string): Promise<Refreshed | undefined> {
-    let latest = await keptFor(ticket)
-    for (let next = latest; next?.refresh !== undefined; next = await keptFor(ticketOf(next.refresh))) latest = next
-    return latest === undefined ? undefined : { cookies: latest, joined: true, rotated: false }
-  }
-
-  async function keptFor(ticket: string): Promise<SessionCookies | undefined> {
-    const key = `successor:${ticket}`
-    const value = (await ownMemory.get(key)) ?? (await store.get(key).catch(ignoreUnavailable))
-    return value === undefined ? undefined : successors.open(ticket, value)
-  }
-
-  /** Nothing that fails here may cost the tokens that were just obtained; the store reports its own failures. */
-  async function keepSuccessor(ticket: string, cookies: SessionCookies, spent: Session): Promise<void> {
-    const [key, value] = [`successor:${ticket}`, successors.seal(ticket, cookies)]
-    const ttlSeconds = keptSeconds(cookies.access, spent)
-    await store.put(key, value, ttlSeconds).catch(() => ownMemory.put(key, value, ttlSeconds))
-  }
-
-  /**
-   * Longer where the tokens spent came from a refresh a moment ago: answers of both are then on their way to one browser,
-   * and if it hears the older one last, it comes back with a spent token when that answer's access token expires.
-   */
-  function keptSeconds(obtained: AccessContent, { facts, access }: Session): number {
-    const ageSeconds = obtained.accessTokenExpiresAt - (access?.accessTokenExpiresAt ?? 0)
-    const isRace = facts.generation > 1 && ageSeconds < raceSeconds
-    return successorSeconds + (isRace ? Math.max(0, obtained.accessTokenExpiresAt - clock.nowSeconds()) : 0)
-  }
-
-  /** The idle limit moves with the user, not with a timer in a forgotten tab. */
-  function withActivity({ access, refresh, identity }: SessionCookies): SessionCookies {
-    const idleEnd = clock.nowSeconds() + config.session.idleSeconds
-    const idle = { idleExpiresAt: Math.min(idleEnd, access.absoluteExpiresAt) }
-    return {
-      access: { ...access, ...idle },
-      ...(refresh === undefined ? undefined : { refresh: { ...refresh, ...idle } }),
-      identity: { ...identity, ...idle },
-    }
+  function goOnFrom(latest: SessionCookies, { further }: Presented): Refreshed | Promise<Refreshed> {
+    const { access, refresh, identity } = latest
+    if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return joining(latest)
+    return refreshOnce({ session: { facts: access, access, refresh, identity }, refresh, further })
   }
 }
 
-/**
- * Names a refresh token in locks and in the store without revealing it.
- *
- * Session and generation are part of it: a server that does not rotate gives the same token to all generations, and may
- * give it to every sign-in of a user; only those who still hold the old one of this session are losers of the race.
- */
-function ticketOf({ sessionId, generation, refreshToken }: RefreshContent): string {
-  return hash('sha256', `${sessionId}.${generation}.${refreshToken}`, 'base64url')
+/** Remembers the last tickets that were refused; true for one that was refused before. */
+function createRefusals(): (ticket: string) => boolean {
+  const maxRefused = 10_000
+  const refused = new Set<string>()
+  return (ticket) => {
+    if (refused.has(ticket)) return true
+    refused.add(ticket)
+    for (const oldest of refused) {
+      if (refused.size <= maxRefused) break
+      refused.delete(oldest)
+    }
+    return false
+  }
 }
 
 /** RFC 6749 §6: a refresh can ask for less, never for more; an answer without scope confirms what was asked for (§5.1). */
@@ -185,10 +117,20 @@ function checkNarrower(scope: string | undefined, granted: RefreshContent): void
   if (scope !== undefined && !scope.split(' ').every((token) => tokens.includes(token))) throw notAllowed('scope')
 }
 
+/** The idle limit moves with the user, not with a timer in a forgotten tab. */
+function withIdleEnd({ access, refresh, identity }: SessionCookies, idleEnd: number): SessionCookies {
+  const idle = { idleExpiresAt: Math.min(idleEnd, access.absoluteExpiresAt) }
+  return {
+    access: { ...access, ...idle },
+    ...(refresh === undefined ? undefined : { refresh: { ...refresh, ...idle } }),
+    identity: { ...identity, ...idle },
+  }
+}
+
 function inProgress(): TokenHandlerError {
   return new TokenHandlerError('refresh_in_progress', { fields: { retry_after: 1 } })
 }
 
-function joining(refreshed: Refreshed): Refreshed {
-  return { ...refreshed, joined: true }
+function joining(cookies: SessionCookies): Refreshed {
+  return { cookies, joined: true, rotated: false }
 }
