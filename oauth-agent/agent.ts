@@ -164,7 +164,7 @@ function createEndpointParts(agentParts: AgentParts): EndpointParts {
     observe,
     reader: createCookieReader({ keys, catalogue, binding, clock, observe }),
     writer: createCookieWriter({ keys, catalogue, binding, settings: config, clock, random }),
-    finishLogin: createFinishOnce({ config, authorizationServer, store, clock, random, successorBox }),
+    finishOnce: createFinishOnce({ config, authorizationServer, store, clock, random, successorBox }),
     refresh: createRefresh({ config, authorizationServer, store, clock, successorBox }),
     csrfTokenOf: (sessionId) => (config.csrf.token === 'required' ? csrfToken(keys.current(), sessionId) : undefined),
     pseudonyms: ({ subject, sessionId }) => ({

@@ -1,16 +1,16 @@
 import type { Config } from '../shared/config/schema.ts'
 import type { Demands } from './admission.ts'
-import { createBackchannelLogout } from './routes/backchannel-logout.ts'
+import { createBackchannelLogoutEndpoint } from './routes/backchannel-logout.ts'
 import { createFormCallback, createQueryCallback, createStrayCallback } from './routes/callback.ts'
-import { createJwks } from './routes/jwks.ts'
+import { createJwksEndpoint } from './routes/jwks.ts'
 import { createLoginEnd } from './routes/login-end.ts'
 import { createLoginPage } from './routes/login-page.ts'
 import { createLoginStart } from './routes/login-start.ts'
-import { createLogout } from './routes/logout.ts'
+import { createLogoutEndpoint } from './routes/logout.ts'
 import { createLogoutForm, createLogoutPage, signOutPath } from './routes/logout-page.ts'
 import { createRefreshEndpoint } from './routes/refresh.ts'
-import { createSession } from './routes/session.ts'
-import { createUserinfo } from './routes/userinfo.ts'
+import { createSessionEndpoint } from './routes/session.ts'
+import { createUserinfoEndpoint } from './routes/userinfo.ts'
 import type { Endpoint, EndpointParts } from './routes/endpoint.ts'
 
 /** One row of the endpoint table. */
@@ -40,12 +40,20 @@ export const endpoints: readonly Row[] = [
   { ...page, method: 'POST', path: '/login/start', limit: 'login', csrf: true, create: createLoginStart },
   // The page that comes back knows no CSRF token yet; the login cookie binds the response to its browser.
   { ...page, method: 'POST', path: '/login/end', limit: 'login', csrf: false, create: createLoginEnd },
-  { ...page, method: 'GET', path: '/session', limit: 'session', csrf: false, create: createSession, isHot: true },
-  { ...page, method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfo },
+  {
+    ...page,
+    method: 'GET',
+    path: '/session',
+    limit: 'session',
+    csrf: false,
+    create: createSessionEndpoint,
+    isHot: true,
+  },
+  { ...page, method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfoEndpoint },
   { ...page, method: 'POST', path: '/refresh', limit: 'refresh', csrf: true, create: createRefreshEndpoint },
-  { ...page, method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogout },
-  { ...open, method: 'POST', path: '/backchannel-logout', create: createBackchannelLogout },
-  { ...open, method: 'GET', path: '/jwks', isOn: hasPublicKeys, create: createJwks },
+  { ...page, method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogoutEndpoint },
+  { ...open, method: 'POST', path: '/backchannel-logout', create: createBackchannelLogoutEndpoint },
+  { ...open, method: 'GET', path: '/jwks', isOn: hasPublicKeys, create: createJwksEndpoint },
   { ...tab, method: 'GET', path: '/login', limit: 'login', create: createLoginPage },
   { ...back, method: 'GET', path: '/callback', isOn: byQuery, create: createQueryCallback },
   { ...back, method: 'POST', path: '/callback', isOn: byForm, create: createFormCallback },

@@ -19,7 +19,7 @@ export function checkGrantedDetails(granted: unknown, asked: readonly Authorizat
   if (!Array.isArray(granted)) throw new ProviderAnswerInvalid('token', 'authorization_details')
   const details: unknown[] = granted
   for (const detail of details) {
-    if (!isJsonObject(detail) || !asked.some((wanted) => isWithin(detail, wanted))) {
+    if (!isJsonObject(detail) || !asked.some((wanted) => isCoveredBy(detail, wanted))) {
       throw new ProviderAnswerInvalid('token', 'authorization_details')
     }
   }
@@ -29,7 +29,7 @@ export function checkGrantedDetails(granted: unknown, asked: readonly Authorizat
   }
 }
 
-function isWithin(granted: Readonly<Record<string, unknown>>, wanted: AuthorizationDetail): boolean {
+function isCoveredBy(granted: Readonly<Record<string, unknown>>, wanted: AuthorizationDetail): boolean {
   return granted['type'] === wanted.type && limits.every((name) => isSubset(granted[name], wanted[name]))
 }
 

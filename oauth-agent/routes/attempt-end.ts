@@ -30,7 +30,7 @@ export type AttemptOutcome =
 export function createAttemptEnd(
   parts: EndpointParts,
 ): (request: AgentRequest, arrivedBy: ArrivedBy) => Promise<AttemptOutcome> {
-  const { reader, writer, observe, config, finishLogin } = parts
+  const { reader, writer, observe, config, finishOnce } = parts
 
   return async (request, arrivedBy) => {
     const state = peekState(request.parameters)
@@ -43,7 +43,7 @@ export function createAttemptEnd(
     try {
       const signedIn = request.session.kind === 'open' ? request.session.session.facts : undefined
       const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
-      const finished = await finishLogin(attempt.content, arrived)
+      const finished = await finishOnce(attempt.content, arrived)
       const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
       await endOther(request, finished.cookies.access)
       return succeeded(request, attempt.content, finished, setCookies)

@@ -3,7 +3,7 @@ import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { endByLogoutToken } from '../flows/backchannel-logout.ts'
 
 /** POST /backchannel-logout: the authorization server reports that a user signed out elsewhere. */
-export function createBackchannelLogout(parts: EndpointParts): Endpoint {
+export function createBackchannelLogoutEndpoint(parts: EndpointParts): Endpoint {
   const { observe } = parts
   return async ({ requestId, parameters }) => {
     try {

@@ -54,7 +54,7 @@ export interface EndpointParts {
   readonly observe: Observe
   readonly reader: CookieReader
   readonly writer: CookieWriter
-  readonly finishLogin: FinishOnce
+  readonly finishOnce: FinishOnce
   readonly refresh: Refresh
   readonly csrfTokenOf: (sessionId: string) => string | undefined
   /** How events name a session and its user. */

@@ -1,6 +1,6 @@
 import type { Endpoint, EndpointParts } from './endpoint.ts'
 
 /** GET /jwks: our public keys, present and next, where the authorization server is registered to fetch them. */
-export function createJwks({ authorizationServer }: EndpointParts): Endpoint {
+export function createJwksEndpoint({ authorizationServer }: EndpointParts): Endpoint {
   return async () => ({ body: { keys: await authorizationServer.publicKeys() } })
 }

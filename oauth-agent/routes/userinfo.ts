@@ -3,6 +3,6 @@ import { requireSession } from '../flows/session-state.ts'
 import { loadUserinfo } from '../flows/userinfo.ts'
 
 /** GET /userinfo: the visible claims of the userinfo endpoint. */
-export function createUserinfo(parts: EndpointParts): Endpoint {
+export function createUserinfoEndpoint(parts: EndpointParts): Endpoint {
   return async ({ session }) => ({ body: await loadUserinfo(parts, requireSession(session)) })
 }
