@@ -57,7 +57,7 @@ export interface Agent {
 export function createAgent(agentParts: AgentParts): Agent {
   const { config } = agentParts
   const parts = createEndpointParts(agentParts)
-  const rows = endpoints.filter(({ isOn }) => isOn?.(config) ?? true)
+  const rows = endpoints.filter(({ isOn }) => isOn(config))
   const routes = createRoutes(rows, agentParts, parts)
   const methodsOf = (path: string): string[] =>
     routes.filter((route) => route.path === path).map(({ method }) => method)

@@ -17,47 +17,148 @@ import type { Endpoint, EndpointParts } from './routes/endpoint.ts'
 export interface Row extends Demands {
   readonly method: 'GET' | 'POST'
   readonly path: string
-  /** Whether the settings switch it on; always, if absent. */
-  readonly isOn?: (config: Config) => boolean
+  /** Whether the settings switch it on. */
+  readonly isOn: (config: Config) => boolean
   readonly create: (parts: EndpointParts) => Endpoint
   /** A GET for which Koa's own work would cost more than ours: answered without it, in the same steps. */
   readonly isHot?: true
 }
 
+const always = () => true
 const hasPublicKeys = ({ client }: Config) =>
   client.authentication === 'private_key_jwt' || client.authentication === 'self_signed_tls_client_auth'
 const byNavigation = ({ login }: Config) => login.navigation.enabled
 const byForm = ({ login }: Config) => login.navigation.enabled && login.navigation.responseMode === 'form_post'
 const byQuery = (config: Config) => byNavigation(config) && !byForm(config)
 
-const page = { caller: 'page' } as const
-const open = { caller: 'server', limit: 'none', csrf: false } as const
-const tab = { caller: 'navigation', csrf: false, isOn: byNavigation } as const
-const back = { caller: 'return', limit: 'login', csrf: false } as const
-
-/** Every endpoint of the agent, and what each demands. */
+/** Every endpoint of the agent, and what each demands: a block is the whole policy of its endpoint. */
 export const endpoints: readonly Row[] = [
-  { ...page, method: 'POST', path: '/login/start', limit: 'login', csrf: true, create: createLoginStart },
-  // The page that comes back knows no CSRF token yet; the login cookie binds the response to its browser.
-  { ...page, method: 'POST', path: '/login/end', limit: 'login', csrf: false, create: createLoginEnd },
   {
-    ...page,
+    method: 'POST',
+    path: '/login/start',
+    caller: 'page',
+    limit: 'login',
+    csrf: true,
+    isOn: always,
+    create: createLoginStart,
+  },
+  {
+    method: 'POST',
+    path: '/login/end',
+    caller: 'page',
+    limit: 'login',
+    // The page that comes back knows no CSRF token yet; the login cookie binds the response to its browser.
+    csrf: false,
+    isOn: always,
+    create: createLoginEnd,
+  },
+  {
     method: 'GET',
     path: '/session',
+    caller: 'page',
     limit: 'session',
     csrf: false,
+    isOn: always,
     create: createSessionEndpoint,
     isHot: true,
   },
-  { ...page, method: 'GET', path: '/userinfo', limit: 'session', csrf: false, create: createUserinfoEndpoint },
-  { ...page, method: 'POST', path: '/refresh', limit: 'refresh', csrf: true, create: createRefreshEndpoint },
-  { ...page, method: 'POST', path: '/logout', limit: 'session', csrf: true, create: createLogoutEndpoint },
-  { ...open, method: 'POST', path: '/backchannel-logout', create: createBackchannelLogoutEndpoint },
-  { ...open, method: 'GET', path: '/jwks', isOn: hasPublicKeys, create: createJwksEndpoint },
-  { ...tab, method: 'GET', path: '/login', limit: 'login', create: createLoginPage },
-  { ...back, method: 'GET', path: '/callback', isOn: byQuery, create: createQueryCallback },
-  { ...back, method: 'POST', path: '/callback', isOn: byForm, create: createFormCallback },
-  { ...back, method: 'GET', path: '/callback', isOn: byForm, create: createStrayCallback },
-  { ...tab, method: 'GET', path: '/logout', limit: 'session', create: createLogoutPage },
-  { ...tab, caller: 'form', method: 'POST', path: signOutPath, limit: 'session', csrf: true, create: createLogoutForm },
+  {
+    method: 'GET',
+    path: '/userinfo',
+    caller: 'page',
+    limit: 'session',
+    csrf: false,
+    isOn: always,
+    create: createUserinfoEndpoint,
+  },
+  {
+    method: 'POST',
+    path: '/refresh',
+    caller: 'page',
+    limit: 'refresh',
+    csrf: true,
+    isOn: always,
+    create: createRefreshEndpoint,
+  },
+  {
+    method: 'POST',
+    path: '/logout',
+    caller: 'page',
+    limit: 'session',
+    csrf: true,
+    isOn: always,
+    create: createLogoutEndpoint,
+  },
+  {
+    method: 'POST',
+    path: '/backchannel-logout',
+    caller: 'server',
+    limit: 'none',
+    csrf: false,
+    isOn: always,
+    create: createBackchannelLogoutEndpoint,
+  },
+  {
+    method: 'GET',
+    path: '/jwks',
+    caller: 'server',
+    limit: 'none',
+    csrf: false,
+    isOn: hasPublicKeys,
+    create: createJwksEndpoint,
+  },
+  {
+    method: 'GET',
+    path: '/login',
+    caller: 'navigation',
+    limit: 'login',
+    csrf: false,
+    isOn: byNavigation,
+    create: createLoginPage,
+  },
+  {
+    method: 'GET',
+    path: '/callback',
+    caller: 'return',
+    limit: 'login',
+    csrf: false,
+    isOn: byQuery,
+    create: createQueryCallback,
+  },
+  {
+    method: 'POST',
+    path: '/callback',
+    caller: 'return',
+    limit: 'login',
+    csrf: false,
+    isOn: byForm,
+    create: createFormCallback,
+  },
+  {
+    method: 'GET',
+    path: '/callback',
+    caller: 'return',
+    limit: 'login',
+    csrf: false,
+    isOn: byForm,
+    create: createStrayCallback,
+  },
+  {
+    method: 'GET',
+    path: '/logout',
+    caller: 'navigation',
+    limit: 'session',
+    csrf: false,
+    isOn: byNavigation,
+    create: createLogoutPage,
+  },
+  {
+    method: 'POST',
+    path: signOutPath,
+    caller: 'form',
+    limit: 'session',
+    csrf: true,
+    isOn: byNavigation,
+    create: createLogoutForm,
+  },
 ]
