@@ -8,28 +8,28 @@ import { RecordError } from './record-bytes.ts'
 import { type RecordCodec, createRecordCodec, optional } from './record.ts'
 import type { SessionCookies } from './session.ts'
 
-/** Seals the outcome of a refresh for the shared store, which may be read or written by others. */
+/** Seals the outcome of a refresh or a sign-in for the shared store, which may be read or written by others. */
 export interface SuccessorBox {
-  /** `key` is the name under which the store keeps the value; it opens under no other. */
-  seal(key: string, cookies: SessionCookies): string
-  /** Undefined when the value was not sealed for `key`. */
-  open(key: string, value: string): SessionCookies | undefined
+  /** `ticket` is the hash of what was presented, with which the name in the store ends; the value opens for no other. */
+  seal(ticket: string, cookies: SessionCookies): string
+  /** Undefined when the value was not sealed for `ticket`. */
+  open(ticket: string, value: string): SessionCookies | undefined
 }
 
 /**
  * A box under the refresh purpose, whose key no proxy has.
  *
- * The key is part of what is authenticated: whoever can write to the store could otherwise give one user the new cookies
+ * The ticket is part of what is authenticated: whoever can write to the store could otherwise give one user the new cookies
  * of another by swapping two values.
  */
 export function createSuccessorBox(parts: { keys: KeySource; binding: Binding; random: RandomBytes }): SuccessorBox {
   const sealFor = createSealer(parts)
   const openFor = createOpener(parts)
-  const slot = (key: string) => ({ name: `successor:${key}`, purpose: 'refresh' }) as const
+  const slot = (ticket: string) => ({ name: `successor:${ticket}`, purpose: 'refresh' }) as const
   return {
-    seal: (key, cookies) => sealFor(slot(key))(codec.encode(cookies)),
-    open(key, value) {
-      const opened = openContent(openFor(slot(key)), codec, value)
+    seal: (ticket, cookies) => sealFor(slot(ticket))(codec.encode(cookies)),
+    open(ticket, value) {
+      const opened = openContent(openFor(slot(ticket)), codec, value)
       return opened.kind === 'opened' ? opened.content : undefined
     },
   }
