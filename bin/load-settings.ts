@@ -23,5 +23,5 @@ export function settingsProblems(file: string | undefined, mode: Mode | undefine
 }
 
 function checksFor(mode: Mode | undefined): readonly ConfigCheck[] {
-  return mode === undefined ? partChecks : [...partChecks, ...processChecks(mode, undefined)]
+  return mode === undefined ? partChecks : processChecks(mode, undefined)
 }
