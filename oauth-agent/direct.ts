@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AgentContext, RequestState } from './answer.ts'
 
-/** Stands in for a Koa context where one request after another asks the same: it keeps the answer and writes it at once. */
+/** Replaces the Koa context for endpoints that are called very often: it collects the answer and writes it once. */
 export class DirectContext implements AgentContext {
   readonly req: IncomingMessage
   readonly res: ServerResponse

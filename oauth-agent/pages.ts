@@ -35,7 +35,7 @@ export const navigationHeaders: Readonly<Record<string, string>> = {
 
 const htmlHeaders = { ...navigationHeaders, 'content-type': 'text/html; charset=utf-8' }
 
-/** Asks before what another site sent the user to: that site may want it, and the user not (FM-7). */
+/** Asks the user first, because another site may have sent them here without their wish (FM-7). */
 export function confirmPage(title: 'Sign in' | 'Sign out', url: string): HtmlPage {
   return page(title, `<p>You came here from another site.</p>${link(url, title)}`)
 }

@@ -43,7 +43,7 @@ function endedEntries(token: LogoutToken, { session }: Pick<Config, 'session'>):
   // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
   if (providerSessionId === undefined) return [{ kind: 'subject', subject: subject ?? '', notBefore, ttlSeconds }]
   const named: EndedEntry = { kind: 'provider-session', providerSessionId, ttlSeconds }
-  // A session whose ID token had no sid may be the one that is meant; nothing else could ever end it.
+  // The server may mean a session whose ID token had no sid, which can only be ended by its subject.
   if (subject === undefined) return [named]
   return [named, { kind: 'subject-without-provider-session', subject, notBefore, ttlSeconds }]
 }

@@ -30,7 +30,10 @@ export interface CodeExchangeParts {
 export interface Arrived {
   readonly parameters: Parameters
   readonly arrivedBy: ArrivedBy
-  /** Who is signed in where it arrived; absent also where the browser keeps the session back (CK-9). */
+  /**
+   * The session of the browser that brought the response; also absent after a navigation from another site, for which
+   * browsers do not send SameSite=Strict cookies (CK-9).
+   */
   readonly signedIn?: SessionFacts | undefined
 }
 
@@ -108,7 +111,7 @@ export function presentSubjects(
   )
 }
 
-/** The attempt's own limits; the cookie's lifetime alone is the browser's promise, not ours. */
+/** Checks the limits of the attempt itself, because nothing forces a browser to drop the cookie in time. */
 function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangeParts): void {
   const age = clock.nowSeconds() - attempt.startedAt
   // The replica that began it may have a clock that is a little ahead, and a silent sign-in takes less than a second.

@@ -31,7 +31,7 @@ export interface EndedSession {
  * Ends a session everywhere it can be ended; always comes to an end itself, within `logout.revocation_timeout_ms`.
  *
  * The order is that of LO-4: mark it as ended for every replica first, so that a refresh in flight loses, then revoke
- * the tokens. What fails here keeps nobody signed in.
+ * the tokens. Whatever fails here, the user is signed out.
  */
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts
@@ -49,21 +49,21 @@ export async function endSession(parts: EndSessionParts, session: Session | unde
   return { ...logoutAtServer(metadata, session, parts), revoked: revoked ?? false }
 }
 
-/** How long a refresh may take that began before its session was replaced. */
+/** How long a refresh that began before its session was replaced may still take. */
 const replacedSeconds = 60
 
 /**
- * Ends the session of another user whose place in the browser a sign-in takes, with its streams, but leaves its tokens to
- * themselves.
+ * Ends the session of another user, and its event streams, when a sign-in replaces it in this browser; its tokens are
+ * not revoked.
  *
- * A refresh of it that is under way would otherwise put the first user's cookies over those of the second.
+ * Otherwise a refresh of that session that is under way would put the first user's cookies over those of the second.
  */
 export async function endReplaced(parts: Pick<EndSessionParts, 'store' | 'clock'>, session: Session): Promise<void> {
   await parts.store.put(replacedKey(session.facts), '1', replacedSeconds).catch(() => {})
   await markEnded(parts, session)
 }
 
-/** Whether the session has just ended because somebody else signed in: the browser's cookies are then theirs. */
+/** True when the session ended a moment ago because another user signed in, who may own the browser's cookies by now. */
 export async function wasReplaced({ store }: Pick<EndSessionParts, 'store'>, facts: SessionFacts): Promise<boolean> {
   return (await store.get(replacedKey(facts)).catch(() => undefined)) !== undefined
 }

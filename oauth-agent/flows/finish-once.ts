@@ -23,7 +23,7 @@ export interface FinishedLogin {
 /** Finishes an attempt; throws as `finishLogin` does, and `overloaded` when another replica takes too long with it. */
 export type FinishOnce = (attempt: LoginContent, arrived: Arrived) => Promise<FinishedLogin>
 
-/** How long the same response finds the session that it became, until its browser has the cookies. */
+/** How long the session is kept for requests that bring the same response; the browser has its cookies long before. */
 const keptSeconds = 30
 
 /**

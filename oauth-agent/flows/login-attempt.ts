@@ -104,7 +104,7 @@ export function parseWish(
   asked.delete('return_to')
   const wish = parseAuthorizationWish(asked, config)
   const returnTo = parameters.get('return_to')
-  // What the settings ask of everybody makes no step-up of a sign-in.
+  // A level or age that the settings demand of every sign-in does not make it a step-up.
   const sameUser = asked.has('acr_values') || asked.has('max_age') || wish.prompt === 'none'
   return {
     wish,

@@ -75,8 +75,8 @@ async function push(
 }
 
 /**
- * A signed request in its two forms: all there is (FAPI 2.0 Message Signing §5.3.2), and with the parameters that OpenID
- * Connect Core §6.1 wants repeated outside when it travels in a URL.
+ * A signed request in two forms: by itself (FAPI 2.0 Message Signing §5.3.2), and for a URL, where OpenID Connect Core
+ * §6.1 demands that some of its parameters are repeated beside it.
  */
 function signedRequest(request: URLSearchParams, object: string): { alone: URLSearchParams; inUrl: URLSearchParams } {
   const repeated = ['client_id', 'response_type', 'scope'].map((name): [string, string] => [

@@ -53,10 +53,10 @@ export async function revokeTokens(
 }
 
 /**
- * Revokes what a sign-in brought that is refused; the answer does not wait for it.
+ * Revokes the tokens of a sign-in that is refused; the answer does not wait for it.
  *
- * `present` are the subjects whose session may stay. Their tokens are dropped only, for at many servers all sign-ins of
- * a user depend on one grant, and the session that stays would end with it.
+ * `present` are the subjects whose session may stay. Their tokens, and those of an unknown subject, are dropped
+ * without revoking them: at many servers all sign-ins of a user depend on one grant, and the session would end with it.
  */
 export function revokeUnused(
   parts: RevocationParts,

@@ -81,8 +81,9 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
  * Seconds until the client should refresh: ahead of the end of the access token, or of the idle limit if that comes
  * first, since only a refresh reports activity.
  *
- * What lives hardly longer than the lead is refreshed at half its life, not at once and over and over. An idle limit
- * already that close, because a refresh came without activity, is left to pass.
+ * A lifetime of at most twice `aheadSeconds` is refreshed when half of it has passed; otherwise the client would refresh
+ * again and again. An idle limit that is as close as that already is not counted: the last refresh did not move it,
+ * because there was no activity.
  */
 function refreshIn(accessSeconds: number, idleSeconds: number, aheadSeconds: number): number {
   const due = idleSeconds > 2 * aheadSeconds ? Math.min(accessSeconds, idleSeconds) : accessSeconds

@@ -27,11 +27,12 @@ export function createStrayCallback(parts: EndpointParts): Endpoint {
 }
 
 /**
- * Leads away from an address that may hold a code in a mode that was not asked for, to a page that says so.
+ * Redirects to a page of ours that reports a wrong response mode, because the present address may hold a code.
  *
- * Somebody else asked for it, for a sign-in of their own, and waits for the code of this user to be seen (C33). Browsers
- * keep a fragment unless the redirect names another (RFC 9110 §10.2.2). Nothing is started there: a server that never
- * answers in our mode would send the browser back here at once.
+ * An attacker can send a user to the authorization server with another response mode, so that the user's code stays in
+ * the address, and then wait for something to reveal it (C33). The redirect has an empty fragment, because otherwise
+ * browsers keep the old one (RFC 9110 §10.2.2). The page does not start a sign-in by itself: a server that always answers
+ * in the wrong mode would send the browser back here without end.
  */
 function leaveAddress({ config }: EndpointParts): AgentAnswer {
   return { redirect: `${config.agent.path}/callback?error=response_mode#` }

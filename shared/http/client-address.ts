@@ -84,7 +84,7 @@ function parsePrefixLength(text: string): number {
 /** Address and port, as some load balancers write each hop (RFC 7239 §6). */
 const withPort = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?$/
 
-/** The port is left out: it is another one on each connection, and so would be whoever is counted by it (H19). */
+/** Leaves the port out: it changes with each connection, so one client would be counted as many (H19). */
 function parseHop(text: string): Address | undefined {
   const [, ipv6, ipv4] = withPort.exec(text) ?? []
   return parseAddress(ipv6 ?? ipv4 ?? text)

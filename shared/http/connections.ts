@@ -23,8 +23,8 @@ export interface Connections {
 /**
  * Watches the connections of `server`.
  *
- * The newest answer of each is kept in a place that exists as long as the connection: a set of the requests in flight
- * would grow and shrink with every request, and the tables it outgrows keep those requests from being collected early.
+ * A map holds the newest answer of each connection for as long as the connection lives. A set of the requests in flight
+ * would grow and shrink all the time, and its old tables would keep finished requests in memory for longer.
  */
 export function createConnections(server: Server): Connections {
   const newest = new Map<Socket, ServerResponse | undefined>()

@@ -4,8 +4,8 @@ import { IncomingMessage } from './node-http.ts'
 /**
  * A request whose `headers` are put together at a fifth of the usual cost.
  *
- * Node asks each request for them, for Expect and Content-Length, and goes through its rules for repeated fields with every
- * name. Where no name is repeated, all rules come to the same.
+ * Node builds them for every request, because it reads Expect and Content-Length, and applies its rules for repeated
+ * fields to each name. Where no name is repeated, these rules make no difference.
  */
 export class Incoming extends IncomingMessage {
   #fields: IncomingHttpHeaders | undefined

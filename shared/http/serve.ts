@@ -80,8 +80,8 @@ export interface RunningServer {
   /** 0 for a Unix socket. */
   readonly port: number
   /**
-   * Ends connections with their next answer, while new ones are still taken: a gateway then holds none that could be
-   * closed in the moment in which it sends the next request, which would be lost if it may not be sent twice.
+   * Ends each connection with its next answer, and still takes new ones, so that a gateway holds no idle connection when
+   * the server stops: a request sent just as its connection is closed is lost if it may not be sent twice.
    */
   retire(): void
   /** Takes no new connections and lets requests in flight finish; what still runs after `drainMs` is cut. */
@@ -109,7 +109,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    // The rest of what was refused: it has its answer, and must not have an effect.
+    // The connection was ended with a refusal; what still arrives on it must have no effect.
     if (request.socket.writableEnded) return
     connections.begin(request.socket, response)
     around(request, () => void settle(parts, connections, request, response, limits.stalledMs))
@@ -227,7 +227,7 @@ function portOf(server: Server): number {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-/** Who comes through a Unix socket has no address, like a client that is gone; only the first is a peer to be trusted. */
+/** Names the peer of a Unix socket: it has no address, and without a name it would look like a client that has gone. */
 function namePeer(socket: Socket): void {
   Object.defineProperty(socket, 'remoteAddress', { value: unixPeer })
 }

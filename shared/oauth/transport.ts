@@ -168,11 +168,11 @@ function refusalOf(status: number): UnavailableReason | undefined {
   return status >= 502 && status <= 504 ? 'gateway_error' : 'server_error'
 }
 
-/** What no request brings about by itself: nobody was reached, or only the gateway of the authorization server. */
+/** Failures that no request can cause by itself: nobody was reached, or only a gateway of the authorization server. */
 const signsOfDown: ReadonlySet<string> = new Set(['timeout', 'connect_failed', 'connection_lost', 'gateway_error'])
 /**
- * What one request may bring about, through a code that nobody issued or the state of one account: if these opened the
- * circuit, one visitor could keep everybody else from signing in. A full queue and a stop are our own doing and no sign.
+ * Failures that one request can cause, by an invented code or by the state of one account. If they opened the circuit, one
+ * visitor could keep all others from signing in. A full queue and a stop are our own doing and say nothing either way.
  */
 const signsOfLife: ReadonlySet<string> = new Set(['server_error', 'rate_limited', 'invalid'])
 

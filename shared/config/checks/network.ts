@@ -59,7 +59,7 @@ export function* networkChecks(config: Config): Iterable<CrossProblem> {
     yield* siblingCheck(origin, publicOrigin, `cors.origins[${index}]`)
 }
 
-/** The address of a gateway is also that of every browser whose request it forwards to the place where it asks. */
+/** A secret is needed, because what a gateway forwards for a browser comes from the same address as its own questions. */
 function* gatewaySecretChecks({ proxy, publicOrigin }: Config): Iterable<CrossProblem> {
   const { gateway, secret, insecureNoSecret } = proxy.forwardAuth
   if (insecureNoSecret && !isLocalOrigin(publicOrigin)) {

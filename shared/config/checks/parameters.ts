@@ -39,7 +39,7 @@ const ownSettings: ReadonlyMap<string, string> = new Map([
   ['scope', 'login.scope'],
 ])
 
-/** Parameters that no page may choose, and what there is in their place: what is asked for is what answers are held against. */
+/** Parameters that no page may choose, because answers are compared with the settings, and what to do instead. */
 const fixedBySettings: ReadonlyMap<string, string> = new Map([
   ['activity', 'Leave it out; a page may always send it.'],
   ['authorization_details', 'Write them as login.authorization_details.'],
