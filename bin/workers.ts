@@ -82,11 +82,13 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
   }
   const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork()))).catch(giveUp)
 
+  const metrics = async (): ReturnType<typeof sumMetrics> =>
+    sumMetrics(await snapshots(clock), { asked: workers, ready: countReady(states.values()) })
   const health = createHealth({
     checks: {
       workers: () => (states.size === 0 ? 'no worker is ready' : [...states.values()].flat()[0]),
     },
-    ...(config.observability.metrics ? { metrics: async () => sumMetrics(await snapshots(clock)) } : undefined),
+    ...(config.observability.metrics ? { metrics } : undefined),
   })
   const operations = await listening('operations.listen', config, (listen) =>
     serve({ handler: health, listen, clock, observe: { emit: () => undefined } }),
@@ -116,6 +118,11 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
 /** The wait before a worker is replaced, which doubles with each replacement that died before it was ready. */
 export function restartDelayMs(failures: number): number {
   return Math.min(1000 * 2 ** failures, longestRestartMs)
+}
+
+/** How many of these workers, each with its reasons against it, should get requests. */
+export function countReady(reasonsOfEach: Iterable<readonly string[]>): number {
+  return [...reasonsOfEach].filter((reasons) => reasons.length === 0).length
 }
 
 function askAll(asked: Asked): void {

@@ -159,4 +159,14 @@ export const processMetricTable = {
     labels: ['key_id', 'seals'],
     help: 'Always 1, for each key of the ring; seals is true for the one that seals.',
   },
+  token_handler_workers: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Workers asked for; only where there are several.',
+  },
+  token_handler_workers_ready: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Workers that are ready; one that died or hung is missing until its replacement is.',
+  },
 } as const satisfies Record<string, ProcessMetricRow>

@@ -1,9 +1,21 @@
-import { AggregatorRegistry } from 'prom-client'
+import { AggregatorRegistry, Gauge } from 'prom-client'
+import { processMetricTable } from './metric-table.ts'
 
-/** Adds up the metrics of several processes; gauges say themselves how they are to be joined. */
+/** How many processes there should be, and how many of them are ready. */
+export interface WorkerCounts {
+  readonly asked: number
+  readonly ready: number
+}
+
+/** Adds up the metrics of several processes and counts these; gauges say themselves how they are to be joined. */
 export async function sumMetrics(
   snapshots: readonly object[],
+  { asked, ready }: WorkerCounts,
 ): Promise<{ readonly contentType: string; readonly text: string }> {
   const sum = AggregatorRegistry.aggregate([...snapshots])
+  const count = (name: 'token_handler_workers' | 'token_handler_workers_ready', value: number): void =>
+    new Gauge({ name, help: processMetricTable[name].help, registers: [sum] }).set(value)
+  count('token_handler_workers', asked)
+  count('token_handler_workers_ready', ready)
   return { contentType: sum.contentType, text: await sum.metrics() }
 }

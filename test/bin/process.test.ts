@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, type Socket, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -82,6 +82,12 @@ async function ask(at: number | string, path: string): Promise<string> {
   return connection.closed()
 }
 
+async function askOperations(path: string): Promise<string> {
+  const connection = await openRaw(operationsPort)
+  connection.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+  return connection.closed()
+}
+
 it('a process serves, reloads on SIGHUP, keeps the old settings when the new are bad, and ends with 0', async () => {
   const { child, ended, lines, ports, events, errors } = await start(1, 'serve')
   const [port = 0] = ports()
@@ -143,6 +149,26 @@ it('a worker that is replaced gets the settings of the others, whatever the file
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 90_000)
+
+it('workers that cannot start again are missing in the metrics, and tried ever later', async () => {
+  operationsPort = await freePort()
+  const { child, ended, ports, errors } = await start(2, 'serve', '--workers', '2')
+  const metrics = () => askOperations('/metrics')
+  await expect.poll(metrics, patience).toMatch(/^token_handler_workers_ready 2$/m)
+  const [keys, away] = [join(folder, 'keys.json'), join(folder, 'away.json')]
+  renameSync(keys, away)
+  process.kill(childrenOf(child.pid)[0] ?? 0, 'SIGKILL')
+  await expect.poll(errors, patience).toContain('A worker ended (code 78); another is started in 2 s.')
+  expect(await metrics()).toMatch(/^token_handler_workers 2$/m)
+  expect(await metrics()).toMatch(/^token_handler_workers_ready 1$/m)
+  expect(await askOperations('/readyz')).toContain('200 OK')
+  await expect.poll(errors, patience).toContain('A worker ended (code 78); another is started in 4 s.')
+  renameSync(away, keys)
+  await expect.poll(() => ports().length, patience).toBe(3)
+  await expect.poll(metrics, patience).toMatch(/^token_handler_workers_ready 2$/m)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 120_000)
 
 it('a worker that hangs is killed and replaced', async () => {
   const { child, ended, ports, errors } = await start(2, 'serve', '--workers', '2')

@@ -87,6 +87,18 @@ const alerts: Readonly<Record<string, { fires: Series; quiet: Series }>> = {
     fires: { 'token_handler_internal_failures_total{where="serve"}': '_x34 1+0x5' },
     quiet: { 'token_handler_internal_failures_total{where="serve"}': '1+0x40' },
   },
+  TokenHandlerWorkersMissing: {
+    fires: {
+      'token_handler_workers{instance="one"}': '4+0x40',
+      'token_handler_workers_ready{instance="one"}': '4+0x30 3+0x10',
+    },
+    quiet: {
+      'token_handler_workers{instance="one"}': '4+0x40',
+      'token_handler_workers_ready{instance="one"}': '4+0x20 3+0x3 4+0x20',
+      'token_handler_workers{instance="two"}': '2+0x40',
+      'token_handler_workers_ready{instance="two"}': '2+0x40',
+    },
+  },
   TokenHandlerEventLoopBusy: {
     fires: { 'nodejs_eventloop_lag_p99_seconds{instance="one"}': '0.3+0x40' },
     quiet: { 'nodejs_eventloop_lag_p99_seconds{instance="one"}': '0.02+0x40' },

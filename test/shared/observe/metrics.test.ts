@@ -110,7 +110,7 @@ describe('events become metrics', () => {
     ])
     ids = ['bbbbbbbb']
     expect(await keyInfo()).toEqual(['token_handler_key_info{key_id="bbbbbbbb",seals="true"} 1'])
-    const { text } = await metrics.render()
+    const { text } = await sumMetrics([await metrics.snapshot()], { asked: 2, ready: 1 })
     for (const name of Object.keys(processMetricTable)) expect(text).toContain(`# TYPE ${name} `)
   })
 })
@@ -125,12 +125,19 @@ it('several processes add up: counters by sum, the store by the worst, each key 
       return metrics.snapshot()
     }),
   )
-  const { text } = await sumMetrics(snapshots)
+  const { text } = await sumMetrics(snapshots, { asked: 3, ready: 2 })
   expect(text).toContain('token_handler_logouts_total{revoked="true"} 2')
   expect(text).toContain('token_handler_store_available 0')
   expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1')
   expect(text).toContain('token_handler_key_info{key_id="bbbbbbbb",seals="false"} 1')
+  expect(text).toContain('token_handler_workers 3')
+  expect(text).toContain('token_handler_workers_ready 2')
   expect(text).toContain('# TYPE token_handler_upstream_call_duration_seconds histogram')
   expect(text).toContain('token_handler_upstream_call_duration_seconds_bucket{le="0.05",route="/api/**"} 2')
   expect(text).toContain('token_handler_upstream_call_duration_seconds_sum{route="/api/**"} 0.08')
+})
+
+it('workers are counted even if none has anything to tell', async () => {
+  const { text } = await sumMetrics([], { asked: 3, ready: 0 })
+  expect(text).toContain('token_handler_workers_ready 0')
 })
