@@ -1,5 +1,8 @@
 import { inspect } from 'node:util'
 
+/** What is shown in place of a secret. */
+export const secretMask = '[secret]'
+
 /**
  * A value that no log, JSON answer or error message can print by accident.
  *
@@ -17,14 +20,14 @@ export class Secret {
   }
 
   toString(): string {
-    return '[secret]'
+    return secretMask
   }
 
   toJSON(): string {
-    return '[secret]'
+    return secretMask
   }
 
   [inspect.custom](): string {
-    return '[secret]'
+    return secretMask
   }
 }

@@ -17,14 +17,21 @@ export function explain(
 ): Problem[] {
   return issues.filter(isStrictest).flatMap((issue) => {
     const path = issue.path.map((part): PathPart => (typeof part === 'number' ? part : String(part)))
+    const place = pathText(placeOf(raw, path))
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(schema, value, path, key))
     if (path.length === 0) return [noSettings]
     const setting = schemaAt(schema, value, path)
     const given = valueAt(value, path)
     if (given === undefined) return [missing(setting, path, issue)]
     const problem = `${expectation(issue)}${quote(setting, valueAt(raw, path))}`
-    return [{ path: pathText(path), problem, remedy: remedyFor(setting, issue, given) }]
+    return [{ path: place, problem, remedy: remedyFor(setting, issue, given) }]
   })
+}
+
+/** Where a setting was written: a secret may stand in a file that is named in its place. */
+function placeOf(raw: unknown, path: readonly PathPart[]): readonly PathPart[] {
+  const inFile = [...path.slice(0, -1), `${String(path.at(-1))}_file`]
+  return valueAt(raw, path) === undefined && valueAt(raw, inFile) !== undefined ? inFile : path
 }
 
 /** False for a lower bound where a stricter one of the same setting was missed as well. */

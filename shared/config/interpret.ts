@@ -29,10 +29,11 @@ export function interpret(raw: unknown, sources: Sources, checks: readonly Confi
   const prepared = prepare(schema, raw, sources)
   const tree = withProfile(prepared.value)
   const result = schema.safeParse(tree, parsing)
-  const known = new Set(prepared.problems.map(({ path }) => path.replace(/_file$/, '')))
+  const settingOf = (path: string): string => path.replace(/_file$/, '')
+  const known = new Set(prepared.problems.map(({ path }) => settingOf(path)))
   const refused = result.success
     ? []
-    : explain(schema, raw, tree, result.error.issues).filter(({ path }) => !known.has(path))
+    : explain(schema, raw, tree, result.error.issues).filter(({ path }) => !known.has(settingOf(path)))
   const problems = [...prepared.problems, ...refused]
   const settings = result.success ? result.data : repaired(tree)
   if (settings === undefined) return { problems }

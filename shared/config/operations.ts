@@ -22,6 +22,9 @@ export const storeSettings = z.discriminatedUnion('kind', [
   }),
 ])
 
+/** Nobody waits longer for a process to end; such a number was meant as milliseconds. */
+const maxShutdownSeconds = 3600
+
 /** The `operations` section. */
 export const operationsSettings = z.strictObject({
   listen: listen('operations')
@@ -38,9 +41,11 @@ export const operationsSettings = z.strictObject({
     description: 'Longest time in which a whole request with its body must arrive; raise it for long uploads.',
   }),
   shutdown_wait_seconds: seconds
+    .max(maxShutdownSeconds)
     .default(5)
     .meta({ description: 'Time from turning "not ready" until no more connections are accepted.' }),
   shutdown_drain_seconds: seconds
+    .max(maxShutdownSeconds)
     .default(25)
     .meta({ description: 'Longest time for requests in flight to finish; then they are cut off.' }),
   trusted_proxies: z.array(z.string()).default([]).meta({

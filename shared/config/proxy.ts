@@ -8,6 +8,7 @@ import {
   milliseconds,
   origin,
   ownPath,
+  pathSetting,
   scope,
   seconds,
 } from './values.ts'
@@ -65,17 +66,14 @@ const requirement = z.strictObject({
 
 /** One entry of `proxy.routes`. */
 export const routeSettings = z.strictObject({
-  path: z
-    .string()
-    // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
-    .regex(/^\/$|^(?=\/)(?:\/(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-]|\*))*(?:\/\*\*)?$/, {
-      message:
-        'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes; no segment ends in a dot',
-    })
-    .meta({
-      description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',
-      examples: ['/api/**'],
-    }),
+  // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
+  path: pathSetting(
+    /^\/$|^(?=\/)(?:\/(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-]|\*))*(?:\/\*\*)?$/,
+    'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes; no segment ends in a dot',
+  ).meta({
+    description: 'Exact path; /* stands for one segment, a final /** for the path itself and all below it.',
+    examples: ['/api/**'],
+  }),
   methods: z
     .array(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
     .min(1)

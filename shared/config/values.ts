@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Secret } from '../secret.ts'
+import { Secret, secretMask } from '../secret.ts'
 
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
 export const origin = z
@@ -16,9 +16,20 @@ export const httpsUrl = z
   })
 
 /** An absolute path of our own: no dot segments, escapes, query or trailing slash, so that one reading is the only one. */
-export const ownPath = z.string().regex(/^(?:\/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/, {
-  message: 'must be a path such as /oauth-agent, of letters, digits, ".", "_", "~" and "-"',
-})
+export const ownPath = pathSetting(
+  /^(?:\/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/,
+  'must be a path such as /oauth-agent, of letters, digits, ".", "_", "~" and "-"',
+)
+
+/** Text that is a path by `pattern`; a slash at its end is named where it is all that is wrong. */
+export function pathSetting(pattern: RegExp, expectation: string): z.ZodString {
+  return z.string().regex(pattern, {
+    error({ input }) {
+      const isSlashOnly = typeof input === 'string' && input.endsWith('/') && pattern.test(input.slice(0, -1))
+      return isSlashOnly ? 'must be a path without a slash at its end' : expectation
+    },
+  })
+}
 
 /** A page of the SPA: as `ownPath`, and `/` is allowed. */
 export const pagePath = z.union([z.literal('/'), ownPath])
@@ -28,10 +39,16 @@ export const seconds = z.number().int().nonnegative()
 /** A whole number of milliseconds, at least 1. */
 export const milliseconds = z.number().int().positive()
 
+/** Settings that `config print` showed and somebody took for a file. */
+const noMask = { message: `must be the secret itself, not the ${secretMask} that \`config print\` shows for it` }
+const isNoMask = (text: string): boolean => text !== secretMask
+
 /** Text that is wrapped at once, so that nothing prints it. */
 export const secret = z
   .string()
   .min(1)
+  .refine((text) => !/[\r\n]/.test(text), { message: 'must be a single line' })
+  .refine(isNoMask, noMask)
   .transform((text) => new Secret(text))
   .meta({ secret: true })
 
@@ -39,6 +56,7 @@ export const secret = z
 export const headerSecret = z
   .string()
   .regex(/^[\x21-\x7e]+$/, { message: 'must be printable ASCII without spaces' })
+  .refine(isNoMask, noMask)
   .transform((text) => new Secret(text))
   .meta({ secret: true })
 

@@ -28,6 +28,14 @@ export function* sessionChecks({ session }: Config): Iterable<CrossProblem> {
       given: ['session.absolute_seconds'],
     }
   }
+  if (session.refreshAheadSeconds >= session.maxAccessTokenSeconds) {
+    yield {
+      path: 'session.refresh_ahead_seconds',
+      problem: 'is not shorter than session.max_access_token_seconds, so no access token would live long enough for it',
+      remedy: 'Make it shorter; 30 suits most.',
+      given: ['session.max_access_token_seconds'],
+    }
+  }
   if (session.absoluteSeconds > 400 * 86_400) {
     yield {
       path: 'session.absolute_seconds',

@@ -158,6 +158,17 @@ describe('settings that are refused', () => {
     ['aal2 over a day', { session: { profile: 'aal2', absolute_seconds: 86_401 } }, 'session.absolute_seconds'],
     ['aal3 idle over 15 minutes', { session: { profile: 'aal3', idle_seconds: 901 } }, 'session.idle_seconds'],
     ['claims that do not tell users apart', { login: { claims: ['name'] } }, 'login.claims'],
+    [
+      'a lead that no access token outlives',
+      { session: { max_access_token_seconds: 300, refresh_ahead_seconds: 300 } },
+      'session.refresh_ahead_seconds',
+    ],
+    ['a wait in milliseconds', { operations: { shutdown_wait_seconds: 3601 } }, 'operations.shutdown_wait_seconds'],
+    [
+      'a drain in milliseconds',
+      { operations: { shutdown_drain_seconds: 25_000 } },
+      'operations.shutdown_drain_seconds',
+    ],
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
@@ -260,6 +271,24 @@ describe('settings that are accepted', () => {
       (host): [string, object] => [`listening at ${host}`, { agent: { listen: { host } } }],
     ),
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
+<<<<<<< HEAD
+=======
+    [
+      'back-channel logout with a shared store',
+      {
+        logout: { backchannel: true },
+        operations: { workers: 4 },
+        store: { kind: 'valkey', url: 'rediss://valkey:6379' },
+      },
+    ],
+    [
+      'the shortest lead and the longest stop',
+      {
+        session: { max_access_token_seconds: 301, refresh_ahead_seconds: 300 },
+        operations: { shutdown_wait_seconds: 3600, shutdown_drain_seconds: 3600 },
+      },
+    ],
+>>>>>>> ef5e632 (Refuse a secret of several lines or that is the mask itself, a lead that no token outlives, and stops of hours; name the slash at the end of a path)
     ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
     ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
   ])('%s', (_, change) => {

@@ -94,6 +94,26 @@ describe('secrets in files', () => {
   it('that are empty are one problem', () => {
     expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
   })
+  it.each([
+    ['with a line break inside', 'two\nlines\n', 'must be a single line'],
+    ['with an empty line after it', 'one\n\n', 'must be a single line'],
+    [
+      'copied from `config print`',
+      '[secret]\n',
+      'must be the secret itself, not the [secret] that `config print` shows for it',
+    ],
+  ])('%s are one problem of the file, and inline of the setting', (_, content, problem) => {
+    const inFile = problemsOf(text, { readFile: () => content })
+    expect(inFile).toMatchObject([{ path: 'client.secret_file', problem, line: 7 }])
+    const inline = problemsOf(settingsFile({ client: { secret: content.replace(/\n$/, '') } }))
+    expect(inline).toMatchObject([{ path: 'client.secret', problem, line: 7 }])
+    expect(JSON.stringify([inFile, inline])).not.toContain('lines')
+  })
+  it('of headers are held to the same', () => {
+    const credential = { kind: 'api_key', value: '[secret]' }
+    const proxy = { routes: [{ path: '/a', upstream: 'https://a', credential }] }
+    expect(pathsOf(settingsFile({ proxy }))).toEqual(['proxy.routes[0].credential.value'])
+  })
   it('may not stand next to the secret itself', () => {
     const both = settingsFile({ client: { ...client, secret: 'x' } })
     expect(pathsOf(both, { readFile: () => 'y' })).toEqual(['client.secret_file'])
@@ -165,6 +185,24 @@ describe('problems', () => {
     expect(problem?.path).toBe(path)
     expect(problem?.remedy).not.toContain('Did you mean authorization_server')
     expect(others).toEqual([])
+  })
+  it.each([
+    [{ agent: { path: '/a/' } }, 'must be a path without a slash at its end, not "/a/"'],
+    [{ logout: { return_path: '/bye/' } }, 'must be a path without a slash at its end, not "/bye/"'],
+    [
+      { proxy: { routes: [{ path: '/api/z/', upstream: 'https://a' }] } },
+      'must be a path without a slash at its end, not "/api/z/"',
+    ],
+    [
+      { proxy: { routes: [{ path: '/api/?z/', upstream: 'https://a' }] } },
+      'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes, not "/api/?z/"',
+    ],
+  ])('name the slash at the end of a path where nothing else is wrong: %j', (change, problem) => {
+    expect(problemsOf(settingsFile(change))).toMatchObject([{ problem }])
+  })
+  it('of a variable in the name of a file are reported once', () => {
+    const client = { id: 'app', authentication: 'private_key_jwt', secret: undefined, private_key_file: '${MISSING}' }
+    expect(pathsOf(settingsFile({ client }))).toEqual(['client.private_key_file'])
   })
   it('name one bound of a number that misses two', () => {
     const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
