@@ -1,5 +1,14 @@
 import { randomInt } from 'node:crypto'
-import { createClient, ErrorReply } from '@redis/client'
+import {
+  ClientClosedError,
+  ClientOfflineError,
+  ConnectionTimeoutError,
+  createClient,
+  DisconnectsClientError,
+  ErrorReply,
+  SocketClosedUnexpectedlyError,
+  SocketTimeoutError,
+} from '@redis/client'
 import { type Cancel, type Clock, isWithin } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
@@ -159,11 +168,21 @@ function openClient(settings: { url: Secret; timeoutMs: number; ca?: string | un
   })
 }
 
-/** The code of a failed system call or of the server's answer (`NOAUTH`), or the kind of error; never its text, which may quote a command. */
-function reasonOf(failure: unknown): string {
-  if (!(failure instanceof Error)) return 'unknown'
+/** What the library reports without a code of its own. */
+const reasonsOfLibrary = [
+  [SocketClosedUnexpectedlyError, 'CLOSED'],
+  [ClientClosedError, 'CLOSED'],
+  [ClientOfflineError, 'CLOSED'],
+  [DisconnectsClientError, 'CLOSED'],
+  [ConnectionTimeoutError, 'TIMEOUT'],
+  [SocketTimeoutError, 'TIMEOUT'],
+] as const
+
+/** The code of a failed system call or of the server's answer (`NOAUTH`), or one of ours; never its text, which may quote a command. */
+export function reasonOf(failure: unknown): string {
+  if (!(failure instanceof Error)) return 'UNKNOWN'
   // RESP: an error begins with its kind, in capitals.
-  if (failure instanceof ErrorReply) return /^[A-Z]{2,20}(?= |$)/.exec(failure.message)?.[0] ?? failure.constructor.name
+  if (failure instanceof ErrorReply) return /^[A-Z]{2,20}(?= |$)/.exec(failure.message)?.[0] ?? 'ERR'
   if ('code' in failure && typeof failure.code === 'string') return failure.code
-  return failure.constructor.name
+  return reasonsOfLibrary.find(([kind]) => failure instanceof kind)?.[1] ?? 'UNKNOWN'
 }

@@ -145,4 +145,5 @@ export async function openValkeyStore(parts: {
 
 class UnexpectedReply extends Error {
   override readonly name = 'UnexpectedReply'
+  readonly code = 'UNEXPECTED_REPLY'
 }

@@ -78,6 +78,7 @@ describe('Valkey out of reach', () => {
     await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
     await use(store)
     expect(events.map(({ name }) => name)).toEqual(['store.unavailable', 'store.available'])
+    expect(events[0]?.fields).toMatchObject({ reason: expect.stringMatching(/^[A-Z_]+$/) })
   })
 
   it('a connection that breaks is replaced within the call, whatever the call was', async () => {

@@ -271,16 +271,6 @@ describe('settings that are accepted', () => {
       (host): [string, object] => [`listening at ${host}`, { agent: { listen: { host } } }],
     ),
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
-<<<<<<< HEAD
-=======
-    [
-      'back-channel logout with a shared store',
-      {
-        logout: { backchannel: true },
-        operations: { workers: 4 },
-        store: { kind: 'valkey', url: 'rediss://valkey:6379' },
-      },
-    ],
     [
       'the shortest lead and the longest stop',
       {
@@ -288,7 +278,6 @@ describe('settings that are accepted', () => {
         operations: { shutdown_wait_seconds: 3600, shutdown_drain_seconds: 3600 },
       },
     ],
->>>>>>> ef5e632 (Refuse a secret of several lines or that is the mask itself, a lead that no token outlives, and stops of hours; name the slash at the end of a path)
     ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
     ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
   ])('%s', (_, change) => {

@@ -195,7 +195,7 @@ describe('problems', () => {
     ],
     [
       { proxy: { routes: [{ path: '/api/?z/', upstream: 'https://a' }] } },
-      'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes, not "/api/?z/"',
+      'must be a path such as /api/orders, /api/*/lines or /api/**, without query or escapes; no segment ends in a dot, not "/api/?z/"',
     ],
   ])('name the slash at the end of a path where nothing else is wrong: %j', (change, problem) => {
     expect(problemsOf(settingsFile(change))).toMatchObject([{ problem }])
