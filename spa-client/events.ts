@@ -14,8 +14,8 @@ export interface StepUp {
    * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
    */
   readonly inPopup: () => Promise<boolean>
-  /** Leaves the page for the sign-in; the call is given up. */
-  readonly inPage: () => Promise<never>
+  /** Leaves the page for the sign-in, and the call with it. Where the back button brings both back, the call waits again. */
+  readonly inPage: () => Promise<boolean>
   /** Gives the call up: its answer is the refusal. */
   readonly decline: () => void
   /** When it is decided, here or elsewhere: a sign-in in another tab settles it, too. True if the call is repeated. */

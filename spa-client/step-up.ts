@@ -4,7 +4,7 @@ import type { Emitter } from './events.ts'
 interface Parts {
   readonly emitter: Emitter
   readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
-  readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<never>
+  readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
 }
 
 const names = ['acr_values', 'max_age', 'scope'] as const

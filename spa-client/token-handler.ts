@@ -40,7 +40,10 @@ export interface TokenHandler {
   readonly session: () => Session
   /** Asks the agent for the session. */
   readonly check: () => Promise<Session>
-  /** Starts a sign-in. Without a popup the page is left and the promise stays open; with one it tells the outcome. */
+  /**
+   * Starts a sign-in; true if somebody is signed in when it is over. Without a popup the page is left, and that is when
+   * the back button brings it back.
+   */
   readonly signIn: (options?: SignInOptions) => Promise<boolean>
   /** Signs out, in every tab, and leaves for the sign-out page of the authorization server. */
   readonly signOut: () => Promise<void>
@@ -101,11 +104,16 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   })
   const sharedRefresh = createRefresh({ browser, callAgent, lockName: name, check, adopt, keepAlive })
 
+  /** Settle the sign-ins for which the page was left, once the browser gives it back. */
+  const left: (() => void)[] = []
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
   browser.onEnterCache(() => browser.conceal(true))
   browser.onLeaveCache(() => {
     check().then(
-      () => browser.conceal(false),
+      () => {
+        browser.conceal(false)
+        for (const settle of left.splice(0)) settle()
+      },
       () => browser.reload(),
     )
   })
@@ -117,7 +125,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     onTold: shared.onSignInElsewhere,
   })
-  const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<never> => {
+  const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<boolean> => {
     const { pathname, search, hash } = browser.address()
     const page = pathname + search
     const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Answer> =>
@@ -130,7 +138,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     const here: Record<string, string>[] = [{ return_to: page + hash }, { return_to: page }, {}]
     const started = await start(returnTo === undefined ? here : [{ return_to: returnTo }])
     browser.navigate(String(started.authorization_url))
-    return new Promise<never>(() => undefined)
+    return new Promise((resolve) => left.push(() => resolve(present().isLoggedIn)))
   }
 
   const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {

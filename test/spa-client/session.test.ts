@@ -243,6 +243,25 @@ describe('the back/forward cache', () => {
     expect([shownAt, tab.concealed]).toEqual([[true], false])
   })
 
+  it.each([
+    ['nobody signed in meanwhile', false],
+    ['somebody signed in in another tab meanwhile', true],
+  ])('ends sign-ins for which the page was left: %s', async (_name, isSignedIn) => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    const outcomes: boolean[] = []
+    for (let click = 0; click < 2; click += 1) void tab.tokenHandler.signIn().then((outcome) => outcomes.push(outcome))
+    await profile.settle()
+    expect(outcomes).toEqual([])
+    tab.enterCache()
+    profile.session.isLoggedIn = isSignedIn
+    tab.leaveCache()
+    await profile.settle()
+    expect(outcomes).toEqual([isSignedIn, isSignedIn])
+  })
+
   it('reloads a page that cannot ask', async () => {
     const profile = createProfile()
     const tab = profile.openTab()

@@ -38,15 +38,11 @@ export function button(label: string, run: () => unknown, kind = '', set: Proper
 /** A disabled button would lose the focus, and nobody who uses the keyboard would get it back. */
 async function whileBusy(control: HTMLButtonElement, run: () => unknown): Promise<void> {
   if (control.ariaDisabled === 'true') return
-  const end = () => control.removeAttribute('aria-disabled')
   control.ariaDisabled = 'true'
-  // Whoever left for the sign-in page and comes back by the back button finds what was begun still under way.
-  addEventListener('pageshow', end)
   try {
     await run()
   } finally {
-    removeEventListener('pageshow', end)
-    end()
+    control.removeAttribute('aria-disabled')
   }
 }
 
