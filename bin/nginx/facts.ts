@@ -8,8 +8,12 @@ export interface NginxFacts {
   readonly hosts: readonly string[]
   /** Request fields of clients that no API sees. */
   readonly managedRequestFields: readonly string[]
+  /** How the names of further such fields begin. */
+  readonly managedRequestPrefixes: readonly string[]
   /** Response fields of APIs that no browser sees. */
   readonly refusedResponseFields: readonly string[]
+  /** How the names of further such fields begin. */
+  readonly refusedResponsePrefixes: readonly string[]
   /** Folder that holds token_handler.lua. */
   readonly luaFolder: string
   /** Certificate authorities for APIs that name none. */

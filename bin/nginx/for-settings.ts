@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { hopByHop } from '../../oauth-proxy/forward/hop-by-hop.ts'
-import { managedNames } from '../../oauth-proxy/forward/request-headers.ts'
-import { refusedNames } from '../../oauth-proxy/forward/response-headers.ts'
+import { managedNames, managedPrefixes } from '../../oauth-proxy/forward/request-headers.ts'
+import { refusedNames, refusedPrefixes } from '../../oauth-proxy/forward/response-headers.ts'
 import { type NginxConfiguration, nginxConfiguration } from './configuration.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
@@ -24,7 +24,9 @@ export function configurationFor(config: Config, places: NginxPlaces = {}): Ngin
     ownPrefixes,
     hosts: [...allowedHosts(config.publicOrigin)],
     managedRequestFields: [...managedNames, ...hopByHop],
+    managedRequestPrefixes: managedPrefixes,
     refusedResponseFields: [...refusedNames],
+    refusedResponsePrefixes: refusedPrefixes,
     luaFolder: places.lua ?? shippedModule,
     caFile: places.caFile ?? '/etc/ssl/certs/ca-certificates.crt',
   })

@@ -2,6 +2,8 @@ import { type ErrorCode, errorTable } from '../../shared/errors.ts'
 import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
 import type { NginxGroup, NginxRoute } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { allowedHeaders, exposedHeaders } from '../../shared/http/cors.ts'
+import { listFields } from '../../shared/http/request-gate.ts'
 
 /** Codes with which the module refuses by itself. */
 const moduleErrors: readonly ErrorCode[] = [
@@ -44,11 +46,14 @@ export function moduleSettings(config: Config, facts: NginxFacts, groups: readon
     hosts: setOf(facts.hosts),
     cors_origins: setOf(cors.origins),
     has_cors: cors.origins.length > 0,
-    cors_request_headers: cors.requestHeaders,
-    cors_response_headers: cors.responseHeaders,
+    cors_allow_headers: allowedHeaders(config),
+    cors_expose_headers: exposedHeaders(config),
     cors_max_age_seconds: cors.maxAgeSeconds,
     csrf_required: csrf.token === 'required',
     cached_sessions: 2000,
+    list_request_headers: [...listFields],
+    managed_request_prefixes: facts.managedRequestPrefixes,
+    refused_response_prefixes: facts.refusedResponsePrefixes,
     removed_request_headers: [...facts.managedRequestFields, ...browserFields, ...nginxFields],
     errors: Object.fromEntries(moduleErrors.map((code) => [code, errorRow(code)])),
     groups: groups.map((group) => ({

@@ -12,7 +12,7 @@ export interface CorsSettings {
 }
 
 /** Request headers that any SPA on a listed origin may send beyond those that need no preflight; asked-for names are never echoed. */
-const requestHeaders = [
+const allowedAlways = [
   'token-handler-version',
   'x-csrf-token',
   'content-type',
@@ -27,7 +27,7 @@ const requestHeaders = [
 ]
 
 /** Response headers that any such SPA may read. */
-const exposedHeaders = [
+const exposedAlways = [
   'token-handler-error',
   'x-request-id',
   'retry-after',
@@ -36,6 +36,16 @@ const exposedHeaders = [
   'content-disposition',
   'content-range',
 ]
+
+/** The value of Access-Control-Allow-Headers, with the names that the settings add. */
+export function allowedHeaders({ cors }: CorsSettings): string {
+  return [...allowedAlways, ...cors.requestHeaders].join(', ')
+}
+
+/** The value of Access-Control-Expose-Headers, with the names that the settings add. */
+export function exposedHeaders({ cors }: CorsSettings): string {
+  return [...exposedAlways, ...cors.responseHeaders].join(', ')
+}
 
 /** True for a CORS preflight (Fetch §4.8), which we always answer ourselves: it carries no cookies and proves nothing. */
 export function isPreflight(method: string, fields: HeaderFields): boolean {
@@ -61,7 +71,7 @@ export function preflightHeaders(
   return {
     ...allowOrigin,
     'access-control-allow-methods': methods.join(', '),
-    'access-control-allow-headers': [...requestHeaders, ...settings.cors.requestHeaders].join(', '),
+    'access-control-allow-headers': allowedHeaders(settings),
     'access-control-max-age': String(settings.cors.maxAgeSeconds),
     'cache-control': 'no-store',
   }
@@ -80,7 +90,7 @@ export function corsHeaders(origin: string | undefined, settings: CorsSettings):
     vary: 'Origin',
     'access-control-allow-origin': origin,
     'access-control-allow-credentials': 'true',
-    'access-control-expose-headers': [...exposedHeaders, ...settings.cors.responseHeaders].join(', '),
+    'access-control-expose-headers': exposedHeaders(settings),
   }
 }
 

@@ -31,7 +31,7 @@ export type HeaderFields = Readonly<Record<string, string>>
  * Fields that may arrive on several lines because their values are lists (RFC 9110 §5.3); every other known field is
  * refused when repeated, since readers differ on whether the first, the last or all lines count.
  */
-const listFields: ReadonlySet<string> = new Set([
+export const listFields: ReadonlySet<string> = new Set([
   'accept',
   'accept-charset',
   'accept-encoding',

@@ -12,7 +12,9 @@ const facts: NginxFacts = {
   ownPrefixes: ['__Host-Http-th-'],
   hosts: ['www.example.com'],
   managedRequestFields: ['authorization', 'cookie', 'x-real-ip', 'connection'],
+  managedRequestPrefixes: ['x-forwarded'],
   refusedResponseFields: ['set-cookie', 'location', 'vary'],
+  refusedResponsePrefixes: ['access-control-'],
   luaFolder: '/lua',
   caFile: '/ca.pem',
 }
@@ -117,7 +119,9 @@ describe('locations', () => {
 
 describe('the configuration', () => {
   it('takes managed fields out both ways and leaves framing to nginx', () => {
-    const { server } = generate(route('/api/**'))
+    const { http, server } = generate(route('/api/**'))
+    expect(http).toContain('["managed_request_prefixes"] = { "x-forwarded" },')
+    expect(http).toContain('["refused_response_prefixes"] = { "access-control-" },')
     expect(server).toContain('proxy_set_header x-real-ip "";')
     expect(server).toContain('proxy_set_header authorization $th_authorization;')
     expect(server).toContain('proxy_set_header cookie "";')

@@ -31,7 +31,8 @@ function M.configure(given)
   end
   match_route = routes.create(patterns)
   sessions = session.create(given, keys.load(given.key_file))
-  head.configure(given.removed_request_headers)
+  head.configure(given)
+  response.configure(given)
   memory.keep_freed()
 end
 

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { read } from '../../house/source-files.ts'
 import { allowedHosts, parseRequestHead } from '../../../shared/http/request-gate.ts'
 import {
   managedPrefixes,
@@ -133,12 +132,6 @@ describe('what never travels', () => {
     const credential = { header: 'x-partner-key', value: 'ours' }
     expect(sent(['X-Partner-Key', 'stolen'], { ...change, credential })['x-partner-key']).toBe('ours')
   })
-})
-
-it('nginx with our module takes out the same families', () => {
-  const lua = read('deploy/nginx/lua/token_handler/head.lua')
-  const [, list = ''] = /local managed_prefixes = \{([^}]*)\}/.exec(lua) ?? []
-  expect([...list.matchAll(/"([^"]+)"/g)].map(([, family]) => family)).toEqual(managedPrefixes)
 })
 
 describe('K19 what a gateway took as TLS early data may be a repetition (RFC 8470 §5.1)', () => {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { read } from '../../house/source-files.ts'
 import {
   browserResponseHeaders,
   refusedPrefixes,
@@ -74,12 +73,6 @@ it.each([
   ...refusedPrefixes.map((family) => `${family}x`),
 ])('HX-23 HX-31 H17 %s of the API does not reach the browser', (name) => {
   expect(browserResponseHeaders({ [name]: 'from-the-api' }, policy)).toEqual(always)
-})
-
-it('nginx with our module takes out the same families', () => {
-  const lua = read('deploy/nginx/lua/token_handler/response.lua')
-  const [, list = ''] = /local refused_prefixes = \{([^}]*)\}/.exec(lua) ?? []
-  expect([...list.matchAll(/"([^"]+)"/g)].map(([, family]) => family)).toEqual(refusedPrefixes)
 })
 
 it.each(['x-content-type-options', 'content-security-policy', 'cross-origin-resource-policy', 'x-request-id', 'vary'])(

@@ -3,15 +3,6 @@
 
 local M = {}
 
-local READABLE = "token-handler-error, x-request-id, retry-after, etag, location, content-disposition, content-range"
-local REQUESTABLE = "token-handler-version, x-csrf-token, content-type, if-match, if-none-match, if-modified-since, "
-  .. "if-unmodified-since, idempotency-key, range, traceparent, tracestate"
-
---- The names of `common`, and those of `more`, which the settings add.
-local function names(common, more)
-  return #more == 0 and common or common .. ", " .. table.concat(more, ", ")
-end
-
 --- True while an answer of ours is on its way through the header filter, which has nothing to take out of it.
 M.is_own = false
 
@@ -21,7 +12,7 @@ function M.allow_origin(settings, origin)
     local header = ngx.header
     header["Access-Control-Allow-Origin"] = origin
     header["Access-Control-Allow-Credentials"] = "true"
-    header["Access-Control-Expose-Headers"] = names(READABLE, settings.cors_response_headers)
+    header["Access-Control-Expose-Headers"] = settings.cors_expose_headers
   end
 end
 
@@ -64,7 +55,7 @@ function M.preflight(settings, origin, group)
   local header = ngx.header
   ngx.status = ngx.HTTP_NO_CONTENT
   header["Access-Control-Allow-Methods"] = table.concat(group.methods, ", ")
-  header["Access-Control-Allow-Headers"] = names(REQUESTABLE, settings.cors_request_headers)
+  header["Access-Control-Allow-Headers"] = settings.cors_allow_headers
   header["Access-Control-Max-Age"] = settings.cors_max_age_seconds
   send_head()
   return ngx.exit(ngx.HTTP_OK)

@@ -16,32 +16,13 @@ local M = {}
 local MOST_HEADERS = 100
 local REMEMBERED = 512
 
-local function set_of(words)
+local function set_of(list)
   local set = {}
-  for word in words:gmatch("%S+") do
-    set[word] = true
+  for _, name in ipairs(list) do
+    set[name] = true
   end
   return set
 end
-
--- Fields whose values are lists (RFC 9110 §5.3); every other known or unknown field is refused when repeated.
-local list_fields = set_of [[
-  accept accept-charset accept-encoding accept-language access-control-request-headers baggage cache-control connection
-  forwarded if-match if-none-match link pragma prefer sec-websocket-extensions sec-websocket-protocol te trailer
-  tracestate upgrade via warning x-forwarded-for
-]]
-
--- Families of names that gateways and APIs believe because they think a gateway wrote them. Single names are taken out
--- by the generated configuration, which costs nothing per request.
-local managed_prefixes = {
-  "cf-", "client-cert", "fastly-client-", "l5d-", "oidc-", "proxy-", "remote-", "sec-", "shib-", "ssl-client-",
-  "tailscale-", "token-handler-", "x-accel-", "x-amzn-mtls-", "x-amzn-oidc-", "x-apigateway-api-userinfo",
-  "x-arr-clientcert", "x-auth-email", "x-auth-group", "x-auth-name", "x-auth-request-", "x-auth-role", "x-auth-user",
-  "x-authenticated-", "x-authentik-", "x-client-cert", "x-client-dn", "x-client-verify", "x-consumer-",
-  "x-credential-", "x-endpoint-api-userinfo", "x-envoy-", "x-forwarded", "x-goog-authenticated-user-", "x-goog-iap-",
-  "x-id-token", "x-jwt-assertion", "x-ms-client-principal", "x-ms-token-", "x-original-", "x-pomerium-", "x-remote-",
-  "x-sendfile", "x-ssl-", "x-th-", "x-tls-client-", "x-user", "x-vouch-", "x-webauth-",
-}
 
 -- Removing one of these by naming it in Connection would change who the request speaks for (HX-5).
 local never_hop_by_hop = {
@@ -51,6 +32,12 @@ local never_hop_by_hop = {
 
 -- RFC 9113 §8.2.2: fields of an HTTP/1.1 connection have no place in HTTP/2.
 local connection_specific = { "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade" }
+
+-- Fields whose values are lists (RFC 9110 §5.3); every other known or unknown field is refused when repeated.
+local list_fields = {}
+-- Families of names that gateways and APIs believe because they think a gateway wrote them. Single names are taken out
+-- by the generated configuration, which costs nothing per request.
+local managed_prefixes, statically_removed = {}, {}
 
 local function is_managed(name)
   for i = 1, #managed_prefixes do
@@ -62,11 +49,12 @@ local function is_managed(name)
 end
 
 local rows, remembered = {}, 0
-local statically_removed = {}
 
---- Names that the configuration of nginx itself keeps from APIs.
-function M.configure(names)
-  statically_removed = set_of(table.concat(names, " "))
+--- Takes the lists that the module shares with the proxy; fails for a configuration of another version, without them.
+function M.configure(settings)
+  list_fields = set_of(settings.list_request_headers)
+  managed_prefixes = assert(settings.managed_request_prefixes)
+  statically_removed = set_of(settings.removed_request_headers)
 end
 
 --- A row for what a name means; names are what clients make up, so the memory is emptied when it is full.

@@ -17,11 +17,13 @@ local REMEMBERED = 512
 
 -- Families of fields by which an API would speak for the whole origin or steer a gateway; proxy_hide_header takes out
 -- the single names.
-local refused_prefixes = {
-  "access-control-", "activate-storage-", "attribution-reporting-", "proxy-", "sec-", "secure-session-", "speculation-",
-  "supports-loading-", "surrogate-", "token-handler-", "x-accel-", "x-aspnet", "x-lighttpd-", "x-reproxy-",
-  "x-ua-compatible",
-}
+local refused_prefixes = {}
+
+--- Takes the list that the module shares with the proxy; fails for a configuration of another version, without it.
+function M.configure(settings)
+  refused_prefixes = assert(settings.refused_response_prefixes)
+end
+
 local kept_directives = {
   ["no-store"] = true, ["no-cache"] = true, ["no-transform"] = true, ["must-revalidate"] = true, ["immutable"] = true,
 }
