@@ -1,10 +1,10 @@
-import type { Problem } from '../../shared/config/problem.ts'
+import type { CrossProblem } from '../../shared/config/checks/check.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { patternSegments } from './route-table.ts'
 
 /** Everything about the routes that no single setting can show, reported as problems of the configuration. */
-export function routeProblems(routes: readonly Route[]): Problem[] {
+export function routeProblems(routes: readonly Route[]): CrossProblem[] {
   return routes.flatMap((route, index) => {
     const path = `proxy.routes[${index}]`
     return [
@@ -16,7 +16,7 @@ export function routeProblems(routes: readonly Route[]): Problem[] {
   })
 }
 
-function conflicts(routes: readonly Route[], index: number, path: string): Problem[] {
+function conflicts(routes: readonly Route[], index: number, path: string): CrossProblem[] {
   const route = routes[index]
   const twin = routes.findIndex(
     (other, at) =>
@@ -28,11 +28,12 @@ function conflicts(routes: readonly Route[], index: number, path: string): Probl
       path: `${path}.path`,
       problem: `the same path and method is also routed by proxy.routes[${twin}]`,
       remedy: 'Give each route of this path its own methods, or remove one.',
+      given: [`proxy.routes[${twin}].path`, `proxy.routes[${twin}].methods`, `${path}.methods`],
     },
   ]
 }
 
-function rewriteProblems(route: Route, path: string): Problem[] {
+function rewriteProblems(route: Route, path: string): CrossProblem[] {
   const { stripPrefix } = route
   if (stripPrefix === undefined) return []
   const wanted = patternSegments(stripPrefix)
@@ -43,12 +44,13 @@ function rewriteProblems(route: Route, path: string): Problem[] {
       path: `${path}.strip_prefix`,
       problem: 'not every path of this route begins with this prefix',
       remedy: 'Name the literal first segments of the path of the route.',
+      given: [`${path}.path`],
     },
   ]
 }
 
-function upstreamProblems(route: Route, path: string): Problem[] {
-  const problems: Problem[] = []
+function upstreamProblems(route: Route, path: string): CrossProblem[] {
+  const problems: CrossProblem[] = []
   for (const upstream of upstreamsOf(route)) {
     const url = new URL(upstream)
     if (url.pathname !== '/' || url.search !== '') {
@@ -73,7 +75,7 @@ function upstreamProblems(route: Route, path: string): Problem[] {
 const notForKeys =
   /^(?:connection|content-.*|cookie|expect|forwarded|host|keep-alive|origin|proxy-.*|sec-.*|set-cookie|te|token-handler-.*|trailer|transfer-encoding|upgrade|via|x-auth-(?:subject|scope|acr|time)|x-csrf-token|x-forwarded-.*|x-original-.*|x-request-id)$/i
 
-function credentialProblems({ credential }: Route, path: string): Problem[] {
+function credentialProblems({ credential }: Route, path: string): CrossProblem[] {
   if (credential.kind === 'api_key' && notForKeys.test(credential.header)) {
     return [
       {

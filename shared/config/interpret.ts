@@ -28,14 +28,12 @@ export interface Interpretation {
 export function interpret(raw: unknown, sources: Sources, checks: readonly ConfigCheck[]): Interpretation {
   const prepared = prepare(schema, raw, sources)
   const tree = withProfile(prepared.value)
-  const result = schema.safeParse(tree, parsing)
+  const repair = repaired(raw, tree)
   const settingOf = (path: string): string => path.replace(/_file$/, '')
   const known = new Set(prepared.problems.map(({ path }) => settingOf(path)))
-  const refused = result.success
-    ? []
-    : explain(schema, raw, tree, result.error.issues).filter(({ path }) => !known.has(settingOf(path)))
+  const refused = repair.refused.filter(({ path }) => !known.has(settingOf(path)))
   const problems = [...prepared.problems, ...refused]
-  const settings = result.success ? result.data : repaired(tree)
+  const { settings } = repair
   if (settings === undefined) return { problems }
   const config = toCamelCase(schema, settings) as Config
   const cross = checks.flatMap((check) => [...check(config)]).filter((found) => !restsOn(found, problems))
@@ -48,18 +46,35 @@ function withProfile(tree: unknown): unknown {
     : tree
 }
 
-/** The tree with every refused setting left out, or replaced by an example where it is required. */
-function repaired(tree: unknown): z.output<typeof schema> | undefined {
+interface Repair {
+  /** Absent when nothing usable could be made of the tree. */
+  readonly settings?: z.output<typeof schema>
+  readonly refused: readonly Problem[]
+}
+
+/** The tree with every refused setting left out, or replaced by an example where it is required, and what was refused. */
+function repaired(raw: unknown, tree: unknown): Repair {
+  const refused: Problem[] = []
   let candidate: unknown = tree
   for (let round = 0; round < 6; round++) {
     const result = schema.safeParse(candidate, parsing)
-    if (result.success) return result.data
-    for (const issue of result.error.issues) {
+    if (result.success) return { settings: result.data, refused }
+    const { issues } = result.error
+    // Where one wrong word names the kind of a section, the schema looks at the rest only after it is mended.
+    const written = round === 0 ? issues : issues.filter((issue) => isAsWritten(issue, tree, candidate))
+    refused.push(...explain(schema, raw, candidate, written))
+    for (const issue of issues) {
       const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
       for (const path of paths) candidate = replaceAt(candidate, path, substitute(candidate, path, issue))
     }
   }
-  return undefined
+  return { refused }
+}
+
+/** False for what a repair brought about, such as settings that another kind of section would know. */
+function isAsWritten({ code, path }: z.core.$ZodIssue, tree: unknown, candidate: unknown): boolean {
+  const value = valueAt(candidate, path)
+  return code !== 'unrecognized_keys' && value !== undefined && value === valueAt(tree, path)
 }
 
 /** Nothing for a setting that has a wrong value; for one that is missing and required, something the schema takes. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { memoryWarning, partChecks, processChecks } from '../../bin/part-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
-import { parse, problemsOf, settingsFile } from '../shared/config/settings.ts'
+import { parse, pathsOf, problemsOf, settingsFile } from '../shared/config/settings.ts'
 
 const valkey = { kind: 'valkey', url: 'redis://valkey:6379' }
 
@@ -38,5 +38,17 @@ describe('several workers without a shared store', () => {
   ])('%s', (_what, mode, workers, change, warned) => {
     const warning = memoryWarning(parse(settingsFile(change)), mode, workers)
     expect(warning?.includes('store.kind: valkey') ?? false).toBe(warned)
+  })
+})
+
+describe('routes are judged by what is written, not by what stands in for a wrong path or method', () => {
+  const whole = { path: '/api/**', upstream: 'https://a' }
+  it.each<[string, readonly object[], string]>([
+    ['the path of another', [{ ...whole, path: 'api' }, whole], 'proxy.routes[0].path'],
+    ['the methods of another', [{ ...whole, methods: ['PST'] }, whole], 'proxy.routes[0].methods[0]'],
+    ['its methods', [whole, { ...whole, methods: ['PST'] }], 'proxy.routes[1].methods[0]'],
+    ['the path that has a prefix', [{ ...whole, path: '/v1/', strip_prefix: '/v1' }], 'proxy.routes[0].path'],
+  ])('%s', (_what, routes, path) => {
+    expect(pathsOf(settingsFile({ proxy: { routes } }), { checks: partChecks })).toEqual([path])
   })
 })

@@ -46,7 +46,7 @@ function* pageChecks({ login, logout, agent, cors, pageOrigin, publicOrigin }: C
       path: 'page_origin',
       problem: 'may not call the agent, so nobody could finish a sign-in there',
       remedy: 'List it under cors.origins, too.',
-      given: ['cors.origins'],
+      given: ['cors.origins', 'public_origin'],
     }
   }
   const pages = { 'login.redirect_path': login.redirectPath, 'logout.return_path': logout.returnPath }

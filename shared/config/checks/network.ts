@@ -74,7 +74,7 @@ function* gatewaySecretChecks({ proxy, publicOrigin }: Config): Iterable<CrossPr
       path: 'proxy.forward_auth.secret',
       problem: 'is missing, so a gateway that forwards this path from outside would hand tokens to pages',
       remedy: 'Give the gateway and the proxy one secret, such as 32 random bytes in hexadecimal; deploy/ shows where.',
-      given: ['proxy.forward_auth.gateway'],
+      given: ['proxy.forward_auth.gateway', 'proxy.forward_auth.secret_file'],
     }
   }
 }
@@ -184,7 +184,12 @@ function isAddress(text: string): boolean {
 /** SameSite=Strict cookies reach us from pages of the same site only: same scheme, same registrable domain. */
 function* siblingCheck(origin: string, publicOrigin: string, path: string): Iterable<CrossProblem> {
   if (origin === publicOrigin) {
-    yield { path, problem: 'is the public origin itself', remedy: 'Remove it; the public origin is always allowed.' }
+    yield {
+      path,
+      problem: 'is the public origin itself',
+      remedy: 'Remove it; the public origin is always allowed.',
+      given: ['public_origin'],
+    }
     return
   }
   const [theirs, ours] = [new URL(origin), new URL(publicOrigin)]

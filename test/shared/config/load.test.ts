@@ -204,6 +204,56 @@ describe('problems', () => {
     const client = { id: 'app', authentication: 'private_key_jwt', secret: undefined, private_key_file: '${MISSING}' }
     expect(pathsOf(settingsFile({ client }))).toEqual(['client.private_key_file'])
   })
+  it.each<[string, object, readonly string[]]>([
+    [
+      'a wrong origin beside what does not rest on it',
+      {
+        public_origin: 'www.example.com',
+        authorization_server: { issuer: 'http://login.example.com' },
+        cookies: { insecure_plain: true, prefix: 'TH' },
+        session: { idle_seconds: 7200, absolute_seconds: 3600 },
+        login: { scope: 'profile' },
+        operations: { listen: { host: 'not a host' }, trusted_proxies: ['::/0'] },
+      },
+      [
+        'public_origin',
+        'cookies.prefix',
+        'operations.trusted_proxies[0]',
+        'operations.listen.host',
+        'session.idle_seconds',
+        'login.scope',
+      ],
+    ],
+    [
+      'a wrong kind of a section beside the rest of the section',
+      { client: { authentication: 'basic', id: 42, secret: 'x', private_key_file: 'x' } },
+      ['client.authentication', 'client.id'],
+    ],
+    [
+      'a wrong kind deep inside',
+      {
+        client: { authentication: 'basic' },
+        proxy: { routes: [{ path: '/a', upstream: 'https://a', methods: ['GETT'], credential: { kind: 'apikey' } }] },
+      },
+      ['client.authentication', 'proxy.routes[0].methods[0]', 'proxy.routes[0].credential.kind'],
+    ],
+    [
+      'a wrong origin beside what names the right one',
+      {
+        public_origin: 'https://shop.example.com/',
+        page_origin: 'https://shop.example.com',
+        cors: { origins: ['https://www.example.com'] },
+      },
+      ['public_origin'],
+    ],
+    [
+      'a secret that cannot be read, which is not missing as well',
+      { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret_file: 'absent' } } },
+      ['proxy.forward_auth.secret_file'],
+    ],
+  ])('are listed in one round, and none that rests on another: %s', (_, change, paths) => {
+    expect(pathsOf(settingsFile({ ...change }))).toEqual(paths)
+  })
   it('name one bound of a number that misses two', () => {
     const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
     expect(found.map(({ problem }) => problem)).toEqual(['must be more than 0, not -1'])
