@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -70,6 +71,22 @@ describe('guides', () => {
   it.each(pages)('%s links to files that exist', (page) => {
     const missing = linkedFiles(page).filter((target) => !existsSync(join(root, dirname(page), target)))
     expect(missing).toEqual([])
+  })
+
+  it('no page of the npm package links to a file that is not in it', () => {
+    const pack = ['pack', '--dry-run', '--json', '--ignore-scripts']
+    const listed = execFileSync('npm', pack, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    const files = [...listed.matchAll(/"path": "([^"]+)"/g)].map((match) => String(match[1]))
+    const packed = (page: string, target: string) => {
+      const path = join(dirname(page), target).replace(/\/$/, '')
+      return files.some((file) => file === path || file.startsWith(`${path}/`))
+    }
+    const shipped = files.filter((file) => file.endsWith('.md'))
+    expect(shipped.length).toBeGreaterThan(20)
+    const broken = shipped.flatMap((page) =>
+      linkedFiles(page).flatMap((target) => (packed(page, target) ? [] : [`${page}: ${target}`])),
+    )
+    expect(broken).toEqual([])
   })
 
   const servers = filesBelow(['docs/authorization-servers'], ['.md']).filter((page) => settingsOf(page).length > 0)
