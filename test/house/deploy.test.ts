@@ -1,7 +1,12 @@
-import { dirname } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { parse as parseYaml } from 'yaml'
+import { exitConfig } from '../../bin/failure.ts'
+import { createProgram } from '../../bin/program.ts'
 import { createRouteTable } from '../../oauth-proxy/routes/route-table.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import { filesBelow, read } from './source-files.ts'
@@ -120,6 +125,51 @@ describe('files for deployment', () => {
     const [v4, v6] = ['0.0.0.0/0', '::/0'].map((range) => policies.split(`cidr: ${range}\n`).length - 1)
     expect(v4).toBe(2)
     expect(v6).toBe(v4)
+  })
+  describe('the systemd unit', () => {
+    const path = 'deploy/systemd/token-handler.service'
+    const unit = read(path)
+    const valueOf = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1]
+    const docs = read('docs/deployment.md')
+    /** The unit with a program that every machine has, since the real one is installed at the place of deployment. */
+    async function analyze(...parameters: readonly string[]) {
+      const folder = await mkdtemp(join(tmpdir(), 'token-handler-unit-'))
+      const file = join(folder, 'token-handler.service')
+      await writeFile(file, unit.replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true'))
+      const { status, stderr } = spawnSync('systemd-analyze', [...parameters, file], { encoding: 'utf8' })
+      await rm(folder, { recursive: true })
+      return { status, stderr }
+    }
+    it('gives the process longer to end than it takes, and starts it again only where that can help', () => {
+      const { shutdownWaitSeconds, shutdownDrainSeconds } = parse('deploy/compose/token-handler.yaml').operations
+      expect(Number(valueOf('TimeoutStopSec'))).toBeGreaterThan(shutdownWaitSeconds + shutdownDrainSeconds)
+      expect(valueOf('Restart')).toBe('on-failure')
+      expect(valueOf('RestartPreventExitStatus')).toBe(String(exitConfig))
+    })
+    it('runs without root, capabilities and a writable system', () => {
+      expect(valueOf('User')).toBe('token-handler')
+      expect(valueOf('CapabilityBoundingSet')).toBe('')
+      expect(valueOf('NoNewPrivileges')).toBe('true')
+      expect(valueOf('ProtectSystem')).toBe('strict')
+    })
+    it('makes the folder of the socket and hands over the secret that the page names', () => {
+      expect(docs).toContain(`socket: /run/${valueOf('RuntimeDirectory')}/proxy.sock`)
+      expect(docs).toContain(`secret_file: \${CREDENTIALS_DIRECTORY}/${valueOf('LoadCredential')?.split(':')[0]}`)
+    })
+    it('starts a command that exists', () => {
+      const [, , ...words] = valueOf('ExecStart')?.split(' ') ?? []
+      expect(words).toEqual(['/etc/token-handler/token-handler.yaml', 'serve'])
+      expect(
+        createProgram({ out: () => {}, err: () => {}, exitWith: () => {} }).commands.map((each) => each.name()),
+      ).toContain('serve')
+    })
+    it.skipIf(spawnSync('systemd-analyze', ['--version']).status !== 0)(
+      'is understood by systemd, and exposes little',
+      async () => {
+        expect(await analyze('verify')).toEqual({ status: 0, stderr: '' })
+        expect(await analyze('security', '--offline=true', '--threshold=20')).toMatchObject({ status: 0 })
+      },
+    )
   })
   it('the example in compose reaches every API that its page calls', () => {
     const { routes } = parse('deploy/compose/token-handler.yaml').proxy
