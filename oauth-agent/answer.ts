@@ -152,7 +152,8 @@ export function writeFailure(
   returnTo?: string,
 ): void {
   const requestId = requestIdOf(context.req)
-  const { status, headers, body } = errorAnswer(error, requestId)
+  const fields = returnTo === undefined ? error.fields : { ...error.fields, return_to: returnTo }
+  const { status, headers, body } = errorAnswer(error, requestId, fields)
   context.state.failure = error
   context.status = status
   context.set(headers)

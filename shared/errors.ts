@@ -272,6 +272,8 @@ export interface ErrorFields {
   readonly retry_after?: number
   readonly parameter?: string
   readonly sizes?: Readonly<Record<string, number>>
+  /** Where the sign-in that failed would have ended: what the SPA itself sent, out of the sealed login cookie. */
+  readonly return_to?: string
 }
 
 /** What events report about a failure beyond its code: words of ours or from a known list, never a value from outside. */

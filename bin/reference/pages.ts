@@ -40,7 +40,7 @@ function errorsPage(): string {
 
 Agent and proxy answer every failure with \`{"error_code": "…", "detailed_error": "…"}\`, the header
 \`token-handler-error\` with the same code, and \`x-request-id\`, for which the log can be searched. Some answers have
-further members: \`acr_values\`, \`max_age\`, \`scope\`, \`retry_after\` (seconds), \`parameter\`, \`sizes\`.
+further members: \`acr_values\`, \`max_age\`, \`scope\`, \`retry_after\` (seconds), \`parameter\`, \`sizes\`, \`return_to\`.
 
 ${table(['Code', 'Status', 'Sentence', 'What to do', 'Ends the session'], rows)}`
 }

@@ -22,12 +22,12 @@ export function asTokenHandlerError(error: unknown): TokenHandlerError {
 }
 
 /**
- * The answer for a failure: the row of its code and its documented fields, nothing else.
+ * The answer for a failure: the row of its code and documented fields, nothing else.
  *
  * `token-handler-error` marks it as ours, so that a client can tell our 401 from one of the API.
  */
-export function errorAnswer(error: TokenHandlerError, requestId: string): Answer {
-  const { code, fields, row } = error
+export function errorAnswer(error: TokenHandlerError, requestId: string, fields = error.fields): Answer {
+  const { code, row } = error
   const retryAfter = fields.retry_after
   return {
     status: row.status,

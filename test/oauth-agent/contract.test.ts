@@ -84,6 +84,18 @@ describe('wire contract', () => {
     ])
   })
 
+  it.each([[{ return_to: '/orders?page=2' }], [{}]])('POST /login/end, cancelled, after %j', async (asked) => {
+    const start = await page.call('POST', '/oauth-agent/login/start', { form: asked })
+    const { origin, searchParams } = new URL(String(start.json()['authorization_url']))
+    const form = { error: 'access_denied', state: String(searchParams.get('state')), iss: origin }
+    const { detailed_error: sentence, ...failure } = checkJson(
+      await page.call('POST', '/oauth-agent/login/end', { form }),
+      403,
+    )
+    expect(sentence).toBe('The sign-in was refused or cancelled.')
+    expect(failure).toEqual({ error_code: 'access_denied', ...asked })
+  })
+
   it('GET /session, signed in', async () => {
     const view = checkJson(await page.call('GET', '/oauth-agent/session'), 200)
     expect(keys(view)).toEqual(['access_token_expires_in', 'id_token_claims', 'is_logged_in', 'session'])
