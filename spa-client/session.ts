@@ -50,7 +50,6 @@ export function parseSession(answer: Answer, now: number, before = signedOut): S
     acr: facts.acr,
     amr: facts.amr,
     generation: facts.generation,
-    returnTo: answer.return_to,
     csrfToken: facts.csrf_token ?? before.csrfToken,
   }
 }

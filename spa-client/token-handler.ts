@@ -142,24 +142,27 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   }
 
   const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {
-    let inPopup = browser.windowName() === popupName
+    let returnTo: string | undefined
+    // A code and a state have no business in the history or in a bookmark.
+    const goOn = (page: unknown) => {
+      returnTo = page as typeof returnTo
+      browser.replaceAddress(returnTo ?? home)
+    }
     try {
-      const session = parseSession(await callAgent('/login/end', parameters), browser.now())
-      inPopup ||= session.returnTo === popupReturn
-      browser.replaceAddress(session.returnTo ?? home)
-      adopt(session)
-      return session
+      const answer = await callAgent('/login/end', parameters)
+      goOn(answer.return_to)
+      adopt(parseSession(answer, browser.now()))
     } catch (error) {
-      // A code and a state have no business in the history or in a bookmark.
-      browser.replaceAddress(home)
-      if (error instanceof AgentError && error.code === 'login_required') return check()
-      throw error
+      goOn(error instanceof AgentError ? error.fields['return_to'] : undefined)
+      if (!(error instanceof AgentError && error.code === 'login_required')) throw error
+      await check()
     } finally {
-      if (inPopup) {
+      if (browser.windowName() === popupName || returnTo === popupReturn) {
         shared.tellOpener(present().isLoggedIn)
         browser.closeWindow()
       }
     }
+    return { ...present(), returnTo }
   }
 
   return {

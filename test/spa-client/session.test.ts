@@ -33,6 +33,29 @@ describe('onPageLoad', () => {
     expect(profile.seen[0]!.headers.get('token-handler-version')).toBe('1')
   })
 
+  it('alone tells where the app was, and to nobody else', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const other = profile.openTab()
+    await other.tokenHandler.onPageLoad()
+    const heard: unknown[] = []
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    for (const { tokenHandler } of [tab, other]) tokenHandler.on('signedIn', ({ returnTo }) => heard.push(returnTo))
+    await tab.tokenHandler.onPageLoad()
+    await profile.settle()
+    heard.push(tab.tokenHandler.session().returnTo, other.tokenHandler.session().returnTo)
+    expect(heard).toEqual(Array(4).fill(undefined))
+  })
+
+  it.each(['access_denied', 'login_required'])('shows where the app was after %s, too', async (code) => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(403, code, { return_to: '/orders?page=2#there' })
+    const tab = profile.openTab({ href: `https://app.example/callback?error=${code}&state=s` })
+    await tab.tokenHandler.onPageLoad().catch(() => undefined)
+    expect(tab.address).toBe('https://app.example/orders?page=2#there')
+  })
+
   it('takes code and state out of the address when it fails, too', async () => {
     const profile = createProfile()
     profile.answers['POST /oauth-agent/login/end'] = () => failure(400, 'invalid_state')

@@ -44,6 +44,19 @@ describe('step-up', () => {
     expect(profile.calls('/api/transfers').map(({ body }) => body)).toEqual(['amount=1', 'amount=1'])
   })
 
+  it('ends with the refusal when it is cancelled in a window that has lost its name', async () => {
+    const { profile, send } = await openTransfer()
+    const response = send()
+    await profile.settle()
+    const asked = new URLSearchParams(profile.calls('/oauth-agent/login/start')[0]!.body)
+    profile.answers['POST /oauth-agent/login/end'] = () =>
+      failure(403, 'access_denied', { return_to: asked.get('return_to') })
+    const popup = profile.openTab({ href: 'https://app.example/callback?error=access_denied&state=s' })
+    await expect(popup.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'access_denied' })
+    expect((await response).status).toBe(401)
+    expect(popup.windowClosed).toBe(true)
+  })
+
   it('leaves it to the app where the app listens, once for several calls', async () => {
     const { profile, tab, tokenHandler, send, finishInPopup } = await openTransfer()
     const needs: StepUp[] = []
