@@ -66,6 +66,22 @@ describe('a call with a session', () => {
   })
 })
 
+describe('HX-24 an API that repeats what it was sent', () => {
+  it.each<[string, (credential: string) => string]>([
+    ['the whole credential', (credential) => credential],
+    ['the token alone', (credential) => credential.replace('Bearer ', '')],
+    ['the token inside something else', (credential) => `token="${credential.replace('Bearer ', '')}"`],
+  ])('%s stays between the two of us', async (_, repeated) => {
+    api.behave((socket, seen) => {
+      const [credential = ''] = seen.values('authorization')
+      socket.write(Buffer.from(okBytes('', [`X-Seen: ${repeated(credential)}`, 'X-Other: a'])))
+    })
+    const answered = await world.call('GET', '/api/orders')
+    api.behave(echo)
+    expect([answered.status, answered.header('x-other'), answered.header('x-seen')]).toEqual([200, 'a', undefined])
+  })
+})
+
 describe('a method that the path does not have (HX-14; RFC 9110 §15.5.6)', () => {
   it.each([
     ['DELETE', '/api/orders', 405, 'GET, HEAD, POST'],

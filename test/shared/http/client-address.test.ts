@@ -12,6 +12,8 @@ describe('the address of the client', () => {
     ['several trusted hops', '10.0.0.1', '198.51.100.9, 10.1.1.1, 192.0.2.7', '198.51.100.9'],
     ['only trusted hops', '10.0.0.1', '10.0.0.2', '10.0.0.2'],
     ['IPv4 in IPv6', '::ffff:10.0.0.1', '198.51.100.9', '198.51.100.9'],
+    ['IPv4 in IPv6, and nobody before it', '::ffff:198.51.100.1', '1.2.3.4', '198.51.100.1'],
+    ['IPv4 in IPv6 that says nothing', '::ffff:10.0.0.1', undefined, '10.0.0.1'],
     ['IPv6', '2001:db8::1', '2001:DB9:0::5', '2001:db9::5'],
     ['garbage stops the walk', '10.0.0.1', '198.51.100.9, unknown', '10.0.0.1'],
     ['short forms are garbage', '10.0.0.1', '127.1', '10.0.0.1'],
