@@ -1,13 +1,17 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Route } from '../shared/config/schema.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
-import { createRateLimiter } from '../shared/http/rate-limit.ts'
+import { type RateLimiter, createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { Store } from '../shared/store/store.ts'
-import type { RoutedRule } from './decide.ts'
 import { type ReadFile, type Upstream, createUpstream } from './forward/upstream.ts'
 
 /** A route with everything that lives as long as it does. */
-export interface ProxyRoute extends RoutedRule {
+export interface ProxyRoute {
+  readonly path: string
+  readonly methods: readonly string[]
+  readonly setting: Route
+  /** Undefined where the route sets no limit. */
+  readonly limiter: RateLimiter | undefined
   readonly upstream: Upstream
   readonly slots: Slots
   /** The header of a fixed key, lower-cased. */

@@ -5,14 +5,13 @@ import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
-import type { DecideParts, ForwardDecision } from '../decide.ts'
+import type { DecideParts, Forward } from '../decide.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
-import type { ProxyRoute } from '../proxy-route.ts'
 import type { Streams } from '../streams.ts'
 
 /** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
-  readonly decide: DecideParts<ProxyRoute>
+  readonly decide: DecideParts
   readonly config: Pick<Config, 'publicOrigin' | 'cors'>
   readonly keys: KeySource
   readonly credentials: Pick<Credentials, 'refused'>
@@ -23,7 +22,7 @@ export interface EdgeParts {
 
 /** What we tell the API about a request in our own name. */
 export function ownRequestFields(
-  { head, route, cookies, credential, clientAddress }: ForwardDecision<ProxyRoute>,
+  { head, route, cookies, credential, clientAddress }: Forward,
   requestId: string,
 ): OwnRequestFields {
   const { fields } = head

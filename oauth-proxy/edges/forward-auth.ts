@@ -9,8 +9,7 @@ import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { isTargetBelow } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
-import { type ForwardDecision, type Trail, decide } from '../decide.ts'
-import type { ProxyRoute } from '../proxy-route.ts'
+import { type Decision, type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import type { EdgeParts } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
@@ -49,42 +48,41 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
     trustedProxies: (address: string) => isPeer(address) || trustedProxies(address),
   }
 
-  async function decideFor(request: IncomingMessage, requestId: string, trail: Trail<ProxyRoute>) {
+  /** Throws what refuses a question before anything is known of the request that it is about. */
+  function decideFor(request: IncomingMessage, requestId: string): Promise<Decision> {
     const peer = request.socket.remoteAddress ?? ''
     if (!isPeer(peer)) throw untrusted('address')
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
     const original = readQuestion({ method, target, rawHeaders })
     if (secret !== undefined && !sameBytes(secret, original.secret ?? '')) throw untrusted('secret')
-    const decision = await decide({ ...original, httpVersion, requestId, peer }, trail, decideParts)
-    // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
-    if (decision.kind === 'preflight') {
-      throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
-    }
-    return decision
+    return decide({ ...original, httpVersion, requestId, peer }, decideParts)
   }
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const requestId = requestIdOf(request)
     const startedMs = clock.nowMs()
-    const trail: Trail<ProxyRoute> = {}
-    let errorCode: string | undefined
+    let known: Known = {}
+    let refusal: TokenHandlerError | undefined
     try {
-      const headers = passHeaders(await decideFor(request, requestId, trail), requestId)
-      response.writeHead(200, headers).end()
+      const decision = await decideFor(request, requestId)
+      known = decision
+      if (decision.kind === 'refused') refusal = decision.error
+      else response.writeHead(200, passHeaders(decision, requestId)).end()
     } catch (thrown) {
-      const error = asTokenHandlerError(thrown)
-      errorCode = error.code
-      tellRefusal(error, requestId, trail, parts)
-      refuse(response, error, requestId, trail, dialect.passesEveryStatus)
+      refusal = asTokenHandlerError(thrown)
+    }
+    if (refusal !== undefined) {
+      tellRefusal(refusal, requestId, known, parts)
+      refuse(response, refusal, requestId, dialect.passesEveryStatus)
     }
     observe.emit('request.answered', {
       request_id: requestId,
       side: 'forward_auth',
-      route: trail.route?.path,
-      method: trail.head?.method,
+      route: known.route?.path,
+      method: known.head?.method,
       status: response.statusCode,
       duration_ms: clock.nowMs() - startedMs,
-      error_code: errorCode,
+      error_code: refusal?.code,
     })
   }
 
@@ -120,7 +118,11 @@ function sameBytes(expected: Buffer, shown: string): boolean {
 }
 
 /** Everything the gateway has to set on the request before it passes it on, and nothing that browsers may see. */
-function passHeaders(decision: ForwardDecision<ProxyRoute>, requestId: string): Record<string, string> {
+function passHeaders(decision: Preflight | Forward, requestId: string): Record<string, string> {
+  // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
+  if (decision.kind === 'preflight') {
+    throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
+  }
   const { credential, session, route, cookies } = decision
   return {
     ...identityHeaders(session),

@@ -4,36 +4,24 @@ import type { TokenHandlerError } from '../../shared/errors.ts'
 import { type Answer, errorAnswer } from '../../shared/http/error-answer.ts'
 import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
-import type { RoutedRule, Trail } from '../decide.ts'
+import type { Known } from '../decide.ts'
 
 /** The answer for a request that is not carried out, readable for a listed origin. */
-export function refusalAnswer<R extends RoutedRule>(
+export function refusalAnswer(
   error: TokenHandlerError,
   requestId: string,
-  trail: Trail<R>,
+  { head }: Known,
   config: CorsSettings,
 ): Answer {
   const { status, headers, body } = errorAnswer(error, requestId)
-  return {
-    status,
-    headers: { ...headers, ...allowField(error, trail), ...corsHeaders(trail.head?.fields.origin, config) },
-    body,
-  }
-}
-
-/** The field without which a 405 is not complete (RFC 9110 §15.5.6). */
-export function allowField<R extends RoutedRule>(
-  { code }: TokenHandlerError,
-  { methods = [] }: Trail<R>,
-): Readonly<Record<string, string>> | undefined {
-  return code === 'method_not_allowed' ? { allow: methods.join(', ') } : undefined
+  return { status, headers: { ...headers, ...corsHeaders(head?.fields.origin, config) }, body }
 }
 
 /** Reports a request that is not carried out, with what was known of it by then. */
-export function tellRefusal<R extends RoutedRule>(
+export function tellRefusal(
   error: TokenHandlerError,
   requestId: string,
-  { route, session }: Trail<R>,
+  { route, session }: Known,
   { keys, observe }: { keys: KeySource; observe: Observe },
 ): void {
   if (error.code === 'server_error') {

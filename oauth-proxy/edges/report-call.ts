@@ -1,14 +1,14 @@
 import type { TokenHandlerError } from '../../shared/errors.ts'
-import type { RoutedRule } from '../decide.ts'
 import type { CallOutcome } from '../forward/send.ts'
 import type { Target } from '../forward/upstream.ts'
+import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
 
 /** Reports how a call of an API went. */
 export function reportCall(
   { status, outcome, retried }: CallOutcome,
   requestId: string,
-  { path: route }: RoutedRule,
+  { path: route }: Pick<ProxyRoute, 'path'>,
   startedMs: number,
   { clock, observe }: Pick<EdgeParts, 'clock' | 'observe'>,
 ): void {
@@ -29,7 +29,7 @@ export function reportUnreachable(
   { code }: TokenHandlerError,
   { index }: Target,
   requestId: string,
-  { path: route }: RoutedRule,
+  { path: route }: Pick<ProxyRoute, 'path'>,
   { observe }: Pick<EdgeParts, 'observe'>,
 ): void {
   observe.emit('upstream.failed', { request_id: requestId, route, error_code: code, target: index })
@@ -39,7 +39,7 @@ export function reportUnreachable(
 export function reportFailedCall(
   { code, detail }: TokenHandlerError,
   requestId: string,
-  { path: route }: RoutedRule,
+  { path: route }: Pick<ProxyRoute, 'path'>,
   startedMs: number,
   { clock, observe }: Pick<EdgeParts, 'clock' | 'observe'>,
 ): void {

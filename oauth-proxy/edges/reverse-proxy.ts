@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { corsHeaders } from '../../shared/http/cors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
-import { type ForwardDecision, type Trail, decide } from '../decide.ts'
+import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
@@ -23,44 +23,45 @@ export function createReverseProxy(
   return async (request, response) => {
     const requestId = requestIdOf(request)
     const startedMs = clock.nowMs()
-    const trail: Trail<ProxyRoute> = {}
-    let errorCode: string | undefined
+    const { method = '', url: target = '', httpVersion, rawHeaders } = request
+    const decision = await decide(
+      { method, target, httpVersion, rawHeaders, upgrade: false, requestId, peer: request.socket.remoteAddress },
+      parts.decide,
+    )
+    let refusal: TokenHandlerError | undefined
+    let failure: TokenHandlerError | undefined
     try {
-      await answer(request, response, requestId, trail, parts)
+      if (decision.kind === 'refused') refusal = decision.error
+      else failure = await carryOut(request, response, requestId, decision, parts)
     } catch (thrown) {
-      const error = asTokenHandlerError(thrown)
-      errorCode = error.code
-      if (trail.forwarded !== true) tellRefusal(error, requestId, trail, parts)
-      refuse(request, response, error, requestId, trail, parts)
+      refusal = asTokenHandlerError(thrown)
     }
+    if (refusal !== undefined) tellRefusal(refusal, requestId, decision, parts)
+    const error = refusal ?? failure
+    if (error !== undefined) refuse(request, response, error, requestId, decision, parts)
     observe.emit('request.answered', {
       request_id: requestId,
       side: 'proxy',
-      route: trail.route?.path,
+      route: decision.route?.path,
       method: request.method,
       status: response.statusCode,
       duration_ms: clock.nowMs() - startedMs,
-      error_code: errorCode,
+      error_code: error?.code,
     })
   }
 }
 
-async function answer(
+/** Throws what refuses the call before it is made; resolves with the failure of a call that was made, once reported. */
+async function carryOut(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
-  trail: Trail<ProxyRoute>,
+  decision: Preflight | Forward,
   parts: EdgeParts,
-): Promise<void> {
-  const { method = '', url: target = '', httpVersion, rawHeaders } = request
-  const decision = await decide(
-    { method, target, httpVersion, rawHeaders, upgrade: false, requestId, peer: request.socket.remoteAddress },
-    trail,
-    parts.decide,
-  )
+): Promise<TokenHandlerError | undefined> {
   if (decision.kind === 'preflight') {
     response.writeHead(204, { ...decision.headers, 'x-request-id': requestId }).end()
-    return
+    return undefined
   }
   const { setting, slots } = decision.route
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
@@ -70,12 +71,13 @@ async function answer(
   const startedMs = parts.clock.nowMs()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
-    trail.forwarded = true
     const outcome = await callApi(request, response, requestId, decision, parts)
     reportCall(outcome, requestId, decision.route, startedMs, parts)
+    return undefined
   } catch (thrown) {
-    reportFailedCall(asTokenHandlerError(thrown), requestId, decision.route, startedMs, parts)
-    throw thrown
+    const failure = asTokenHandlerError(thrown)
+    reportFailedCall(failure, requestId, decision.route, startedMs, parts)
+    return failure
   } finally {
     release()
   }
@@ -85,7 +87,7 @@ function callApi(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
-  decision: ForwardDecision<ProxyRoute>,
+  decision: Forward,
   parts: EdgeParts,
 ): Promise<CallOutcome> {
   const { head, target, route, session, credential } = decision
@@ -150,14 +152,19 @@ function refuse(
   response: ServerResponse,
   error: TokenHandlerError,
   requestId: string,
-  trail: Trail<ProxyRoute>,
+  known: Known,
   parts: EdgeParts,
 ): void {
   if (response.headersSent || response.destroyed) {
     response.destroy()
     return
   }
-  const { status, headers, body } = refusalAnswer(error, requestId, trail, parts.config)
-  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
+  const { status, headers, body } = refusalAnswer(error, requestId, known, parts.config)
+  const allow = error.code === 'method_not_allowed' ? known.methods?.join(', ') : undefined
+  response.writeHead(status, {
+    ...headers,
+    ...(allow === undefined ? undefined : { allow }),
+    'content-length': Buffer.byteLength(body),
+  })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -7,10 +7,9 @@ import { endSocket } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { requestIdOf } from '../../shared/http/request-id.ts'
-import { type ForwardDecision, type Trail, decide } from '../decide.ts'
+import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import { type OpenWebSocket, openWebSocket, type WebSocketCall } from '../forward/websocket.ts'
-import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
 import { type EdgeParts, ownRequestFields } from './edge.ts'
@@ -33,51 +32,49 @@ export function createUpgrade(
   return async (request, socket, head) => {
     const requestId = requestIdOf(request)
     const startedMs = clock.nowMs()
-    const trail: Trail<ProxyRoute> = {}
-    let errorCode: string | undefined
-    let status = 101
     socket.on('error', () => socket.destroy())
+    const { method = '', url: target = '', httpVersion, rawHeaders } = request
+    const decision = await decide(
+      { method, target, httpVersion, rawHeaders, upgrade: true, requestId, peer: request.socket.remoteAddress },
+      parts.decide,
+    )
+    let refusal: TokenHandlerError | undefined
+    let failure: TokenHandlerError | undefined
     try {
-      await carryOut(request, socket, head, requestId, trail, parts)
+      if (decision.kind === 'refused') refusal = decision.error
+      else failure = await carryOut(request, socket, head, requestId, decision, parts)
     } catch (thrown) {
-      const error = asTokenHandlerError(thrown)
-      errorCode = error.code
-      status = error.row.status
-      if (trail.forwarded !== true) tellRefusal(error, requestId, trail, parts)
-      refuse(socket, error, requestId, trail, parts)
+      refusal = asTokenHandlerError(thrown)
     }
+    if (refusal !== undefined) tellRefusal(refusal, requestId, decision, parts)
+    const error = refusal ?? failure
+    if (error !== undefined) refuse(socket, error, requestId, decision, parts)
     observe.emit('request.answered', {
       request_id: requestId,
       side: 'proxy',
-      route: trail.route?.path,
+      route: decision.route?.path,
       method: request.method,
-      status,
+      status: error?.row.status ?? 101,
       duration_ms: clock.nowMs() - startedMs,
-      error_code: errorCode,
+      error_code: error?.code,
     })
   }
 }
 
+/** Throws what refuses the call before it is made; resolves with the failure of a call that was made, once reported. */
 async function carryOut(
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
   requestId: string,
-  trail: Trail<ProxyRoute>,
+  decision: Preflight | Forward,
   parts: EdgeParts,
-): Promise<void> {
-  const { method = '', url: target = '', httpVersion, rawHeaders } = request
-  const decision = await decide(
-    { method, target, httpVersion, rawHeaders, upgrade: true, requestId, peer: request.socket.remoteAddress },
-    trail,
-    parts.decide,
-  )
+): Promise<TokenHandlerError | undefined> {
   if (decision.kind === 'preflight') throw new TokenHandlerError('upgrade_not_allowed')
   checkHandshake(decision, head)
   if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
   const { route, session } = decision
   const release = route.slots.take()
-  trail.forwarded = true
   try {
     const webSocket = await shakeHands({ request, socket }, requestId, decision, parts)
     const forget = parts.streams.watch(session, (cause) => {
@@ -86,6 +83,9 @@ async function carryOut(
     })
     await webSocket.closed
     forget()
+    return undefined
+  } catch (thrown) {
+    return asTokenHandlerError(thrown)
   } finally {
     release()
   }
@@ -94,7 +94,7 @@ async function carryOut(
 async function shakeHands(
   browser: Pick<WebSocketCall, 'request' | 'socket'>,
   requestId: string,
-  decision: ForwardDecision<ProxyRoute>,
+  decision: Forward,
   parts: EdgeParts,
 ): Promise<OpenWebSocket> {
   const { route, session, credential } = decision
@@ -123,7 +123,7 @@ async function shakeHands(
 }
 
 /** RFC 6455 §4.2.1; `h2c` and whatever else could be upgraded to is refused, since we could not read on behind it. */
-function checkHandshake({ head }: ForwardDecision<ProxyRoute>, behind: Buffer): void {
+function checkHandshake({ head }: Forward): void {
   const { fields } = head
   const plain = head.method === 'GET' && !head.hasBody && !head.expectsContinue && head.contentLength === undefined
   const asked =
@@ -138,7 +138,7 @@ function checkHandshake({ head }: ForwardDecision<ProxyRoute>, behind: Buffer): 
 }
 
 /** Our usual header, and the handshake of the browser put on top of it. */
-function handshakeHeaders(decision: ForwardDecision<ProxyRoute>, requestId: string): Record<string, string> {
+function handshakeHeaders(decision: Forward, requestId: string): Record<string, string> {
   const { fields } = decision.head
   return {
     ...upstreamRequestHeaders(decision.head, ownRequestFields(decision, requestId)),
@@ -162,16 +162,10 @@ function pick(fields: HeaderFields, names: readonly string[]): Record<string, st
   )
 }
 
-function refuse(
-  socket: Duplex,
-  error: TokenHandlerError,
-  requestId: string,
-  trail: Trail<ProxyRoute>,
-  parts: EdgeParts,
-): void {
+function refuse(socket: Duplex, error: TokenHandlerError, requestId: string, known: Known, parts: EdgeParts): void {
   if (!socket.writable) {
     socket.destroy()
     return
   }
-  endSocket(socket, answerText(refusalAnswer(error, requestId, trail, parts.config)), parts.clock)
+  endSocket(socket, answerText(refusalAnswer(error, requestId, known, parts.config)), parts.clock)
 }
