@@ -1,13 +1,18 @@
+import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
+import type { TokenHandlerError } from '../../shared/errors.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
+import { requestIdOf } from '../../shared/http/request-id.ts'
 import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
-import type { DecideParts, Forward } from '../decide.ts'
+import type { DecideParts, Decision, Forward, Known, Preflight, Question } from '../decide.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { Streams } from '../streams.ts'
+import { tellRefusal } from './refusal.ts'
 
 /** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
@@ -18,6 +23,76 @@ export interface EdgeParts {
   readonly streams: Streams
   readonly clock: Clock
   readonly observe: Observe
+}
+
+/** One request at an edge. */
+export interface Call<Output> {
+  readonly request: IncomingMessage
+  /** What the answer is written to. */
+  readonly output: Output
+  readonly requestId: string
+  readonly startedMs: number
+}
+
+/** What makes one edge different from the others. */
+export interface Edge<Output> {
+  readonly side: 'proxy' | 'forward_auth'
+  /** Decides on a call; throws what refuses it before anything is known of the request that it is about. */
+  decide(call: Call<Output>): Promise<Decision>
+  /**
+   * Carries out what was not refused; throws what refuses it after all.
+   *
+   * Resolves with the failure of a call of the API, if there was one: it has been reported as such, but not yet answered.
+   */
+  carryOut(call: Call<Output>, decision: Preflight | Forward): Promise<TokenHandlerError | undefined> | undefined
+  /** Answers with an error. */
+  answerError(call: Call<Output>, error: TokenHandlerError, known: Known): void
+  /** Method of the request that was decided on. */
+  method(call: Call<Output>, known: Known): string | undefined
+  /** Status of the answer that was given. */
+  status(call: Call<Output>, error: TokenHandlerError | undefined): number
+}
+
+const nothing: Known = {}
+
+/** Takes calls through an edge, from the decision to the report that they were answered. */
+export function createEdge<Output>(
+  edge: Edge<Output>,
+  parts: Pick<EdgeParts, 'keys' | 'clock' | 'observe'>,
+): (request: IncomingMessage, output: Output) => Promise<void> {
+  const { clock, observe } = parts
+  return async (request, output) => {
+    const call = { request, output, requestId: requestIdOf(request), startedMs: clock.nowMs() }
+    let known = nothing
+    let refusal: TokenHandlerError | undefined
+    let failure: TokenHandlerError | undefined
+    try {
+      const decision = await edge.decide(call)
+      known = decision
+      if (decision.kind === 'refused') refusal = decision.error
+      else failure = await edge.carryOut(call, decision)
+    } catch (thrown) {
+      refusal = asTokenHandlerError(thrown)
+    }
+    if (refusal !== undefined) tellRefusal(refusal, call.requestId, known, parts)
+    const error = refusal ?? failure
+    if (error !== undefined) edge.answerError(call, error, known)
+    observe.emit('request.answered', {
+      request_id: call.requestId,
+      side: edge.side,
+      route: known.route?.path,
+      method: edge.method(call, known),
+      status: edge.status(call, error),
+      duration_ms: clock.nowMs() - call.startedMs,
+      error_code: error?.code,
+    })
+  }
+}
+
+/** A request that speaks for itself, as something to decide on. */
+export function ownQuestion({ request, requestId }: Call<unknown>, upgrade: boolean): Question {
+  const { method = '', url: target = '', httpVersion, rawHeaders, socket } = request
+  return { method, target, httpVersion, rawHeaders, upgrade, requestId, peer: socket.remoteAddress }
 }
 
 /** What we tell the API about a request in our own name. */

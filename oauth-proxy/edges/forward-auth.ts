@@ -5,15 +5,13 @@ import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type AddressMatcher, createAddressMatcher } from '../../shared/http/client-address.ts'
-import { asTokenHandlerError, errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
+import { errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { isTargetBelow } from '../../shared/http/request-gate.ts'
-import { requestIdOf } from '../../shared/http/request-id.ts'
-import { type Decision, type Forward, type Known, type Preflight, decide } from '../decide.ts'
-import type { EdgeParts } from './edge.ts'
+import { type Decision, type Forward, decide } from '../decide.ts'
+import { type Call, type EdgeParts, createEdge } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
-import { allowField, tellRefusal } from './refusal.ts'
 
 /** Who asks, from where, and with which proof. */
 export type ForwardAuthSettings = Config['proxy']['forwardAuth']
@@ -40,7 +38,6 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
   const readQuestion = createQuestionReader(path, dialect)
   const isPeer = rememberLast(createAddressMatcher(settings.peers))
   const secret = settings.secret === undefined ? undefined : Buffer.from(settings.secret.reveal())
-  const { clock, observe } = parts
   const { trustedProxies } = parts.decide
   // Whoever is trusted with method, host and path is trusted with the address.
   const decideParts = {
@@ -48,8 +45,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
     trustedProxies: (address: string) => isPeer(address) || trustedProxies(address),
   }
 
-  /** Throws what refuses a question before anything is known of the request that it is about. */
-  function decideFor(request: IncomingMessage, requestId: string): Promise<Decision> {
+  function decideFor({ request, requestId }: Call<ServerResponse>): Promise<Decision> {
     const peer = request.socket.remoteAddress ?? ''
     if (!isPeer(peer)) throw untrusted('address')
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
@@ -58,33 +54,25 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
     return decide({ ...original, httpVersion, requestId, peer }, decideParts)
   }
 
-  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const requestId = requestIdOf(request)
-    const startedMs = clock.nowMs()
-    let known: Known = {}
-    let refusal: TokenHandlerError | undefined
-    try {
-      const decision = await decideFor(request, requestId)
-      known = decision
-      if (decision.kind === 'refused') refusal = decision.error
-      else response.writeHead(200, passHeaders(decision, requestId)).end()
-    } catch (thrown) {
-      refusal = asTokenHandlerError(thrown)
-    }
-    if (refusal !== undefined) {
-      tellRefusal(refusal, requestId, known, parts)
-      refuse(response, refusal, requestId, dialect.passesEveryStatus)
-    }
-    observe.emit('request.answered', {
-      request_id: requestId,
+  const handle = createEdge<ServerResponse>(
+    {
       side: 'forward_auth',
-      route: known.route?.path,
-      method: known.head?.method,
-      status: response.statusCode,
-      duration_ms: clock.nowMs() - startedMs,
-      error_code: refusal?.code,
-    })
-  }
+      decide: decideFor,
+      carryOut({ output: response, requestId }, decision) {
+        // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
+        if (decision.kind === 'preflight') {
+          throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
+        }
+        response.writeHead(200, passHeaders(decision, requestId)).end()
+        return undefined
+      },
+      answerError: ({ output: response, requestId }, error) =>
+        refuse(response, error, requestId, dialect.passesEveryStatus),
+      method: (_, { head }) => head?.method,
+      status: ({ output: response }) => response.statusCode,
+    },
+    parts,
+  )
 
   return {
     asks: ({ url = '' }) => isTargetBelow(url, path),
@@ -118,11 +106,7 @@ function sameBytes(expected: Buffer, shown: string): boolean {
 }
 
 /** Everything the gateway has to set on the request before it passes it on, and nothing that browsers may see. */
-function passHeaders(decision: Preflight | Forward, requestId: string): Record<string, string> {
-  // Gateways take any 2xx for a yes, so a preflight cannot be answered here.
-  if (decision.kind === 'preflight') {
-    throw new TokenHandlerError('method_not_allowed', { detail: { check: 'preflight' } })
-  }
+function passHeaders(decision: Forward, requestId: string): Record<string, string> {
   const { credential, session, route, cookies } = decision
   return {
     ...identityHeaders(session),

@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { corsHeaders } from '../../shared/http/cors.ts'
+import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
@@ -11,54 +10,33 @@ import { browserResponseHeaders, isEventStream, one } from '../forward/response-
 import { type CallOutcome, send } from '../forward/send.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
-import { type EdgeParts, ownRequestFields } from './edge.ts'
-import { refusalAnswer, tellRefusal } from './refusal.ts'
+import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
+import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
 
 /** Carries decisions out by calling the API: one request in, one call out, one answer back. */
 export function createReverseProxy(
   parts: EdgeParts,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
-  const { observe, clock } = parts
-  return async (request, response) => {
-    const requestId = requestIdOf(request)
-    const startedMs = clock.nowMs()
-    const { method = '', url: target = '', httpVersion, rawHeaders } = request
-    const decision = await decide(
-      { method, target, httpVersion, rawHeaders, upgrade: false, requestId, peer: request.socket.remoteAddress },
-      parts.decide,
-    )
-    let refusal: TokenHandlerError | undefined
-    let failure: TokenHandlerError | undefined
-    try {
-      if (decision.kind === 'refused') refusal = decision.error
-      else failure = await carryOut(request, response, requestId, decision, parts)
-    } catch (thrown) {
-      refusal = asTokenHandlerError(thrown)
-    }
-    if (refusal !== undefined) tellRefusal(refusal, requestId, decision, parts)
-    const error = refusal ?? failure
-    if (error !== undefined) refuse(request, response, error, requestId, decision, parts)
-    observe.emit('request.answered', {
-      request_id: requestId,
+  return createEdge<ServerResponse>(
+    {
       side: 'proxy',
-      route: decision.route?.path,
-      method: request.method,
-      status: response.statusCode,
-      duration_ms: clock.nowMs() - startedMs,
-      error_code: error?.code,
-    })
-  }
+      decide: (call) => decide(ownQuestion(call, false), parts.decide),
+      carryOut: (call, decision) => carryOut(call, decision, parts),
+      answerError: (call, error, known) => answerError(call, error, known, parts.config),
+      method: ({ request }) => request.method,
+      status: ({ output }) => output.statusCode,
+    },
+    parts,
+  )
 }
 
-/** Throws what refuses the call before it is made; resolves with the failure of a call that was made, once reported. */
 async function carryOut(
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
+  call: Call<ServerResponse>,
   decision: Preflight | Forward,
   parts: EdgeParts,
 ): Promise<TokenHandlerError | undefined> {
+  const { output: response, requestId } = call
   if (decision.kind === 'preflight') {
     response.writeHead(204, { ...decision.headers, 'x-request-id': requestId }).end()
     return undefined
@@ -71,7 +49,7 @@ async function carryOut(
   const startedMs = parts.clock.nowMs()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
-    const outcome = await callApi(request, response, requestId, decision, parts)
+    const outcome = await callApi(call, decision, parts)
     reportCall(outcome, requestId, decision.route, startedMs, parts)
     return undefined
   } catch (thrown) {
@@ -84,9 +62,7 @@ async function carryOut(
 }
 
 function callApi(
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
+  { request, output: response, requestId }: Call<ServerResponse>,
   decision: Forward,
   parts: EdgeParts,
 ): Promise<CallOutcome> {
@@ -147,19 +123,17 @@ function visibleLocation(
   return visible
 }
 
-function refuse(
-  request: IncomingMessage,
-  response: ServerResponse,
+function answerError(
+  { request, output: response, requestId }: Call<ServerResponse>,
   error: TokenHandlerError,
-  requestId: string,
   known: Known,
-  parts: EdgeParts,
+  config: CorsSettings,
 ): void {
   if (response.headersSent || response.destroyed) {
     response.destroy()
     return
   }
-  const { status, headers, body } = refusalAnswer(error, requestId, known, parts.config)
+  const { status, headers, body } = refusalAnswer(error, requestId, known, config)
   const allow = error.code === 'method_not_allowed' ? known.methods?.join(', ') : undefined
   response.writeHead(status, {
     ...headers,

@@ -6,14 +6,13 @@ import { answerText } from '../../shared/http/answer-text.ts'
 import { endSocket } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
-import { requestIdOf } from '../../shared/http/request-id.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import { type OpenWebSocket, openWebSocket, type WebSocketCall } from '../forward/websocket.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
-import { type EdgeParts, ownRequestFields } from './edge.ts'
-import { refusalAnswer, tellRefusal } from './refusal.ts'
+import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
+import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall } from './report-call.ts'
 
 /** Close codes of RFC 6455 §7.4.2 (private use) and §7.4.1; the client starts anew after signing in or refreshing. */
@@ -24,49 +23,36 @@ const closeCodes: Readonly<Record<StreamEnd, number>> = {
   idle: 1001,
 }
 
+/** The connection of a browser that asks for another protocol. */
+interface Connection {
+  readonly socket: Duplex
+  /** Bytes that came behind the handshake. */
+  readonly head: Buffer
+}
+
 /** Takes over the socket of a protocol upgrade; only WebSocket, and only where a route says so (HX-18). */
 export function createUpgrade(
   parts: EdgeParts,
 ): (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void> {
-  const { observe, clock } = parts
-  return async (request, socket, head) => {
-    const requestId = requestIdOf(request)
-    const startedMs = clock.nowMs()
-    socket.on('error', () => socket.destroy())
-    const { method = '', url: target = '', httpVersion, rawHeaders } = request
-    const decision = await decide(
-      { method, target, httpVersion, rawHeaders, upgrade: true, requestId, peer: request.socket.remoteAddress },
-      parts.decide,
-    )
-    let refusal: TokenHandlerError | undefined
-    let failure: TokenHandlerError | undefined
-    try {
-      if (decision.kind === 'refused') refusal = decision.error
-      else failure = await carryOut(request, socket, head, requestId, decision, parts)
-    } catch (thrown) {
-      refusal = asTokenHandlerError(thrown)
-    }
-    if (refusal !== undefined) tellRefusal(refusal, requestId, decision, parts)
-    const error = refusal ?? failure
-    if (error !== undefined) refuse(socket, error, requestId, decision, parts)
-    observe.emit('request.answered', {
-      request_id: requestId,
+  const settle = createEdge<Connection>(
+    {
       side: 'proxy',
-      route: decision.route?.path,
-      method: request.method,
-      status: error?.row.status ?? 101,
-      duration_ms: clock.nowMs() - startedMs,
-      error_code: error?.code,
-    })
+      decide: (call) => decide(ownQuestion(call, true), parts.decide),
+      carryOut: (call, decision) => carryOut(call, decision, parts),
+      answerError: (call, error, known) => answerError(call, error, known, parts),
+      method: ({ request }) => request.method,
+      status: (_, error) => error?.row.status ?? 101,
+    },
+    parts,
+  )
+  return (request, socket, head) => {
+    socket.on('error', () => socket.destroy())
+    return settle(request, { socket, head })
   }
 }
 
-/** Throws what refuses the call before it is made; resolves with the failure of a call that was made, once reported. */
 async function carryOut(
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  requestId: string,
+  { request, output: { socket, head }, requestId }: Call<Connection>,
   decision: Preflight | Forward,
   parts: EdgeParts,
 ): Promise<TokenHandlerError | undefined> {
@@ -162,10 +148,15 @@ function pick(fields: HeaderFields, names: readonly string[]): Record<string, st
   )
 }
 
-function refuse(socket: Duplex, error: TokenHandlerError, requestId: string, known: Known, parts: EdgeParts): void {
+function answerError(
+  { output: { socket }, requestId }: Call<Connection>,
+  error: TokenHandlerError,
+  known: Known,
+  { config, clock }: Pick<EdgeParts, 'config' | 'clock'>,
+): void {
   if (!socket.writable) {
     socket.destroy()
     return
   }
-  endSocket(socket, answerText(refusalAnswer(error, requestId, known, parts.config)), parts.clock)
+  endSocket(socket, answerText(refusalAnswer(error, requestId, known, config)), clock)
 }
