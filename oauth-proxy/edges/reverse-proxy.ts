@@ -6,7 +6,7 @@ import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { browserResponseHeaders, isEventStream, one } from '../forward/response-headers.ts'
+import { browserResponseHeaders, one } from '../forward/response-headers.ts'
 import { type CallOutcome, send } from '../forward/send.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
@@ -96,13 +96,11 @@ function callApi(
         location: visibleLocation(status, one(fields.location), origin, path, route),
       })
     },
-    onBody(fields, cut) {
-      if (!isEventStream(fields)) return undefined
-      return parts.streams.watch(session, (cause) => {
+    onEventStream: (cut) =>
+      parts.streams.watch(session, (cause) => {
         parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
         cut()
-      })
-    },
+      }),
   })
 }
 

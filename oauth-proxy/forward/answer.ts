@@ -1,0 +1,144 @@
+import type { ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
+import type { Cancel, Clock } from '../../shared/clock.ts'
+import { TokenHandlerError } from '../../shared/errors.ts'
+import { upstreamFailure } from './failure.ts'
+import { type ResponseHeaders, type UpstreamFields, isEventStream } from './response-headers.ts'
+import type { Target } from './upstream.ts'
+
+/** What passing an answer on takes. */
+export interface AnswerParts {
+  readonly response: ServerResponse
+  /** Longest silence within the body of the answer. */
+  readonly idleTimeoutMs: number
+  /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
+  readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
+  /** Called when an event stream begins, with the way to end it in good order; returns what to call when it is over. */
+  readonly onEventStream: (cut: () => void) => () => void
+  readonly clock: Pick<Clock, 'after'>
+}
+
+/** How an answer came to its end: as far as the browser got it, or not at all, refused by us or never begun by the API. */
+export type Ending = 'complete' | 'client_gone' | 'truncated' | 'cut' | 'refused' | 'unanswered'
+
+/** Told once how an answer ended, with the API's status (0 if there was none) and the error of one that did not come. */
+export type OnEnd = (ending: Ending, status: number, error: unknown) => void
+
+/** Thrown into the client library to end a call whose browser has gone. */
+class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+}
+
+/** Thrown into the client library to end a stream that we ended for the browser. */
+class StreamCut extends Error {
+  override readonly name = 'StreamCut'
+}
+
+/** Longest body that is joined with the head into one piece; for longer ones a second piece costs less than the joining. */
+const joinLimitBytes = 16_384
+
+/** Rest of a refused answer that is read so that its connection can be used again. */
+const discardLimitBytes = 65_536
+
+/**
+ * Passes the answer of one place of an API on to the browser as it comes, at the pace of the slower side.
+ *
+ * Half an answer is cut off, so that it is never taken for a whole one (I13).
+ */
+export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd): Dispatcher.DispatchHandler {
+  const { response } = parts
+  let running: Dispatcher.DispatchController | undefined
+  let status = 0
+  let refusal: TokenHandlerError | undefined
+  let discardedBytes = 0
+  let wholeBytes: number | undefined
+  let cancelStall: Cancel | undefined
+  let onDrain: (() => void) | undefined
+  let afterStream: (() => void) | undefined
+
+  const onClientClose = () => running?.abort(new ClientGone())
+  response.on('close', onClientClose)
+
+  function end(error: Error | undefined): void {
+    cancelStall?.()
+    afterStream?.()
+    response.off('close', onClientClose)
+    if (onDrain !== undefined) response.off('drain', onDrain)
+    const ending = endingOf(status, refusal, error)
+    if (ending === 'complete' && !response.writableEnded) response.end()
+    if (ending === 'truncated') response.destroy()
+    onEnd(ending, status, refusal ?? error)
+  }
+
+  return {
+    onRequestStart(controller) {
+      running = controller
+      if (response.destroyed) controller.abort(new ClientGone())
+    },
+    onResponseStart(_controller, upstreamStatus, fields) {
+      // Interim answers end here; the one that matters to a client, 100, was ours to give (RFC 9110 §15.2).
+      if (upstreamStatus >= 100 && upstreamStatus < 200) return
+      status = upstreamStatus
+      target.report(true)
+      try {
+        wholeBytes = writeHead(response, status, parts.onHead(status, fields, target))
+        if (!isEventStream(fields)) return
+        afterStream = parts.onEventStream(() => {
+          response.off('close', onClientClose)
+          response.end()
+          running?.abort(new StreamCut())
+        })
+      } catch (error) {
+        refusal = upstreamFailure(error)
+      }
+    },
+    onResponseData(controller, chunk) {
+      if (refusal !== undefined) {
+        discardedBytes += chunk.length
+        if (discardedBytes > discardLimitBytes) controller.abort(refusal)
+        return
+      }
+      if (chunk.length === wholeBytes) {
+        // As text it goes out in one piece with the head; Latin-1 keeps every byte as it is.
+        response.end(chunk.toString('latin1'), 'latin1')
+        return
+      }
+      if (response.write(chunk)) return
+      controller.pause()
+      onDrain ??= () => {
+        cancelStall?.()
+        cancelStall = undefined
+        running?.resume()
+      }
+      response.once('drain', onDrain)
+      // A reader that stops for good would hold the connection to the API for ever.
+      cancelStall ??= parts.clock.after(parts.idleTimeoutMs, () => response.destroy())
+    },
+    onResponseEnd: () => end(undefined),
+    onResponseError: (_controller, error) => end(error),
+  }
+}
+
+/** Judges an end by how far the answer had come and by what ended it. */
+function endingOf(status: number, refusal: TokenHandlerError | undefined, error: Error | undefined): Ending {
+  if (error instanceof ClientGone) return 'client_gone'
+  if (error instanceof StreamCut) return 'cut'
+  if (refusal !== undefined) return 'refused'
+  // 304 and 204 have no body; the client library takes their Content-Length for a promise of one (RFC 9110 §8.6).
+  if (error === undefined || status === 304 || status === 204) return 'complete'
+  return status === 0 ? 'unanswered' : 'truncated'
+}
+
+/** Writes the head; returns the length of a body that is short enough to go out in one piece with it. */
+function writeHead(response: ServerResponse, status: number, headers: ResponseHeaders): number | undefined {
+  if (status < 200 || status > 599)
+    throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'status' } })
+  // RFC 9110 §8.6: no length with 204, whatever the API said.
+  if (status === 204) delete headers['content-length']
+  response.writeHead(status, headers)
+  // An event stream may stay silent for long; its head must not wait for the first event.
+  if (headers['content-length'] === undefined) queueMicrotask(() => response.flushHeaders())
+  const length = Number(headers['content-length'])
+  // The client library may hand over empty pieces, so an empty body is not recognised by its length.
+  return length > 0 && length <= joinLimitBytes ? length : undefined
+}
