@@ -1,5 +1,6 @@
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { rememberByName } from '../../shared/http/name-memory.ts'
 
 type Gateway = Exclude<Config['proxy']['forwardAuth']['gateway'], 'off'>
 
@@ -81,8 +82,6 @@ interface Role {
   readonly counts: boolean
 }
 
-const rememberedNames = 512
-
 /**
  * Creates the reader of questions in a dialect at `path`: it finds the original request in the headers of the dialect,
  * and takes all others as the browser sent them.
@@ -105,22 +104,10 @@ export function createQuestionReader(
     'sec-websocket-key',
     'upgrade',
   ])
-  const roles = new Map<string, Role>()
-
-  function roleOf(spelling: string): Role {
-    const known = roles.get(spelling)
-    if (known !== undefined) return known
+  const roleOf = rememberByName((spelling): Role => {
     const name = spelling.toLowerCase()
-    const role = {
-      name,
-      passes: !ownToGateway.test(name),
-      // CGI-style readers see one name in `X_Http_Method` and `X-Http-Method` (H02).
-      overrides: overridesRequest.test(name.replace(/[^a-z0-9]/g, '-')),
-      counts: counting.has(name),
-    }
-    if (roles.size < rememberedNames) roles.set(spelling, role)
-    return role
-  }
+    return { name, passes: !ownToGateway.test(name), counts: counting.has(name) }
+  })
 
   return ({ method, target, rawHeaders }) => {
     const values = new Map<string, string>()

@@ -1,3 +1,4 @@
+import { rememberByName } from '../../shared/http/name-memory.ts'
 import type { RequestHead } from '../../shared/http/request-gate.ts'
 import type { Credential } from '../credentials/credential.ts'
 import { viaValue } from '../gate/via.ts'
@@ -96,18 +97,11 @@ export const managedPrefixes: readonly string[] = [
 
 const managedFamily = new RegExp(`^(?:${managedPrefixes.join('|')})`)
 
-const decided = new Map<string, boolean>()
-const rememberedNames = 512
-
-/** True for a field that may travel on; the answer for each name is remembered, up to a bound. */
-function isForwarded(name: string): boolean {
-  const known = decided.get(name)
-  if (known !== undefined) return known
+/** True for a field that may travel on. */
+const isForwarded = rememberByName((name) => {
   const plain = name.replace(/[^a-z0-9]/g, '-')
-  const answer = !isHopByHop(plain) && !managedNames.has(plain) && !managedFamily.test(plain)
-  if (decided.size < rememberedNames) decided.set(name, answer)
-  return answer
-}
+  return !isHopByHop(plain) && !managedNames.has(plain) && !managedFamily.test(plain)
+})
 
 /** What we say ourselves, in the name of no client. */
 export interface OwnRequestFields {

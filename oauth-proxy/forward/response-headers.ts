@@ -1,5 +1,6 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { mergeVary } from '../../shared/http/cors.ts'
+import { rememberByName } from '../../shared/http/name-memory.ts'
 import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
 
 /** Header of an API's answer as the client library hands it over: names lower-cased, repeated fields as lists. */
@@ -88,16 +89,7 @@ const soleFields: ReadonlySet<string> = new Set([
   'retry-after',
 ])
 
-const decided = new Map<string, boolean>()
-const rememberedNames = 512
-
-function isPassed(name: string): boolean {
-  const known = decided.get(name)
-  if (known !== undefined) return known
-  const answer = !isHopByHop(name) && !refusedNames.has(name) && !refusedFamily.test(name)
-  if (decided.size < rememberedNames) decided.set(name, answer)
-  return answer
-}
+const isPassed = rememberByName((name) => !isHopByHop(name) && !refusedNames.has(name) && !refusedFamily.test(name))
 
 /** Whose answer it is depends on the cookie, and who may read it depends on the origin, whatever the API says. */
 const ownVary = 'Cookie, Origin'

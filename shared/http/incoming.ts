@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { rememberByName } from './name-memory.ts'
 import { IncomingMessage } from './node-http.ts'
 
 /**
@@ -42,14 +43,4 @@ function unrepeated(rawHeaders: readonly string[]): IncomingHttpHeaders | undefi
   return fields
 }
 
-const lowerNames = new Map<string, string>()
-const rememberedNames = 512
-
-/** Clients use few spellings, so those seen are remembered, up to a bound. */
-function lowerCased(name: string): string {
-  const known = lowerNames.get(name)
-  if (known !== undefined) return known
-  const lower = name.toLowerCase()
-  if (lowerNames.size < rememberedNames) lowerNames.set(name, lower)
-  return lower
-}
+const lowerCased = rememberByName((name) => name.toLowerCase())

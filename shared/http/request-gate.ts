@@ -1,4 +1,5 @@
 import { TokenHandlerError } from '../errors.ts'
+import { rememberByName } from './name-memory.ts'
 
 /** What arrived, as node:http gives it before anything joined or renamed it. */
 export interface RawRequest {
@@ -125,22 +126,11 @@ function parseFields(rawHeaders: readonly string[]): HeaderFields {
   return fields
 }
 
-const lowerNames = new Map<string, string>()
-const rememberedNames = 512
-
-/**
- * Lower-cases a name; "_" and "." are refused because CGI-style readers take `X_User` for `X-User` (H02).
- *
- * Clients use few spellings, so those seen are remembered, up to a bound.
- */
-function lowerName(name: string): string {
-  const known = lowerNames.get(name)
-  if (known !== undefined) return known
+/** Lower-cases a name; "_" and "." are refused because CGI-style readers take `X_User` for `X-User` (H02). */
+const lowerName = rememberByName((name) => {
   if (!plainName.test(name)) throw ambiguous('header_name')
-  const lower = name.toLowerCase()
-  if (lowerNames.size < rememberedNames) lowerNames.set(name, lower)
-  return lower
-}
+  return name.toLowerCase()
+})
 
 function checkHost(host: string | undefined, hosts: ReadonlySet<string>): void {
   if (host === undefined || !hosts.has(host.toLowerCase())) throw new TokenHandlerError('host_not_allowed')
