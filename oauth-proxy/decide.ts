@@ -50,7 +50,7 @@ export interface Known {
   readonly head?: RequestHead | undefined
   readonly route?: ProxyRoute | undefined
   readonly session?: AccessContent | undefined
-  /** Methods of the path when the one asked for is not among them (RFC 9110 §10.2.1). */
+  /** Methods of the path, which a refusal of the one asked for has to name (RFC 9110 §15.5.6). */
   readonly methods?: readonly string[] | undefined
 }
 
@@ -100,10 +100,11 @@ export async function decide(question: Question, parts: DecideParts): Promise<De
     checkNoLoop(fields.via)
     const target = parseTarget(head.target)
 
-    const routes = parts.routes.match(target.path)
-    if (routes === undefined) throw new TokenHandlerError('route_not_found')
+    const routes = parts.routes.match(target.path) ?? none
+    if (routes.length === 0 && !nobodysMethods.has(method)) throw new TokenHandlerError('route_not_found')
     if (isPreflight(method, fields)) {
-      return { kind: 'preflight', head, headers: preflightHeaders(fields, parts.config, methodsOf(routes)) }
+      methods = methodsOf(routes)
+      return { kind: 'preflight', head, methods, headers: preflightHeaders(fields, parts.config, methods) }
     }
     route = routes.find((candidate) => candidate.methods.includes(method))
     if (route === undefined) {
@@ -130,6 +131,11 @@ export async function decide(question: Question, parts: DecideParts): Promise<De
     return { kind: 'refused', error: asTokenHandlerError(thrown), head, route, methods, session }
   }
 }
+
+const none: readonly ProxyRoute[] = []
+
+/** Methods that a route cannot name: TRACE shows the cookie, CONNECT leaves HTTP; no path has them (HX-14). */
+const nobodysMethods: ReadonlySet<string> = new Set(['TRACE', 'TRACK', 'CONNECT'])
 
 function methodsOf(routes: readonly ProxyRoute[]): readonly string[] {
   return routes.flatMap(({ methods }) => methods)

@@ -8,10 +8,11 @@ import { type AddressMatcher, createAddressMatcher } from '../../shared/http/cli
 import { errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { isTargetBelow } from '../../shared/http/request-gate.ts'
-import { type Decision, type Forward, decide } from '../decide.ts'
+import { type Decision, type Forward, type Known, decide } from '../decide.ts'
 import { type Call, type EdgeParts, createEdge } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
+import { allowField } from './refusal.ts'
 
 /** Who asks, from where, and with which proof. */
 export type ForwardAuthSettings = Config['proxy']['forwardAuth']
@@ -66,8 +67,8 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
         response.writeHead(200, passHeaders(decision, requestId)).end()
         return undefined
       },
-      answerError: ({ output: response, requestId }, error) =>
-        refuse(response, error, requestId, dialect.passesEveryStatus),
+      answerError: ({ output: response, requestId }, error, known) =>
+        refuse(response, error, requestId, known, dialect.passesEveryStatus),
       method: (_, { head }) => head?.method,
       status: ({ output: response }) => response.statusCode,
     },
@@ -127,7 +128,7 @@ function refuse(
   response: ServerResponse,
   error: TokenHandlerError,
   requestId: string,
-  trail: Trail<ProxyRoute>,
+  known: Known,
   everyStatus: boolean,
 ): void {
   const full = errorAnswer(error, requestId)
@@ -137,7 +138,7 @@ function refuse(
   response.writeHead(shownStatus, {
     ...ownHeaders,
     ...headers,
-    ...allowField(error, trail),
+    ...allowField(error, known),
     ...(everyStatus ? undefined : { 'token-handler-status': String(status), 'token-handler-body': ascii(body) }),
     'content-length': String(Buffer.byteLength(body)),
   })

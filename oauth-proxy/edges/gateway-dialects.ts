@@ -106,7 +106,13 @@ export function createQuestionReader(
   ])
   const roleOf = rememberByName((spelling): Role => {
     const name = spelling.toLowerCase()
-    return { name, passes: !ownToGateway.test(name), counts: counting.has(name) }
+    return {
+      name,
+      passes: !ownToGateway.test(name),
+      // CGI-style readers see one name in `X_Http_Method` and `X-Http-Method` (H02).
+      overrides: overridesRequest.test(name.replace(/[^a-z0-9]/g, '-')),
+      counts: counting.has(name),
+    }
   })
 
   return ({ method, target, rawHeaders }) => {

@@ -7,14 +7,21 @@ import type { Observe } from '../../shared/observe/events.ts'
 import type { Known } from '../decide.ts'
 
 /** The answer for a request that is not carried out, readable for a listed origin. */
-export function refusalAnswer(
-  error: TokenHandlerError,
-  requestId: string,
-  { head }: Known,
-  config: CorsSettings,
-): Answer {
+export function refusalAnswer(error: TokenHandlerError, requestId: string, known: Known, config: CorsSettings): Answer {
   const { status, headers, body } = errorAnswer(error, requestId)
-  return { status, headers: { ...headers, ...corsHeaders(head?.fields.origin, config) }, body }
+  return {
+    status,
+    headers: { ...headers, ...allowField(error, known), ...corsHeaders(known.head?.fields.origin, config) },
+    body,
+  }
+}
+
+/** The field without which a 405 is not complete (RFC 9110 §15.5.6). */
+export function allowField(
+  { code }: TokenHandlerError,
+  { methods = [] }: Known,
+): Readonly<Record<string, string>> | undefined {
+  return code === 'method_not_allowed' ? { allow: methods.join(', ') } : undefined
 }
 
 /** Reports a request that is not carried out, with what was known of it by then. */

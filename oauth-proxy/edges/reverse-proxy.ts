@@ -132,11 +132,6 @@ function answerError(
     return
   }
   const { status, headers, body } = refusalAnswer(error, requestId, known, config)
-  const allow = error.code === 'method_not_allowed' ? known.methods?.join(', ') : undefined
-  response.writeHead(status, {
-    ...headers,
-    ...(allow === undefined ? undefined : { allow }),
-    'content-length': Buffer.byteLength(body),
-  })
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

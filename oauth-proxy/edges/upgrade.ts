@@ -109,7 +109,7 @@ async function shakeHands(
 }
 
 /** RFC 6455 §4.2.1; `h2c` and whatever else could be upgraded to is refused, since we could not read on behind it. */
-function checkHandshake({ head }: Forward): void {
+function checkHandshake({ head }: Forward, behind: Buffer): void {
   const { fields } = head
   const plain = head.method === 'GET' && !head.hasBody && !head.expectsContinue && head.contentLength === undefined
   const asked =
