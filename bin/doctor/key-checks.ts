@@ -56,7 +56,7 @@ export function readersFinding(
 ): Finding {
   const needsGroup = uid === 0 || uid !== userId
   const tooMany = needsGroup ? 0o007 : 0o077
-  if ((mode & tooMany) === 0) return ok('keys.file', 'nobody may read it who need not')
+  if ((mode & tooMany) === 0) return ok('keys.file', 'only those who need it may read it')
   const octal = (mode & 0o777).toString(8)
   return warning('keys.file', `others may read it (mode ${octal})`, `chmod ${needsGroup ? 'o=' : 'go='} ${file}`)
 }
