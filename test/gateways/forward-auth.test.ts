@@ -214,6 +214,32 @@ describe.each(driven)('behind $gateway', (recipe) => {
     })
   })
 
+  describe('what the browser sees', () => {
+    const valuesOf = ({ lines }: { readonly lines: readonly string[] }, name: string) =>
+      lines
+        .filter((line) => line.toLowerCase().startsWith(`${name}:`))
+        .map((line) => line.slice(name.length + 1).trim())
+
+    it.each(['/api/orders', '/api/teapot', '/api/broken'])(
+      '%s: nobody stores it or guesses its type',
+      async (target) => {
+        const answer = await world.call('GET', target)
+        // Traefik sets headers of answers whether the API has them or not.
+        expect(valuesOf(answer, 'cache-control')).toEqual(recipe.gateway === 'traefik' ? [] : ['no-store'])
+        expect(valuesOf(answer, 'x-content-type-options')).toEqual(['nosniff'])
+      },
+    )
+    it('what the API says of caching stands', async () => {
+      const answer = await world.call('GET', '/api/cached')
+      expect(valuesOf(answer, 'cache-control')).toEqual(['private, max-age=60'])
+      expect(valuesOf(answer, 'x-content-type-options')).toEqual(['nosniff'])
+    })
+    it('a refusal says once that nobody stores it', async () => {
+      const answer = await world.call('GET', '/api/orders', { cookies: undefined })
+      expect(valuesOf(answer, 'cache-control')).toEqual(['no-store'])
+    })
+  })
+
   describe('streams', () => {
     it('server-sent events arrive while the stream is open', async () => {
       const answer = await world.stream('/api/events')

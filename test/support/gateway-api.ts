@@ -43,6 +43,15 @@ export async function startGatewayApi(): Promise<GatewayApi> {
       response.once('close', () => listeners.delete(response))
       return
     }
+    if (path === '/api/cached') {
+      response.writeHead(200, {
+        'content-type': 'text/plain',
+        'cache-control': 'private, max-age=60',
+        'x-content-type-options': 'of-the-api',
+      })
+      response.end('for a minute')
+      return
+    }
     if (path === '/api/teapot') {
       response.writeHead(418, {
         'content-type': 'text/plain',
