@@ -58,11 +58,11 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
     worker.on('message', (told: Told) => {
       // Its last words may be read after its end.
       if (worker.isDead()) return
-      silence.heard(worker)
       if (told.kind === 'ready') {
         ready = true
         states.set(worker.id, noProblem)
       }
+      if (ready) silence.heard(worker)
       if (told.kind === 'routes') routesText = told.text
       if (told.kind === 'state') states.set(worker.id, told.reasons)
     })

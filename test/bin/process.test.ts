@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, type Socket, createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -192,9 +192,9 @@ it('a stop does not wait for a worker that hangs', async () => {
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
 }, 90_000)
 
-it('a stop during the start ends the process with 0, and a reload does not end it', async () => {
-  // A store that takes the connection and then says nothing holds the start up for as long as its time limit.
-  const store = createServer().listen(0, '127.0.0.1')
+/** Starts the executable against a store that takes connections and then says nothing, until the first comes. */
+async function startHeldUp(...args: string[]) {
+  const store = createServer((connection) => connection.on('error', () => undefined)).listen(0, '127.0.0.1')
   await once(store, 'listening')
   const { port } = store.address() as AddressInfo
   writeSettings('/api/**')
@@ -203,17 +203,28 @@ it('a stop during the start ends the process with 0, and a reload does not end i
     `store: { kind: valkey, url: "redis://127.0.0.1:${port}", timeout_ms: 5000 }\n`,
     { flag: 'a' },
   )
-  child = spawn(process.execPath, [command, 'serve'], {
+  child = spawn(process.execPath, [command, 'serve', ...args], {
     cwd: folder,
     env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
     stdio: 'ignore',
   })
   const ended = once(child, 'exit')
-  const [connection] = (await once(store, 'connection')) as [Socket]
-  connection.on('error', () => undefined)
+  await once(store, 'connection')
+  return { child, ended, store }
+}
+
+it('a stop during the start ends the process with 0, and a reload does not end it', async () => {
+  const { child, ended, store } = await startHeldUp()
   child.kill('SIGHUP')
   child.kill('SIGTERM')
   expect(await ended).toEqual([0, null])
+  store.close()
+}, 60_000)
+
+it('a worker that is killed during the start ends it as a failure', async () => {
+  const { child, ended, store } = await startHeldUp('--workers', '2')
+  process.kill(childrenOf(child.pid)[0] ?? 0, 'SIGKILL')
+  expect(await ended).toEqual([1, null])
   store.close()
 }, 60_000)
 
