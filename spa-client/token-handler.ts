@@ -126,7 +126,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     onTold: shared.onSignInElsewhere,
   })
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<boolean> => {
-    const { pathname, search, hash } = browser.address()
+    const { pathname, search, searchParams, hash } = browser.address()
     const page = pathname + search
     const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Answer> =>
       callAgent('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
@@ -134,9 +134,10 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
         if (isRefused && others.length > 0) return start(others)
         throw error
       })
+    // A sign-in that could not be ended is no place to come back to.
+    const here = isResponse(searchParams) ? [] : [{ return_to: page + hash }, { return_to: page }]
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
-    const here: Record<string, string>[] = [{ return_to: page + hash }, { return_to: page }, {}]
-    const started = await start(returnTo === undefined ? here : [{ return_to: returnTo }])
+    const started = await start(returnTo === undefined ? [...here, {}] : [{ return_to: returnTo }])
     browser.navigate(String(started.authorization_url))
     return new Promise((resolve) => left.push(() => resolve(present().isLoggedIn)))
   }
@@ -153,8 +154,10 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       goOn(answer.return_to)
       adopt(parseSession(answer, browser.now()))
     } catch (error) {
-      goOn(error instanceof AgentError ? error.fields['return_to'] : undefined)
-      if (!(error instanceof AgentError && error.code === 'login_required')) throw error
+      // The agent was not reached, or keeps the attempt for another try: loading this address again ends the sign-in.
+      if (!(error instanceof AgentError) || error.retryAfter !== undefined) throw error
+      goOn(error.fields['return_to'])
+      if (error.code !== 'login_required') throw error
       await check()
     } finally {
       if (browser.windowName() === popupName || returnTo === popupReturn) {

@@ -56,6 +56,32 @@ describe('onPageLoad', () => {
     expect(tab.address).toBe('https://app.example/orders?page=2#there')
   })
 
+  it.each([
+    ['the network is down', () => Promise.reject(new TypeError('Failed to fetch'))],
+    ['the agent asks to try again', () => failure(503, 'authorization_server_unavailable', { retry_after: 5 })],
+  ])('leaves the address for another load where %s', async (_name, answer) => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const end = profile.answers['POST /oauth-agent/login/end']!
+    profile.answers['POST /oauth-agent/login/end'] = answer
+    const href = 'https://app.example/callback?code=c&state=s'
+    const tab = profile.openTab({ href })
+    await expect(tab.tokenHandler.onPageLoad()).rejects.toThrow()
+    expect(tab.address).toBe(href)
+    profile.answers['POST /oauth-agent/login/end'] = end
+    const reloaded = profile.openTab({ href })
+    expect(await reloaded.tokenHandler.onPageLoad()).toMatchObject({ isLoggedIn: true, returnTo: '/after' })
+  })
+
+  it('that could not end a sign-in is no place to come back to', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const { tokenHandler } = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    void tokenHandler.signIn()
+    await profile.settle()
+    expect(profile.calls('/oauth-agent/login/start')[0]!.body).toBe('')
+  })
+
   it('takes code and state out of the address when it fails, too', async () => {
     const profile = createProfile()
     profile.answers['POST /oauth-agent/login/end'] = () => failure(400, 'invalid_state')
