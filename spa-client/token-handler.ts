@@ -17,19 +17,21 @@ export type { Session } from './session.ts'
 /** Where agent and APIs are. */
 export interface TokenHandlerOptions {
   /** Base address of the agent: a path, or a URL on a sibling host of the same site. */
-  readonly agent?: string
+  readonly agent?: string | undefined
   /** URLs whose origins are those of APIs behind the proxy, besides those of the page and the agent. */
-  readonly apis?: readonly string[]
+  readonly apis?: readonly string[] | undefined
+  /** Page to which the authorization server returns: the setting `login.redirect_path`; `/callback` if absent. */
+  readonly redirectPath?: string | undefined
 }
 
 /** What a sign-in asks for, and where it happens. */
 export interface SignInOptions {
   /** Path to come back to; the present one if absent. */
-  readonly returnTo?: string
+  readonly returnTo?: string | undefined
   /** Parameters of the authorization request that the agent allows, such as `login_hint`, `prompt` or `acr_values`. */
-  readonly parameters?: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, string>> | undefined
   /** Signs in within a small window, so that the page stays as it is. */
-  readonly popup?: boolean
+  readonly popup?: boolean | undefined
 }
 
 /** The functions of the browser client. */
@@ -125,6 +127,10 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     onTold: shared.onSignInElsewhere,
   })
+  /** True for a part of the address that is meant for the agent; what looks like it on other pages is the app's own. */
+  const isReturn = (part: URLSearchParams) =>
+    browser.address().pathname === (options.redirectPath ?? '/callback') && isResponse(part)
+
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<boolean> => {
     const { pathname, search, searchParams, hash } = browser.address()
     const page = pathname + search
@@ -135,7 +141,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
         throw error
       })
     // A sign-in that could not be ended is no place to come back to.
-    const here = isResponse(searchParams) ? [] : [{ return_to: page + hash }, { return_to: page }]
+    const here = isReturn(searchParams) ? [] : [{ return_to: page + hash }, { return_to: page }]
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
     const started = await start(returnTo === undefined ? [...here, {}] : [{ return_to: returnTo }])
     browser.navigate(String(started.authorization_url))
@@ -176,10 +182,10 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     async onPageLoad() {
       const { searchParams, hash } = browser.address()
       const home = new URL('.', browser.address()).pathname
-      if (isResponse(searchParams)) return endSignIn(searchParams, home)
+      if (isReturn(searchParams)) return endSignIn(searchParams, home)
       // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
       // of this user to be seen in a history, in the report of an error or in a message of the page.
-      if (isResponse(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
+      if (isReturn(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
       return check()
     },
     async signIn({ popup = false, returnTo, parameters = {} } = {}) {

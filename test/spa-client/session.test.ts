@@ -85,7 +85,8 @@ describe('onPageLoad', () => {
   it('takes code and state out of the address when it fails, too', async () => {
     const profile = createProfile()
     profile.answers['POST /oauth-agent/login/end'] = () => failure(400, 'invalid_state')
-    const tab = profile.openTab({ href: 'https://app.example/shop/callback?code=c&state=s' })
+    const redirectPath = '/shop/callback'
+    const tab = profile.openTab({ href: `https://app.example${redirectPath}?code=c&state=s`, redirectPath })
     await expect(tab.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'invalid_state', status: 400 })
     expect(tab.address).toBe('https://app.example/shop/')
   })
@@ -107,10 +108,31 @@ describe('onPageLoad', () => {
   ])('C33 takes a response out of the fragment, and sends it nowhere: #%s, %s', async (fragment, isResponse) => {
     const profile = createProfile()
     const href = `https://app.example/shop/callback?lang=en#${fragment}`
-    const tab = profile.openTab({ href })
+    const tab = profile.openTab({ href, redirectPath: '/shop/callback' })
     await tab.tokenHandler.onPageLoad()
     expect(tab.address).toBe(isResponse ? 'https://app.example/shop/' : href)
     expect(profile.seen.map(({ path }) => path)).toEqual(['/oauth-agent/session'])
+  })
+
+  it.each([
+    ['/connect/slack?code=c&state=s', undefined],
+    ['/connect/slack?error=access_denied&state=s', undefined],
+    ['/survey?response=yes', undefined],
+    ['/docs#response=1', undefined],
+    ['/docs#code=c&state=s', undefined],
+    ['/callback/?code=c&state=s', undefined],
+    ['/callback?code=c&state=s', '/signed-in'],
+  ])('leaves %s to the app, whose sign-ins end at another page', async (path, redirectPath) => {
+    const profile = createProfile()
+    const href = `https://app.example${path}`
+    const tab = profile.openTab({ href, redirectPath })
+    await tab.tokenHandler.onPageLoad()
+    expect(tab.address).toBe(href)
+    expect(profile.seen.map(({ path: called, body }) => [called, body])).toEqual([['/oauth-agent/session', '']])
+    void tab.tokenHandler.signIn()
+    await profile.settle()
+    const asked = new URLSearchParams(profile.calls('/oauth-agent/login/start')[0]!.body)
+    expect(asked.get('return_to')).toBe(path)
   })
 
   it('takes login_required for an answer: nobody is signed in', async () => {
