@@ -28,6 +28,7 @@ beforeAll(async () => {
     - { path: /plain, upstream: 'http://127.0.0.1:${port}' }
     - { path: /raw, upstream: '${silent.origin}', websocket: true, headerless: [websocket] }
     - { path: /single, upstream: '${silent.origin}', websocket: true, headerless: [websocket], max_concurrent_requests: 1 }
+    - { path: /quiet, upstream: '${silent.origin}', websocket: true, headerless: [websocket], stream_idle_timeout_ms: 50 }
     - { path: /gone, upstream: 'http://127.0.0.1:1', websocket: true, headerless: [websocket] }
 `)
 })
@@ -86,6 +87,13 @@ async function open(opening: Opening = {}) {
   )
 }
 
+/** The answer of an API that accepts a handshake with these fields (RFC 6455 §4.2.2). */
+function handshakeBytes(values: (name: string) => readonly string[]): Buffer {
+  const accept = createHash('sha1').update(`${values('sec-websocket-key').join()}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+  const lines = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${accept.digest('base64')}`]
+  return Buffer.from(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`)
+}
+
 const closing = (socket: WebSocket) =>
   new Promise<[number, string]>((resolve) => socket.on('close', (code, reason) => resolve([code, reason.toString()])))
 
@@ -136,6 +144,27 @@ describe('who may open one', () => {
   ])('%s', async (_, opening, status, code) => {
     expect(await open(opening)).toMatchObject({ status, code })
     expect(handshakes).toHaveLength(0)
+  })
+
+  const key = ['Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+  it.each([
+    ['a body in chunks', 'GET', [...key, 'Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n'],
+    ['a body with a length', 'GET', [...key, 'Content-Length: 3'], 'abc'],
+    ['the length of no body', 'GET', [...key, 'Content-Length: 0'], ''],
+    ['an expectation', 'GET', [...key, 'Expect: 100-continue'], ''],
+  ])('a handshake with %s is refused before the API is called', async (_, method, lines, rest) => {
+    const before = silent.accepted
+    const connection = await openRaw(world.port)
+    const usual = [
+      'Host: www.example.com',
+      `Origin: ${publicOrigin}`,
+      `Cookie: ${world.cookies()}`,
+      'Connection: Upgrade',
+    ]
+    connection.write(`${rawRequest(method, '/raw', [...usual, ...lines])}${rest}`)
+    const refused = parseAnswer(await connection.closed())
+    expect([refused.status, refused.header('token-handler-error')]).toEqual([400, 'upgrade_not_allowed'])
+    expect(silent.accepted).toBe(before)
   })
 
   it.each([
@@ -229,18 +258,14 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
     expect(await closed).toEqual([4401, 'session_over'])
   })
 
-  it('a message that the API has begun is finished before the close frame', async () => {
+  /** A WebSocket on which the API has begun a message of ten bytes and stopped after five, and whose session is over then. */
+  async function openHalfWay(sessionId: string) {
     const half: { socket?: Duplex } = {}
     silent.behave((socket, { values }) => {
       half.socket = socket
-      const accept = createHash('sha1').update(
-        `${values('sec-websocket-key').join()}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`,
-      )
-      const handshake = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept.digest('base64')}\r\n\r\n`
       // In one write, so that the message has begun whenever the handshake is over.
-      socket.write(Buffer.concat([Buffer.from(handshake), Buffer.from([0x81, 10]), Buffer.from('hello')]))
+      socket.write(Buffer.concat([handshakeBytes(values), Buffer.from([0x81, 10]), Buffer.from('hello')]))
     })
-    const sessionId = 'FFECAwQFBgcICQoLDA0ODw'
     const { socket } = await open({
       path: '/raw',
       cookie: world.cookies({ sessionId, accessTokenExpiresAt: 1_900_000_000 }),
@@ -250,9 +275,21 @@ describe('K06 a WebSocket does not outlive what it was opened with', () => {
     const closed = closing(socket)
     await world.store.end({ kind: 'session', sessionId, ttlSeconds: 600 })
     world.clock.pass(5)
-    half.socket?.write('worldand more that is cut off')
+    return { api: half.socket, heard, closed }
+  }
+
+  it('a message that the API has begun is finished before the close frame', async () => {
+    const { api: half, heard, closed } = await openHalfWay('FFECAwQFBgcICQoLDA0ODw')
+    half?.write('worldand more that is cut off')
     expect(await closed).toEqual([4401, 'session_over'])
     expect(heard).toEqual(['helloworld'])
+  })
+
+  it('a message that the API does not finish is waited for one second', async () => {
+    const { heard, closed } = await openHalfWay('GGECAwQFBgcICQoLDA0ODw')
+    world.clock.pass(1)
+    expect(await closed).toEqual([1006, ''])
+    expect(heard).toEqual([])
   })
 
   it('ends at the API when the browser goes', async () => {
@@ -385,6 +422,12 @@ describe('a client that never closes its side', () => {
     poke()
     await gone
   })
+})
+
+it('closes with 1001 when neither side says anything for stream_idle_timeout_ms', async () => {
+  silent.behave((socket, { values }) => void socket.write(handshakeBytes(values)))
+  const { socket } = await open({ path: '/quiet', cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
+  expect(await closing(socket)).toEqual([1001, 'idle'])
 })
 
 it('closes with 1001 when the process stops', async () => {
