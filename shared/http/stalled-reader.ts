@@ -9,8 +9,8 @@ import type { Clock } from '../clock.ts'
  * as it likes: Node limits the time of a request, not that of an answer. Costs nothing where the answer has left already.
  */
 export function cutStalledReader(
-  socket: Socket,
-  response: ServerResponse,
+  socket: Pick<Socket, 'bytesWritten' | 'writableLength' | 'destroyed'> & { destroy(): unknown },
+  response: Pick<ServerResponse, 'writableLength'> & { once(event: 'close', listener: () => void): unknown },
   stalledMs: number,
   clock: Pick<Clock, 'after'>,
 ): void {
