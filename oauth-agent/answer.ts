@@ -145,7 +145,7 @@ export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
 }
 
 /** Writes the one answer of an error's row. */
-export function writeFailure(
+function writeFailure(
   context: AgentContext,
   error: TokenHandlerError,
   cookies: readonly string[],

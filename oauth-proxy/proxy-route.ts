@@ -65,8 +65,7 @@ function visibleCookies(others: string | undefined, names: readonly string[]): s
     .join('; ')
 }
 
-/** Exported for its own test: the rule is the same for every route. */
-export function createSlots(size: number): Slots {
+function createSlots(size: number): Slots {
   let taken = 0
   const release = () => {
     taken--

@@ -1,8 +1,8 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type UpstreamFields, one } from './response-headers.ts'
 
-const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
-const acrValue = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
+/** A scope token (RFC 6749 §3.3); names of authentication contexts are held to the same. */
+const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
 
 /**
  * The refusal by an API as an error of ours, or undefined for an answer that is the API's own business.
@@ -26,7 +26,7 @@ export function upstreamRefusal(status: number, fields: UpstreamFields): TokenHa
 const fromApi = { check: 'upstream' }
 
 function stepUp(challenge: ReadonlyMap<string, string>): { acr_values?: string; max_age?: number; scope?: string } {
-  const acrValues = words(challenge.get('acr_values'), acrValue)
+  const acrValues = words(challenge.get('acr_values'))
   const maxAge = challenge.get('max_age')
   return {
     ...(acrValues === undefined ? undefined : { acr_values: acrValues }),
@@ -36,14 +36,14 @@ function stepUp(challenge: ReadonlyMap<string, string>): { acr_values?: string; 
 }
 
 function scopeOf(challenge: ReadonlyMap<string, string>): { scope?: string } {
-  const scope = words(challenge.get('scope'), scopeToken)
+  const scope = words(challenge.get('scope'))
   return scope === undefined ? {} : { scope }
 }
 
-/** At most sixteen words, each of the given form; anything else is as if it had not been said. */
-function words(text: string | undefined, form: RegExp): string | undefined {
-  const list = text?.split(' ').filter((word) => word !== '') ?? []
-  return list.length > 0 && list.length <= 16 && list.every((word) => form.test(word)) ? list.join(' ') : undefined
+/** At most sixteen words; anything else is as if it had not been said. */
+function words(text: string | undefined): string | undefined {
+  const list = text?.split(' ').filter((each) => each !== '') ?? []
+  return list.length > 0 && list.length <= 16 && list.every((each) => word.test(each)) ? list.join(' ') : undefined
 }
 
 /** RFC 9110 §11.6.1: token68 challenges and other schemes may stand before and after, so parameters are read in turn. */

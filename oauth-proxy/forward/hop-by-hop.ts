@@ -1,4 +1,4 @@
-/** Fields that mean something to one connection only (RFC 9110 §7.6.1), and those that speak to proxies. */
+/** Fields, in lower case, that mean something to one connection only (RFC 9110 §7.6.1), and those that speak to proxies. */
 export const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
@@ -12,11 +12,6 @@ export const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
   'http2-settings',
 ])
-
-/** True for a lower-case name of the list above. */
-export function isHopByHop(name: string): boolean {
-  return hopByHop.has(name)
-}
 
 const none: ReadonlySet<string> = new Set()
 

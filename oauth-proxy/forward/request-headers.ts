@@ -3,7 +3,7 @@ import type { RequestHead } from '../../shared/http/request-gate.ts'
 import type { Credential } from '../credentials/credential.ts'
 import { viaValue } from '../gate/via.ts'
 import { identityHeaderNames } from '../identity-headers.ts'
-import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
+import { connectionOptions, hopByHop } from './hop-by-hop.ts'
 
 /** Set by us or meant for us: never taken from a client, in any spelling. */
 export const managedNames: ReadonlySet<string> = new Set([
@@ -97,11 +97,10 @@ export const managedPrefixes: readonly string[] = [
 
 const managedFamily = new RegExp(`^(?:${managedPrefixes.join('|')})`)
 
-/** True for a field that may travel on. */
-const isForwarded = rememberByName((name) => {
-  const plain = name.replace(/[^a-z0-9]/g, '-')
-  return !isHopByHop(plain) && !managedNames.has(plain) && !managedFamily.test(plain)
-})
+/** True for a field that may travel on; the gate has refused names with anything but letters, digits and dashes (H02). */
+const isForwarded = rememberByName(
+  (name) => !hopByHop.has(name) && !managedNames.has(name) && !managedFamily.test(name),
+)
 
 /** What we say ourselves, in the name of no client. */
 export interface OwnRequestFields {

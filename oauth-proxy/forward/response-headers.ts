@@ -1,7 +1,7 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { mergeVary } from '../../shared/http/cors.ts'
 import { rememberByName } from '../../shared/http/name-memory.ts'
-import { connectionOptions, isHopByHop } from './hop-by-hop.ts'
+import { connectionOptions, hopByHop } from './hop-by-hop.ts'
 
 /** Header of an API's answer as the client library hands it over: names lower-cased, repeated fields as lists. */
 export type UpstreamFields = Readonly<Record<string, string | string[] | undefined>>
@@ -89,7 +89,7 @@ const soleFields: ReadonlySet<string> = new Set([
   'retry-after',
 ])
 
-const isPassed = rememberByName((name) => !isHopByHop(name) && !refusedNames.has(name) && !refusedFamily.test(name))
+const isPassed = rememberByName((name) => !hopByHop.has(name) && !refusedNames.has(name) && !refusedFamily.test(name))
 
 /** Whose answer it is depends on the cookie, and who may read it depends on the origin, whatever the API says. */
 const ownVary = 'Cookie, Origin'

@@ -16,20 +16,12 @@ export type Opened<T> =
   | { readonly kind: 'unreadable' }
   | { readonly kind: 'opened'; readonly content: T; readonly keyId: string }
 
-/** A login cookie that was sent, and what it turned out to be. */
-export interface LoginAttempt {
-  readonly id: string
-  readonly opened: Opened<LoginContent>
-}
-
 /** Opens cookies; never throws, and every failure looks the same to the caller (EN-10). */
 export interface CookieReader {
   access(cookies: RequestCookies, requestId?: string): Opened<AccessContent>
   refresh(cookies: RequestCookies, requestId?: string): Opened<RefreshContent>
   identity(cookies: RequestCookies, requestId?: string): Opened<IdentityContent>
   login(cookies: RequestCookies, id: string, requestId?: string): Opened<LoginContent>
-  /** Every login cookie that was sent. */
-  loginAttempts(cookies: RequestCookies, requestId?: string): readonly LoginAttempt[]
 }
 
 interface ReaderParts {
@@ -53,16 +45,12 @@ export function createCookieReader({ keys, catalogue, binding, clock, observe }:
   const access = readerOf(catalogue.access, codecs.access, createOpenedCache({ keys, clock }))
   const refresh = readerOf(catalogue.refresh, codecs.refresh, createOpenedCache({ keys, clock }, briefly))
   const identity = readerOf(catalogue.identity, codecs.identity, createOpenedCache({ keys, clock }))
-  const login = (cookies: RequestCookies, id: string, requestId?: string): Opened<LoginContent> =>
-    readerOf(catalogue.login(id), codecs.login)(cookies, requestId)
 
   return {
     access,
     refresh,
     identity,
-    login,
-    loginAttempts: (cookies, requestId) =>
-      loginIds(catalogue, cookies).map((id) => ({ id, opened: login(cookies, id, requestId) })),
+    login: (cookies, id, requestId) => readerOf(catalogue.login(id), codecs.login)(cookies, requestId),
   }
 
   function readerOf<T>(row: CookieRow, codec: RecordCodec<T>, cache?: OpenedCache<T>) {

@@ -3,7 +3,7 @@ import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 /** Keys that seal cookies, one for each kind of content. */
 export const sealPurposes = ['access', 'refresh', 'identity', 'login'] as const
 /** Keys that make message authentication codes. */
-export const macPurposes = ['csrf', 'pseudonym'] as const
+const macPurposes = ['csrf', 'pseudonym'] as const
 /** What a key may be used for; no key serves two of them. */
 export const purposes = [...sealPurposes, ...macPurposes] as const
 

@@ -93,7 +93,7 @@ function checkSite(fields: HeaderFields, settings: GuardSettings, needsProof: bo
 }
 
 /** True for the public origin and the listed ones, compared exactly: no prefix, no case folding, never `null`. */
-export function isAllowedOrigin(origin: string, settings: GuardSettings): boolean {
+function isAllowedOrigin(origin: string, settings: GuardSettings): boolean {
   return origin === settings.publicOrigin || settings.cors.origins.includes(origin)
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parseCookieHeader, type RequestCookies } from '../../shared/cookies/header.ts'
+import { loginIds as sentLoginIds } from '../../shared/cookies/open.ts'
 import { createCookieJar } from '../support/cookie-jar.ts'
 import {
   cookieSettings,
@@ -97,11 +98,11 @@ describe('CK-16: a refresh cookie with a path of its own', () => {
 
 describe('CK-3: names that somebody else made up under our prefix', () => {
   it('are not answered with Set-Cookie lines of those names', () => {
-    const { writer, reader, catalogue } = createInstallation()
+    const { writer, catalogue } = createInstallation()
     const names = ['', 'x', 'é'.repeat(22), 'a b'.repeat(7), 'a'.repeat(23), 'a'.repeat(500)]
     const header = names.map((name) => `${catalogue.loginPrefix}${name}=x`).join('; ')
     const cookies = parseCookieHeader(header, catalogue)
-    expect(reader.loginAttempts(cookies)).toEqual([])
+    expect(sentLoginIds(catalogue, cookies)).toEqual([])
     expect(writer.setLogin(loginIds[0] ?? '', loginContent(), cookies)).toHaveLength(1)
     expect(writer.clearSession(cookies)).toHaveLength(3)
   })

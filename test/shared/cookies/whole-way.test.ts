@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseCookieHeader } from '../../../shared/cookies/header.ts'
+import { loginIds } from '../../../shared/cookies/open.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import {
   browserAfter,
@@ -53,7 +54,7 @@ describe('any Cookie header', () => {
           reader.access(cookies)
           reader.refresh(cookies)
           reader.identity(cookies)
-          reader.loginAttempts(cookies)
+          for (const id of loginIds(catalogue, cookies)) reader.login(cookies, id)
           writer.clearSession(cookies)
         } catch (error) {
           if (!(error instanceof TokenHandlerError) || error.code !== 'ambiguous_cookie') throw error
