@@ -1,6 +1,6 @@
 import type { Clock } from '../shared/clock.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
-import type { AccessContent } from '../shared/cookies/session.ts'
+import { type AccessContent, reachedLimit } from '../shared/cookies/session.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import type { Store } from '../shared/store/store.ts'
 
@@ -39,9 +39,8 @@ export function checkSessionAlive(
   session: AccessContent,
   { store, clock }: Pick<SessionParts, 'store' | 'clock'>,
 ): void {
-  const now = clock.nowSeconds()
-  if (now >= session.absoluteExpiresAt) throw expired('absolute_limit')
-  if (now >= session.idleExpiresAt) throw expired('idle_limit')
+  const limit = reachedLimit(session, clock.nowSeconds())
+  if (limit !== undefined) throw expired(limit)
   if (store.hasEnded(session)) throw expired('ended')
 }
 

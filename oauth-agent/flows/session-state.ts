@@ -1,6 +1,12 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import type { AccessContent, IdentityContent, RefreshContent, SessionFacts } from '../../shared/cookies/session.ts'
+import {
+  type AccessContent,
+  type IdentityContent,
+  type RefreshContent,
+  type SessionFacts,
+  reachedLimit,
+} from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
 
@@ -60,8 +66,7 @@ export function judgeSession(
     ...(refresh === undefined ? undefined : { refresh }),
     ...(identity === undefined ? undefined : { identity }),
   }
-  const now = parts.clock.nowSeconds()
-  const isOver = now >= facts.absoluteExpiresAt || now >= facts.idleExpiresAt || parts.store.hasEnded(facts)
+  const isOver = reachedLimit(facts, parts.clock.nowSeconds()) !== undefined || parts.store.hasEnded(facts)
   return isOver ? { kind: 'over', code: 'session_expired', session } : { kind: 'open', session }
 }
 

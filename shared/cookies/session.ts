@@ -18,6 +18,15 @@ export interface SessionFacts {
   readonly providerSessionId?: string
 }
 
+/** The limit of its lifetime that a session has reached, or undefined while it may go on. */
+export function reachedLimit(
+  { absoluteExpiresAt, idleExpiresAt }: Pick<SessionFacts, 'absoluteExpiresAt' | 'idleExpiresAt'>,
+  nowSeconds: number,
+): 'absolute_limit' | 'idle_limit' | undefined {
+  if (nowSeconds >= absoluteExpiresAt) return 'absolute_limit'
+  return nowSeconds >= idleExpiresAt ? 'idle_limit' : undefined
+}
+
 /** Content of the access cookie; the proxy opens it. */
 export interface AccessContent extends SessionFacts {
   readonly accessToken: string
