@@ -16,9 +16,11 @@ const ttlSeconds = 60
 /**
  * Compares the key ring with what other replicas seal with, through the shared store (FI-08).
  *
- * Each replica that can open what the last one wrote puts its own sealing key there; one that cannot stays silent and
- * not ready until its ring is read again or the other is gone. A key that was taken out of its ring it knows all the
- * same: whoever still seals with that one is behind, and all that are not must go on when a leaked key is removed.
+ * The store holds the id of one sealing key. A replica that knows this key writes its own in its place. One that does not
+ * know it writes nothing and is not ready, until its own ring has the key or the replica that wrote it is gone.
+ *
+ * Keys that were removed from its ring still count as known: a replica that seals with one of them is behind, and after a
+ * leaked key was removed those that have removed it must stay ready.
  */
 export function watchRing({
   keys,

@@ -136,7 +136,10 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
   ]
 }
 
-/** Agent and proxy answer for the APIs themselves: a failure that nginx finds there is one of theirs, and passes. */
+/**
+ * Behind these locations are agent and proxy, which report failures of APIs themselves: where nginx reaches neither, or
+ * waits in vain, they are busy or starting anew, and the answer is 503 rather than 502 or 504.
+ */
 const passedOnPages = nginxFailures.map(
   ([status]) => `  error_page ${status} ${failurePath(status === 502 || status === 504 ? 503 : status)};`,
 )

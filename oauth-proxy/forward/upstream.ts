@@ -54,7 +54,7 @@ export interface UpstreamParts {
   readonly readFile: ReadFile
 }
 
-/** Failures in a row after which a place is left out, and for how long; then one call after another tries it again. */
+/** After so many failures in a row a place is left out for a while; from then on each further failure does so again. */
 const failuresBeforePause = 3
 const pauseMs = 5000
 

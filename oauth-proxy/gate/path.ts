@@ -11,9 +11,10 @@ export interface GatedTarget {
 const pathCharacters = /^\/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$/
 
 /**
- * Escapes that some readers turn into structure: controls, space at the edge of nothing but DEL, "/" "\" ";", and
- * letters, digits, "-", ".", "_", "~", which nobody has a reason to escape (RFC 3986 §2.3) and which would slip past a
- * comparison with the route's own spelling. Last, an escaped "%" before two hex digits, which decodes twice.
+ * Escapes that some readers turn into structure: control characters and DEL, "/", "\" and ";".
+ *
+ * Also letters, digits, "-", ".", "_" and "~", which nobody has a reason to escape (RFC 3986 §2.3) and which would slip
+ * past a comparison with the route's own spelling; and "%" before two hex digits, which could be decoded twice.
  */
 const structuralEscape =
   /%(?:[01][0-9A-Fa-f]|7[Ff]|2[DdEeFf]|3[0-9Bb]|4[1-9A-Fa-f]|5[0-9AaCcFf]|6[1-9A-Fa-f]|7[0-9AaEe]|25[0-9A-Fa-f]{2})/

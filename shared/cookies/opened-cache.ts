@@ -26,8 +26,9 @@ const tagCharacters = 22
  * Two generations of at most `maxEntries` each; what was not asked for during a whole generation is forgotten.
  *
  * Entries are found by the tag, which nobody can guess for a value that they do not have, and count only if the whole value
- * is equal. A generation lasts `maxAgeMs` at most, so no token stays in memory for long after its last use, and a new
- * key ring forgets everything: a key that was taken away opens nothing from that moment (EN-7).
+ * is equal. A generation ends with the first question after `maxAgeMs`: while cookies come, a token is forgotten within
+ * two generations of its last use; when none come any more, the last ones stay in memory. A new key ring forgets
+ * everything: a key that was taken away opens nothing from that moment (EN-7).
  */
 export function createOpenedCache<T>(
   { keys, clock }: { keys: KeySource; clock: Clock },

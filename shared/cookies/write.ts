@@ -74,7 +74,7 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
       const row = catalogue.login(id)
       const { value } = seal(row, codecs.login, content)
       if (row.name.length + value.length > maxLoginOctets) {
-        // Without the address of the page to come back to nearly everything fits, and the page learns which it was.
+        // What makes an attempt this large is nearly always return_to, and only that can the page make shorter.
         const code = content.returnTo === undefined ? 'invalid_request' : 'return_to_not_allowed'
         throw new TokenHandlerError(code, { detail: { check: 'login_cookie_size' } })
       }

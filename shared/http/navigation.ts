@@ -7,8 +7,9 @@ import type { HeaderFields } from './request-gate.ts'
  * Frames, fetches and what a browser loads ahead of the user are refused: none of them may start or end a sign-in. Each
  * field is optional, never contradictory. Throws `origin_not_allowed`, or `invalid_request` for a prefetch.
  *
- * A service worker of the app that passes a navigation on makes its destination empty (w3c/ServiceWorker#1803). No script
- * can ask in the mode of a navigation itself, and where the app has such a worker our pages refuse to be framed.
+ * An empty destination is accepted in the mode of a navigation, because that is what becomes of a navigation when a service
+ * worker of the app passes it on (w3c/ServiceWorker#1803). No script can make such a request by itself. A frame that a
+ * worker passes on looks the same, but our pages forbid framing.
  */
 export function checkNavigation(fields: HeaderFields): void {
   const mode = fields['sec-fetch-mode']
