@@ -18,10 +18,10 @@ export interface AnswerParts {
   readonly clock: Pick<Clock, 'after'>
 }
 
-/** How an answer came to its end: as far as the browser got it, or not at all, refused by us or never begun by the API. */
+/** How an answer ended: how much of it the browser got, or that it got none because we refused it or none came. */
 export type Ending = 'complete' | 'client_gone' | 'truncated' | 'cut' | 'refused' | 'unanswered'
 
-/** Told once how an answer ended, with the API's status (0 if there was none) and the error of one that did not come. */
+/** Told once how an answer ended, with the API's status (0 if none came) and why, where the browser got nothing of it. */
 export type OnEnd = (ending: Ending, status: number, error: unknown) => void
 
 /** Thrown into the client library to end a call whose browser has gone. */

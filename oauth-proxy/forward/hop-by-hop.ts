@@ -1,4 +1,4 @@
-/** Fields, in lower case, that mean something to one connection only (RFC 9110 §7.6.1), and those that speak to proxies. */
+/** Names of fields that mean something to one connection only (RFC 9110 §7.6.1), and of those that speak to proxies. */
 export const hopByHop: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',

@@ -4,7 +4,7 @@ const rememberedNames = 512
  * Makes a function of header names that remembers what `compute` gave for those seen; `compute` must be pure.
  *
  * Clients and APIs use few spellings. Once there are `limit` of them all are forgotten, so that whoever sends names
- * nobody else uses can push out the others for a moment, but not for good. Throws as `compute` does, and remembers no throw.
+ * nobody else uses can push out the others for a moment, but not for good. Throws as `compute` does.
  */
 export function rememberByName<T extends object | string | boolean>(
   compute: (name: string) => T,
