@@ -13,7 +13,7 @@ export function whyUnavailable({ reason, cause }: ProviderUnavailable): string {
   return [reason, networkCode(cause) ?? []].flat().join(', ')
 }
 
-/** True for a code in capitals, as systems, TLS and stores write them; false for the name of a class. */
-export function isCode(text: string): boolean {
+/** True for a code in capitals, as systems and TLS write them; false for the name of a class. */
+function isCode(text: string): boolean {
   return /^[A-Z][A-Z0-9_]+$/.test(text)
 }

@@ -6,7 +6,6 @@ import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
-import { isCode } from './network-code.ts'
 
 /** Whether every API can be connected to, with the certificates that the proxy would demand and show. */
 export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
@@ -80,7 +79,7 @@ export async function* storeChecks(config: Config, store: Store, clock: Clock): 
     const { reason } = failure
     yield error(
       'store',
-      `cannot be used${reason !== undefined && isCode(reason) ? ` (${reason})` : ''}`,
+      `cannot be used${reason === undefined ? '' : ` (${reason})`}`,
       'Check store.url, the network, user, password and store.ca_file.',
     )
   }

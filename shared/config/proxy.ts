@@ -65,7 +65,7 @@ const requirement = z.strictObject({
 })
 
 /** One entry of `proxy.routes`. */
-const routeSettings = z.strictObject({
+export const routeSettings = z.strictObject({
   // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
   path: pathSetting(
     /^\/$|^(?=\/)(?:\/(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-]|\*))*(?:\/\*\*)?$/,

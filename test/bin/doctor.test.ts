@@ -315,7 +315,7 @@ describe('doctor', () => {
       (socket: Socket) => void socket.end('-WRONGPASS wrong pair\r\n'),
       'cannot be used (WRONGPASS)',
     ],
-    ['hangs up', (socket: Socket) => void socket.end(), 'cannot be used'],
+    ['hangs up', (socket: Socket) => void socket.end(), 'cannot be used (CLOSED)'],
   ])('tells of a store that %s, in words of its own and without those of a library', async (_, answering, found) => {
     const server = createNetServer((socket) => socket.once('data', () => answering(socket)))
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
