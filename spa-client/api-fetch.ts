@@ -6,7 +6,7 @@ import type { SharedSession } from './shared-session.ts'
 interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
   readonly browser: Browser
   /** Origins whose calls get our header; others are left alone. */
-  readonly origins: ReadonlySet<string>
+  readonly origins: readonly string[]
   readonly headers: () => Record<string, string>
   readonly refresh: (seen: Session) => Promise<Session>
   readonly check: () => Promise<Session>
@@ -44,7 +44,7 @@ export function createApiFetch(parts: Parts) {
   return async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
     const request = input instanceof Request ? input : undefined
     const url = new URL(input instanceof Request ? input.url : input, browser.base())
-    if (!parts.origins.has(url.origin)) return browser.fetch(input, init)
+    if (!parts.origins.includes(url.origin)) return browser.fetch(input, init)
     const signal = init.signal ?? request?.signal
     const repeatable = !(init.body instanceof ReadableStream)
 

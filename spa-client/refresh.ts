@@ -1,7 +1,7 @@
 import { AgentError, type CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
 import type { KeepAlive } from './keep-alive.ts'
-import { isSameLogin, parseSession, type Session } from './session.ts'
+import { isNewer, isSameLogin, parseSession, type Session } from './session.ts'
 
 interface Parts {
   readonly browser: Browser
@@ -55,7 +55,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
 
   const underLock = async (seen: Session): Promise<Session> => {
     const current = await parts.check()
-    const overtaken = !isSameLogin(current, seen) || (current.generation ?? 0) > (seen.generation ?? 0)
+    const overtaken = !isSameLogin(current, seen) || isNewer(current, seen)
     if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
     try {
       const refreshed = await refreshAtAgent(current)

@@ -63,7 +63,12 @@ export function isSameLogin(one: Session, other: Session): boolean {
   return identityOf(one) === identityOf(other)
 }
 
+/** True if `one` was refreshed more often than `other`, another picture of the same sign-in. */
+export function isNewer(one: Session, other: Session): boolean {
+  return (one.generation ?? 0) > (other.generation ?? 0)
+}
+
 /** True if `next` is an older picture of the session than `present`; messages of other tabs may overtake each other. */
 export function isOlder(next: Session, present: Session): boolean {
-  return isSameLogin(next, present) && (next.generation ?? 0) < (present.generation ?? 0)
+  return isSameLogin(next, present) && isNewer(present, next)
 }

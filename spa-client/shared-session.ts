@@ -1,6 +1,6 @@
 import type { Browser } from './browser.ts'
 import type { Emitter, SignedOutCause } from './events.ts'
-import { isOlder, isSameLogin, type Session, signedOut } from './session.ts'
+import { isNewer, isOlder, isSameLogin, type Session, signedOut } from './session.ts'
 
 type Told =
   | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
@@ -38,19 +38,21 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
 
   let present = signedOut
   /** The sign-in that ended last, and why as far as is known. */
-  let ended: Session | undefined
+  let ended = signedOut
   let endedBy: SignedOutCause = 'signOut'
+
+  const isEnded = (session: Session) => session.isLoggedIn && isSameLogin(session, ended)
 
   /** Takes over a newer picture; true if it was one. */
   const take = (next: Session, cause: SignedOutCause): boolean => {
     if (isOlder(next, present)) return false
     // Asked for before the sign-out, here or in another tab, and told of after it.
-    if (endedBy === 'signOut' && next.isLoggedIn && ended !== undefined && isSameLogin(next, ended)) return false
+    if (endedBy === 'signOut' && isEnded(next)) return false
     const before = present
     present = next
     onLearned()
     if (next.isLoggedIn && !isSameLogin(before, next)) emitter.emit('signedIn', next)
-    else if (next.isLoggedIn && (next.generation ?? 0) > (before.generation ?? 0)) emitter.emit('refreshed', next)
+    else if (next.isLoggedIn && isNewer(next, before)) emitter.emit('refreshed', next)
     else if (next.isLoggedIn) return false
     else {
       // A tab whose call was refused before it was told why hears the reason, too.
@@ -66,7 +68,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
     if (told.kind === 'popup') return waiting.forEach((run) => run(told.signedIn))
     const { session, cause } = told
     // A refresh in another tab may be told of after the sign-out that overtook it.
-    if (session.isLoggedIn && ended !== undefined && isSameLogin(session, ended)) return
+    if (isEnded(session)) return
     const isNew = session.isLoggedIn && !isSameLogin(session, present)
     take(session, cause)
     if (isNew) waiting.forEach((run) => run(true))
@@ -75,7 +77,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
 
   return {
     present: () => present,
-    user: () => (present.isLoggedIn || endedBy === 'signOut' ? present : ended)?.claims['sub'],
+    user: () => (present.isLoggedIn || endedBy === 'signOut' ? present : ended).claims['sub'],
     isReplaced: (user) => present.isLoggedIn && user !== undefined && user !== present.claims['sub'],
     adopt(session, cause = 'end') {
       if (take(session, cause)) tell({ kind: 'session', session: present, cause })

@@ -24,7 +24,7 @@ export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
   const open = new Map<string, Promise<boolean>>()
 
   const ask = (code: string, parameters: Record<string, string>, alone: boolean): Promise<boolean> => {
-    let settle = (_repeat: boolean): void => undefined
+    let settle!: (repeat: boolean) => void
     const settled = new Promise<boolean>((resolve) => {
       settle = resolve
     })

@@ -63,7 +63,7 @@ export interface TokenHandler {
 }
 
 function originOf(api: string): string {
-  if (!/^https?:/i.test(api) || !URL.canParse(api)) throw new TypeError(`apis: "${api}" is no http(s) URL`)
+  if (!/^https?:\/\/./i.test(api)) throw new TypeError(`apis: "${api}" is no http(s) URL`)
   return new URL(api).origin
 }
 
@@ -75,7 +75,7 @@ function originOf(api: string): string {
  */
 export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
   const base = new URL(options.agent ?? '/oauth-agent', browser.address())
-  const origins = new Set([browser.address().origin, base.origin, ...(options.apis ?? []).map(originOf)])
+  const origins = [browser.address().origin, base.origin, ...(options.apis ?? []).map(originOf)]
   const emitter = createEmitter()
   const address = base.href.replace(/\/$/, '')
   const name = `token-handler ${address}`
