@@ -1,24 +1,23 @@
 import type { CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
+import type { Emitter } from './events.ts'
 import { isSameLogin, type Session } from './session.ts'
+import type { SharedSession } from './shared-session.ts'
 
-/** Name of the window, by which the page that opens in it knows what to do. */
-export const popupName = 'token-handler-sign-in'
+/** How the names of our windows begin. */
+const prefix = 'token-handler-popup'
 
-/**
- * Where a sign-in in a popup says it goes on. A page with Cross-Origin-Opener-Policy loses the name of its window on the
- * way; this comes back sealed in the login cookie.
- */
-export const popupReturn = '/#token-handler-popup'
+/** The name of this window if it was opened for a sign-in, by that name or by the page that the sign-in goes on with. */
+export function popupNameOf(windowName: string, returnTo = ''): string | undefined {
+  return [windowName, returnTo.slice(2)].find((name) => name.startsWith(prefix))
+}
 
-interface Parts {
+interface Parts extends Pick<SharedSession, 'present' | 'onPopupEnd'> {
   readonly browser: Browser
   readonly callAgent: CallAgent
-  readonly present: () => Session
+  readonly emitter: Emitter
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
-  /** Calls back when another tab reports a sign-in, or that one failed in the popup. */
-  readonly onTold: (run: (signedIn: boolean) => void) => () => void
 }
 
 const pollEvery = 300
@@ -30,13 +29,15 @@ const pollEvery = 300
  * with Cross-Origin-Opener-Policy makes its window look closed at once, so that is believed only when this page has
  * the focus again.
  */
-export function createPopupSignIn({ browser, callAgent, present, check, onTold }: Parts) {
+export function createPopupSignIn({ browser, callAgent, emitter, present, check, onPopupEnd }: Parts) {
+  // Each page has its own name, so that what happens in its window is told to no other.
+  const name = prefix + browser.random()
   return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
     const before = present()
-    const popup = browser.popup(popupName)
+    const popup = browser.popup(name)
     if (popup === null) return false
     const outcome = new Promise<boolean>((resolve) => {
-      const stopListening = onTold((signedIn) => finish(signedIn))
+      const stopListening = emitter.on('signedIn', () => finish(true))
       const finish = (signedIn: boolean) => {
         stopListening()
         stopPolling()
@@ -52,9 +53,12 @@ export function createPopupSignIn({ browser, callAgent, present, check, onTold }
         )
       }
       let stopPolling = browser.after(pollEvery, look)
+      onPopupEnd(name, finish)
     })
     try {
-      const fields = { ...parameters, return_to: popupReturn }
+      // A page with Cross-Origin-Opener-Policy loses the name of its window on the way; this comes back sealed in the login
+      // cookie.
+      const fields = { ...parameters, return_to: `/#${name}` }
       const { authorization_url: url } = await callAgent('/login/start', fields)
       popup.location.replace(String(url))
     } catch (error) {

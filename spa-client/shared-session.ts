@@ -3,8 +3,8 @@ import type { Emitter, SignedOutCause } from './events.ts'
 import { isNewer, isOlder, isSameLogin, type Session, signedOut } from './session.ts'
 
 type Told =
-  | { readonly kind: 'session'; readonly session: Session; readonly cause: SignedOutCause }
-  | { readonly kind: 'popup'; readonly signedIn: boolean }
+  | { readonly session: Session; readonly cause: SignedOutCause }
+  | { readonly popup: string; readonly isSignedIn: boolean }
 
 /** The session as all tabs see it. */
 export interface SharedSession {
@@ -16,10 +16,10 @@ export interface SharedSession {
   readonly isReplaced: (user: unknown) => boolean
   /** Takes over what this tab learned, and tells the other tabs. */
   readonly adopt: (session: Session, cause?: SignedOutCause) => void
-  /** Tells the page that opened this window how the sign-in in it ended. */
-  readonly tellOpener: (isSignedIn: boolean) => void
-  /** Calls `run` when a sign-in in another tab or window ended; returns what stops that. */
-  readonly onSignInElsewhere: (run: (isSignedIn: boolean) => void) => () => void
+  /** Tells the page that opened the window `popup` how the sign-in in it ended. */
+  readonly tellOpener: (popup: string, isSignedIn: boolean) => void
+  /** Calls `run` when the sign-in in the window `popup` ended. */
+  readonly onPopupEnd: (popup: string, run: (isSignedIn: boolean) => void) => void
 }
 
 interface Parts {
@@ -33,7 +33,7 @@ interface Parts {
 /** One picture of the session in all tabs of the browser, and an event for every change of it. */
 export function createSharedSession({ browser, name, emitter, onLearned }: Parts): SharedSession {
   const channel = browser.channel(name)
-  const waiting = new Set<(isSignedIn: boolean) => void>()
+  const popups = new Map<string, (isSignedIn: boolean) => void>()
   const tell = (message: Told) => channel?.postMessage(message)
 
   let present = signedOut
@@ -65,13 +65,11 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
   }
 
   const hear = (told: Told) => {
-    if (told.kind === 'popup') return waiting.forEach((run) => run(told.signedIn))
+    if ('popup' in told) return popups.get(told.popup)?.(told.isSignedIn)
     const { session, cause } = told
     // A refresh in another tab may be told of after the sign-out that overtook it.
     if (isEnded(session)) return
-    const isNew = session.isLoggedIn && !isSameLogin(session, present)
     take(session, cause)
-    if (isNew) waiting.forEach((run) => run(true))
   }
   if (channel) channel.onmessage = ({ data }) => hear(data as Told)
 
@@ -80,12 +78,9 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
     user: () => (present.isLoggedIn || endedBy === 'signOut' ? present : ended).claims['sub'],
     isReplaced: (user) => present.isLoggedIn && user !== undefined && user !== present.claims['sub'],
     adopt(session, cause = 'end') {
-      if (take(session, cause)) tell({ kind: 'session', session: present, cause })
+      if (take(session, cause)) tell({ session: present, cause })
     },
-    tellOpener: (signedIn) => tell({ kind: 'popup', signedIn }),
-    onSignInElsewhere(run) {
-      waiting.add(run)
-      return () => void waiting.delete(run)
-    },
+    tellOpener: (popup, isSignedIn) => tell({ popup, isSignedIn }),
+    onPopupEnd: (popup, run) => void popups.set(popup, run),
   }
 }

@@ -3,7 +3,7 @@ import { createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
-import { createPopupSignIn, popupName, popupReturn } from './popup.ts'
+import { createPopupSignIn, popupNameOf } from './popup.ts'
 import { createRefresh } from './refresh.ts'
 import { isResponse } from './callback.ts'
 import { isSameLogin, parseSession, type Session, signedOut } from './session.ts'
@@ -120,13 +120,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     )
   })
 
-  const signInPopup = createPopupSignIn({
-    browser,
-    callAgent,
-    present,
-    check,
-    onTold: shared.onSignInElsewhere,
-  })
+  const signInPopup = createPopupSignIn({ browser, callAgent, emitter, check, ...shared })
   /** True for a part of the address that is meant for the agent; what looks like it on other pages is the app's own. */
   const isReturn = (part: URLSearchParams) =>
     browser.address().pathname === (options.redirectPath ?? '/callback') && isResponse(part)
@@ -166,8 +160,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       if (error.code !== 'login_required') throw error
       await check()
     } finally {
-      if (browser.windowName() === popupName || returnTo === popupReturn) {
-        shared.tellOpener(present().isLoggedIn)
+      const popup = popupNameOf(browser.windowName(), returnTo)
+      if (popup !== undefined) {
+        shared.tellOpener(popup, present().isLoggedIn)
         browser.closeWindow()
       }
     }

@@ -43,6 +43,7 @@ export interface Tab {
 
 export interface FakePopup extends Popup {
   closed: boolean
+  readonly name: string
   readonly url: string
 }
 
@@ -195,9 +196,10 @@ export function createProfile() {
       },
       navigate: (url) => state.navigations.push(url),
       reload: () => (state.reloads += 1),
-      popup() {
+      popup(name) {
         if (options.popupsBlocked) return null
         const popup = {
+          name,
           closed: false,
           url: 'about:blank',
           location: {

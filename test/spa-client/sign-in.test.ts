@@ -52,6 +52,23 @@ describe('signIn', () => {
     expect(tab.popups).toHaveLength(1)
   })
 
+  it('in a window is not ended by what happens in the window of another tab', async () => {
+    const { profile, tab, tokenHandler } = await openSignedIn()
+    profile.setRandom(0.5)
+    const other = profile.openTab()
+    const outcomes: string[] = []
+    void tokenHandler.signIn({ popup: true }).then((outcome) => outcomes.push(`one ${outcome}`))
+    void other.tokenHandler.signIn({ popup: true }).then((outcome) => outcomes.push(`other ${outcome}`))
+    await profile.settle()
+    profile.session.isLoggedIn = false
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(403, 'access_denied')
+    const href = 'https://app.example/callback?error=access_denied&state=s'
+    const cancelled = profile.openTab({ href, windowName: other.popups[0]!.name })
+    await expect(cancelled.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'access_denied' })
+    await profile.settle()
+    expect([outcomes, tab.popups[0]!.closed, other.popups[0]!.closed]).toEqual([['other false'], false, true])
+  })
+
   it('in a window is false when the user closes it, and throws when it cannot start', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     const cancelled = tokenHandler.signIn({ popup: true })

@@ -24,7 +24,7 @@ async function openTransfer(options: Parameters<typeof openSignedIn>[0] = {}) {
 async function returnToPopup(profile: Profile) {
   const popup = profile.openTab({
     href: 'https://app.example/callback?code=c&state=s',
-    windowName: 'token-handler-sign-in',
+    windowName: 'token-handler-popup0',
   })
   await popup.tokenHandler.onPageLoad()
   return popup
@@ -37,7 +37,11 @@ describe('step-up', () => {
     await profile.settle()
     expect(tab.popups[0]?.url).toBe('https://op.example/authorize?x=1')
     const start = new URLSearchParams(profile.calls('/oauth-agent/login/start')[0]!.body)
-    expect(Object.fromEntries(start)).toEqual({ acr_values: 'mfa', max_age: '300', return_to: '/#token-handler-popup' })
+    expect(Object.fromEntries(start)).toEqual({
+      acr_values: 'mfa',
+      max_age: '300',
+      return_to: '/#token-handler-popup0',
+    })
     const popup = await finishInPopup()
     expect((await response).status).toBe(201)
     expect(popup.windowClosed).toBe(true)
