@@ -62,6 +62,9 @@ export interface TokenHandler {
   readonly on: Emitter['on']
 }
 
+/** A page from the back/forward cache asks this often, in milliseconds, until the network is back. */
+const askAgain = 1000
+
 function originOf(api: string): string {
   if (!/^https?:\/\/./i.test(api)) throw new TypeError(`apis: "${api}" is no http(s) URL`)
   return new URL(api).origin
@@ -110,15 +113,17 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const left: (() => void)[] = []
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
   browser.onEnterCache(() => browser.conceal(true))
-  browser.onLeaveCache(() => {
+  const reveal = () => {
     check().then(
       () => {
         browser.conceal(false)
         for (const settle of left.splice(0)) settle()
       },
-      () => browser.reload(),
+      // Without a network, loading the page again would lose it and what is typed in it.
+      (error) => (error instanceof AgentError ? browser.reload() : browser.after(askAgain, reveal)),
     )
-  })
+  }
+  browser.onLeaveCache(reveal)
 
   const signInPopup = createPopupSignIn({ browser, callAgent, emitter, check, ...shared })
   /** True for a part of the address that is meant for the agent; what looks like it on other pages is the app's own. */

@@ -333,15 +333,29 @@ describe('the back/forward cache', () => {
     expect(outcomes).toEqual([isSignedIn, isSignedIn])
   })
 
-  it('reloads a page that cannot ask', async () => {
+  it('reloads a page that gets no answer from the agent but an error', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    tab.enterCache()
+    profile.answers['GET /oauth-agent/session'] = () => failure(503, 'overloaded')
+    tab.leaveCache()
+    await profile.settle()
+    expect([tab.concealed, tab.reloads]).toEqual([true, 1])
+  })
+
+  it('keeps a page that cannot ask hidden until the network is back', async () => {
     const profile = createProfile()
     const tab = profile.openTab()
     await tab.tokenHandler.onPageLoad()
     tab.enterCache()
     profile.goOffline()
     tab.leaveCache()
-    await profile.settle()
-    expect([tab.concealed, tab.reloads]).toEqual([true, 1])
+    await profile.pass(5000)
+    expect([tab.concealed, tab.reloads]).toEqual([true, 0])
+    tab.goOnline()
+    await profile.pass(1000)
+    expect([tab.concealed, tab.reloads]).toEqual([false, 0])
   })
 })
 
