@@ -1,9 +1,16 @@
 import type { Browser } from './browser.ts'
 
+interface ErrorBody {
+  readonly error_code?: string
+  readonly detailed_error?: string
+}
+
 /** By this header an error of agent or proxy can be told from one of an API. */
 export const codeHeader = 'token-handler-error'
 
-/** An answer of agent or proxy that is an error; `code` is a row of their table of errors. */
+/**
+ * An answer of agent or proxy that is an error; `code` is a row of their table of errors, and `message` adds its sentence.
+ */
 export class AgentError extends Error {
   override readonly name = 'AgentError'
   readonly code: string
@@ -14,8 +21,8 @@ export class AgentError extends Error {
   readonly response: Response
 
   constructor(response: Response, fields: Readonly<Record<string, unknown>>) {
-    const code = typeof fields['error_code'] === 'string' ? fields['error_code'] : 'server_error'
-    super(code)
+    const { error_code: code = 'server_error', detailed_error: sentence = response.status } = fields as ErrorBody
+    super(`${code}: ${sentence}`)
     this.code = code
     this.status = response.status
     this.fields = fields

@@ -11,7 +11,8 @@ import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
 
 export { AgentError } from './agent.ts'
-export type { Events, StepUp } from './events.ts'
+export type { Browser, Channel, Popup, Stop } from './browser.ts'
+export type { Emitter, Events, SignedOutCause, StepUp } from './events.ts'
 export type { Session } from './session.ts'
 
 /** Where agent and APIs are. */

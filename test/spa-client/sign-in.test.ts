@@ -11,6 +11,22 @@ describe('signIn', () => {
     expect(tab.navigations).toEqual(['https://op.example/authorize?x=1'])
   })
 
+  it('takes undefined for absent', async () => {
+    const { profile, tokenHandler } = await openSignedIn({ agent: undefined, apis: undefined, redirectPath: undefined })
+    void tokenHandler.signIn({ returnTo: undefined, parameters: undefined, popup: undefined })
+    await profile.settle()
+    expect(profile.calls('/oauth-agent/login/start')[0]!.body).toBe('return_to=%2Forders%3Fpage%3D2')
+  })
+
+  it.each([
+    ['a sentence', () => failure(503, 'overloaded'), 'overloaded: x'],
+    ['nothing, as from a gateway', () => new Response('<p>', { status: 502 }), 'server_error: 502'],
+  ])('says why it failed where the answer has %s', async (_name, answer, message) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['POST /oauth-agent/login/start'] = answer
+    await expect(tokenHandler.signIn()).rejects.toThrow(message)
+  })
+
   it('comes back to the fragment, too, by which many apps tell their pages apart', async () => {
     const { profile, tokenHandler } = await openSignedIn({ href: 'https://app.example/shop#/orders/7?open=1' })
     void tokenHandler.signIn()
