@@ -190,8 +190,26 @@ describe('K05 server-sent events', () => {
   })
 })
 
+it('K05 a stream ends in good order when its proxy is closed, before its connection to the API is cut', async () => {
+  api.behave((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n')
+  })
+  const other = await startProxy(`
+    - { path: /events, upstream: '${api.origin}', headerless: [event_stream] }
+`)
+  const connection = await openRaw(other.port)
+  const fields = [hostLine, 'Accept: text/event-stream', 'Sec-Fetch-Site: same-origin', `Cookie: ${other.cookies()}`]
+  connection.write(rawRequest('GET', '/events', fields))
+  await connection.until((text) => text.includes('\r\n\r\n'))
+  await other.proxy.close()
+  expect(await connection.until((text) => text.endsWith('0\r\n\r\n'))).toMatch(/0\r\n\r\n$/)
+  connection.close()
+  await other.close()
+})
+
 describe('K08 the pace of the slower side', () => {
-  it('an answer that nobody reads stops the API instead of filling memory', async () => {
+  /** A large answer of which the browser reads nothing, when the API has stopped sending it. */
+  async function stuck() {
     const chunk = Buffer.alloc(65_536, 'a')
     const total = 64 * 1024 * 1024
     let sent = 0
@@ -218,6 +236,11 @@ describe('K08 the pace of the slower side', () => {
       calm = before === sent ? calm + 1 : 0
     }
     expect(sent).toBeLessThan(24 * 1024 * 1024)
+    return { slow, total }
+  }
+
+  it('an answer that nobody reads stops the API instead of filling memory', async () => {
+    const { slow, total } = await stuck()
     let read = 0
     slow.socket.removeAllListeners('data')
     const done = new Promise<void>((resolve) =>
@@ -228,6 +251,15 @@ describe('K08 the pace of the slower side', () => {
     )
     slow.socket.resume()
     await done
+    slow.close()
+  })
+
+  it('a browser that reads nothing for idle_timeout_ms is let go, and the API with it', async () => {
+    const { slow } = await stuck()
+    const [socket] = [...api.open].slice(-1)
+    world.clock.pass(60)
+    await api.until(() => socket !== undefined && !api.open.has(socket))
+    world.clock.pass(-60)
     slow.close()
   })
 })
@@ -273,6 +305,35 @@ describe('K09 whoever goes takes the other with him', () => {
     api.onConnection(() => {})
     await connection.until((text) => text.includes('/api/next'))
     connection.close()
+  })
+
+  it('and an upload of which much is still to come leaves the connection in use', async () => {
+    api.onConnection((socket) => socket.once('data', () => socket.write(okBytes('early', ['Connection: close']))))
+    for (const socket of api.open) socket.destroy()
+    const connection = await openRaw(world.port)
+    connection.write(`${head('POST', '/api/x', ['Content-Length: 1000000'])}half`)
+    expect(parseAnswer(await connection.until((text) => text.endsWith('early'))).status).toBe(200)
+    api.onConnection(() => {})
+    connection.write('a'.repeat(999_996))
+    connection.write(head('GET', '/api/next'))
+    await connection.until((text) => text.includes('/api/next'))
+    connection.close()
+  })
+
+  it('an API that refuses the token and goes on for ever', async () => {
+    let refusing: Socket | undefined
+    api.behave((socket) => {
+      refusing = socket
+      socket.write(
+        'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer error="invalid_token"\r\nTransfer-Encoding: chunked\r\n\r\n',
+      )
+      const chunk = `4000\r\n${'a'.repeat(0x4000)}\r\n`
+      const more = () => void (socket.writable && socket.write(chunk, more))
+      more()
+    })
+    const answered = await world.call('GET', '/api/x')
+    expect([answered.status, answered.json().error_code]).toEqual([401, 'upstream_unauthorized'])
+    await api.until(() => refusing !== undefined && !api.open.has(refusing))
   })
 })
 
