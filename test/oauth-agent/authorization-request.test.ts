@@ -78,6 +78,16 @@ describe('a pushed authorization request (PAR, RFC 9126)', () => {
       { status: 401, body: { error: 'invalid_client' } },
       [503, 'client_authentication_failed'],
     ],
+    ...['temporarily_unavailable', 'server_error'].map((error): [string, object, [number, string]] => [
+      `the server says ${error}`,
+      { status: 400, body: { error } },
+      [503, 'authorization_server_unavailable'],
+    ]),
+    [
+      'nobody may use the client for this',
+      { status: 400, body: { error: 'unauthorized_client' } },
+      [503, 'client_authentication_failed'],
+    ],
     ['the server is down', { status: 503, body: '' }, [503, 'authorization_server_unavailable']],
     ['the reference is missing', { status: 201, body: { expires_in: 60 } }, [502, 'authorization_server_error']],
     [

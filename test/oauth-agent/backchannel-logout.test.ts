@@ -94,6 +94,14 @@ describe('a good logout token', () => {
     expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check: 'jti' })
   })
 
+  it('works only once for as long as the tolerance of clocks lets it pass', async () => {
+    const logoutToken = await world.server.logoutToken({ sub: 'erin', exp: world.server.now() + 10 })
+    expect((await post(world, { logout_token: logoutToken })).status).toBe(200)
+    world.clock.pass(35)
+    expect(statusAndCode(await post(world, { logout_token: logoutToken }))).toEqual([400, 'invalid_logout_token'])
+    expect(world.told('logout.backchannel').at(-1)?.fields).toMatchObject({ accepted: false, check: 'jti' })
+  })
+
   it('reaches a refresh that is on its way: the session does not come back', async () => {
     const page = await signedIn(world, 'frank', 's-f')
     const { tokens } = world.server

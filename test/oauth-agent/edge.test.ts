@@ -107,6 +107,8 @@ describe('limits', () => {
     const refused = await start()
     expect([refused.status, refused.json()['error_code']]).toEqual([429, 'too_many_requests'])
     expect(refused.headers['retry-after']).toBe(String(refused.json()['retry_after']))
+    // Whoever has signed in is no other address.
+    expect((await page.call('POST', '/oauth-agent/login/start')).status).toBe(429)
     const refresh = () => page.call('POST', '/oauth-agent/refresh')
     const statuses = [(await refresh()).status, (await refresh()).status, (await refresh()).status]
     expect(statuses).toEqual([200, 200, 429])

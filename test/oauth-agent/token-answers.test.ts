@@ -99,7 +99,8 @@ describe('expires_in in every form (D06)', () => {
     world.server.script.token = (form) => world.server.tokens(form, { expires_in: expiresIn })
     const answer = await refresh(page)
     expect(answer.status).toBe(200)
-    expect(seconds - Number(answer.json()['access_token_expires_in'])).toBeLessThanOrEqual(1)
+    // A second may end between the answer of the authorization server and ours.
+    expect([seconds, Math.max(0, seconds - 1)]).toContain(answer.json()['access_token_expires_in'])
   })
 })
 

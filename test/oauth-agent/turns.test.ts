@@ -1,0 +1,118 @@
+import { EventEmitter, once } from 'node:events'
+import { afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../shared/clock.ts'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+afterEach(() => world.close())
+
+/** Two replicas before one store, of which a test decides what happens when somebody asks for a lock. */
+async function start() {
+  const memory = createMemoryStore({ clock: systemClock })
+  const locks = { acquire: (key: string, holdMs: number): ReturnType<Store['acquire']> => memory.acquire(key, holdMs) }
+  world = await startScriptedWorld({
+    replicas: 2,
+    store: { ...memory, acquire: (key, holdMs) => locks.acquire(key, holdMs) },
+  })
+  /** Lets `before` happen when the next lock of this kind is asked for, ahead of everything that the asking replica does with it. */
+  const beforeNextLock = (kind: string, before: () => Promise<unknown>) => {
+    const { acquire } = locks
+    locks.acquire = async (key, holdMs) => {
+      if (!key.startsWith(`${kind}:`)) return acquire(key, holdMs)
+      locks.acquire = acquire
+      await before()
+      return acquire(key, holdMs)
+    }
+  }
+  return { locks, beforeNextLock }
+}
+
+const tabOf = (page: Page) => world.tab({ ...page, jar: page.jar.copy() })
+const refreshCalls = () => world.tap.grants('refresh_token').length
+
+describe('a replica that gets the lock when another has just finished', () => {
+  it('refreshes no second time (D01)', async () => {
+    const { beforeNextLock } = await start()
+    const page = world.browser()
+    await world.signIn(page)
+    const other = tabOf(page)
+    beforeNextLock('refresh', () => refresh(other))
+    expect((await refresh(page)).status).toBe(200)
+    expect([refreshCalls(), world.open(page).generation, world.open(other).generation]).toEqual([1, 2, 2])
+  })
+
+  it('uses the code of a sign-in no second time', async () => {
+    const { beforeNextLock } = await start()
+    const page = world.browser()
+    const query = await world.start(page)
+    const other = tabOf(page)
+    beforeNextLock('login', () => endLogin(other, query))
+    expect((await endLogin(page, query)).status).toBe(200)
+    expect(world.server.count('token')).toBe(1)
+    expect(world.open(page).sessionId).toBe(world.open(other).sessionId)
+  })
+})
+
+it('without locks, whose refresh token is spent looks for what the winner got before it gives up (D02)', async () => {
+  const { locks } = await start()
+  const page = world.browser()
+  await world.signIn(page)
+  const late = tabOf(page)
+  locks.acquire = () => Promise.reject(new StoreUnavailable('no locks'))
+  const happened = new EventEmitter()
+  const [lateArrives, winnerEnds] = [once(happened, 'late arrives'), once(happened, 'winner ends')]
+  let calls = 0
+  world.server.script.token = async (form) => {
+    calls += 1
+    if (calls === 1) await lateArrives
+    else {
+      happened.emit('late arrives')
+      await winnerEnds
+    }
+    return world.server.tokens(form)
+  }
+  const winning = refresh(page).finally(() => happened.emit('winner ends'))
+  await expect.poll(() => calls).toBe(1)
+  const losing = refresh(late)
+  expect(statusAndCode(await winning)[0]).toBe(200)
+  expect(statusAndCode(await losing)).toEqual([200, undefined])
+  expect([calls, world.open(late).generation]).toEqual([2, 2])
+})
+
+it('a response for which another replica takes too long may come again, with the login cookie it needs', async () => {
+  const { locks } = await start()
+  const { acquire } = locks
+  const page = world.browser()
+  const query = await world.start(page)
+  locks.acquire = () => {
+    world.clock.pass(4)
+    return Promise.resolve(undefined)
+  }
+  const answer = await endLogin(page, query)
+  expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'overloaded', []])
+  locks.acquire = acquire
+  expect((await endLogin(page, query)).status).toBe(200)
+})
+
+it('tokens that fit in no cookie are revoked once, however often their response came', async () => {
+  await start()
+  world.server.script.token = (form) => world.server.tokens(form, { access_token: 'x'.repeat(12_000) })
+  const page = world.browser()
+  const query = await world.start(page)
+  const tabs = Array.from({ length: 4 }, () => tabOf(page))
+  // One process, so that all but one join.
+  world.balance = () => 0
+  const answers = await Promise.all(tabs.map((tab) => endLogin(tab, query)))
+  expect(answers.map((answer) => statusAndCode(answer))).toEqual(tabs.map(() => [502, 'token_too_large']))
+  expect(world.server.count('token')).toBe(1)
+  const revoked = () =>
+    world.server.requests.filter(({ endpoint }) => endpoint === 'revocation').map(({ form }) => form.get('token'))
+  await expect.poll(() => revoked().length).toBeGreaterThan(0)
+  // Whatever else was sent with those answers has arrived when a whole sign-in has come and gone.
+  world.server.script.token = (form) => world.server.tokens(form)
+  await world.signIn(world.browser())
+  expect(new Set(revoked()).size).toBe(revoked().length)
+})
