@@ -42,6 +42,7 @@ describe('the operations port', () => {
     const answer = await ask(path, method)
     expect(answer.status).toBe(status)
     expect(await answer.json()).toMatchObject({ error_code: code })
+    expect(answer.headers.get('allow')).toBe(status === 405 ? 'GET, HEAD' : null)
   })
   it('answers HEAD without a body', async () => {
     const answer = await ask('/readyz', 'HEAD')
