@@ -1,6 +1,10 @@
 /** The few functions of the frameworks that the snippets of spa-client/README.md call, so that they compile without them. */
 declare module 'react' {
-  export function useSyncExternalStore<T>(subscribe: (changed: () => void) => () => void, read: () => T): T
+  export function useSyncExternalStore<T>(
+    subscribe: (changed: () => void) => () => void,
+    read: () => T,
+    readOnServer?: () => T,
+  ): T
 }
 
 declare module 'vue' {
