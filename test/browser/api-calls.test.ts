@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type BrowserWorld, plainFetch, signIn, startBrowserWorld } from '../support/browser-world.ts'
+import { type BrowserWorld, plainFetch, signIn, signOut, startBrowserWorld } from '../support/browser-world.ts'
 
 describe('calling APIs', () => {
   let world: BrowserWorld
@@ -33,6 +33,38 @@ describe('calling APIs', () => {
     const first = await price()
     await expect.poll(price, { timeout: 10_000 }).not.toBe(first)
     await page.click('#prices-toggle')
+  })
+
+  it('opens no stream for a page that was replaced while its token was refreshed', async () => {
+    const context = await world.newContext()
+    const tab = await context.newPage()
+    await signIn(tab, world.demo)
+    const other = await context.newPage()
+    await other.goto(world.demo.appOrigin)
+    const asked: string[] = []
+    tab.on('request', (request) => asked.push(new URL(request.url()).pathname))
+    await tab.evaluate(() => {
+      const late = Date.now() + 3_600_000
+      Date.now = () => late
+    })
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await tab.route('**/oauth-agent/session', async (route) => {
+      await released
+      await route.continue()
+    })
+    await tab.click('#prices-toggle')
+    await signOut(other)
+    await tab.waitForSelector('#welcome-sign-in')
+    const answered = tab.waitForResponse('**/oauth-agent/session')
+    release()
+    await answered
+    await tab.click('#load-catalogue')
+    await tab.waitForResponse('**/api/catalogue')
+    expect(asked).not.toContain('/api/prices')
+    await context.close()
   })
 
   it('talks over a WebSocket', async () => {

@@ -24,6 +24,7 @@ export function pricesCard({ tokenHandler, apiOrigin, notice, signal }: App): HT
   const open = async () => {
     // An EventSource cannot say why it was refused, so the token is made fresh before.
     await tokenHandler.headers().catch(() => undefined)
+    if (signal.aborted) return
     source = new EventSource(`${apiOrigin}/api/prices`, { withCredentials: true })
     toggle.textContent = 'Stop'
     source.onmessage = ({ data }) => {
