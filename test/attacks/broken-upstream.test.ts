@@ -121,6 +121,7 @@ describe('I14 answers without a body keep the connection usable', () => {
     ['HEAD without', 'HEAD', 'HTTP/1.1 200 OK\r\n\r\n', 200, undefined],
     ['304 with a length', 'GET', 'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\nContent-Length: 1000\r\n\r\n', 304, '1000'],
     ['204', 'GET', 'HTTP/1.1 204 No Content\r\n\r\n', 204, undefined],
+    ['204 with a length', 'GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n', 204, undefined],
     ['205', 'GET', 'HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n', 205, '0'],
   ])('%s', async (_, method, bytes, status, length) => {
     api.behave(answer(bytes))
