@@ -11,7 +11,7 @@ interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
   readonly refresh: (seen: Session) => Promise<Session>
   readonly check: () => Promise<Session>
   /** Asks for a stronger or fresh sign-in; true if the call may be repeated. */
-  readonly stepUp: (error: AgentError, alone: boolean) => Promise<boolean>
+  readonly stepUp: (error: AgentError, alone: boolean, signal: AbortSignal | null | undefined) => Promise<boolean>
 }
 
 /** A call with an access token that is about to expire is likely to arrive too late. */
@@ -69,7 +69,7 @@ export function createApiFetch(parts: Parts) {
     // Somebody else at the keyboard must not send what the first user wrote.
     const isReplaced = () => parts.isReplaced(user)
     const ending = (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired
-    if (seen.isLoggedIn && seen.refreshAt !== undefined && ending) {
+    if (seen.refreshAt !== undefined && ending) {
       await refreshed(seen)
       if (isReplaced()) return userReplaced().response
       seen = present()
@@ -95,7 +95,7 @@ export function createApiFetch(parts: Parts) {
     const error = await readError(response)
     // Without a scope to ask for, another sign-in would end the same way.
     if (error.code === 'insufficient_scope' && error.fields['scope'] === undefined) return response
-    const again = alive || (await abortable(parts.stepUp(error, !over), signal))
+    const again = alive || (await abortable(parts.stepUp(error, !over, signal), signal))
     return again && !isReplaced() ? attempt() : response
   }
 }

@@ -6,6 +6,6 @@
 export function isResponse(part: URLSearchParams): boolean {
   const answered = part.has('state') && (part.has('code') || part.has('error'))
   // Without a value it is the anchor of a section of that name.
-  const signed = (part.get('response') ?? '') !== '' && [...part].length === 1
+  const signed = Boolean(part.get('response')) && [...part].length === 1
   return answered || signed
 }

@@ -18,7 +18,10 @@ export interface StepUp {
   readonly inPage: () => Promise<boolean>
   /** Gives the call up: its answer is the refusal. */
   readonly decline: () => void
-  /** When it is decided, here or elsewhere: a sign-in in another tab settles it, too. True if the call is repeated. */
+  /**
+   * When it is decided, here or elsewhere: a sign-in in another tab settles it, too, and so does the abortion of every call
+   * that waits. True if the call is repeated.
+   */
   readonly settled: Promise<boolean>
 }
 

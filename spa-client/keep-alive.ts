@@ -94,8 +94,8 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
       timers = []
       overdue = false
       prolongFrom = Infinity
-      const { isLoggedIn, refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
-      if (!isLoggedIn) return
+      // Nobody's session has no such times.
+      const { refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
       const now = browser.now()
       const end = Math.min(endsAt, idleEndsAt)
       if (refreshAt < end) {

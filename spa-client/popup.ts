@@ -1,7 +1,7 @@
 import type { CallAgent } from './agent.ts'
 import type { Browser } from './browser.ts'
 import type { Emitter } from './events.ts'
-import { isSameLogin, type Session } from './session.ts'
+import type { Session } from './session.ts'
 import type { SharedSession } from './shared-session.ts'
 
 /** How the names of our windows begin. */
@@ -20,7 +20,7 @@ interface Parts extends Pick<SharedSession, 'present' | 'onPopupEnd'> {
   readonly check: () => Promise<Session>
 }
 
-const pollEvery = 300
+const lookEvery = 300
 
 /**
  * Signs in within a small window while the page with its unsaved work stays; false when it was blocked or closed.
@@ -33,26 +33,24 @@ export function createPopupSignIn({ browser, callAgent, emitter, present, check,
   // Each page has its own name, so that what happens in its window is told to no other.
   const name = prefix + browser.random()
   return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
-    const before = present()
     const popup = browser.popup(name)
     if (popup === null) return false
     const outcome = new Promise<boolean>((resolve) => {
       const stopListening = emitter.on('signedIn', () => finish(true))
       const finish = (signedIn: boolean) => {
         stopListening()
-        stopPolling()
+        stopLooking()
         resolve(signedIn)
       }
+      const giveUp = () => finish(false)
       const look = () => {
-        stopPolling = browser.after(pollEvery, look)
+        stopLooking = browser.after(lookEvery, look)
         if (!popup.closed || !browser.hasFocus()) return
-        stopPolling()
-        check().then(
-          (session) => finish(session.isLoggedIn && !isSameLogin(session, before)),
-          () => finish(false),
-        )
+        stopLooking()
+        // A sign-in of which the agent tells ends this before.
+        check().then(giveUp, giveUp)
       }
-      let stopPolling = browser.after(pollEvery, look)
+      let stopLooking = browser.after(lookEvery, look)
       onPopupEnd(name, finish)
     })
     try {

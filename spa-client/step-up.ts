@@ -7,6 +7,13 @@ interface Parts {
   readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
 }
 
+/** One sign-in, and how many calls wait for it; it is declined when the last of them is aborted. */
+interface Asked {
+  readonly settled: Promise<boolean>
+  readonly decline: () => void
+  calls: number
+}
+
 const names = ['acr_values', 'max_age', 'scope'] as const
 
 function parametersOf({ fields }: AgentError): Record<string, string> {
@@ -21,16 +28,17 @@ function parametersOf({ fields }: AgentError): Record<string, string> {
  * but only where `alone` says so: a call in the background must not open windows.
  */
 export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
-  const open = new Map<string, Promise<boolean>>()
+  const open = new Map<string, Asked>()
 
-  const ask = (code: string, parameters: Record<string, string>, alone: boolean): Promise<boolean> => {
+  const ask = (code: string, parameters: Record<string, string>, alone: boolean): Asked => {
     let settle!: (repeat: boolean) => void
     const settled = new Promise<boolean>((resolve) => {
       settle = resolve
     })
+    const decline = () => settle(false)
     const stops = [
       emitter.on('signedIn', () => settle(true)),
-      emitter.on('signedOut', ({ cause }) => cause === 'signOut' && settle(false)),
+      emitter.on('signedOut', ({ cause }) => cause === 'signOut' && decline()),
     ]
     const inPopup = async () => {
       const done = await signInPopup(parameters)
@@ -42,21 +50,24 @@ export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
       parameters,
       inPopup,
       inPage: () => signInPage(parameters),
-      decline: () => settle(false),
+      decline,
       settled,
     })
-    if (!heard && alone) inPopup().then(settle, () => settle(false))
-    else if (!heard) settle(false)
-    return settled.finally(() => stops.forEach((stop) => stop()))
+    if (!heard && alone) inPopup().then(settle, decline)
+    else if (!heard) decline()
+    return { settled: settled.finally(() => stops.forEach((stop) => stop())), decline, calls: 0 }
   }
 
-  return (error: AgentError, alone: boolean): Promise<boolean> => {
+  return (error: AgentError, alone: boolean, signal: AbortSignal | null | undefined): Promise<boolean> => {
     const parameters = parametersOf(error)
     const key = JSON.stringify([error.code, parameters])
-    const present = open.get(key)
-    if (present !== undefined) return present
-    const asked = ask(error.code, parameters, alone).finally(() => open.delete(key))
+    const asked = open.get(key) ?? ask(error.code, parameters, alone)
     open.set(key, asked)
-    return asked
+    asked.calls += 1
+    signal?.addEventListener('abort', () => {
+      asked.calls -= 1
+      if (asked.calls === 0) asked.decline()
+    })
+    return asked.settled.finally(() => open.delete(key))
   }
 }

@@ -198,9 +198,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       if (url !== undefined) browser.navigate(url)
     },
     async headers() {
-      const { isLoggedIn, accessTokenExpiresAt = Infinity } = present()
+      const { accessTokenExpiresAt = Infinity } = present()
       const user = shared.user()
-      if (isLoggedIn && accessTokenExpiresAt <= browser.now()) await refresh()
+      if (accessTokenExpiresAt <= browser.now()) await refresh()
       if (shared.isReplaced(user)) throw userReplaced()
       return headers()
     },

@@ -94,6 +94,26 @@ describe('step-up', () => {
     expect(profile.calls('/api/transfers')).toHaveLength(1)
   })
 
+  it('is no longer asked for when the last call that waits for it is aborted', async () => {
+    const { profile, tokenHandler } = await openTransfer()
+    const needs: StepUp[] = []
+    const settled: boolean[] = []
+    tokenHandler.on('stepUpNeeded', (need) => {
+      needs.push(need)
+      void need.settled.then((isRepeated) => settled.push(isRepeated))
+    })
+    const controllers = [new AbortController(), new AbortController()]
+    const calls = controllers.map(({ signal }) => tokenHandler.fetch('/api/transfers', { method: 'POST', signal }))
+    await profile.settle()
+    controllers[0]!.abort(new Error('left'))
+    await expect(calls[0]).rejects.toThrow('left')
+    await profile.settle()
+    expect(settled).toEqual([])
+    controllers[1]!.abort(new Error('left'))
+    await expect(calls[1]).rejects.toThrow('left')
+    expect([needs.length, settled]).toEqual([1, [false]])
+  })
+
   it('answers with the refusal when the window is closed', async () => {
     const { profile, tab, send } = await openTransfer()
     let status = 0
