@@ -14,13 +14,13 @@ export interface StepUp {
    * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
    */
   readonly inPopup: () => Promise<boolean>
-  /** Leaves the page for the sign-in, and the call with it. Where the back button brings both back, the call waits again. */
+  /** Leaves the page for the sign-in, and the call with it. If the back button brings both back, the call still waits. */
   readonly inPage: () => Promise<boolean>
   /** Gives the call up: its answer is the refusal. */
   readonly decline: () => void
   /**
-   * When it is decided, here or elsewhere: a sign-in in another tab settles it, too, and so does the abortion of every call
-   * that waits. True if the call is repeated.
+   * When it is decided, here or elsewhere: a sign-in in another tab settles it, too, and so it does when every call that
+   * waits is aborted. True if the call is repeated.
    */
   readonly settled: Promise<boolean>
 }
@@ -57,17 +57,19 @@ export function createEmitter(): Emitter {
       return () => void entries.delete(entry)
     },
     emit(name, event) {
-      const heard = [...entries].filter((entry) => entry.name === name)
-      for (const { listener } of heard) {
+      let heard = false
+      for (const entry of entries) {
+        if (entry.name !== name) continue
+        heard = true
         try {
-          listener(event as never)
+          entry.listener(event as never)
         } catch (error) {
           queueMicrotask(() => {
             throw error
           })
         }
       }
-      return heard.length > 0
+      return heard
     },
   }
 }

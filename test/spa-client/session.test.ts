@@ -236,6 +236,17 @@ describe('many tabs', () => {
     expect(causes).toEqual(['end', 'signOut'])
   })
 
+  it('tell a listener nothing more once it is stopped, even by one that is told the same', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    const told: string[] = []
+    tokenHandler.on('signedIn', () => stop())
+    const stop = tokenHandler.on('signedIn', () => told.push('stopped'))
+    tokenHandler.on('signedIn', () => told.push('other'))
+    await tokenHandler.onPageLoad()
+    expect(told).toEqual(['other'])
+  })
+
   it('hear nothing of a sign-out while nobody was signed in', async () => {
     const profile = createProfile()
     profile.session.isLoggedIn = false
