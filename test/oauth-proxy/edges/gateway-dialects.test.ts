@@ -42,8 +42,20 @@ describe('a question becomes the request that the gateway holds', () => {
 
   it('with the fields of the browser, without those of the connection to us', () => {
     const rawHeaders = [
-      ...['cookie', 'a=b', 'accept', 'x', 'accept', 'y', 'x-forwarded-for', '192.0.2.1'],
-      ...['Connection', 'close', 'X-Forwarded-Proto', 'https', 'token-handler-gateway', 'secret'],
+      'cookie',
+      'a=b',
+      'accept',
+      'x',
+      'accept',
+      'y',
+      'x-forwarded-for',
+      '192.0.2.1',
+      'Connection',
+      'close',
+      'X-Forwarded-Proto',
+      'https',
+      'token-handler-gateway',
+      'secret',
     ]
     expect(read('nginx', { rawHeaders: [...usualLines, ...rawHeaders] })).toMatchObject({
       rawHeaders: ['host', 'www.example.com', ...rawHeaders.slice(0, 8)],

@@ -33,7 +33,7 @@ function source(next: () => object | Promise<object>, allowHttp = false) {
   return { metadata, clock, events, fetches: () => fetches }
 }
 
-describe('endpoints that would carry a code, a token or our keys in the clear (RFC 8414 §2, N10)', () => {
+describe('endpoints that would carry a code, a token or their keys in the clear (RFC 8414 §2)', () => {
   const names = ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] as const
   const wrong = ['http://login.example.com/x', 'HTTP://login.example.com/x', 'ftp://login.example.com/x', '/x', '', 7]
   it.each(names.flatMap((name) => [...wrong, undefined].map((value) => [name, value] as const)))(
