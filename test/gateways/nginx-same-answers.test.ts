@@ -176,6 +176,7 @@ describe('nginx answers as the proxy does', () => {
   it('F01 lets listed origins read', async () => {
     for (const origin of [siblingOrigin, 'https://www.example.com']) {
       const site = origin === siblingOrigin ? 'same-site' : 'same-origin'
+      const readableFields: (string | undefined)[] = []
       for (const world of [proxy, nginx]) {
         upstream.behave(answer(okBytes('{}')))
         const cookie = `Cookie: ${world.cookies()}`
@@ -186,7 +187,9 @@ describe('nginx answers as the proxy does', () => {
         )
         expect(readable).toBe(origin === siblingOrigin ? origin : undefined)
         expect(headers?.endsWith(', content-range, Link')).toBe(origin === siblingOrigin ? true : undefined)
+        readableFields.push(headers)
       }
+      expect(readableFields[1]).toBe(readableFields[0])
     }
   })
 
@@ -196,6 +199,8 @@ describe('nginx answers as the proxy does', () => {
       ['201 Created', '/inner/a'],
       ['307 Temporary Redirect', '/api/a'],
       ['302 Found', '/a'],
+      ['404 Not Found', '/inner/a'],
+      ['503 Busy', '/inner/a'],
     ] as const) {
       const { proxy: expected, nginx: got } = await both(okBytes('{}', [`Location: ${location}`], status), path)
       expect({ sent: status, path, ...got }).toEqual({ sent: status, path, ...expected })

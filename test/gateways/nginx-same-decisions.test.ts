@@ -17,6 +17,8 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'H01 Connection names the guard': [...signedIn, 'Connection: token-handler-version'],
   'H01 Connection names the host': [...signedIn, 'Connection: host'],
   'H01 Connection names the origin': [...signedIn, 'Connection: origin'],
+  'H01 Connection names early data (RFC 8470 §5.1)': [...signedIn, 'Early-Data: 1', 'Connection: early-data'],
+  'H01 Connection names a field of the body': [...signedIn, 'Connection: content-type'],
   'H01 Connection names something': [...signedIn, 'Connection: x-foo', 'X-Foo: 1', 'X-Bar: 2'],
   'H01 Connection names framing': [...signedIn, 'Connection: content-length'],
   'H02 underscore': [...signedIn, 'X_Forwarded_User: admin'],
@@ -67,6 +69,31 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'many fields': [...signedIn, ...Array.from({ length: 60 }, (_, index) => `X-F${index}: 1`)],
 }
 
+/** Fields whose values are lists, so that a second line is no second meaning (RFC 9110 §5.3). */
+const listFields = [
+  'accept',
+  'accept-charset',
+  'accept-encoding',
+  'accept-language',
+  'access-control-request-headers',
+  'baggage',
+  'cache-control',
+  'connection',
+  'forwarded',
+  'link',
+  'pragma',
+  'prefer',
+  'sec-websocket-extensions',
+  'sec-websocket-protocol',
+  'te',
+  'trailer',
+  'tracestate',
+  'upgrade',
+  'via',
+  'warning',
+  'x-forwarded-for',
+]
+
 const cookieHeaders: Readonly<Record<string, string>> = {
   'B10 the name twice': '{cookies}; __Host-Http-th-at=BAD',
   'B10 the name twice, reversed': '__Host-Http-th-at=BAD; {cookies}',
@@ -96,6 +123,12 @@ describe('nginx reads header fields and cookies as the proxy does', () => {
     expect(got).toEqual(expected)
   })
 
+  it.each(listFields)('two lines of %s are one list', async (name) => {
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', '/api/a', [`${name}: a`, `${name}: b`]))
+    expect(expected.status).toBe(200)
+    expect(got).toEqual(expected)
+  })
+
   it.each(Object.entries(cookieHeaders))('%s', async (_, header) => {
     for (const path of ['/api/a', '/api/users/7/orders', '/open/a']) {
       const { proxy: expected, nginx: got } = await sides.send(
@@ -116,6 +149,15 @@ describe('where nginx differs, as its page says', () => {
     expect(more.proxy.status).toBe(200)
     expect(more.nginx).toEqual({ status: 400, errorCode: 'ambiguous_request', seen: undefined })
   })
+
+  it.each(['if-match', 'if-none-match'])(
+    'it refuses a second line of %s, where the proxy joins the lists',
+    async (name) => {
+      const { proxy, nginx } = await sides.send(request('GET', '/api/a', [`${name}: "a"`, `${name}: "b"`]))
+      expect([proxy.status, proxy.seen?.fields[name]]).toEqual([200, '"a", "b"'])
+      expect(nginx).toEqual({ status: 400, errorCode: 'ambiguous_request', seen: undefined })
+    },
+  )
 
   it.each(['websocket', 'h2c'])(
     'it answers as if %s had not been asked for, which the proxy refuses',
