@@ -98,6 +98,27 @@ describe('the way back from the authorization server', () => {
     await page.waitForSelector('#user-name')
   })
 
+  it('leads to the page where the sign-in began when it is cancelled, too', async () => {
+    const page = await openAt('/?page=2')
+    await page.click('#welcome-sign-in')
+    await page.click('button[value=cancel]')
+    await page.waitForSelector('.notice.bad')
+    expect(await page.textContent('.notice.bad')).toBe('The sign-in was cancelled.')
+    expect(page.url()).toBe(`${world.demo.appOrigin}/?page=2`)
+  })
+
+  it('is finished by loading it again where the network was away', async () => {
+    const page = await openAt('/?page=2')
+    await page.route('**/login/end', (route) => route.abort())
+    await page.click('#welcome-sign-in')
+    await fillSignIn(page, 'alice')
+    await page.waitForSelector('.notice.bad')
+    await page.unroute('**/login/end')
+    await page.reload()
+    await page.waitForSelector('#user-name')
+    expect(page.url()).toBe(`${world.demo.appOrigin}/?page=2`)
+  })
+
   it('leads to the page where the sign-in began', async () => {
     const page = await openAt('/?page=2')
     await page.click('#welcome-sign-in')
