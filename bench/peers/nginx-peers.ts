@@ -104,7 +104,7 @@ export const nginxAuthRequest: Peer = askingForwardAuth({
 /** The same where gateway and proxy share a machine, as docs/deployment.md recommends for it. */
 export const nginxAuthRequestSocket: Peer = askingForwardAuth({
   name: 'nginx-auth-request-socket',
-  title: 'Token Handler: nginx asking forward-auth through a Unix socket',
+  title: 'Token Handler: forward-auth through a Unix socket',
   port: ports.peer + 18,
   place: (folder) => ({
     listen: `{ socket: ${folder}/proxy.sock }`,

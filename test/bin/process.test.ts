@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { ask, childrenOf, type CommandWorld, createCommandWorld, patience } from '../support/command-world.ts'
@@ -76,19 +75,6 @@ it('a worker that is killed during the start ends it as a failure', async () => 
   store.close()
 }, 60_000)
 
-it('N08 no signal opens the debugger, in no process of several', async () => {
-  const { child, ended, events, errors } = await world.start(2, 'serve', '--workers', '2')
-  const workers = childrenOf(child.pid)
-  expect(workers).toHaveLength(2)
-  for (const pid of [child.pid ?? 0, ...workers]) process.kill(pid, 'SIGUSR1')
-  world.writeSettings('/other/**')
-  child.kill('SIGHUP')
-  await expect.poll(() => events().filter((event) => event === 'config.reloaded').length, patience).toBeGreaterThan(1)
-  child.kill('SIGTERM')
-  expect(await ended).toBe(0)
-  expect(errors()).not.toMatch(/debugger/i)
-}, 90_000)
-
 it.each([1, 2])(
   'a Unix socket serves, is taken over after a kill, and is gone at the end, with workers: %i',
   async (workers) => {
@@ -117,29 +103,6 @@ it('a socket whose folder is missing ends the start with what to do', async () =
   child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
   expect(await once(child, 'close')).toEqual([1, null])
   expect(errors).toContain('missing/proxy.sock cannot be made. Check that its folder is there')
-}, 60_000)
-
-it('there is a worker for each core where no number is given', async () => {
-  const { child, ended } = await world.start(Math.min(availableParallelism(), 64), 'serve', '--workers')
-  child.kill('SIGTERM')
-  expect(await ended).toBe(0)
-}, 90_000)
-
-it('workers end with their primary when the operations port is taken', async () => {
-  const taken = createServer().listen(0, '127.0.0.1')
-  await once(taken, 'listening')
-  const { port } = taken.address() as AddressInfo
-  world.settings.operationsPort = port
-  world.writeSettings('/api/**')
-  const child = world.run(['serve', '--workers', '2'], ['ignore', 'ignore', 'pipe'])
-  let errors = ''
-  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
-  const ended = once(child, 'exit')
-  // Both write to the same pipe, so it closes when the last worker is gone.
-  await once(child, 'close')
-  expect(await ended).toEqual([1, null])
-  expect(errors).toContain(`Port ${port} on 127.0.0.1 is in use`)
-  taken.close()
 }, 60_000)
 
 it.each([1, 2])(

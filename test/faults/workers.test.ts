@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { renameSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { ask, childrenOf, type CommandWorld, createCommandWorld, patience, stateOf } from '../support/command-world.ts'
@@ -100,3 +103,39 @@ it('a worker that dies as it is asked something takes nobody with it', async () 
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 90_000)
+
+it('N08 no signal opens the debugger, in no process of several', async () => {
+  const { child, ended, events, errors } = await world.start(2, 'serve', '--workers', '2')
+  const workers = childrenOf(child.pid)
+  expect(workers).toHaveLength(2)
+  for (const pid of [child.pid ?? 0, ...workers]) process.kill(pid, 'SIGUSR1')
+  world.writeSettings('/other/**')
+  child.kill('SIGHUP')
+  await expect.poll(() => events().filter((event) => event === 'config.reloaded').length, patience).toBeGreaterThan(1)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  expect(errors()).not.toMatch(/debugger/i)
+}, 90_000)
+
+it('there is a worker for each core where no number is given', async () => {
+  const { child, ended } = await world.start(Math.min(availableParallelism(), 64), 'serve', '--workers')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
+it('workers end with their primary when the operations port is taken', async () => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const { port } = taken.address() as AddressInfo
+  world.settings.operationsPort = port
+  world.writeSettings('/api/**')
+  const child = world.run(['serve', '--workers', '2'], ['ignore', 'ignore', 'pipe'])
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  const ended = once(child, 'exit')
+  // Both write to the same pipe, so it closes when the last worker is gone.
+  await once(child, 'close')
+  expect(await ended).toEqual([1, null])
+  expect(errors).toContain(`Port ${port} on 127.0.0.1 is in use`)
+  taken.close()
+}, 60_000)
