@@ -15,6 +15,11 @@ import { replaceable } from './replaceable.ts'
 /** What a process serves: agent and proxy, or one of them. */
 export type Mode = 'serve' | 'agent' | 'proxy'
 
+/** The section that says where such a process listens. */
+export function listeningPart(mode: Mode): 'agent' | 'proxy' {
+  return mode === 'agent' ? 'agent' : 'proxy'
+}
+
 /** What agent and proxy are both made of. */
 export interface SharedParts {
   readonly config: Config

@@ -3,7 +3,7 @@ import { systemClock } from '../shared/clock.ts'
 import { readSettings, settingsSource } from '../shared/config/load.ts'
 import { suitCollector } from './collector-flags.ts'
 import { memoryWarning, processChecks } from './part-checks.ts'
-import type { Mode } from './parts.ts'
+import { type Mode, listeningPart } from './parts.ts'
 import { inspectorWarning } from './runtime.ts'
 import { endOnUncaught, followSignals, keepDebuggerShut } from './signals.ts'
 import { type RunningProcess, startSingle } from './single.ts'
@@ -46,7 +46,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
     workers > 1 ? await startPrimary({ ...options, settings, workers }) : await startSingle(options, settings)
   follow(running)
   if (process.stderr.isTTY) {
-    const { socket } = config[mode === 'agent' ? 'agent' : 'proxy'].listen
+    const { socket } = config[listeningPart(mode)].listen
     terminal.err(
       `${mode} for ${running.publicOrigin} listens on ${socket ?? `port ${running.port}`}, operations on ${running.operationsPort}.`,
     )

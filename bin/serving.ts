@@ -8,7 +8,7 @@ import type { Config } from '../shared/config/schema.ts'
 import { followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
 import { openKeys } from './load-keys.ts'
-import { type Mode, createDoor, openStore } from './parts.ts'
+import { type Mode, createDoor, listeningPart, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -66,7 +66,7 @@ export async function startServing(
   }
 
   const { operations } = config
-  const server = await listening(mode === 'agent' ? 'agent.listen' : 'proxy.listen', config, (listen) =>
+  const server = await listening(`${listeningPart(mode)}.listen`, config, (listen) =>
     serve({
       handler: door,
       listen,

@@ -2,7 +2,7 @@ import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Config } from '../shared/config/schema.ts'
 import { CommandError } from './failure.ts'
-import type { Mode } from './parts.ts'
+import { type Mode, listeningPart } from './parts.ts'
 
 /**
  * Takes away the socket that a killed process left, since nobody could listen there again.
@@ -10,7 +10,7 @@ import type { Mode } from './parts.ts'
  * Throws CommandError when somebody answers at it, or when its path belongs to something else, which is left as it is.
  */
 export async function clearStaleSocket(config: Config, mode: Mode): Promise<void> {
-  const part = mode === 'agent' ? 'agent' : 'proxy'
+  const part = listeningPart(mode)
   const { socket } = config[part].listen
   if (socket === undefined) return
   const found = lstatSync(socket, { throwIfNoEntry: false })

@@ -147,6 +147,13 @@ describe('who may open one', () => {
   })
 
   const key = ['Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+  async function shakeHands(method: string, lines: readonly string[], rest = '') {
+    const connection = await openRaw(world.port)
+    const usual = ['Host: www.example.com', `Origin: ${publicOrigin}`, `Cookie: ${world.cookies()}`]
+    connection.write(`${rawRequest(method, '/raw', [...usual, 'Connection: Upgrade', ...lines])}${rest}`)
+    return parseAnswer(await connection.closed())
+  }
+
   it.each([
     ['a body in chunks', 'GET', [...key, 'Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n'],
     ['a body with a length', 'GET', [...key, 'Content-Length: 3'], 'abc'],
@@ -154,15 +161,7 @@ describe('who may open one', () => {
     ['an expectation', 'GET', [...key, 'Expect: 100-continue'], ''],
   ])('a handshake with %s is refused before the API is called', async (_, method, lines, rest) => {
     const before = silent.accepted
-    const connection = await openRaw(world.port)
-    const usual = [
-      'Host: www.example.com',
-      `Origin: ${publicOrigin}`,
-      `Cookie: ${world.cookies()}`,
-      'Connection: Upgrade',
-    ]
-    connection.write(`${rawRequest(method, '/raw', [...usual, ...lines])}${rest}`)
-    const refused = parseAnswer(await connection.closed())
+    const refused = await shakeHands(method, lines, rest)
     expect([refused.status, refused.header('token-handler-error')]).toEqual([400, 'upgrade_not_allowed'])
     expect(silent.accepted).toBe(before)
   })
@@ -174,15 +173,7 @@ describe('who may open one', () => {
     ['no key', 'GET', ['Upgrade: websocket', 'Sec-WebSocket-Version: 13']],
   ])('%s is refused before the API is called', async (_, method, lines) => {
     const before = silent.accepted
-    const connection = await openRaw(world.port)
-    const usual = [
-      'Host: www.example.com',
-      `Origin: ${publicOrigin}`,
-      `Cookie: ${world.cookies()}`,
-      'Connection: Upgrade',
-    ]
-    connection.write(rawRequest(method, '/raw', [...usual, ...lines]))
-    const { status } = parseAnswer(await connection.closed())
+    const { status } = await shakeHands(method, lines)
     expect([400, 403, 405]).toContain(status)
     expect(silent.accepted).toBe(before)
   })
