@@ -1,7 +1,4 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import { parse as parseYaml } from 'yaml'
@@ -9,7 +6,6 @@ import { exitConfig } from '../../bin/failure.ts'
 import { createProgram } from '../../bin/program.ts'
 import { createRouteTable } from '../../oauth-proxy/routes/route-table.ts'
 import { parseConfig } from '../../shared/config/load.ts'
-import { programPath } from '../support/gateway.ts'
 import { filesBelow, read } from './source-files.ts'
 
 /** Files that the settings name and that are made at the place of deployment. */
@@ -132,16 +128,6 @@ describe('files for deployment', () => {
     const unit = read(path)
     const valueOf = (name: string) => new RegExp(`^${name}=(.*)$`, 'm').exec(unit)?.[1]
     const docs = read('docs/deployment.md')
-    const systemdAnalyze = programPath('systemd-analyze')
-    /** The unit with a program that every machine has, since the real one is installed at the place of deployment. */
-    async function analyze(...parameters: readonly string[]) {
-      const folder = await mkdtemp(join(tmpdir(), 'token-handler-unit-'))
-      const file = join(folder, 'token-handler.service')
-      await writeFile(file, unit.replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true'))
-      const { status, stderr } = spawnSync(String(systemdAnalyze), [...parameters, file], { encoding: 'utf8' })
-      await rm(folder, { recursive: true })
-      return { status, stderr }
-    }
     it('gives the process longer to end than it takes, and starts it again only where that can help', () => {
       const { shutdownWaitSeconds, shutdownDrainSeconds } = parse('deploy/compose/token-handler.yaml').operations
       expect(Number(valueOf('TimeoutStopSec'))).toBeGreaterThan(shutdownWaitSeconds + shutdownDrainSeconds)
@@ -164,10 +150,6 @@ describe('files for deployment', () => {
       expect(
         createProgram({ out: () => {}, err: () => {}, exitWith: () => {} }).commands.map((each) => each.name()),
       ).toContain('serve')
-    })
-    it.skipIf(systemdAnalyze === undefined)('is understood by systemd, and exposes little', async () => {
-      expect(await analyze('verify')).toEqual({ status: 0, stderr: '' })
-      expect(await analyze('security', '--offline=true', '--threshold=20')).toMatchObject({ status: 0 })
     })
   })
   it('the example in compose reaches every API that its page calls', () => {
