@@ -21,7 +21,8 @@ import {
   removeKey,
   rotateKeyRing,
 } from '../../shared/crypto/key-ring-edit.ts'
-import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { createKeyRing, proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { pseudonymsOf } from '../../shared/crypto/pseudonym.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { CommandError, writeFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
@@ -29,7 +30,7 @@ import type { Terminal } from '../terminal.ts'
 const standardOutput = '-'
 const maker = { random: systemRandomBytes, clock: systemClock }
 
-/** `keys generate | rotate | promote | remove | derive | list`: edits of key ring files. */
+/** `keys generate | rotate | promote | remove | derive | list | pseudonym`: edits and readings of key ring files. */
 export function addKeyCommands(program: Command, { out }: Terminal): void {
   const keys = program.command('keys').description('Make and change key rings.')
   const file = () => new Argument('<file>', 'key ring file')
@@ -114,6 +115,18 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
       const listed = listKeys(load(path))
       if (json) out(JSON.stringify(listed, null, 2))
       else for (const key of listed) out(`${key.id}  ${key.createdAt}  ${key.role}  ${key.purposes.join(' ')}`)
+    })
+
+  keys
+    .command('pseudonym')
+    .description('Show how a user appears in logs: a line for each key, the one that seals first.')
+    .addArgument(file())
+    .argument('<subject>', '`sub` of the user at the authorization server')
+    .action((path: string, subject: string) => {
+      const found = pseudonymsOf(createKeyRing(load(path)), 'subject', subject)
+      if (found.length === 0)
+        throw new CommandError(`${path} has no key for pseudonyms. Name the ring of an agent or a proxy.`)
+      for (const each of found) out(each)
     })
 }
 

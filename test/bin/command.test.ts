@@ -20,7 +20,9 @@ import { exitCodeOf, failureText } from '../../bin/failure.ts'
 import { listening } from '../../bin/listening.ts'
 import { createProgram } from '../../bin/program.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
+import { parseKeyRing } from '../../shared/crypto/key-ring.ts'
 import { formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
 
@@ -90,6 +92,22 @@ describe('keys', () => {
     expect(derived.out).not.toContain('"refresh"')
     expect(derived.out).not.toContain('master')
   })
+  it('tell how a user appears in logs, before a rotation and after it, also where they were derived', async () => {
+    await run('keys', 'generate', at('names.json'))
+    const used = () => pseudonym(parseKeyRing(readFileSync(at('names.json'), 'utf8')), 'subject', 'alice')
+    const before = used()
+    await run('keys', 'rotate', at('names.json'), '--now')
+    const { out } = await run('keys', 'pseudonym', at('names.json'), 'alice')
+    expect(out).toBe(`${used()}\n${before}\n`)
+    expect(used()).not.toBe(before)
+
+    await run('keys', 'derive', at('names.json'), at('names-derived.json'))
+    expect(await run('keys', 'pseudonym', at('names-derived.json'), 'alice')).toMatchObject({ code: 0, out })
+    const others = deriveKeyRing(parseKeyRingFile(readFileSync(at('names.json'), 'utf8')), ['access'])
+    writeFileSync(at('nameless.json'), formatKeyRingFile(others))
+    const { code, err } = await run('keys', 'pseudonym', at('nameless.json'), 'alice')
+    expect([code, err]).toEqual([1, expect.stringContaining('no key for pseudonyms')])
+  })
   it('stay readable for whoever could read them, at the place to which a link leads', async () => {
     await run('keys', 'generate', at('shared.json'))
     chmodSync(at('shared.json'), 0o640)
@@ -117,6 +135,7 @@ describe('keys', () => {
     ['remove', '-', '00000000'],
     ['derive', '-', '-'],
     ['list', '-'],
+    ['pseudonym', '-', 'alice'],
   ])('are not read from standard output: %s %s', async (...args) => {
     const { code, err } = await run('keys', ...args)
     expect([code, err]).toEqual([1, expect.stringContaining('Name a file')])
