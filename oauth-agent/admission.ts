@@ -6,14 +6,13 @@ import type { CookieReader } from '../shared/cookies/open.ts'
 import { isCsrfToken } from '../shared/crypto/csrf-token.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
-import { clientAddress, createAddressMatcher } from '../shared/http/client-address.ts'
 import { checkGuard } from '../shared/http/guard.ts'
 import { checkNavigation, checkOwnForm, isOwnNavigation } from '../shared/http/navigation.ts'
 import { createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Store } from '../shared/store/store.ts'
-import type { AgentContext } from './answer.ts'
+import { type AgentContext, marksOf } from './answer.ts'
 import { form, json, parseBodyKind, parseParameters } from './body.ts'
 import { wasReplaced } from './flows/end-session.ts'
 import type { Parameters } from './flows/parameters.ts'
@@ -62,11 +61,10 @@ export function createAdmission(
     refresh: createRateLimiter({ name: 'refresh', limit: refresh, store, clock }),
     session: createRateLimiter({ name: 'session', limit: reading, store, clock }),
   }
-  const isTrustedHop = createAddressMatcher(config.operations.trustedProxies)
 
   return async function admit(context, demands, readText) {
-    const { head } = context.state
-    if (head === undefined) throw new Error('the head was not read')
+    const { head, clientAddress } = context.state
+    if (head === undefined || clientAddress === undefined) throw new Error('the head was not read')
     const requestId = requestIdOf(context.req)
 
     checkCaller(demands.caller, head)
@@ -76,14 +74,19 @@ export function createAdmission(
     const session = await unlessReplaced(judgeSession(openSession(cookies, requestId), parts))
     context.state.session = session
 
-    const peer = clientAddress(context.req.socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
-    if (demands.limit !== 'none') await limiters[demands.limit].consume(whoIsLimited(demands, session, peer))
+    if (demands.limit !== 'none') await limiters[demands.limit].consume(whoIsLimited(demands, session, clientAddress))
 
     const isForm = demands.caller === 'form'
     if (demands.csrf && session.kind === 'open' && !isForm) checkCsrf(session, head.fields['x-csrf-token'])
     const parameters = await readParameters(context, head, demands.caller, readText)
     if (demands.csrf && session.kind === 'open' && isForm) checkCsrf(session, parameters.get('csrf_token'))
-    return { requestId, cookies, session, parameters, fromOurPage: isFromOurPage(demands.caller, head) }
+    return {
+      marks: marksOf(context, config),
+      cookies,
+      session,
+      parameters,
+      fromOurPage: isFromOurPage(demands.caller, head),
+    }
   }
 
   /** A request that set out before somebody else signed in has no session: clearing its cookies would sign them out. */

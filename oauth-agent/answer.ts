@@ -3,6 +3,7 @@ import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
+import { clientAddress, createAddressMatcher, reportable } from '../shared/http/client-address.ts'
 import { corsHeaders, isPreflight, preflightHeaders } from '../shared/http/cors.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/error-answer.ts'
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
@@ -10,11 +11,13 @@ import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { SessionState } from './flows/session-state.ts'
 import { failurePage, navigationHeaders } from './pages.ts'
-import type { AgentAnswer, EndpointParts } from './routes/endpoint.ts'
+import type { AgentAnswer, EndpointParts, RequestMarks } from './routes/endpoint.ts'
 
 /** What the edge knows of a request, as far as it was read. */
 export interface RequestState {
   head?: RequestHead
+  /** Where the request comes from, as far as trusted hops vouch for it. */
+  clientAddress?: string
   cookies?: RequestCookies
   session?: SessionState
   /** True once the endpoint has the request; from then on its own events report failures. */
@@ -42,7 +45,7 @@ export type AgentMiddleware = (context: AgentContext, next: () => Promise<unknow
 
 /** What the edge is made of. */
 export interface AnswerParts {
-  readonly config: Pick<Config, 'cors' | 'agent' | 'publicOrigin'>
+  readonly config: Pick<Config, 'cors' | 'agent' | 'publicOrigin' | 'operations' | 'observability'>
   readonly clock: Clock
   readonly observe: Observe
   /** Methods of the endpoints at this path; empty where there is none. */
@@ -73,19 +76,22 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
     }
     context.set(corsHeaders(context.state.head?.fields['origin'], config))
     context.set({ 'x-request-id': requestId })
-    report(context, requestId, clock.nowMs() - startedMs)
+    report(context, clock.nowMs() - startedMs)
   }
 
-  function report({ path, method, status, state }: AgentContext, requestId: string, durationMs: number): void {
+  function report(context: AgentContext, durationMs: number): void {
+    const { path, method, status, state } = context
+    const marks = marksOf(context, config)
+    const { request_id } = marks
     const { failure, session, reachedEndpoint } = state
     const route = methodsOf(path).length > 0 ? path : 'none'
     const errorCode = failure?.code
     if (failure?.code === 'server_error') {
-      observe.emit('internal.failed', { request_id: requestId, where: 'agent', error_name: nameOf(failure.cause) })
+      observe.emit('internal.failed', { request_id, where: 'agent', error_name: nameOf(failure.cause) })
     }
     if (failure !== undefined && reachedEndpoint !== true) {
       observe.emit('request.refused', {
-        request_id: requestId,
+        ...marks,
         ...(session?.kind === 'open' ? pseudonyms(session.session.facts) : undefined),
         side: 'agent',
         route,
@@ -94,7 +100,7 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
       })
     }
     observe.emit('request.answered', {
-      request_id: requestId,
+      request_id,
       side: 'agent',
       route,
       method,
@@ -109,11 +115,15 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
 export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf'>): AgentMiddleware {
   const { config, methodsOf } = parts
   const hosts = allowedHosts(config.publicOrigin)
+  const isTrustedHop = createAddressMatcher(config.operations.trustedProxies)
 
   return async function readHead(context, next) {
-    const { method = '', url = '', httpVersion, rawHeaders } = context.req
+    const { method = '', url = '', httpVersion, rawHeaders, socket } = context.req
+    // For a head that cannot be read, the other end of the socket is all there is to tell.
+    context.state.clientAddress = clientAddress(socket.remoteAddress, undefined, isTrustedHop)
     const head = parseRequestHead({ method, target: url, httpVersion, rawHeaders }, hosts)
     context.state.head = head
+    context.state.clientAddress = clientAddress(socket.remoteAddress, head.fields['x-forwarded-for'], isTrustedHop)
     if (!isPreflight(head.method, head.fields)) {
       await next()
       return
@@ -123,6 +133,14 @@ export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf
     context.set(preflightHeaders(head.fields, config, methods))
     context.status = 204
   }
+}
+
+/** How events name this request; its address only where the settings want it told. */
+export function marksOf({ req, state }: AgentContext, { observability }: Pick<Config, 'observability'>): RequestMarks {
+  const request_id = requestIdOf(req)
+  return observability.clientAddresses
+    ? { request_id, client_address: reportable(state.clientAddress) }
+    : { request_id }
 }
 
 /** Writes what an endpoint gave. */

@@ -52,6 +52,8 @@ export interface Known {
   readonly session?: AccessContent | undefined
   /** Methods of the path, which a refusal of the one asked for has to name (RFC 9110 §15.5.6). */
   readonly methods?: readonly string[] | undefined
+  /** Where the request comes from, as far as trusted hops vouch for it. */
+  clientAddress?(): string
 }
 
 /** A preflight that is answered on the spot. */
@@ -70,7 +72,6 @@ export interface Forward extends Known {
   readonly session: AccessContent | undefined
   readonly cookies: RequestCookies
   readonly credential: Credential
-  /** Where the request comes from, as far as trusted hops vouch for it. */
   clientAddress(): string
 }
 
@@ -94,6 +95,7 @@ export async function decide(question: Question, parts: DecideParts): Promise<De
   let route: ProxyRoute | undefined
   let methods: readonly string[] | undefined
   let session: AccessContent | undefined
+  const address = () => clientAddress(question.peer, head?.fields['x-forwarded-for'], parts.trustedProxies)
   try {
     head = parseRequestHead(question, parts.hosts)
     const { fields, method } = head
@@ -118,7 +120,6 @@ export async function decide(question: Question, parts: DecideParts): Promise<De
     session = openSession(cookies, parts)
     if (session !== undefined && parts.config.csrf.token === 'required') checkCsrf(fields, session, parts)
     if (session === undefined && route.setting.anonymous === 'deny') throw new TokenHandlerError('session_missing')
-    const address = () => clientAddress(question.peer, fields['x-forwarded-for'], parts.trustedProxies)
     if (route.limiter !== undefined) {
       const bySession = route.setting.rateLimit?.by !== 'address'
       await route.limiter.consume((bySession ? session?.sessionId : undefined) ?? address())
@@ -128,7 +129,15 @@ export async function decide(question: Question, parts: DecideParts): Promise<De
     const credential = await parts.credentials.obtain(route.setting, session, question.requestId)
     return { kind: 'forward', head, target, route, session, cookies, credential, clientAddress: address }
   } catch (thrown) {
-    return { kind: 'refused', error: asTokenHandlerError(thrown), head, route, methods, session }
+    return {
+      kind: 'refused',
+      error: asTokenHandlerError(thrown),
+      head,
+      route,
+      methods,
+      session,
+      clientAddress: address,
+    }
   }
 }
 

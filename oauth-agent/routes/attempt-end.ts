@@ -35,7 +35,7 @@ export function createAttemptEnd(
   return async (request, arrivedBy) => {
     const state = peekState(request.parameters)
     const id = loginAttemptId(state)
-    const attempt = reader.login(request.cookies, id, request.requestId)
+    const attempt = reader.login(request.cookies, id, request.marks.request_id)
     if (attempt.kind === 'absent') return withoutAttempt(request, new TokenHandlerError('invalid_state'), [])
     if (attempt.kind === 'unreadable' || attempt.content.state !== state) {
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
@@ -69,21 +69,21 @@ export function createAttemptEnd(
     }
   }
 
-  async function endOther({ session: present, requestId }: AgentRequest, { subject }: SessionFacts): Promise<void> {
+  async function endOther({ session: present, marks }: AgentRequest, { subject }: SessionFacts): Promise<void> {
     if (present.kind !== 'open' || present.session.facts.subject === subject) return
     await endReplaced(parts, present.session)
-    const who = { request_id: requestId, ...parts.pseudonyms(present.session.facts) }
+    const who = { ...marks, ...parts.pseudonyms(present.session.facts) }
     observe.emit('session.ended', { ...who, cause: 'replaced' })
   }
 
   function succeeded(
-    { requestId }: AgentRequest,
+    { marks }: AgentRequest,
     attempt: LoginContent,
     { cookies, joined }: FinishedLogin,
     setCookies: readonly string[],
   ): AttemptOutcome {
     const { acr } = cookies.access
-    const who = { request_id: requestId, ...parts.pseudonyms(cookies.access) }
+    const who = { ...marks, ...parts.pseudonyms(cookies.access) }
     if (!joined) observe.emit('login.completed', { ...who, step_up: isStepUp(attempt), acr })
     return {
       kind: 'signed in',
@@ -112,7 +112,7 @@ export function createAttemptEnd(
     return { kind: 'failed', error, returnTo, cookies: mayRepeat ? [] : writer.clearLogin(id) }
   }
 
-  function reportFailure({ requestId }: AgentRequest, { code, detail }: TokenHandlerError): void {
-    observe.emit('login.failed', { request_id: requestId, error_code: code, ...detail })
+  function reportFailure({ marks }: AgentRequest, { code, detail }: TokenHandlerError): void {
+    observe.emit('login.failed', { ...marks, error_code: code, ...detail })
   }
 }

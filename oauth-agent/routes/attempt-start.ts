@@ -14,20 +14,20 @@ export function createAttemptStart(
 ): (request: AgentRequest, arrival: Arrival) => Promise<StartedAttempt> {
   const { writer, observe } = parts
 
-  return async ({ requestId, parameters, cookies, session }, arrival) => {
+  return async ({ marks, parameters, cookies, session }, arrival) => {
     const signedIn = session.kind === 'open' ? session.session.facts : undefined
     try {
       const { id, content, authorizationUrl } = await startLogin(parts, parameters, { signedIn, arrival })
       const setCookies = writer.setLogin(id, content, cookies)
       observe.emit('login.started', {
-        request_id: requestId,
+        ...marks,
         step_up: isStepUp(content),
         prompt: content.prompt?.replaceAll(' ', '.'),
       })
       return { authorizationUrl, cookies: setCookies }
     } catch (error) {
       const { code, detail } = asTokenHandlerError(error)
-      observe.emit('login.failed', { request_id: requestId, error_code: code, ...detail })
+      observe.emit('login.failed', { ...marks, error_code: code, ...detail })
       throw error
     }
   }

@@ -5,16 +5,16 @@ import { endByLogoutToken } from '../flows/backchannel-logout.ts'
 /** POST /backchannel-logout: the authorization server reports that a user signed out elsewhere. */
 export function createBackchannelLogoutEndpoint(parts: EndpointParts): Endpoint {
   const { observe } = parts
-  return async ({ requestId, parameters }) => {
+  return async ({ marks, parameters }) => {
     try {
       await endByLogoutToken(parts, parameters.get('logout_token'))
     } catch (error) {
       const { code, detail } = asTokenHandlerError(error)
       const check = detail.check ?? detail.provider_error ?? code
-      observe.emit('logout.backchannel', { request_id: requestId, accepted: false, check })
+      observe.emit('logout.backchannel', { ...marks, accepted: false, check })
       throw error
     }
-    observe.emit('logout.backchannel', { request_id: requestId, accepted: true })
+    observe.emit('logout.backchannel', { ...marks, accepted: true })
     return { body: {} }
   }
 }

@@ -18,10 +18,10 @@ export function createFormCallback(parts: EndpointParts): Endpoint {
 /** GET /callback where responses come as a form: what comes this way, in a query or a fragment, is ignored. */
 export function createStrayCallback(parts: EndpointParts): Endpoint {
   const away = leaveAddress(parts)
-  return ({ requestId, parameters }) => {
+  return ({ marks, parameters }) => {
     if (parameters.size !== 1 || !parameters.has('error')) return away
     const error = new TokenHandlerError('authorization_response_invalid', { detail: { check: 'response_mode' } })
-    parts.observe.emit('login.failed', { request_id: requestId, error_code: error.code, ...error.detail })
+    parts.observe.emit('login.failed', { ...marks, error_code: error.code, ...error.detail })
     return { error, cookies: [] }
   }
 }

@@ -14,9 +14,16 @@ import type { Refresh } from '../flows/refresh.ts'
 import type { SessionState } from '../flows/session-state.ts'
 import type { HtmlPage } from '../pages.ts'
 
+/** How events name a request. */
+export interface RequestMarks {
+  readonly request_id: string
+  /** Only where the settings want it told. */
+  readonly client_address?: string | undefined
+}
+
 /** What an endpoint gets: a request that passed gate, guard and limits, with its cookies opened once. */
 export interface AgentRequest {
-  readonly requestId: string
+  readonly marks: RequestMarks
   readonly parameters: Parameters
   readonly cookies: RequestCookies
   readonly session: SessionState

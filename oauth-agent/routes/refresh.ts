@@ -57,16 +57,16 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     }
   }
 
-  function tellSuccess({ requestId }: AgentRequest, refreshed: Refreshed, activity: boolean): void {
-    const who = { request_id: requestId, ...parts.pseudonyms(refreshed.cookies.access) }
+  function tellSuccess({ marks }: AgentRequest, refreshed: Refreshed, activity: boolean): void {
+    const who = { ...marks, ...parts.pseudonyms(refreshed.cookies.access) }
     const { generation } = refreshed.cookies.access
     const { rotated, joined, idTokenRejected } = refreshed
     observe.emit('session.refreshed', { ...who, generation, rotated, joined, activity })
     if (idTokenRejected !== undefined) observe.emit('id_token.rejected', { ...who, check: idTokenRejected })
   }
 
-  function tellFailure({ requestId }: AgentRequest, session: Session, error: TokenHandlerError): void {
-    const who = { request_id: requestId, ...parts.pseudonyms(session.facts) }
+  function tellFailure({ marks }: AgentRequest, session: Session, error: TokenHandlerError): void {
+    const who = { ...marks, ...parts.pseudonyms(session.facts) }
     const { code, detail, row } = error
     observe.emit('session.refresh_failed', { ...who, error_code: code, ...detail, ends_session: row.endsSession })
     if (row.endsSession) observe.emit('session.ended', { ...who, cause: detail.check ?? code })

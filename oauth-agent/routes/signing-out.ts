@@ -15,11 +15,11 @@ export interface SignedOut {
  */
 export function createSigningOut(parts: EndpointParts): (request: AgentRequest) => Promise<SignedOut> {
   const { writer, observe, config } = parts
-  return async ({ requestId, cookies, session: state }) => {
+  return async ({ marks, cookies, session: state }) => {
     const session = state.kind === 'none' ? undefined : state.session
     const ended = await endSession(parts, session)
     if (session !== undefined) {
-      const who = { request_id: requestId, ...parts.pseudonyms(session.facts) }
+      const who = { ...marks, ...parts.pseudonyms(session.facts) }
       observe.emit('logout.completed', { ...who, revoked: ended.revoked })
       observe.emit('session.ended', { ...who, cause: 'logout' })
     }

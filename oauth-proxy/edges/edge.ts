@@ -17,7 +17,7 @@ import { tellRefusal } from './refusal.ts'
 /** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
   readonly decide: DecideParts
-  readonly config: Pick<Config, 'publicOrigin' | 'cors'>
+  readonly config: Pick<Config, 'publicOrigin' | 'cors' | 'observability'>
   readonly keys: KeySource
   readonly credentials: Pick<Credentials, 'refused'>
   readonly streams: Streams
@@ -58,7 +58,7 @@ const nothing: Known = {}
 /** Takes calls through an edge, from the decision to the report that they were answered. */
 export function createEdge<Output>(
   edge: Edge<Output>,
-  parts: Pick<EdgeParts, 'keys' | 'clock' | 'observe'>,
+  parts: Pick<EdgeParts, 'config' | 'keys' | 'clock' | 'observe'>,
 ): (request: IncomingMessage, output: Output) => Promise<void> {
   const { clock, observe } = parts
   return async (request, output) => {

@@ -4,11 +4,11 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { type AddressMatcher, createAddressMatcher } from '../../shared/http/client-address.ts'
+import { type AddressMatcher, clientAddress, createAddressMatcher } from '../../shared/http/client-address.ts'
 import { errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { isTargetBelow } from '../../shared/http/request-gate.ts'
-import { type Decision, type Forward, type Known, decide } from '../decide.ts'
+import { type Decision, type Forward, type Known, type Refused, decide } from '../decide.ts'
 import { type Call, type EdgeParts, createEdge } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
 import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
@@ -48,10 +48,10 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
 
   function decideFor({ request, requestId }: Call<ServerResponse>): Promise<Decision> {
     const peer = request.socket.remoteAddress ?? ''
-    if (!isPeer(peer)) throw untrusted('address')
+    if (!isPeer(peer)) return untrusted('address', peer)
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
     const original = readQuestion({ method, target, rawHeaders })
-    if (secret !== undefined && !sameBytes(secret, original.secret ?? '')) throw untrusted('secret')
+    if (secret !== undefined && !sameBytes(secret, original.secret ?? '')) return untrusted('secret', peer)
     return decide({ ...original, httpVersion, requestId, peer }, decideParts)
   }
 
@@ -150,6 +150,8 @@ function ascii(json: string): string {
   return json.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-function untrusted(check: string): TokenHandlerError {
-  return new TokenHandlerError('untrusted_peer', { detail: { check } })
+/** Tells of whoever asked: nothing is known of the request that the question is about. */
+function untrusted(check: string, peer: string): Promise<Refused> {
+  const error = new TokenHandlerError('untrusted_peer', { detail: { check } })
+  return Promise.resolve({ kind: 'refused', error, clientAddress: () => clientAddress(peer, undefined, () => false) })
 }

@@ -1,7 +1,9 @@
+import type { Config } from '../../shared/config/schema.ts'
 import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import { type Answer, errorAnswer } from '../../shared/http/error-answer.ts'
+import { reportable } from '../../shared/http/client-address.ts'
 import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Known } from '../decide.ts'
@@ -28,8 +30,8 @@ export function allowField(
 export function tellRefusal(
   error: TokenHandlerError,
   requestId: string,
-  { route, session }: Known,
-  { keys, observe }: { keys: KeySource; observe: Observe },
+  { route, session, clientAddress }: Known,
+  { config, keys, observe }: { config: Pick<Config, 'observability'>; keys: KeySource; observe: Observe },
 ): void {
   if (error.code === 'server_error') {
     const { cause } = error
@@ -41,6 +43,7 @@ export function tellRefusal(
   }
   observe.emit('request.refused', {
     request_id: requestId,
+    client_address: config.observability.clientAddresses ? reportable(clientAddress?.()) : undefined,
     subject: session === undefined ? undefined : pseudonym(keys.current(), 'subject', session.subject),
     session: session === undefined ? undefined : pseudonym(keys.current(), 'session', session.sessionId),
     side: 'proxy',

@@ -60,6 +60,10 @@ export const observabilitySettings = z.strictObject({
     description: 'Lowest level that is logged; debug adds a line for every request.',
   }),
   audit_file: filePath.optional().meta({ description: 'File of the audit stream; standard output if absent.' }),
+  client_addresses: z.boolean().default(false).meta({
+    description:
+      'Adds the address of the client to the events of the audit stream that a request causes. Off by default, since an address points to a person, as a pseudonym does not.',
+  }),
   metrics: z.boolean().default(true).meta({ description: 'Serves Prometheus metrics on the operations port.' }),
   otlp_endpoint: z
     .string()

@@ -47,6 +47,11 @@ export function clientAddress(
   return address
 }
 
+/** An address as events may tell it; undefined for a socket in the file system, and where there is none. */
+export function reportable(address: string | undefined): string | undefined {
+  return address === undefined || parseAddress(address) === undefined ? undefined : address
+}
+
 /**
  * What tells one client from another: an IPv4 address, or the first 64 bits of an IPv6 address, since a client can take
  * every address below them (RFC 4291 §2.5.4, RFC 8981). Any other text stays as it is.

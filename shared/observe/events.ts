@@ -12,6 +12,7 @@ export type FieldKind =
   | 'route'
   | 'pseudonym'
   | 'requestId'
+  | 'address'
   | 'traceId'
 
 /** What one event means, and which fields it may carry. */
@@ -25,7 +26,9 @@ export interface EventRow {
 }
 
 const request = { request_id: 'requestId' } as const
-const who = { ...request, subject: 'pseudonym', session: 'pseudonym' } as const
+/** The address is there only where the settings ask for it. */
+const caller = { ...request, client_address: 'address' } as const
+const who = { ...caller, subject: 'pseudonym', session: 'pseudonym' } as const
 
 /** The closed list of everything worth reporting; logs, metrics, traces and the audit stream are readings of it. */
 export const eventTable = {
@@ -78,7 +81,7 @@ export const eventTable = {
     level: 'info',
     audit: true,
     when: 'A login was started.',
-    fields: { ...request, step_up: 'flag', prompt: 'word' },
+    fields: { ...caller, step_up: 'flag', prompt: 'word' },
   },
   'login.completed': {
     level: 'info',
@@ -90,7 +93,7 @@ export const eventTable = {
     level: 'warn',
     audit: true,
     when: 'A login ended without a session.',
-    fields: { ...request, error_code: 'word', check: 'word', provider_error: 'word' },
+    fields: { ...caller, error_code: 'word', check: 'word', provider_error: 'word' },
   },
   'session.refreshed': {
     level: 'info',
@@ -116,7 +119,7 @@ export const eventTable = {
     level: 'info',
     audit: true,
     when: 'A back-channel logout token was accepted or refused.',
-    fields: { ...request, accepted: 'flag', check: 'word' },
+    fields: { ...caller, accepted: 'flag', check: 'word' },
   },
   'cookie.unreadable': {
     level: 'info',

@@ -40,4 +40,32 @@ describe('behind a gateway that rewrites and adds headers (D22, E10)', () => {
     expect((await from('8.8.8.8, 1.1.1.1')).status).toBe(200)
     expect((await from('9.9.9.9, 1.1.1.1')).status).toBe(429)
   })
+
+  it('events tell the address of the client only where asked to', async () => {
+    const from = { headers: { 'x-forwarded-for': '203.0.113.9, 198.51.100.7' } }
+    const settings = 'operations: { trusted_proxies: [127.0.0.1] }'
+    const names = [
+      'login.started',
+      'login.completed',
+      'session.refreshed',
+      'logout.completed',
+      'session.ended',
+    ] as const
+    const addresses = async () => {
+      const page = world.browser()
+      const { authorization_url: url } = (await page.call('POST', '/oauth-agent/login/start', from)).json()
+      const form = world.server.authorize(String(url))
+      await page.call('POST', '/oauth-agent/login/end', { ...from, form })
+      await page.call('POST', '/oauth-agent/refresh', from)
+      await page.call('POST', '/oauth-agent/logout', from)
+      await page.call('POST', '/oauth-agent/refresh', { headers: { ...from.headers, origin: 'https://evil.example' } })
+      return [...names, 'request.refused' as const].map((name) => world.told(name).at(-1)?.fields['client_address'])
+    }
+    world = await startScriptedWorld({ settings })
+    expect(await addresses()).toEqual(Array(6).fill(undefined))
+    await world.close()
+
+    world = await startScriptedWorld({ settings: `${settings}\nobservability: { client_addresses: true }` })
+    expect(await addresses()).toEqual(Array(6).fill('198.51.100.7'))
+  })
 })

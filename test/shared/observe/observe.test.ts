@@ -33,6 +33,8 @@ describe('fields are checked against their kinds', () => {
     ],
     ['a method', 'request.answered', { method: 'PATCH' }, { method: 'PATCH' }],
     ['a method that somebody made up (L13)', 'request.answered', { method: 'GETX' }, { method: '[invalid]' }],
+    ['an address', 'login.failed', { client_address: '2001:db8::1' }, { client_address: '2001:db8::1' }],
+    ['a name for an address', 'login.failed', { client_address: 'evil.example' }, { client_address: '[invalid]' }],
     ['a text for a number', 'request.answered', { status: '200' }, { status: '[invalid]' }],
     ['no number at all', 'request.answered', { duration_ms: Number.NaN }, { duration_ms: '[invalid]' }],
     ['an object', 'login.completed', { acr: { toString: () => 'x' } }, { acr: '[invalid]' }],
