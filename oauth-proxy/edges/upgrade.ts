@@ -13,7 +13,7 @@ import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
 import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
-import { reportCall, reportFailedCall } from './report-call.ts'
+import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
 
 /** Close codes of RFC 6455 §7.4.2 (private use) and §7.4.1; the client starts anew after signing in or refreshing. */
 const closeCodes: Readonly<Record<StreamEnd, number>> = {
@@ -89,7 +89,7 @@ async function shakeHands(
   try {
     const webSocket = await openWebSocket({
       ...browser,
-      target: route.upstream.pick(),
+      upstream: route.upstream,
       path: forwardPath(decision.target, setting),
       headers: handshakeHeaders(decision, requestId),
       connectTimeoutMs: setting.connectTimeoutMs,
@@ -97,8 +97,9 @@ async function shakeHands(
       idleTimeoutMs: setting.streamIdleTimeoutMs,
       requestId,
       clock: parts.clock,
+      onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
     })
-    reportCall({ status: 101, outcome: 'complete', retried: false }, requestId, route, startedMs, parts)
+    reportCall({ status: 101, outcome: 'complete', retried: webSocket.retried }, requestId, route, startedMs, parts)
     return webSocket
   } catch (thrown) {
     const error = asTokenHandlerError(thrown)

@@ -14,7 +14,6 @@ const broken: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOC
 
 const codes: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_CONNECT_TIMEOUT: 'upstream_connect_timeout',
-  ECONNECT_TIMEOUT: 'upstream_connect_timeout',
   ETIMEDOUT: 'upstream_connect_timeout',
   UND_ERR_HEADERS_TIMEOUT: 'upstream_response_timeout',
   UND_ERR_BODY_TIMEOUT: 'upstream_response_timeout',
@@ -46,7 +45,7 @@ export function isBrokenConnection(error: unknown): boolean {
 /** True when the API could not even be connected to; the next target may be better. */
 export function isConnectFailure(error: unknown): boolean {
   const code = errorCode(error)
-  return unreachable.has(code) || codes[code] === 'upstream_connect_timeout' || isTlsFailure(code)
+  return unreachable.has(code) || (codes[code] ?? code) === 'upstream_connect_timeout' || isTlsFailure(code)
 }
 
 /** Node's codes for a certificate that does not convince or a handshake that fails. */

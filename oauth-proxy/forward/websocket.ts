@@ -4,26 +4,31 @@ import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { endSocket, letGo } from '../../shared/http/end-socket.ts'
+import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
-import { isConnectFailure, upstreamFailure } from './failure.ts'
+import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
-import type { Target } from './upstream.ts'
+import type { Target, Upstream } from './upstream.ts'
 
 /** One handshake with an API, ready to go. */
 export interface WebSocketCall {
   readonly request: IncomingMessage
   readonly socket: Socket
-  readonly target: Target
+  readonly upstream: Pick<Upstream, 'pick' | 'other'>
   /** Target of the API's handshake, byte for byte. */
   readonly path: string
   /** The whole header of the API's handshake. */
   readonly headers: Readonly<Record<string, string>>
+  /** Longest time until a place is connected to, with TLS where it speaks that. */
   readonly connectTimeoutMs: number
+  /** Longest time from then until its answer. */
   readonly responseTimeoutMs: number
   /** Longest silence in both directions. */
   readonly idleTimeoutMs: number
   readonly requestId: string
   readonly clock: Pick<Clock, 'after'>
+  /** Told of a place that could not be connected to while another is tried. */
+  readonly onUnreachable: (target: Target, failure: TokenHandlerError) => void
 }
 
 /** A WebSocket between the browser and the API. */
@@ -32,6 +37,8 @@ export interface OpenWebSocket {
   close(code: number, reason: string): void
   /** Resolves when the connection to the browser is gone. */
   readonly closed: Promise<void>
+  /** True when another place was tried before. */
+  readonly retried: boolean
 }
 
 /** Fields of the API's 101 that belong to the handshake; nothing else of it reaches the browser (HX-23). */
@@ -39,77 +46,171 @@ const handshakeFields = ['sec-websocket-accept', 'sec-websocket-protocol', 'sec-
 
 const nothing = Buffer.alloc(0)
 
+const none: readonly Target[] = []
+
 /** How long a frame of the API may take to end before a close frame has to cut it. */
 const frameGraceMs = 1000
 
 /**
- * Shakes hands with the API and joins the two connections.
+ * Shakes hands with the API and joins the two connections; where one place cannot be connected to, another is tried.
  *
  * Rejects with TokenHandlerError as long as the browser has seen nothing; the library's own answers are kept from it.
  */
 export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
-  const { request, socket, target, headers, path } = call
+  const { request, socket, upstream, headers, path } = call
   // The library copies these two; nothing else of the browser's request may reach the API.
   request.headers = { ...headers }
   request.url = path
   return new Promise((resolve, reject) => {
-    const library = createProxyServer()
-    let outgoing: ClientRequest | undefined
+    let handshake: Handshake | undefined
     const fail = (error: unknown) => {
       stopWatching()
-      outgoing?.destroy()
-      if (isConnectFailure(error)) target.report(false)
       reject(upstreamFailure(error))
     }
-    const onGone = () => fail(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
-    // Nobody else reads the socket yet. A client has to wait for the answer (RFC 6455 §4.1), and bytes that nobody takes
-    // would hide that it has gone.
-    const onReadable = () => {
-      if (socket.read() !== null)
-        fail(new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'early_bytes' } }))
+    const stopWatching = watchBrowser(socket, (error) => {
+      handshake?.abandon()
+      fail(error)
+    })
+    if (socket.destroyed) fail(browserGone())
+    else attempt(upstream.pick(), none)
+
+    function attempt(target: Target, unreachable: readonly Target[]): void {
+      handshake = shakeHands(call, target, {
+        onOpen(upstreamSocket) {
+          stopWatching()
+          target.report(true)
+          resolve({ ...join(call, upstreamSocket), retried: unreachable.length > 0 })
+        },
+        onFailure(error, connected) {
+          const failed = isConnectFailure(error) || (!connected && isBrokenConnection(error))
+          if (failed) target.report(false)
+          const away = [...unreachable, target]
+          // TLS 1.3 can fail when we have already spoken, and only a place that heard nothing may be followed by another.
+          const other = failed && !connected ? upstream.other(away) : undefined
+          if (other === undefined) {
+            fail(error)
+            return
+          }
+          call.onUnreachable(target, upstreamFailure(error))
+          handshake?.forget()
+          attempt(other, away)
+        },
+      })
     }
-    socket.once('close', onGone).once('end', onGone).on('readable', onReadable)
-    const stopWatching = () => {
-      cancel()
-      socket.off('close', onGone).off('end', onGone).off('readable', onReadable)
-    }
-    const cancel = call.clock.after(call.responseTimeoutMs, () =>
-      fail(new TokenHandlerError('upstream_response_timeout')),
-    )
-    if (socket.destroyed) {
-      onGone()
-      return
-    }
-    library.on('proxyReqWs', (clientRequest) => {
-      outgoing = clientRequest
-      // Parsing a URL may spell the query anew; the bytes that were decided on are sent (HX-11).
-      clientRequest.path = path
-      clientRequest.prependListener('upgrade', (answer: IncomingMessage) => {
-        answer.headers = handshakeAnswer(answer, call.requestId)
+  })
+}
+
+/**
+ * Tells once that the browser has gone or does not wait, unless the answered function was called before.
+ *
+ * Nobody else reads the socket yet. A client has to wait for the answer (RFC 6455 §4.1), and bytes that nobody takes
+ * would hide that it has gone.
+ */
+function watchBrowser(socket: Socket, onEnd: (error: TokenHandlerError) => void): () => void {
+  const onGone = () => onEnd(browserGone())
+  const onReadable = () => {
+    if (socket.read() !== null)
+      onEnd(new TokenHandlerError('upgrade_not_allowed', { detail: { check: 'early_bytes' } }))
+  }
+  socket.once('close', onGone).once('end', onGone).on('readable', onReadable)
+  return () => void socket.off('close', onGone).off('end', onGone).off('readable', onReadable)
+}
+
+function browserGone(): TokenHandlerError {
+  return new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } })
+}
+
+/** A handshake with one place. */
+interface Handshake {
+  /** Ends it without a word. */
+  abandon(): void
+  /**
+   * Takes from the browser's socket what the library has left on it.
+   *
+   * Only before another handshake: the library counts the socket until it closes, and without a listener for ever.
+   */
+  forget(): void
+}
+
+/** Told once how a handshake with one place went. */
+interface HandshakeEnd {
+  onOpen(upstreamSocket: Socket): void
+  /** `connected` says whether the place can have seen anything. */
+  onFailure(error: unknown, connected: boolean): void
+}
+
+function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: HandshakeEnd): Handshake {
+  const { request, socket, path, clock } = call
+  const library = createProxyServer()
+  let outgoing: ClientRequest | undefined
+  let connected = false
+  let over = false
+  let cancel = clock.after(call.connectTimeoutMs, () => fail(new TokenHandlerError('upstream_connect_timeout')))
+  const abandon = () => {
+    over = true
+    cancel()
+    outgoing?.destroy()
+  }
+  const fail = (error: unknown) => {
+    if (over) return
+    abandon()
+    onFailure(error, connected)
+  }
+  library.on('proxyReqWs', (clientRequest) => {
+    outgoing = clientRequest
+    // Parsing a URL may spell the query anew; the bytes that were decided on are sent (HX-11).
+    clientRequest.path = path
+    clientRequest.once('socket', (upstreamSocket: Socket) => {
+      // What is written before this event waits in the socket.
+      upstreamSocket.once(target.origin.startsWith('https:') ? 'secureConnect' : 'connect', () => {
+        connected = true
+        cancel()
+        if (!over)
+          cancel = clock.after(call.responseTimeoutMs, () => fail(new TokenHandlerError('upstream_response_timeout')))
       })
     })
-    library.on('error', fail)
-    library.on('open', (upstreamSocket) => {
-      stopWatching()
-      target.report(true)
-      resolve(join(call, upstreamSocket))
-    })
-    library.ws(request, socket, nothing, {
-      target: { ...place(target.origin), ...target.tls },
-      connectTimeout: call.connectTimeoutMs,
-    })
-    // Failures before the handshake are answered by us; the library would write what the API said, or hang up.
-    outgoing?.removeAllListeners('error')
-    outgoing?.on('error', fail)
-    outgoing?.removeAllListeners('response')
-    outgoing?.once('response', (answer: IncomingMessage) => {
-      answer.resume()
-      fail(
-        upstreamRefusal(answer.statusCode ?? 0, answer.headers) ??
-          new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } }),
-      )
+    clientRequest.prependListener('upgrade', (answer: IncomingMessage) => {
+      answer.headers = handshakeAnswer(answer, call.requestId)
     })
   })
+  // Those of the request to the API are taken from the library below, so this one is about the browser's socket.
+  library.on('error', () => fail(browserGone()))
+  library.on('open', (upstreamSocket) => {
+    over = true
+    cancel()
+    onOpen(upstreamSocket)
+  })
+  const forget = listening(socket, () => {
+    try {
+      library.ws(request, socket, nothing, { target: { ...place(target.origin), ...target.tls } })
+    } catch (error) {
+      fail(asTokenHandlerError(error))
+    }
+  })
+  // Failures before the handshake are answered by us; the library would write what the API said, or hang up.
+  outgoing?.removeAllListeners('error')
+  outgoing?.on('error', fail)
+  outgoing?.removeAllListeners('response')
+  outgoing?.once('response', (answer: IncomingMessage) => {
+    answer.resume()
+    fail(
+      upstreamRefusal(answer.statusCode ?? 0, answer.headers) ??
+        new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } }),
+    )
+  })
+  return { abandon, forget }
+}
+
+/** Runs something that listens to a socket; the answered function takes these listeners away again. */
+function listening(socket: Socket, run: () => void): () => void {
+  const added: (readonly [string, (...values: unknown[]) => void])[] = []
+  const note = (event: string, listener: (...values: unknown[]) => void) => void added.push([event, listener])
+  socket.on('newListener', note)
+  run()
+  socket.off('newListener', note)
+  return () => {
+    for (const [event, listener] of added) socket.off(event, listener)
+  }
 }
 
 /** The target in the form that accepts certificates as well. */
@@ -127,7 +228,7 @@ function handshakeAnswer(answer: IncomingMessage, requestId: string): IncomingMe
   return kept
 }
 
-function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: Socket): OpenWebSocket {
+function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: Socket): Omit<OpenWebSocket, 'retried'> {
   const boundary = createFrameBoundary()
   let closing = false
   const finish = (code: number, reason: string) => {

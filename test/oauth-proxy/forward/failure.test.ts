@@ -8,7 +8,6 @@ const coded = (code: string) => Object.assign(new Error('text that nobody reads:
 describe('K18 what went wrong, by its code', () => {
   it.each([
     ['UND_ERR_CONNECT_TIMEOUT', 'upstream_connect_timeout', true, false],
-    ['ECONNECT_TIMEOUT', 'upstream_connect_timeout', true, false],
     ['ETIMEDOUT', 'upstream_connect_timeout', true, false],
     ['UND_ERR_HEADERS_TIMEOUT', 'upstream_response_timeout', false, false],
     ['UND_ERR_BODY_TIMEOUT', 'upstream_response_timeout', false, false],
@@ -48,6 +47,11 @@ describe('K18 what went wrong, by its code', () => {
   it('ours stays what it is', () => {
     const error = new TokenHandlerError('payload_too_large')
     expect(upstreamFailure(error)).toBe(error)
+  })
+
+  it('the time that we set for connecting ends like the one of the library', () => {
+    expect(isConnectFailure(new TokenHandlerError('upstream_connect_timeout'))).toBe(true)
+    expect(isConnectFailure(new TokenHandlerError('upstream_response_timeout'))).toBe(false)
   })
 
   it.each([undefined, 'text', new AggregateError([]), { code: 'ECONNREFUSED' }])('%o is no answer', (thrown) => {
