@@ -154,10 +154,12 @@ proxy:
       upstream: http://127.0.0.1:${ports.upstream}
       max_body_bytes: 2000000000
       max_concurrent_requests: 4000
+      max_concurrent_requests_per_session: 4000
     - path: /api/events
       methods: [GET]
       upstream: http://127.0.0.1:${ports.upstream}
       headerless: [event_stream]
       max_concurrent_requests: 4000
+      max_concurrent_requests_per_session: 4000
 `
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Route } from '../shared/config/schema.ts'
-import { TokenHandlerError } from '../shared/errors.ts'
 import { type RateLimiter, createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { Store } from '../shared/store/store.ts'
 import { type ReadFile, type Upstream, createUpstream } from './forward/upstream.ts'
+import { type Slots, createSlots } from './slots.ts'
 
 /** A route with everything that lives as long as it does. */
 export interface ProxyRoute {
@@ -22,12 +22,6 @@ export interface ProxyRoute {
   visibleCookies(others: string | undefined): string
 }
 
-/** Places for calls at one time. */
-export interface Slots {
-  /** Takes a place and returns what gives it back; throws `overloaded` when all are taken, rather than let calls queue. */
-  take(): () => void
-}
-
 /** Gives a route its upstream, its places and its limit; throws as `readFile` does. */
 export function createProxyRoute(
   setting: Route,
@@ -40,7 +34,7 @@ export function createProxyRoute(
     methods: setting.methods,
     setting,
     upstream: createUpstream(setting, { clock, readFile }),
-    slots: createSlots(setting.maxConcurrentRequests),
+    slots: createSlots(setting.maxConcurrentRequests, placesPerSession(setting)),
     limiter:
       setting.rateLimit === undefined
         ? undefined
@@ -65,16 +59,13 @@ function visibleCookies(others: string | undefined, names: readonly string[]): s
     .join('; ')
 }
 
-function createSlots(size: number): Slots {
-  let taken = 0
-  const release = () => {
-    taken--
-  }
-  return {
-    take() {
-      if (taken >= size) throw new TokenHandlerError('overloaded', { fields: { retry_after: 1 } })
-      taken++
-      return release
-    },
-  }
+/** As many as nginx lets one HTTP/2 connection carry: all tabs of a browser together seldom have more. */
+const usualPlacesPerSession = 128
+
+/** How many places of a route one session may have; if nobody said so, at least half are left to others. */
+function placesPerSession({
+  maxConcurrentRequests,
+  maxConcurrentRequestsPerSession,
+}: Pick<Route, 'maxConcurrentRequests' | 'maxConcurrentRequestsPerSession'>): number {
+  return maxConcurrentRequestsPerSession ?? Math.min(usualPlacesPerSession, Math.ceil(maxConcurrentRequests / 2))
 }

@@ -65,6 +65,12 @@ export const errorTable = {
     'Send Content-Length or Transfer-Encoding: chunked.',
   ),
   too_many_requests: row(429, 'info', 'Too many requests.', 'Wait retry_after seconds.'),
+  too_many_concurrent_requests: row(
+    429,
+    'info',
+    'Too many requests of this session are in progress.',
+    'Close streams that are not needed, wait retry_after seconds, or raise max_concurrent_requests_per_session.',
+  ),
   overloaded: row(503, 'warn', 'The server is busy.', 'Wait retry_after seconds and try again.'),
   server_error: row(500, 'error', 'Something went wrong.', 'Search the log for the request id.'),
 

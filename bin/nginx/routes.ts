@@ -55,6 +55,8 @@ function reasonFor(route: Route): string | undefined {
   if (route.headerless.includes('event_stream')) return 'event_stream'
   if (route.allowSetCookie.length > 0) return 'allow_set_cookie'
   if (route.rateLimit !== undefined) return 'rate_limit'
+  const { maxConcurrentRequestsPerSession: perSession = route.maxConcurrentRequests } = route
+  if (perSession < route.maxConcurrentRequests) return 'max_concurrent_requests_per_session'
   if (upstreamsOf(route).length > 1) return 'several upstreams'
   return undefined
 }

@@ -42,10 +42,11 @@ async function carryOut(
     return undefined
   }
   const { setting, slots } = decision.route
+  const sessionId = decision.session?.sessionId
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
     throw new TokenHandlerError('payload_too_large')
   }
-  const release = slots.take()
+  slots.take(sessionId)
   const startedMs = parts.clock.nowMs()
   try {
     if (decision.head.expectsContinue) response.writeContinue()
@@ -57,7 +58,7 @@ async function carryOut(
     reportFailedCall(failure, requestId, decision.route, startedMs, parts)
     return failure
   } finally {
-    release()
+    slots.release(sessionId)
   }
 }
 

@@ -60,7 +60,7 @@ async function carryOut(
   checkHandshake(decision, head)
   if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
   const { route, session } = decision
-  const release = route.slots.take()
+  route.slots.take(session?.sessionId)
   try {
     const webSocket = await shakeHands({ request, socket }, requestId, decision, parts)
     const forget = parts.streams.watch(session, (cause) => {
@@ -73,7 +73,7 @@ async function carryOut(
   } catch (thrown) {
     return asTokenHandlerError(thrown)
   } finally {
-    release()
+    route.slots.release(session?.sessionId)
   }
 }
 

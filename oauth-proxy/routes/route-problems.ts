@@ -11,6 +11,7 @@ export function routeProblems(routes: readonly Route[]): CrossProblem[] {
       ...conflicts(routes, index, path),
       ...rewriteProblems(route, path),
       ...upstreamProblems(route, path),
+      ...placeProblems(route, path),
       ...credentialProblems(route, path),
     ]
   })
@@ -69,6 +70,19 @@ function upstreamProblems(route: Route, path: string): CrossProblem[] {
     }
   }
   return problems
+}
+
+function placeProblems(route: Route, path: string): CrossProblem[] {
+  const { maxConcurrentRequests, maxConcurrentRequestsPerSession = 0 } = route
+  if (maxConcurrentRequestsPerSession <= maxConcurrentRequests) return []
+  return [
+    {
+      path: `${path}.max_concurrent_requests_per_session`,
+      problem: 'is more than the whole route may have',
+      remedy: 'Give it a part of max_concurrent_requests, or raise that.',
+      given: [`${path}.max_concurrent_requests`],
+    },
+  ]
 }
 
 /** Headers that carry the connection, the session or somebody's identity; a key in one of them would break or forge it. */

@@ -141,6 +141,10 @@ export const routeSettings = z.strictObject({
     .positive()
     .default(512)
     .meta({ description: 'Requests of this route that may be in progress at the same time; more get 503 at once.' }),
+  max_concurrent_requests_per_session: z.number().int().positive().optional().meta({
+    description:
+      'How many of them one session may have; more get 429 at once. If absent 128, or half of max_concurrent_requests where that is less.',
+  }),
   rate_limit: z
     .strictObject({
       requests: z

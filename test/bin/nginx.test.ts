@@ -55,6 +55,8 @@ describe('what nginx decides and what stays with the proxy', () => {
     [', headerless: [event_stream, download]', 'event_stream'],
     [', allow_set_cookie: [lang]', 'allow_set_cookie'],
     [', rate_limit: { requests: 1, window_seconds: 1 }', 'rate_limit'],
+    [', max_concurrent_requests_per_session: 8', 'max_concurrent_requests_per_session'],
+    [', max_concurrent_requests: 8, max_concurrent_requests_per_session: 8', undefined],
   ])('%s', (more, reason) => {
     expect(nginxGroups(configOf(route('/api/**', more)))[0]?.handedOver).toBe(reason)
   })

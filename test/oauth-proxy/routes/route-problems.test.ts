@@ -75,6 +75,19 @@ it.each([
   expect(problems({ upstream })).toEqual(expected)
 })
 
+it.each([
+  [{ max_concurrent_requests_per_session: 512 }, []],
+  [{ max_concurrent_requests_per_session: 513 }, ['proxy.routes[0].max_concurrent_requests_per_session']],
+  [{ max_concurrent_requests: 4, max_concurrent_requests_per_session: 4 }, []],
+  [
+    { max_concurrent_requests: 4, max_concurrent_requests_per_session: 5 },
+    ['proxy.routes[0].max_concurrent_requests_per_session'],
+  ],
+  [{ max_concurrent_requests: 4 }, []],
+])('places %j', (places, expected) => {
+  expect(problems(places)).toEqual(expected)
+})
+
 describe('credentials', () => {
   it.each([
     'Cookie',
