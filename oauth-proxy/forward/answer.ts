@@ -18,8 +18,11 @@ export interface AnswerParts {
   readonly clock: Pick<Clock, 'after'>
 }
 
-/** How an answer ended: how much of it the browser got, or that it got none because we refused it or none came. */
-export type Ending = 'complete' | 'client_gone' | 'truncated' | 'cut' | 'refused' | 'unanswered'
+/**
+ * How an answer ended: how much of it the browser got, or that it got none because we refused it, none came, or the API
+ * was never asked.
+ */
+export type Ending = 'complete' | 'client_gone' | 'truncated' | 'cut' | 'refused' | 'unanswered' | 'unasked'
 
 /** Told once how an answer ended, with the API's status (0 if none came) and why, where the browser got nothing of it. */
 export type OnEnd = (ending: Ending, status: number, error: unknown) => void
@@ -64,13 +67,14 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
     afterStream?.()
     response.off('close', onClientClose)
     if (onDrain !== undefined) response.off('drain', onDrain)
-    const ending = endingOf(status, refusal, error)
+    const ending = endingOf(status, refusal, error, running !== undefined)
     if (ending === 'complete' && !response.writableEnded) response.end()
     if (ending === 'truncated') response.destroy()
     onEnd(ending, status, refusal ?? error)
   }
 
   return {
+    // Called when the connection is ready, just before the first byte of the request is written.
     onRequestStart(controller) {
       running = controller
       if (response.destroyed) controller.abort(new ClientGone())
@@ -120,13 +124,19 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
 }
 
 /** Judges an end by how far the answer had come and by what ended it. */
-function endingOf(status: number, refusal: TokenHandlerError | undefined, error: Error | undefined): Ending {
+function endingOf(
+  status: number,
+  refusal: TokenHandlerError | undefined,
+  error: Error | undefined,
+  asked: boolean,
+): Ending {
   if (error instanceof ClientGone) return 'client_gone'
   if (error instanceof StreamCut) return 'cut'
   if (refusal !== undefined) return 'refused'
   // 304 and 204 have no body; the client library takes their Content-Length for a promise of one (RFC 9110 §8.6).
   if (error === undefined || status === 304 || status === 204) return 'complete'
-  return status === 0 ? 'unanswered' : 'truncated'
+  if (status !== 0) return 'truncated'
+  return asked ? 'unanswered' : 'unasked'
 }
 
 /** Writes the head; returns the length of a body that is short enough to go out in one piece with it. */

@@ -23,7 +23,7 @@ export interface UpstreamCall extends AnswerParts {
 export interface CallOutcome {
   /** Status of the API, 0 when the client went before there was one. */
   readonly status: number
-  readonly outcome: Exclude<Ending, 'refused' | 'unanswered'>
+  readonly outcome: Exclude<Ending, 'refused' | 'unanswered' | 'unasked'>
   readonly retried: boolean
 }
 
@@ -53,11 +53,13 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
       const handler = answerHandler(call, target, (ending, status, error) => {
         if (ending === 'refused') {
           reject(error)
-        } else if (ending !== 'unanswered') {
+        } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
         } else {
-          if (isConnectFailure(error)) target.report(false)
-          const next = nextAttempt(current, error, call, body)
+          // TLS 1.3 can refuse our certificate after we have asked, which is a failure to connect of its own kind.
+          const never = ending === 'unasked' && (isConnectFailure(error) || isBrokenConnection(error))
+          if (never || isConnectFailure(error)) target.report(false)
+          const next = (never ? elsewhere(current, error, call, body) : undefined) ?? onceMore(current, error, call)
           if (next === undefined) reject(upstreamFailure(error))
           else attempt(next)
         }
@@ -68,19 +70,21 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
 }
 
 /** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
-function nextAttempt(
-  { target, unreachable, retried }: Attempt,
+function elsewhere(
+  { target, unreachable }: Attempt,
   error: unknown,
   call: UpstreamCall,
   body: Readable | null,
 ): Attempt | undefined {
-  if (isConnectFailure(error)) {
-    const away = [...unreachable, target]
-    const other = body?.readableDidRead === true ? undefined : call.upstream.other(away)
-    if (other === undefined) return undefined
-    call.onUnreachable(target, upstreamFailure(error))
-    return { target: other, unreachable: away, retried: true }
-  }
+  const away = [...unreachable, target]
+  const other = body?.readableDidRead === true ? undefined : call.upstream.other(away)
+  if (other === undefined) return undefined
+  call.onUnreachable(target, upstreamFailure(error))
+  return { target: other, unreachable: away, retried: true }
+}
+
+/** A connection that broke may have been one that the API was about to close. */
+function onceMore({ unreachable, retried }: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
   const mayRepeat = !retried && isRepeatable(call) && isBrokenConnection(error)
   return mayRepeat ? { target: call.upstream.pick(), unreachable, retried: true } : undefined
 }

@@ -9,7 +9,7 @@ import { createUpstream, type UpstreamSetting } from '../../../oauth-proxy/forwa
 import { createCertificate } from '../../support/certificate.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
-import { startUpstream } from '../../support/upstream.ts'
+import { startUpstream, type Upstream } from '../../support/upstream.ts'
 
 const setting: UpstreamSetting = {
   upstream: ['http://127.0.0.1:7001', 'http://127.0.0.1:7002', 'http://127.0.0.1:7003'],
@@ -158,8 +158,10 @@ describe('mutual TLS to an API', () => {
   const impostor = start(other)
   const sockets = new WebSocketServer({ server: api })
   let world: ProxyWorld
+  let second: Upstream
 
   beforeAll(async () => {
+    second = await startUpstream()
     for (const each of [api, impostor]) await new Promise<void>((resolve) => each.listen(0, '127.0.0.1', resolve))
     const origin = (each: typeof api) => `https://127.0.0.1:${(each.address() as AddressInfo).port}`
     const ca = 'ca_file: /tls/authority.pem'
@@ -171,6 +173,8 @@ describe('mutual TLS to an API', () => {
     - { path: /no-certificate, upstream: '${origin(api)}', ${ca} }
     - { path: /no-authority, upstream: '${origin(api)}', ${pair} }
     - { path: /impostor, upstream: '${origin(impostor)}', ${ca}, ${pair} }
+    - { path: /late, upstream: ['${origin(api)}', '${second.origin}'], ${ca}, methods: [DELETE] }
+    - { path: /early, upstream: ['${origin(impostor)}', '${second.origin}'], ${ca}, ${pair}, methods: [DELETE] }
 `,
       '',
       (path) => files[path],
@@ -179,6 +183,7 @@ describe('mutual TLS to an API', () => {
 
   afterAll(async () => {
     await world.close()
+    await second.close()
     sockets.close()
     for (const each of [api, impostor]) {
       each.closeAllConnections()
@@ -210,5 +215,14 @@ describe('mutual TLS to an API', () => {
     const answered = await world.call('GET', path)
     expect(answered.status).toBe(502)
     expect(answered.json().error_code).toMatch(/^upstream_/)
+  })
+
+  it.each([
+    ['that we do not trust may go to another place, since nothing was sent', '/early', 200, 1],
+    ['that misses a certificate of ours may not: in TLS 1.3 it says so after we have asked', '/late', 502, 0],
+  ])('a call to a place %s', async (_, path, status, seen) => {
+    second.seen.length = 0
+    expect((await world.call('DELETE', path, { more: [`Origin: ${publicOrigin}`] })).status).toBe(status)
+    expect(second.seen).toHaveLength(seen)
   })
 })
