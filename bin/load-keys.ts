@@ -2,14 +2,15 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../shared/clock.ts'
 import type { ConfigCheck } from '../shared/config/checks/check.ts'
+import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
-import { type KeyFile, openKeyFile } from '../shared/crypto/key-file.ts'
 import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
 import type { Mode } from './parts.ts'
 
-interface FollowedKeys {
+/** What following a file takes. */
+export interface Following {
   readonly clock: Clock
   readonly observe: Observe
   /** Where the problems of a refused file are reported. */
@@ -17,12 +18,14 @@ interface FollowedKeys {
 }
 
 /** Opens the key ring, which from then on follows its file; throws ConfigError for a ring that `mode` cannot use. */
-export function openKeys(file: string, mode: Mode, { clock, observe, say }: FollowedKeys): Promise<KeyFile> {
-  return openKeyFile({
+export function openKeys(file: string, mode: Mode, { clock, observe, say }: Following): Promise<FollowedFile<KeyRing>> {
+  return followFile({
+    part: 'keys',
     clock,
     observe,
-    readText: () => readText(file),
+    read: () => readText(file),
     parse: (text) => parseFor(mode, text),
+    about: (ring) => ({ key_id: ring.primaryKeyId }),
     onRejected: (error) => say(`The changed key ring is not used.\n${failureText(error)}`),
   })
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { openKeyFile } from '../../../shared/crypto/key-file.ts'
+import { followFile } from '../../../shared/config/followed-file.ts'
 import { rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
 import { parseKeyRing } from '../../../shared/crypto/key-ring.ts'
@@ -17,12 +17,14 @@ async function open(start = oldText) {
   const reasons: string[] = []
   const observe: Observe = { emit: (name, fields) => void events.push([name, fields]) }
   const clock = createManualClock()
-  const keys = await openKeyFile({
-    readText: () => {
+  const keys = await followFile({
+    part: 'keys',
+    read: () => {
       file.reads++
       return file.text === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(file.text)
     },
     parse: parseKeyRing,
+    about: (ring) => ({ key_id: ring.primaryKeyId }),
     clock,
     observe,
     onRejected: (error) => void reasons.push(error instanceof Error ? error.message : ''),
@@ -36,7 +38,7 @@ async function open(start = oldText) {
   return { file, events, reasons, clock, keys, pass }
 }
 
-describe('the key file', () => {
+describe('a key file', () => {
   it('throws when it cannot be used at the start', async () => {
     await expect(open('{}')).rejects.toThrow('version')
   })
@@ -63,6 +65,27 @@ describe('the key file', () => {
     expect(keys.current().primaryKeyId).toBe(first[0]?.id)
     expect(events).toEqual([['config.rejected', { part: 'keys', problems }]])
     expect(reasons).toEqual([expect.stringContaining(why)])
+    file.text = newText
+    await pass()
+    expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+  })
+
+  it('reaches those who asked for it before it is in force, and is refused when one cannot use it', async () => {
+    const { file, keys, events, pass } = await open()
+    const told: (string | undefined)[] = []
+    let usable = false
+    keys.onChange((ring) => {
+      told.push(ring.primaryKeyId, keys.current().primaryKeyId)
+      if (!usable) throw new Error('no use for it')
+    })
+    file.text = newText
+    await pass()
+    expect(told).toEqual([second[0]?.id, first[0]?.id])
+    expect(keys.current().primaryKeyId).toBe(first[0]?.id)
+    expect(events).toEqual([['config.rejected', { part: 'keys', problems: 1 }]])
+    usable = true
+    file.text = oldText
+    await pass()
     file.text = newText
     await pass()
     expect(keys.current().primaryKeyId).toBe(second[0]?.id)
