@@ -30,10 +30,13 @@ export function createConnections(server: Server): Connections {
   const newest = new Map<Socket, ServerResponse | undefined>()
   let retiring = false
   let draining = false
-  server.on('connection', (socket: Socket) => {
+  const watch = (socket: Socket): void => {
     newest.set(socket, undefined)
     socket.once('close', () => newest.delete(socket))
-  })
+  }
+  server.on('connection', watch)
+  // Over TLS requests come on a socket of their own. The one beneath stays here for those that never finish a handshake.
+  server.on('secureConnection', watch)
 
   const closeIdle = (): void => server.closeIdleConnections()
   const prepare = (response: ServerResponse | undefined): void => {

@@ -1,7 +1,8 @@
 import { chmodSync } from 'node:fs'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { unixPeer } from '../config/values.ts'
 import { TokenHandlerError } from '../errors.ts'
@@ -10,9 +11,10 @@ import { type Connections, createConnections } from './connections.ts'
 import { endSocket } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { Incoming } from './incoming.ts'
-import { createServer } from './node-http.ts'
+import { createServer, createTlsServer } from './node-http.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
+import { secureContextOptions, type ServerCertificateSource } from './server-certificate.ts'
 import { socketBufferBytes } from './socket-buffer.ts'
 import { cutStalledReader } from './stalled-reader.ts'
 
@@ -43,6 +45,8 @@ export interface Listen {
 export interface ServeParts {
   readonly handler: HttpHandler
   readonly listen: Listen
+  /** With it the server speaks TLS and nothing else; not for a Unix socket. */
+  readonly certificate?: ServerCertificateSource | undefined
   readonly limits?: Partial<ServerLimits>
   readonly clock: Pick<Clock, 'after'>
   readonly observe: Observe
@@ -54,6 +58,8 @@ export interface ServeParts {
 export interface ServerLimits {
   /** Longer than load balancers keep idle connections (60 to 75 s), so that we never close under a request (K02). */
   readonly keepAliveMs: number
+  /** Longest time for a TLS handshake; slow ones are cut. */
+  readonly handshakeMs: number
   /** Longest time for a whole request head; slow senders are cut. */
   readonly headersMs: number
   /** Longest time for a whole request with its body. */
@@ -68,6 +74,7 @@ export interface ServerLimits {
 /** The limits that hold unless others are given. */
 export const defaultLimits: ServerLimits = {
   keepAliveMs: 90_000,
+  handshakeMs: 15_000,
   headersMs: 15_000,
   requestMs: 300_000,
   maxHeaderBytes: 16_384,
@@ -88,24 +95,13 @@ export interface RunningServer {
   stop(drainMs: number): Promise<void>
 }
 
-/** Starts an HTTP server; rejects with the error of `listen` (EADDRINUSE, EACCES, …). */
+/** Starts an HTTP server; rejects with the error of `listen` (EADDRINUSE, EACCES, …) or of a certificate that cannot be used. */
 export async function serve(parts: ServeParts): Promise<RunningServer> {
   const limits: ServerLimits = { ...defaultLimits, ...parts.limits }
-  const server = createServer({
-    // Set although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
-    insecureHTTPParser: false,
-    maxHeaderSize: limits.maxHeaderBytes,
-    keepAliveTimeout: limits.keepAliveMs,
-    headersTimeout: limits.headersMs,
-    requestTimeout: limits.requestMs,
-    connectionsCheckingInterval: limits.checkMs,
-    // A missing Host is refused by the request gate, in our own words.
-    requireHostHeader: false,
-    // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
-    optimizeEmptyRequests: true,
-    highWaterMark: socketBufferBytes,
-    IncomingMessage: Incoming,
-  })
+  const server =
+    parts.certificate === undefined
+      ? createServer(serverOptions(limits))
+      : secureServer(parts.certificate, limits, parts)
   const connections = createConnections(server)
   const around = parts.around ?? ((_, run) => run())
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
@@ -150,6 +146,59 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       cancel()
     },
   }
+}
+
+function serverOptions(limits: ServerLimits): ServerOptions {
+  return {
+    // Set although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
+    insecureHTTPParser: false,
+    maxHeaderSize: limits.maxHeaderBytes,
+    keepAliveTimeout: limits.keepAliveMs,
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    connectionsCheckingInterval: limits.checkMs,
+    // A missing Host is refused by the request gate, in our own words.
+    requireHostHeader: false,
+    // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
+    optimizeEmptyRequests: true,
+    highWaterMark: socketBufferBytes,
+    IncomingMessage: Incoming,
+  }
+}
+
+/** A server over TLS, which takes the next certificate for the handshakes that begin from then on. */
+function secureServer(
+  certificate: ServerCertificateSource,
+  limits: ServerLimits,
+  { observe }: Pick<ServeParts, 'observe'>,
+): Server {
+  const current = certificate.current()
+  const server = createTlsServer({
+    ...serverOptions(limits),
+    ...secureContextOptions(current),
+    requestCert: current.clientCa !== undefined,
+    rejectUnauthorized: true,
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout: limits.handshakeMs,
+  })
+  certificate.onChange((next) => server.setSecureContext(secureContextOptions(next)))
+  // Before the listener of Node, which would have this answered in plain text as a request that could not be parsed.
+  server.prependListener('tlsClientError', (error: Error, socket: TLSSocket) => {
+    socket.destroy()
+    observe.emit('handshake.failed', { reason: handshakeFailure(error, socket) })
+  })
+  server.on('secureConnection', (socket: TLSSocket) => {
+    // As without TLS, so that an upgraded connection can end one side after the other.
+    socket.allowHalfOpen = true
+  })
+  return server
+}
+
+/** Node names a certificate that it does not accept on the socket alone: the error says that the connection ended. */
+function handshakeFailure(error: Error, { authorizationError }: TLSSocket): string {
+  const code = 'code' in error ? String(error.code) : 'unknown'
+  const name = authorizationError === null ? code : String(authorizationError)
+  return name.replace(/^ERR_(?:SSL|TLS)_/, '').toLowerCase()
 }
 
 /**

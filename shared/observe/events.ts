@@ -42,7 +42,7 @@ export const eventTable = {
   'config.reloaded': {
     level: 'info',
     audit: true,
-    when: 'Keys or routes were read again.',
+    when: 'Keys, routes or a certificate were read again.',
     fields: { part: 'word', key_id: 'word' },
   },
   'config.rejected': {
@@ -56,6 +56,12 @@ export const eventTable = {
     audit: false,
     when: 'A setting changed that is read at start only.',
     fields: { part: 'word' },
+  },
+  'handshake.failed': {
+    level: 'debug',
+    audit: false,
+    when: 'A TLS handshake with agent or proxy ended without a connection; reason is what node:tls says.',
+    fields: { reason: 'word' },
   },
   'request.answered': {
     level: 'debug',

@@ -122,7 +122,7 @@ export const metricTable = {
     ['operation'],
     'How often the shared store was lost; each of its uses has a documented fallback.',
   ),
-  token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys or routes read again.'),
+  token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys, routes or a certificate read again.'),
   token_handler_config_rejections_total: count(
     'config.rejected',
     ['part'],

@@ -14,10 +14,17 @@ export interface CertificateOptions {
   readonly issuer?: TestCertificate
   /** IPv4 addresses and host names it stands for. */
   readonly hosts?: readonly string[]
+  /** Last moment at which it is valid, as UTCTime (RFC 5280 §4.1.2.5.1). */
+  readonly until?: string
 }
 
 /** Makes an X.509 certificate (RFC 5280 §4.1) on the spot, so that no private key has to lie in the repository. */
-export function createCertificate({ name, issuer, hosts = [] }: CertificateOptions): TestCertificate {
+export function createCertificate({
+  name,
+  issuer,
+  hosts = [],
+  until = '491231235959Z',
+}: CertificateOptions): TestCertificate {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const signer = issuer ?? { name, key: privateKey }
   const extensions = [
@@ -29,7 +36,7 @@ export function createCertificate({ name, issuer, hosts = [] }: CertificateOptio
     integer(Buffer.concat([Buffer.from([0x40]), randomBytes(8)])),
     ecdsaWithSha256,
     distinguishedName(signer.name),
-    sequence(utcTime('200101000000Z'), utcTime('491231235959Z')),
+    sequence(utcTime('200101000000Z'), utcTime(until)),
     distinguishedName(name),
     publicKey.export({ type: 'spki', format: 'der' }),
     tagged(0xa3, sequence(...extensions)),

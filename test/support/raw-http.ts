@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls, type ConnectionOptions } from 'node:tls'
 
 /** An answer as it stood on the wire. */
 export interface RawAnswer {
@@ -29,10 +30,11 @@ export interface RawConnection {
   close(): void
 }
 
-/** Connects to a port of this machine, or to a Unix socket by its path. */
-export async function openRaw(at: number | string): Promise<RawConnection> {
+/** Connects to a port of this machine, over TLS where options for it are given, or to a Unix socket by its path. */
+export async function openRaw(at: number | string, tls?: ConnectionOptions): Promise<RawConnection> {
   const place = typeof at === 'string' ? { path: at } : { host: '127.0.0.1', port: at }
-  const socket = connect({ ...place, allowHalfOpen: true })
+  const raw = { ...place, allowHalfOpen: true }
+  const socket = tls === undefined ? connect(raw) : connectTls({ ...raw, ...tls })
   let text = ''
   let ended = false
   const waiting = new Set<() => void>()
@@ -61,7 +63,7 @@ export async function openRaw(at: number | string): Promise<RawConnection> {
       check()
     })
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve)
+    socket.once(tls === undefined ? 'connect' : 'secureConnect', resolve)
     socket.once('error', reject)
   })
   return {

@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, expect, it } from 'vitest'
 import { type Connections, createConnections } from '../../../shared/http/connections.ts'
+import { createCertificate } from '../../support/certificate.ts'
 import { openRaw, type RawConnection } from '../../support/raw-http.ts'
 
 const get = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+const { certificate, privateKey } = createCertificate({ name: 'server', hosts: ['127.0.0.1'] })
 const server = createServer({ keepAliveTimeout: 90_000 })
 afterEach(async () => {
   server.removeAllListeners('request')
@@ -58,6 +61,26 @@ it('a connection whose answer had begun before the drain is closed when that ans
   expect(text).toMatch(/connection: keep-alive/i)
   expect(text.endsWith('ok')).toBe(true)
   client.close()
+})
+
+it.each([
+  ['plain HTTP', undefined],
+  ['TLS', { ca: certificate }],
+])('over %s a connection that has gone is forgotten', async (_, tls) => {
+  const server = tls === undefined ? createServer() : createTlsServer({ key: privateKey, cert: certificate })
+  const connections = createConnections(server)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const client = await openRaw((server.address() as AddressInfo).port, tls)
+  client.write(get)
+  const [request, response] = (await once(server, 'request')) as [{ socket: Socket }, ServerResponse]
+  connections.begin(request.socket, response)
+  const gone = once(request.socket, 'close')
+  client.close()
+  await gone
+  connections.retire()
+  expect(response.shouldKeepAlive).toBe(true)
+  await connections.gone()
+  await new Promise((resolve) => server.close(resolve))
 })
 
 it('a connection that is retired ends with its next answer, and only then', async () => {

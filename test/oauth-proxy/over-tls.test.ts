@@ -1,0 +1,95 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
+import { type RunningServer, serve } from '../../shared/http/serve.ts'
+import { createCertificate } from '../support/certificate.ts'
+import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
+import { openRaw, rawRequest } from '../support/raw-http.ts'
+
+/** The proxy behind a gateway that connects with TLS. */
+
+const own = createCertificate({ name: 'proxy', hosts: ['127.0.0.1'] })
+const trusting = { ca: own.certificate }
+/** What the stream of the API sends next. */
+let send: (text: string) => void
+const api = createServer((request, response) => {
+  if (request.url === '/stream') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    send = (text) => void response.write(text)
+    response.write('data: first\n\n')
+    return
+  }
+  let length = 0
+  request.on('data', (chunk: Buffer) => (length += chunk.length))
+  request.on('end', () => response.end(`${request.headers.authorization?.slice(0, 7)}${length}`))
+})
+const sockets = new WebSocketServer({ server: api })
+sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${String(data as Buffer)}`)))
+
+beforeAll(() => new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve)))
+afterAll(async () => {
+  sockets.close()
+  api.closeAllConnections()
+  await new Promise((resolve) => api.close(resolve))
+})
+
+let world: ProxyWorld
+let server: RunningServer
+let stopped: Promise<void> | undefined
+beforeEach(async () => {
+  const origin = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+  world = await startProxy(`
+    - { path: /stream, upstream: '${origin}', headerless: [event_stream] }
+    - { path: /ws, upstream: '${origin}', websocket: true, headerless: [websocket] }
+    - { path: /orders, upstream: '${origin}', methods: [POST] }
+`)
+  stopped = undefined
+  server = await serve({
+    handler: world.proxy,
+    listen: { host: '127.0.0.1', port: 0 },
+    certificate: { current: () => own, onChange: () => undefined },
+    clock: world.clock,
+    observe: { emit: () => undefined },
+  })
+})
+afterEach(async () => {
+  stopped ??= server.stop(1000)
+  world.clock.pass(3)
+  await stopped
+  await world.close()
+})
+
+const lines = () => [hostLine, ...ownPage, `Cookie: ${world.cookies()}`]
+
+it('a call goes through with its body, and waits for 100 Continue', async () => {
+  const connection = await openRaw(server.port, trusting)
+  const head = [...lines(), 'Expect: 100-continue', 'Content-Length: 200000', 'Connection: close']
+  connection.write(rawRequest('POST', '/orders', head))
+  await connection.until((text) => text.includes('100 Continue'))
+  connection.write('a'.repeat(200_000))
+  expect(await connection.closed()).toMatch(/HTTP\/1\.1 200 [^]*Bearer 200000/)
+})
+
+it('an event stream goes on as it comes, and ends when the process stops', async () => {
+  const connection = await openRaw(server.port, trusting)
+  connection.write(rawRequest('GET', '/stream', [...lines(), 'Accept: text/event-stream']))
+  await connection.until((text) => text.includes('data: first'))
+  send('data: second\n\n')
+  await connection.until((text) => text.includes('data: second'))
+  stopped = server.stop(60_000)
+  expect(await connection.closed()).toContain('data: second')
+  await stopped
+})
+
+it('a WebSocket carries messages, and is closed with its code when the process stops', async () => {
+  const headers = { host: 'www.example.com', origin: publicOrigin, cookie: world.cookies() }
+  const socket = new WebSocket(`wss://127.0.0.1:${server.port}/ws`, { ...trusting, headers })
+  const message = new Promise((resolve) => socket.once('message', (data) => resolve(String(data as Buffer))))
+  socket.once('open', () => socket.send('hello'))
+  expect(await message).toBe('echo hello')
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  stopped = server.stop(60_000)
+  expect(await closed).toBe(1001)
+  await stopped
+})
