@@ -1,3 +1,4 @@
+import { systemClock } from '../shared/clock.ts'
 import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { loadConfig } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
@@ -14,7 +15,7 @@ export function loadSettings(file: string | undefined, mode?: Mode): Config {
 /** Everything that keeps `mode` from starting with these settings and the files that they name; without a mode, every process. */
 export function settingsProblems(file: string | undefined, mode: Mode | undefined): readonly Problem[] {
   try {
-    loadConfig(file, [...checksFor(mode), ...startChecks(mode)])
+    loadConfig(file, [...checksFor(mode), ...startChecks(mode, systemClock)])
     return []
   } catch (error) {
     if (error instanceof ConfigError) return error.problems

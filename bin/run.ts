@@ -33,7 +33,7 @@ export async function run({ mode, file, workers: workersOption, terminal }: RunO
   if (cluster.isWorker) return runWorker(options, terminal)
   const follow = followSignals()
 
-  const settings = readSettings(settingsSource(file, [...checks, ...startChecks(mode)]))
+  const settings = readSettings(settingsSource(file, [...checks, ...startChecks(mode, systemClock)]))
   const { config } = settings
   await clearStaleSocket(config, mode)
   const workers = workersOption ?? config.operations.workers

@@ -7,6 +7,7 @@ import type { Metrics } from '../shared/observe/metrics.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
+import { openCertificate } from './load-certificate.ts'
 import { openKeys } from './load-keys.ts'
 import { type Mode, createDoor, listeningPart, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
@@ -30,7 +31,7 @@ export interface Serving {
   readonly observe: Observe
   readonly metrics: Metrics
   readonly checks: Readonly<Record<string, ReadinessCheck>>
-  /** Reads keys and settings again, and opens the audit file again. */
+  /** Reads keys, certificate and settings again, and opens the audit file again. */
   readonly reload: () => void
   /** Ends connections with their next answer; new ones are still taken. */
   retire(): void
@@ -38,7 +39,7 @@ export interface Serving {
   stop(): Promise<void>
 }
 
-/** Starts to serve; throws ConfigError for unusable keys and CommandError for a port that cannot be had. */
+/** Starts to serve; throws ConfigError for unusable keys or an unusable certificate, and CommandError for a port that cannot be had. */
 export async function startServing(
   { mode, source, clock, say, onRoutes }: ServingOptions,
   { text, config }: ReadSettings,
@@ -46,6 +47,7 @@ export async function startServing(
   const telemetry = await createTelemetry(config, clock)
   const { observe, metrics } = telemetry
   const keys = await openKeys(config.keys.file, mode, { clock, observe, say })
+  const certificate = await openCertificate(config, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
   metrics.watch({ storeAvailable: () => store.available, keys: () => keys.current() })
   const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
@@ -57,6 +59,7 @@ export async function startServing(
   const stopFollowing = (): void => {
     settings.close()
     keys.close()
+    certificate?.close()
     ring.close()
   }
   const release = async (): Promise<void> => {
@@ -70,6 +73,7 @@ export async function startServing(
     serve({
       handler: door,
       listen,
+      certificate,
       limits: {
         keepAliveMs: operations.keepAliveSeconds * 1000,
         requestMs: operations.requestTimeoutSeconds * 1000,
@@ -95,6 +99,7 @@ export async function startServing(
     reload() {
       telemetry.reopen()
       void keys.reload()
+      void certificate?.reload()
       settings.reload()
     },
     retire: () => server.retire(),

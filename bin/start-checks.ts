@@ -1,13 +1,15 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Clock } from '../shared/clock.ts'
 import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import type { Problem } from '../shared/config/problem.ts'
+import { certificateCheck } from './load-certificate.ts'
 import { keyCheck } from './load-keys.ts'
 import type { Mode } from './parts.ts'
 
-/** What a start looks at beyond the settings themselves: its key ring and its audit file. */
-export function startChecks(mode: Mode | undefined): readonly ConfigCheck[] {
-  return [keyCheck(mode), auditCheck]
+/** What a start looks at beyond the settings themselves: its key ring, its certificate and its audit file. */
+export function startChecks(mode: Mode | undefined, clock: Pick<Clock, 'nowMs'>): readonly ConfigCheck[] {
+  return [keyCheck(mode), certificateCheck(mode, clock), auditCheck]
 }
 
 /** What is said of an audit file that cannot be had. */

@@ -4,6 +4,7 @@ import { createAuthorizationServer } from '../../shared/oauth/authorization-serv
 import type { Observe } from '../../shared/observe/events.ts'
 import { type Mode, openStore } from '../parts.ts'
 import { browserChecks } from './browser-checks.ts'
+import { certificateChecks } from './certificate-checks.ts'
 import { clientChecks, rotationChecks } from './client-checks.ts'
 import { error, type Finding, ok, ranked, warning } from './finding.ts'
 import { keyChecks } from './key-checks.ts'
@@ -69,6 +70,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
     await collect('upstream', () => upstreamChecks(config))
     await collect('store', () => storeChecks(config, store, clock))
     await collect('keys', () => keyChecks(config, parts))
+    await collect('listen.certificate', () => certificateChecks(config, parts))
     await collect('operations', () => exposureChecks(config))
   } finally {
     await Promise.all([server.close(), store.close()])

@@ -8,10 +8,10 @@ import { keyCheck } from '../load-keys.ts'
 import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
-/** Who looks at the key ring, and for what. */
+/** Who looks at keys and certificates, and for what. */
 export interface KeyReader {
   readonly clock: Clock
-  /** The process that is to use the ring; any if absent. */
+  /** The process that is to use them; any if absent. */
   readonly mode?: Mode | undefined
   /** Numeric id of the user; undefined where the system has none. */
   readonly userId: number | undefined
@@ -28,7 +28,7 @@ export function* keyChecks(config: Config, { clock, mode, userId }: KeyReader): 
     yield error('keys.file', `${place} ${problem}`.trimStart(), remedy)
   }
   if (problems.length > 0) return
-  yield readersFinding(file, statSync(file), userId)
+  yield readersFinding('keys.file', file, statSync(file), userId)
   const listed = listKeys(parseKeyRingFile(readFileSync(file, 'utf8')))
   if (mode === 'proxy') yield purposeFinding(file, listed)
   const [primary] = listed
@@ -50,15 +50,16 @@ export function* keyChecks(config: Config, { clock, mode, userId }: KeyReader): 
  * owns the file needs no group, and root can be kept from nothing.
  */
 export function readersFinding(
+  check: string,
   file: string,
   { mode, uid }: Pick<Stats, 'mode' | 'uid'>,
   userId: number | undefined,
 ): Finding {
   const needsGroup = uid === 0 || uid !== userId
   const tooMany = needsGroup ? 0o007 : 0o077
-  if ((mode & tooMany) === 0) return ok('keys.file', 'only those who need it may read it')
+  if ((mode & tooMany) === 0) return ok(check, 'only those who need it may read it')
   const octal = (mode & 0o777).toString(8)
-  return warning('keys.file', `others may read it (mode ${octal})`, `chmod ${needsGroup ? 'o=' : 'go='} ${file}`)
+  return warning(check, `others may read it (mode ${octal})`, `chmod ${needsGroup ? 'o=' : 'go='} ${file}`)
 }
 
 /** A proxy that can open refresh tokens is worth as much to an intruder as an agent. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { headerName, listenOrSocket, origin, ownPath, seconds } from './values.ts'
+import { headerName, listenToGateway, origin, ownPath, seconds } from './values.ts'
 
 const limit = (count: number, perSeconds: number) =>
   z
@@ -12,7 +12,7 @@ const limit = (count: number, perSeconds: number) =>
 /** The `agent` section. */
 export const agentSettings = z.strictObject({
   path: ownPath.default('/oauth-agent').meta({ description: 'Base path of the endpoints of the agent.' }),
-  listen: listenOrSocket('agent').prefault({}).meta({ description: 'Where the agent listens.' }),
+  listen: listenToGateway('agent').prefault({}).meta({ description: 'Where the agent listens.' }),
   max_body_bytes: z.number().int().positive().default(16_384).meta({ description: 'Longest request body.' }),
   rate_limits: z
     .strictObject({

@@ -27,9 +27,10 @@ const maxShutdownSeconds = 3600
 
 /** The `operations` section. */
 export const operationsSettings = z.strictObject({
-  listen: listen('operations')
-    .prefault({})
-    .meta({ description: 'Port of /livez, /readyz and /metrics; never the public one.' }),
+  listen: listen('operations').prefault({}).meta({
+    description:
+      'Port of /livez, /readyz and /metrics; never the public one. Always plain HTTP, for probes and scrapers without certificates.',
+  }),
   workers: z.number().int().min(1).max(64).default(1).meta({
     description:
       'Processes that share the port. Several that sign users in and refresh need store.kind: valkey; otherwise each refreshes and remembers sign-outs for itself.',

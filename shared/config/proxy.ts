@@ -4,7 +4,7 @@ import {
   headerName,
   headerSecret,
   httpsUrl,
-  listenOrSocket,
+  listenToGateway,
   milliseconds,
   origin,
   ownPath,
@@ -173,7 +173,7 @@ export const routeSettings = z.strictObject({
 
 /** The `proxy` section. */
 export const proxySettings = z.strictObject({
-  listen: listenOrSocket('proxy')
+  listen: listenToGateway('proxy')
     .prefault({})
     .meta({ description: 'Where the proxy listens; `serve` listens there, too.' }),
   routes: z

@@ -94,9 +94,23 @@ export const listen = (of: keyof typeof listenDefaults.ports) =>
       .meta({ description: 'Port to listen on; 0 takes a free one.' }),
   })
 
-/** Address and port, or a Unix socket for a gateway on the same machine. */
-export const listenOrSocket = (of: 'agent' | 'proxy') =>
+/** Address and port, with or without TLS, or a Unix socket for a gateway on the same machine. */
+export const listenToGateway = (of: 'agent' | 'proxy') =>
   listen(of).extend({
+    certificate_file: filePath.optional().meta({
+      description:
+        'PEM file with the certificate shown to gateways, followed by those between it and its authority. With it only TLS is spoken; needs private_key_file. Read again when it changes.',
+      examples: [`/run/secrets/${of}-tls/tls.crt`],
+    }),
+    private_key_file: filePath.optional().meta({
+      description: 'PEM file with the key of that certificate. Read again when it changes.',
+      examples: [`/run/secrets/${of}-tls/tls.key`],
+    }),
+    client_ca_file: filePath.optional().meta({
+      description:
+        'PEM file of certificate authorities, one of which must have signed the certificate of whoever connects; others are refused in the TLS handshake. Read again when it changes.',
+      examples: [`/run/secrets/${of}-tls/ca.crt`],
+    }),
     socket: filePath.optional().meta({
       description:
         'Unix socket to listen on instead of host and port; its owner and group may connect. Also list `unix:` under operations.trusted_proxies.',

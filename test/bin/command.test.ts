@@ -24,6 +24,7 @@ import { parseKeyRing } from '../../shared/crypto/key-ring.ts'
 import { formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
+import { createCertificate } from '../support/certificate.ts'
 import { testKeys } from '../support/installation.ts'
 
 let folder: string
@@ -224,6 +225,92 @@ describe('config', () => {
     ])
     const started = await run('--config', file, 'serve')
     for (const { path } of problems) expect(started.err).toContain(path)
+  })
+  describe('check with certificates for TLS', () => {
+    const authority = createCertificate({ name: 'authority' })
+    const good = createCertificate({ name: 'proxy', issuer: authority, hosts: ['localhost'] })
+    const old = createCertificate({ name: 'proxy', issuer: authority, until: '210101000000Z' })
+    const oldAuthority = createCertificate({ name: 'authority', until: '210101000000Z' })
+    const files = {
+      'tls.crt': good.certificate + authority.certificate,
+      'tls.key': good.privateKey,
+      'other.key': old.privateKey,
+      'old.crt': old.certificate,
+      'broken-chain.crt': `${good.certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+      'ca.crt': oldAuthority.certificate + authority.certificate,
+      'old-ca.crt': oldAuthority.certificate,
+      'no-ca.crt': authority.certificate + good.certificate,
+      'half-ca.crt': `${authority.certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+      'empty.pem': '',
+    }
+    beforeAll(() => {
+      for (const [name, text] of Object.entries(files)) writeFileSync(at(name), text)
+    })
+    /** Settings whose agent or proxy listens with these files. */
+    const listening = (part: 'agent' | 'proxy', certificate: string, key: string, ca?: string) => {
+      const file = settings('tls.yaml')
+      const more = `certificate_file: ${certificate}, private_key_file: ${key}${ca === undefined ? '' : `, client_ca_file: ${ca}`}`
+      const text = readFileSync(file, 'utf8').replace(`${part}: { listen: { port: 0`, `$&, ${more}`)
+      writeFileSync(file, text)
+      return file
+    }
+
+    it('finds nothing wrong where nothing is', async () => {
+      const file = listening('proxy', 'tls.crt', 'tls.key', 'ca.crt')
+      expect(await run('--config', file, 'config', 'check')).toMatchObject({ code: 0, err: '' })
+    })
+    it.each([
+      ['a certificate that is missing', 'absent.crt', 'tls.key', 'ca.crt', 'certificate_file', 'cannot be read'],
+      ['a key that is missing', 'tls.crt', 'absent.key', 'ca.crt', 'private_key_file', 'cannot be read'],
+      ['authorities that are missing', 'tls.crt', 'tls.key', 'absent.crt', 'client_ca_file', 'cannot be read'],
+      ['a key of another certificate', 'tls.crt', 'other.key', 'ca.crt', 'private_key_file', 'is not the key'],
+      ['a key for a certificate', 'tls.key', 'tls.key', 'ca.crt', 'certificate_file', 'no certificate'],
+      ['a certificate for a key', 'tls.crt', 'tls.crt', 'ca.crt', 'private_key_file', 'no private key'],
+      [
+        'a certificate that has expired',
+        'old.crt',
+        'other.key',
+        'ca.crt',
+        'certificate_file',
+        'at 2021-01-01T00:00:00',
+      ],
+      ['a chain that cannot be read', 'broken-chain.crt', 'tls.key', 'ca.crt', 'certificate_file', '(ERR_OSSL_'],
+      ['authorities that have expired', 'tls.crt', 'tls.key', 'old-ca.crt', 'client_ca_file', 'only certificates that'],
+      ['authorities that are none', 'tls.crt', 'tls.key', 'no-ca.crt', 'client_ca_file', 'not of an authority'],
+      [
+        'authorities of which one cannot be read',
+        'tls.crt',
+        'tls.key',
+        'half-ca.crt',
+        'client_ca_file',
+        'not a certif',
+      ],
+      ['no authorities', 'tls.crt', 'tls.key', 'empty.pem', 'client_ca_file', 'not a certificate'],
+    ])('finds %s', async (_, certificate, key, ca, setting, words) => {
+      const file = listening('proxy', certificate, key, ca)
+      const { code, out } = await run('--config', file, 'config', 'check')
+      expect([code, out]).toEqual([78, expect.stringMatching(new RegExp(`^proxy\\.listen\\.${setting}`))])
+      expect(out).toContain(words)
+    })
+    it.each([
+      ['proxy', [], 78],
+      ['proxy', ['--for', 'proxy'], 78],
+      ['proxy', ['--for', 'serve'], 78],
+      ['proxy', ['--for', 'agent'], 0],
+      ['agent', [], 78],
+      ['agent', ['--for', 'agent'], 78],
+      ['agent', ['--for', 'serve'], 0],
+      ['agent', ['--for', 'proxy'], 0],
+    ] as const)('of the %s alone judges with %j the files that this process reads', async (part, option, code) => {
+      const file = listening(part, 'absent.crt', 'absent.key')
+      expect((await run('--config', file, 'config', 'check', ...option)).code).toBe(code)
+    })
+    it('is needed before nginx with the Lua module, which speaks no TLS to agent and proxy', async () => {
+      const file = listening('agent', 'tls.crt', 'tls.key')
+      const { code, err } = await run('--config', file, 'config', 'nginx', '--write', at('nginx'))
+      expect([code, err]).toEqual([78, expect.stringContaining('agent.listen.certificate_file')])
+      expect(existsSync(at('nginx'))).toBe(false)
+    })
   })
   it('check makes no audit file', async () => {
     const file = settings('audit.yaml')

@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { certificateChecks } from '../../bin/doctor/certificate-checks.ts'
 import { examine } from '../../bin/doctor/doctor.ts'
 import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
 import { keyChecks, readersFinding } from '../../bin/doctor/key-checks.ts'
@@ -368,7 +369,7 @@ describe('the key ring', () => {
     ['everybody', 0o444, 'root', 0, 'warning'],
     ['everybody', 0o604, 'another user', 1001, 'warning'],
   ])('may be read by %s (%o) where it belongs to %s', (_, mode, _owner, uid, level) => {
-    expect(readersFinding('ring.json', { mode, uid }, 1000)).toMatchObject({ check: 'keys.file', level })
+    expect(readersFinding('keys.file', 'ring.json', { mode, uid }, 1000)).toMatchObject({ check: 'keys.file', level })
   })
 
   it.each<[string, () => string, Mode | undefined, readonly string[]]>([
@@ -382,6 +383,35 @@ describe('the key ring', () => {
   ])('%s', (_, text, mode, expected) => {
     write(text())
     expect(find(mode).map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
+  })
+})
+
+describe('certificates for TLS', () => {
+  const { certificate, privateKey } = createCertificate({ name: 'proxy', until: '300131000000Z' })
+  const files = { certificate_file: 'tls.crt', private_key_file: 'tls.key' }
+  const find = (until: string, mode: Mode | undefined, listen: object = files) => {
+    writeFileSync(join(folder, 'tls.crt'), certificate)
+    writeFileSync(join(folder, 'tls.key'), privateKey, { mode: 0o600 })
+    const text = settingsFile({
+      proxy: { listen },
+      agent: { listen: { certificate_file: 'no', private_key_file: 'no' } },
+    })
+    const config = parse(text, { file: join(folder, 'settings.yaml') })
+    const clock = createManualClock(Date.parse(until) / 1000)
+    return [...certificateChecks(config, { clock, mode, userId: process.getuid?.() })]
+  }
+
+  it.each<[string, string, readonly string[]]>([
+    ['valid for long', '2029-01-30T00:00:00Z', ['ok listen.certificate', 'ok listen.private_key']],
+    ['about to expire', '2030-01-20T00:00:00Z', ['warning listen.certificate', 'ok listen.private_key']],
+    ['expired', '2030-01-31T00:00:00Z', ['error listen.certificate']],
+  ])('%s', (_, now, expected) => {
+    expect(find(now, 'serve').map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
+  })
+  it('are those of the process that is to run', () => {
+    expect(find('2029-01-30T00:00:00Z', 'agent').map(({ level }) => level)).toEqual(['error', 'error'])
+    expect(find('2029-01-30T00:00:00Z', undefined).map(({ level }) => level)).toEqual(['error', 'error'])
+    expect(find('2029-01-30T00:00:00Z', 'proxy', {})).toEqual([])
   })
 })
 

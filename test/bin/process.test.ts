@@ -1,8 +1,10 @@
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { createCertificate } from '../support/certificate.ts'
 import { ask, childrenOf, type CommandWorld, createCommandWorld, patience } from '../support/command-world.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -95,15 +97,77 @@ it.each([1, 2])(
   90_000,
 )
 
-it('a socket whose folder is missing ends the start with what to do', async () => {
-  world.settings.listen = `{ socket: ${join(world.folder, 'missing', 'proxy.sock')} }`
-  world.writeSettings('/api/**')
-  const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
-  let errors = ''
-  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
-  expect(await once(child, 'close')).toEqual([1, null])
-  expect(errors).toContain('missing/proxy.sock cannot be made. Check that its folder is there')
-}, 60_000)
+it.each([
+  [
+    'a socket whose folder is missing',
+    '{ socket: missing/proxy.sock }',
+    1,
+    'missing/proxy.sock cannot be made. Check that its folder is there',
+  ],
+  [
+    'a certificate that is missing',
+    '{ port: 0, certificate_file: missing.crt, private_key_file: missing.key }',
+    78,
+    'proxy.listen.certificate_file (line 6): names a file that cannot be read',
+  ],
+])(
+  '%s ends the start with what to do',
+  async (_, listen, code, words) => {
+    world.settings.listen = listen
+    world.writeSettings('/api/**')
+    const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
+    let errors = ''
+    child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+    expect(await once(child, 'close')).toEqual([code, null])
+    expect(errors).toContain(words)
+  },
+  60_000,
+)
+
+it.each([1, 2])(
+  'TLS is spoken, its certificate replaced on SIGHUP, and one that cannot be used is not, with workers: %i',
+  async (workers) => {
+    const authority = createCertificate({ name: 'authority' })
+    const make = (name: string) => createCertificate({ name, issuer: authority, hosts: ['127.0.0.1'] })
+    const [first, second, gateway] = [make('first'), make('second'), make('gateway')]
+    const write = (name: string, text: string) => writeFileSync(join(world.folder, name), text)
+    write('ca.crt', authority.certificate)
+    write('tls.crt', first.certificate)
+    write('tls.key', first.privateKey)
+    world.settings.listen = '{ port: 0, certificate_file: tls.crt, private_key_file: tls.key, client_ca_file: ca.crt }'
+    const { child, ended, ports, events, errors } = await world.start(workers, 'serve', '--workers', String(workers))
+    const [port = 0] = ports()
+    const tls = { ca: authority.certificate, cert: gateway.certificate, key: gateway.privateKey }
+    const shown = async () => {
+      const connection = await openRaw(port, tls)
+      const { subject } = (connection.socket as TLSSocket).getPeerCertificate()
+      connection.close()
+      return subject.CN
+    }
+    /** Asks one after the other, so that every worker has its turn. */
+    const shownByAll = async () => [await shown(), await shown()]
+    const count = (event: string) => events().filter((each) => each === event).length
+    expect(await ask(port, session, tls)).toContain('{"is_logged_in":false}')
+    expect(await shownByAll()).toEqual(['first', 'first'])
+
+    write('tls.crt', second.certificate)
+    child.kill('SIGHUP')
+    await expect.poll(() => count('config.rejected'), patience).toBe(workers)
+    expect(errors()).toContain('The changed certificate is not used.')
+    expect(errors()).toContain('proxy.listen.private_key_file: is not the key of the certificate')
+    expect(await shownByAll()).toEqual(['first', 'first'])
+
+    const reloads = count('config.reloaded')
+    write('tls.key', second.privateKey)
+    child.kill('SIGHUP')
+    // Routes are read again as well.
+    await expect.poll(() => count('config.reloaded'), patience).toBe(reloads + 2 * workers)
+    expect(await shownByAll()).toEqual(['second', 'second'])
+    child.kill('SIGTERM')
+    expect(await ended).toBe(0)
+  },
+  90_000,
+)
 
 it.each([1, 2])(
   'a second signal ends everything at once, whatever is in flight, with workers: %i',

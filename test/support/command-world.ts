@@ -2,6 +2,7 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ConnectionOptions } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'vitest'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
@@ -85,9 +86,9 @@ ${more}
 
 export type CommandWorld = ReturnType<typeof createCommandWorld>
 
-/** Asks as a page of ours does; resolves with all that the other side wrote. */
-export async function ask(at: number | string, path: string): Promise<string> {
-  const connection = await openRaw(at)
+/** Asks as a page of ours does, over TLS with options for it; resolves with all that the other side wrote. */
+export async function ask(at: number | string, path: string, tls?: ConnectionOptions): Promise<string> {
+  const connection = await openRaw(at, tls)
   connection.write(
     `GET ${path} HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nConnection: close\r\n\r\n`,
   )

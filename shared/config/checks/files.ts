@@ -31,6 +31,67 @@ function* routeFileChecks({ proxy }: Config, readFile: (path: string) => string)
   }
 }
 
+/** The files that a listener for TLS names. */
+export interface ListenerFiles {
+  readonly certificateFile: string
+  readonly privateKeyFile: string
+  readonly clientCaFile?: string | undefined
+}
+
+/** What is wrong with the files of a listener at `nowMs`; `prefix` is what precedes the names of their settings. */
+export function* listenerFileCheck(
+  { certificateFile, privateKeyFile, clientCaFile }: ListenerFiles,
+  prefix: string,
+  readFile: (path: string) => string,
+  nowMs: number,
+): Iterable<CrossProblem> {
+  const certificate = yield* pairCheck(certificateFile, privateKeyFile, prefix, readFile)
+  if (certificate !== undefined && isExpired(certificate, nowMs)) {
+    yield {
+      path: `${prefix}certificate_file`,
+      problem: `holds a certificate that expired at ${certificate.validToDate.toISOString()}`,
+      remedy: 'Renew it; the new files are taken without a restart.',
+    }
+  }
+  if (clientCaFile === undefined) return
+  const path = `${prefix}client_ca_file`
+  const authorities = yield* readAuthorities(clientCaFile, path, readFile)
+  if (authorities === undefined) return
+  // Others may stay behind until those who use them have new certificates.
+  if (authorities.every((each) => isExpired(each, nowMs))) {
+    yield { path, problem: 'holds only certificates that have expired', remedy: 'Give the authority that is in use.' }
+  }
+  if (!authorities.every(({ ca }) => ca)) {
+    yield {
+      path,
+      problem: 'holds a certificate that is not of an authority, so it vouches for no client',
+      remedy: 'Give the certificate of the authority that signed those of the clients.',
+    }
+  }
+}
+
+function isExpired({ validToDate }: X509Certificate, nowMs: number): boolean {
+  return validToDate.getTime() <= nowMs
+}
+
+/** Every certificate of the file: node:tls leaves out what it cannot read, and then takes fewer than were meant. */
+function* readAuthorities(
+  file: string,
+  path: string,
+  readFile: (path: string) => string,
+): Found<readonly X509Certificate[]> {
+  const text = yield* readText(file, path, readFile)
+  if (text === undefined) return undefined
+  const blocks = text.match(/-----BEGIN [^]*?-----END [^-]*-----/g) ?? []
+  try {
+    if (blocks.length > 0) return blocks.map((block) => new X509Certificate(block))
+  } catch {
+    // Said below.
+  }
+  yield { path, problem: 'holds something that is not a certificate', remedy: 'Give a PEM file of certificates only.' }
+  return undefined
+}
+
 /** Yields what is wrong and gives what was read, if it can be used. */
 type Found<T> = Generator<CrossProblem, T | undefined>
 
@@ -40,7 +101,7 @@ function* pairCheck(
   keyFile: string,
   prefix: string,
   readFile: (path: string) => string,
-): Iterable<CrossProblem> {
+): Found<X509Certificate> {
   const certificate = yield* readCertificate(certificateFile, `${prefix}certificate_file`, readFile)
   const key = yield* readKey(keyFile, `${prefix}private_key_file`, readFile)
   if (certificate !== undefined && key !== undefined && !certificate.checkPrivateKey(key)) {
@@ -50,6 +111,7 @@ function* pairCheck(
       remedy: 'Give the key with which the certificate was requested.',
     }
   }
+  return certificate
 }
 
 function* readKey(file: string, path: string, readFile: (path: string) => string): Found<KeyObject> {

@@ -36,6 +36,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
   }
   yield* issuerChecks(authorizationServer.issuer)
   for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
+  yield* listenerChecks(config)
   yield* endpointCheck(config.observability.otlpEndpoint)
 }
 
@@ -74,6 +75,34 @@ function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {
       path,
       problem: 'has only one of client_certificate_file and client_private_key_file',
       remedy: 'Give both, or neither.',
+    }
+  }
+}
+
+/** Half of a certificate must not end in plain HTTP, nor a demand for certificates in nobody being asked for one. */
+function* listenerChecks({ agent, proxy }: Config): Iterable<CrossProblem> {
+  for (const [name, { listen }] of Object.entries({ agent, proxy })) {
+    const path = `${name}.listen`
+    if ((listen.certificateFile === undefined) !== (listen.privateKeyFile === undefined)) {
+      yield {
+        path,
+        problem: 'has only one of certificate_file and private_key_file',
+        remedy: 'Give both, or neither.',
+      }
+    } else if (listen.clientCaFile !== undefined && listen.certificateFile === undefined) {
+      yield {
+        path: `${path}.client_ca_file`,
+        problem: 'is set without a certificate, so there would be no TLS in which to ask clients for theirs',
+        remedy: `Set ${path}.certificate_file and private_key_file as well.`,
+      }
+    }
+    if (listen.socket !== undefined && listen.certificateFile !== undefined) {
+      yield {
+        path: `${path}.certificate_file`,
+        problem: 'is set as well as socket, and TLS is for host and port only',
+        remedy: `Keep the socket, which no other machine can reach, or ${path}.host and ${path}.port.`,
+        given: [`${path}.socket`],
+      }
     }
   }
 }

@@ -49,6 +49,21 @@ describe('settings that are refused', () => {
     ['plain http: upstream', route({ upstream: 'http://api.internal' }), 'proxy.routes[0].upstream'],
     ['one of several upstreams plain', route({ upstream: ['https://a', 'http://b'] }), 'proxy.routes[0].upstream'],
     ['half a client certificate', route({ client_certificate_file: 'a' }), 'proxy.routes[0]'],
+    ...(['agent', 'proxy'] as const).flatMap((part): [string, object, string][] => {
+      const listen = (settings: object) => ({
+        [part]: { listen: settings },
+        operations: { trusted_proxies: ['unix:'] },
+      })
+      const pair = { certificate_file: 'a', private_key_file: 'b' }
+      const [certificate, key] = [{ certificate_file: 'a' }, { private_key_file: 'b' }]
+      return [
+        [`a certificate of the ${part} without its key`, listen(certificate), `${part}.listen`],
+        [`a key of the ${part} without its certificate`, listen(key), `${part}.listen`],
+        [`clients of the ${part} asked in vain`, listen({ client_ca_file: 'c' }), `${part}.listen.client_ca_file`],
+        [`TLS of the ${part} at a socket`, listen({ ...pair, socket: '/a' }), `${part}.listen.certificate_file`],
+      ]
+    }),
+    ['TLS for operations', { operations: { listen: { certificate_file: 'a' } } }, 'operations.listen.certificate_file'],
     [
       'our cookie shown to an API',
       route({ forward_cookies: ['__Host-Http-th-at'] }),
