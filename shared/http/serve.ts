@@ -181,7 +181,11 @@ function secureServer(
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: limits.handshakeMs,
   })
-  certificate.onChange((next) => server.setSecureContext(secureContextOptions(next)))
+  certificate.onChange((next) => {
+    // Whether clients are asked cannot change any more, and without authorities of ours every public one would do.
+    if ((next.clientCa === undefined) !== (current.clientCa === undefined)) throw new Error('other clients')
+    server.setSecureContext(secureContextOptions(next))
+  })
   // Before the listener of Node, which would have this answered in plain text as a request that could not be parsed.
   server.prependListener('tlsClientError', (error: Error, socket: TLSSocket) => {
     socket.destroy()

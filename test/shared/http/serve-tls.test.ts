@@ -209,6 +209,13 @@ describe('a server that asks for certificates', () => {
     ])
   })
 
+  it('goes on to ask for them, whatever takes the place of its certificate', async () => {
+    const { port, replace } = await start(asking)
+    expect(() => replace(own)).toThrow('other clients')
+    expect(await ask(port, trusting)).not.toContain('HTTP')
+    expect(await ask(port, clientOf(gateway))).toMatch(/^HTTP\/1\.1 200 /)
+  })
+
   it('takes no session of a client whose authority was taken out', async () => {
     const { port, replace } = await start(asking)
     const first = await openRaw(port, clientOf(gateway))
