@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { filePath, httpsUrl, milliseconds, seconds, secret } from './values.ts'
+import { credentials, filePath, httpsUrl, milliseconds, proxyOrigin, seconds, secret } from './values.ts'
 
 /** The `authorization_server` section. */
 export const authorizationServerSettings = z.strictObject({
@@ -34,6 +34,18 @@ export const authorizationServerSettings = z.strictObject({
   ca_file: filePath
     .optional()
     .meta({ description: 'PEM file of certificate authorities to trust instead of the system ones.' }),
+  http_proxy: proxyOrigin.optional().meta({
+    description:
+      'HTTP proxy through which every call to the authorization server goes, in a CONNECT tunnel (RFC 9110 §9.3.6); none if absent, whatever the environment says.',
+    examples: ['http://proxy.example.com:3128'],
+  }),
+  http_proxy_authorization: credentials.optional().meta({
+    description:
+      'Proxy-Authorization for that proxy (RFC 9110 §11.7.2): scheme and credentials, such as Basic and the Base64 form of user:password.',
+  }),
+  http_proxy_ca_file: filePath.optional().meta({
+    description: 'PEM file of certificate authorities for an https: proxy, instead of the system ones.',
+  }),
   require_issuer_in_response: z.enum(['metadata', 'always']).default('metadata').meta({
     description: 'Whether a response without iss is refused: as the metadata says, or always (RFC 9207 §2.4).',
   }),

@@ -15,6 +15,11 @@ export const httpsUrl = z
     message: 'must be an absolute http(s) URL without a fragment',
   })
 
+/** Where an HTTP proxy listens; a user and password in it would be shown wherever the address is. */
+export const proxyOrigin = z.string().refine((text) => /^https?:\/\/[^\s/?#@\\]+$/.test(text) && URL.canParse(text), {
+  message: 'must be the address of a proxy such as http://proxy.example.com:3128, without path, user and password',
+})
+
 /** An absolute path of our own: no dot segments, escapes, query or trailing slash, so that one reading is the only one. */
 export const ownPath = pathSetting(
   /^(?:\/[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$/,
@@ -57,6 +62,15 @@ export const headerSecret = z
   .string()
   .regex(/^[\x21-\x7e]+$/, { message: 'must be printable ASCII without spaces' })
   .refine(isNoMask, noMask)
+  .transform((text) => new Secret(text))
+  .meta({ secret: true })
+
+/** Scheme and credentials as a header carries them (RFC 9110 §11.4), wrapped at once. */
+export const credentials = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9-]* [\x21-\x7e]+(?: [\x21-\x7e]+)*$/, {
+    message: 'must be a scheme and credentials, such as Basic and the Base64 form of user:password',
+  })
   .transform((text) => new Secret(text))
   .meta({ secret: true })
 

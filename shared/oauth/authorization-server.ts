@@ -43,8 +43,12 @@ export function createAuthorizationServer(parts: {
   const { config, clock, observe } = parts
   const settings = config.authorizationServer
   const identity = createClientIdentity({ config, clock })
-  const tls =
-    settings.caFile === undefined ? identity.tls : { ...identity.tls, ca: readFileSync(settings.caFile, 'utf8') }
+  const { caFile, httpProxyCaFile } = settings
+  const tls = {
+    ...identity.tls,
+    ...(caFile === undefined ? undefined : { ca: readFileSync(caFile, 'utf8') }),
+    ...(httpProxyCaFile === undefined ? undefined : { proxyCa: readFileSync(httpProxyCaFile, 'utf8') }),
+  }
   const transport = parts.transport ?? createTransport({ config, clock, observe, tls })
 
   const callOptions = createCallOptions(transport, config.insecureAllowHttp)

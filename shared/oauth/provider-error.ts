@@ -1,3 +1,5 @@
+import type { TunnelFailureReason } from './tunnel.ts'
+
 /** Endpoints of the authorization server, as events and limits name them. */
 export type ProviderEndpoint =
   | 'authorization'
@@ -8,8 +10,9 @@ export type ProviderEndpoint =
   | 'revocation'
   | 'pushed_authorization_request'
 
-/** Why no usable answer came. */
+/** Why no usable answer came; those of a tunnel are about the HTTP proxy on the way. */
 export type UnavailableReason =
+  | TunnelFailureReason
   | 'timeout'
   | 'connect_failed'
   | 'connection_lost'

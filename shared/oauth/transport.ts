@@ -1,6 +1,7 @@
-import { Agent, errors, request } from 'undici'
+import { Agent, buildConnector, errors, request } from 'undici'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
+import type { Secret } from '../secret.ts'
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
 import {
   ProviderAnswerInvalid,
@@ -9,6 +10,7 @@ import {
   type UnavailableReason,
 } from './provider-error.ts'
 import { createQueue } from './queue.ts'
+import { createTunnels, TunnelFailure } from './tunnel.ts'
 
 /** The settings that bound the calls. */
 export interface TransportSettings {
@@ -16,6 +18,8 @@ export interface TransportSettings {
     readonly timeoutMs: number
     readonly maxConcurrentRequests: number
     readonly clockToleranceSeconds: number
+    readonly httpProxy?: string | undefined
+    readonly httpProxyAuthorization?: Secret | undefined
   }
 }
 
@@ -24,6 +28,8 @@ export interface TransportTls {
   readonly ca?: string
   readonly certificate?: string
   readonly privateKey?: string
+  /** Authorities of the HTTP proxy; those of `ca` are not asked about it. */
+  readonly proxyCa?: string
 }
 
 /** The part of fetch's options that OAuth calls use. */
@@ -66,17 +72,32 @@ export function createTransport(parts: {
 }): Transport {
   const { clock, observe, tls = {} } = parts
   const { timeoutMs, maxConcurrentRequests, clockToleranceSeconds } = parts.config.authorizationServer
+  const { httpProxy, httpProxyAuthorization } = parts.config.authorizationServer
+  const connect = {
+    timeout: timeoutMs,
+    // Set although it is the default, because an environment variable changes the default (N13).
+    rejectUnauthorized: true,
+    ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
+    ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),
+    ...(tls.privateKey === undefined ? undefined : { key: tls.privateKey }),
+  }
+  const tunnels =
+    httpProxy === undefined
+      ? undefined
+      : createTunnels({
+          proxy: httpProxy,
+          authorization: httpProxyAuthorization,
+          ca: tls.proxyCa,
+          // Half of it, so that a call ends with what the proxy did before its own time is up.
+          timeoutMs: Math.ceil(timeoutMs / 2),
+          clock,
+          // Sessions are kept by host name, and ports of one host may differ in whose certificate they ask for.
+          connectThrough: buildConnector({ ...connect, maxCachedSessions: 0 }),
+        })
   const agent = new Agent({
     connections: maxConcurrentRequests,
     pipelining: 1,
-    connect: {
-      timeout: timeoutMs,
-      // Set although it is the default, because an environment variable changes the default (N13).
-      rejectUnauthorized: true,
-      ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
-      ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),
-      ...(tls.privateKey === undefined ? undefined : { key: tls.privateKey }),
-    },
+    connect: tunnels?.connect ?? connect,
     maxHeaderSize: 65_536,
     // The clock's own deadline covers the answer as a whole; undici's would only cover pauses.
     headersTimeout: 0,
@@ -151,14 +172,25 @@ export function createTransport(parts: {
         if (signsOfDown.has(outcome)) circuit.failed()
         else if (signsOfLife.has(outcome)) circuit.succeeded()
         observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
-        if (outcome !== 'stopped') observe.emit('provider.unavailable', { endpoint, reason: outcome })
+        if (outcome !== 'stopped') {
+          observe.emit('provider.unavailable', { endpoint, reason: outcome, proxy_status: proxyStatusOf(failure) })
+        }
         throw failure
       } finally {
         cancel()
       }
     },
-    close: () => agent.destroy(),
+    async close() {
+      // The calls first, so that they end as stopped and not for want of a tunnel.
+      await agent.destroy()
+      await tunnels?.close()
+    },
   }
+}
+
+/** What the HTTP proxy answered instead of opening a tunnel, if that is what failed. */
+export function proxyStatusOf({ cause }: Error): number | undefined {
+  return cause instanceof TunnelFailure ? cause.status : undefined
 }
 
 /** Why an answer says nothing about the request, or undefined. */
@@ -168,8 +200,20 @@ function refusalOf(status: number): UnavailableReason | undefined {
   return status >= 502 && status <= 504 ? 'gateway_error' : 'server_error'
 }
 
-/** Failures that no request can cause by itself: nobody was reached, or only a gateway of the authorization server. */
-const signsOfDown: ReadonlySet<string> = new Set(['timeout', 'connect_failed', 'connection_lost', 'gateway_error'])
+/**
+ * Failures that no request can cause by itself: nobody was reached, or only a gateway of the authorization server, or the
+ * HTTP proxy opened no tunnel: it is asked for one by host and port alone, which no visitor chooses.
+ */
+const signsOfDown: ReadonlySet<string> = new Set([
+  'timeout',
+  'connect_failed',
+  'connection_lost',
+  'gateway_error',
+  'proxy_connect_failed',
+  'proxy_timeout',
+  'proxy_refused',
+  'proxy_gateway_error',
+])
 /**
  * Failures that one request can cause, by an invented code or by the state of one account. If they opened the circuit, one
  * visitor could keep all others from signing in. A full queue and a stop are our own doing and say nothing either way.
@@ -213,6 +257,7 @@ const lostConnections: ReadonlySet<string> = new Set([
 function asFailure(error: unknown, endpoint: ProviderEndpoint, signal: AbortSignal) {
   if (error instanceof ProviderUnavailable || error instanceof ProviderAnswerInvalid) return error
   if (signal.aborted) return new ProviderUnavailable(endpoint, 'timeout', retrySoonSeconds, error)
+  if (error instanceof TunnelFailure) return new ProviderUnavailable(endpoint, error.reason, retrySoonSeconds, error)
   if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) {
     return new ProviderUnavailable(endpoint, 'stopped', retrySoonSeconds, error)
   }

@@ -148,8 +148,8 @@ export const eventTable = {
   'provider.unavailable': {
     level: 'error',
     audit: false,
-    when: 'The authorization server cannot be used.',
-    fields: { endpoint: 'word', reason: 'word' },
+    when: 'The authorization server cannot be used. A reason that begins with proxy_ is about authorization_server.http_proxy; proxy_status is what that proxy answered instead of opening a tunnel.',
+    fields: { endpoint: 'word', reason: 'word', proxy_status: 'count' },
   },
   'provider.clock_skew': {
     level: 'warn',

@@ -61,7 +61,7 @@ describe('who may import whom', () => {
 
 describe('one door per library', () => {
   const doors: Record<string, (file: string) => boolean> = {
-    undici: under('oauth-proxy/forward', 'shared/oauth/transport.ts'),
+    undici: under('oauth-proxy/forward', 'shared/oauth/transport.ts', 'shared/oauth/tunnel.ts'),
     'http-proxy': under('oauth-proxy/forward'),
     'koa-body': under('oauth-agent/agent.ts'),
     koa: under('oauth-agent'),

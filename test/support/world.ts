@@ -165,9 +165,12 @@ export async function startWorld(options: WorldOptions): Promise<World> {
 }
 
 function tappedServer(config: Config, clock: ShiftedClock, observe: Observe, tap: Tap): AuthorizationServer {
-  const { caFile } = config.authorizationServer
-  const ca = caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }
-  const tls = { ...createClientIdentity({ config, clock }).tls, ...ca }
+  const { caFile, httpProxyCaFile } = config.authorizationServer
+  const tls = {
+    ...createClientIdentity({ config, clock }).tls,
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
+    ...(httpProxyCaFile === undefined ? {} : { proxyCa: readFileSync(httpProxyCaFile, 'utf8') }),
+  }
   return createAuthorizationServer({ config, clock, observe, transport: tap.around({ config, clock, observe, tls }) })
 }
 

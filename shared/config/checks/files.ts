@@ -17,6 +17,7 @@ export function fileChecks(readFile: (path: string) => string): ConfigCheck {
       yield* pairCheck(client.certificateFile, client.privateKeyFile, 'client.', readFile)
     }
     yield* readCertificate(authorizationServer.caFile, 'authorization_server.ca_file', readFile)
+    yield* readCertificate(authorizationServer.httpProxyCaFile, 'authorization_server.http_proxy_ca_file', readFile)
     if ('caFile' in config.store) yield* readCertificate(config.store.caFile, 'store.ca_file', readFile)
     yield* routeFileChecks(config, readFile)
   }

@@ -35,6 +35,7 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
     }
   }
   yield* issuerChecks(authorizationServer.issuer)
+  yield* proxyChecks(authorizationServer)
   for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
   yield* listenerChecks(config)
   yield* endpointCheck(config.observability.otlpEndpoint)
@@ -54,6 +55,35 @@ function* issuerChecks(issuer: string): Iterable<CrossProblem> {
       path,
       problem: 'has a query',
       remedy: 'An issuer has no query (RFC 8414 §2); copy it from the metadata document.',
+    }
+  }
+}
+
+function* proxyChecks(settings: Config['authorizationServer']): Iterable<CrossProblem> {
+  const { issuer, httpProxy, httpProxyAuthorization, httpProxyCaFile } = settings
+  const [path, given] = ['authorization_server.http_proxy', ['authorization_server.http_proxy']]
+  if (httpProxy !== undefined && issuer.startsWith('http:')) {
+    yield {
+      path,
+      problem: 'would carry calls to an http: issuer, so the proxy could read every token',
+      remedy: 'Use an https: issuer, or remove the proxy.',
+      given: ['authorization_server.issuer'],
+    }
+  }
+  if (httpProxy === undefined && httpProxyAuthorization !== undefined) {
+    yield {
+      path: `${path}_authorization`,
+      problem: 'is set without http_proxy, so calls would go directly',
+      remedy: 'Set authorization_server.http_proxy, or remove it.',
+      given,
+    }
+  }
+  if (httpProxyCaFile !== undefined && httpProxy?.startsWith('https:') !== true) {
+    yield {
+      path: `${path}_ca_file`,
+      problem: 'is set, but no proxy is reached over https:',
+      remedy: 'Give http_proxy as https:, or remove it.',
+      given,
     }
   }
 }

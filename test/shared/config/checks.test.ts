@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { createCertificate } from '../../support/certificate.ts'
 import { parse, pathsOf, problemsOf, settingsFile } from './settings.ts'
 
 const local = { public_origin: 'http://localhost:3000', insecure_allow_http: true }
@@ -33,6 +34,36 @@ describe('settings that are refused', () => {
       'authorization_server.issuer',
     ],
     ['issuer with a fragment', { authorization_server: { issuer: 'https://a/#x' } }, 'authorization_server.issuer'],
+    ...[
+      'http://user:password@proxy:3128',
+      'http://@proxy:3128',
+      'http://proxy:3128/',
+      'http://proxy:3128/path',
+      'http://proxy:3128?x',
+      'http://proxy:3128#x',
+      'http://proxy:65536',
+      'socks5://proxy:1080',
+      'proxy:3128',
+    ].map((url): [string, object, string] => [
+      `the HTTP proxy at ${url}`,
+      { authorization_server: { http_proxy: url } },
+      'authorization_server.http_proxy',
+    ]),
+    [
+      'an http: issuer, which the HTTP proxy could read',
+      { ...local, authorization_server: { issuer: 'http://localhost:1', http_proxy: 'http://proxy:3128' } },
+      'authorization_server.http_proxy',
+    ],
+    [
+      'credentials for no HTTP proxy',
+      { authorization_server: { http_proxy_authorization: 'Basic eDp5' } },
+      'authorization_server.http_proxy_authorization',
+    ],
+    ...['user:password', 'Basic', 'Basic ', 'Basic eDp5\r\nx: y', 'Basic é'].map((value): [string, object, string] => [
+      `the credentials ${JSON.stringify(value)}`,
+      { authorization_server: { http_proxy: 'http://proxy:3128', http_proxy_authorization: value } },
+      'authorization_server.http_proxy_authorization',
+    ]),
     ['public origin with a path', { public_origin: 'https://www.example.com/app' }, 'public_origin'],
     ['public origin in capitals', { public_origin: 'https://WWW.example.com' }, 'public_origin'],
     ['public origin of another scheme', { public_origin: 'wss://www.example.com' }, 'public_origin'],
@@ -268,6 +299,14 @@ describe('settings that are accepted', () => {
       'a gateway without a secret on this machine',
       { ...local, proxy: { forward_auth: { gateway: 'caddy', peers: ['127.0.0.1'], insecure_no_secret: true } } },
     ],
+    [
+      'an HTTP proxy for an https: issuer, with an app in development',
+      { ...local, authorization_server: { issuer: 'https://login.example.com', http_proxy: 'http://[::1]:3128' } },
+    ],
+    [
+      'an HTTP proxy with credentials',
+      { authorization_server: { http_proxy: 'https://proxy', http_proxy_authorization: 'Basic eDp5' } },
+    ],
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
     ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
     ['a store with a spelled-out password', { store: { kind: 'valkey', url: 'rediss://user:p%2Fs@[::1]:6379/2' } }],
@@ -298,6 +337,14 @@ describe('settings that are accepted', () => {
   ])('%s', (_, change) => {
     expect(problemsOf(settingsFile({ ...change }))).toEqual([])
   })
+})
+
+it('authorities of an HTTP proxy without TLS are useless, and reported', () => {
+  const settings = { http_proxy: 'http://proxy:3128', http_proxy_ca_file: 'ca.pem' }
+  const readFile = () => createCertificate({ name: 'authority' }).certificate
+  expect(problemsOf(settingsFile({ authorization_server: settings }), { readFile })).toMatchObject([
+    { path: 'authorization_server.http_proxy_ca_file', problem: 'is set, but no proxy is reached over https:' },
+  ])
 })
 
 describe('session profiles (NIST SP 800-63B-4)', () => {
