@@ -21,7 +21,7 @@ export async function clientChecks(config: Config, server: AuthorizationServer):
     if (failure instanceof ProviderUnavailable) {
       return error(
         check,
-        `the token endpoint cannot be reached (${whyUnavailable(failure)})`,
+        `the token endpoint cannot be reached (${whyUnavailable(failure, config)})`,
         'Check network and certificates.',
       )
     }

@@ -61,7 +61,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
       await collect('client.redirect_uri', () => signInChecks(config, server, clock))
       await collect('client.post_logout_redirect_uri', () => signOutChecks(config, server))
       await collect('provider.jwks', async function* () {
-        yield await keySetCheck(server)
+        yield await keySetCheck(config, server)
       })
       await collect('provider.rotation', () => rotationChecks(config, server, refreshToken))
       findings.push(skewFinding(skewSeconds, config))

@@ -1,7 +1,11 @@
 import type { Config, CredentialSetting } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
-import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import {
+  ProviderAnswerInvalid,
+  ProviderUnavailable,
+  type UnavailableReason,
+} from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 import { whyUnavailable } from './network-code.ts'
 
@@ -18,6 +22,10 @@ export async function* providerChecks(
     return
   }
   yield ok('provider.discovery', `${metadata.issuer} is reached and names itself exactly so`)
+  const { httpProxy } = config.authorizationServer
+  if (httpProxy !== undefined) {
+    yield ok('provider.http_proxy', `every call to the authorization server goes through ${httpProxy}`)
+  }
   yield* clientAbilities(config, metadata)
   yield* responseAbilities(config, metadata)
   yield* tokenAbilities(config, metadata)
@@ -27,12 +35,25 @@ export async function* providerChecks(
   yield* endpointChecks(config, metadata)
 }
 
-function discoveryFailure({ authorizationServer: { issuer } }: Config, failure: unknown): Finding {
+/** What to do where the HTTP proxy is what failed. */
+const proxyRemedies: Readonly<Partial<Record<UnavailableReason, string>>> = {
+  proxy_connect_failed: 'Check authorization_server.http_proxy, the network to it and, for https:, http_proxy_ca_file.',
+  proxy_timeout: 'Check that the proxy is well, and that it reaches the authorization server.',
+  proxy_refused:
+    'With 407 check authorization_server.http_proxy_authorization_file; else let the proxy admit this host and port.',
+  proxy_gateway_error:
+    'The proxy answers, but does not reach the authorization server: check its names and its network.',
+}
+
+function discoveryFailure(config: Config, failure: unknown): Finding {
+  const { issuer, httpProxy } = config.authorizationServer
   if (failure instanceof ProviderUnavailable) {
+    const way = httpProxy === undefined ? '' : ` through ${httpProxy}`
     return error(
       'provider.discovery',
-      `${issuer} cannot be reached (${whyUnavailable(failure)})`,
-      'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
+      `${issuer} cannot be reached${way} (${whyUnavailable(failure, config)})`,
+      proxyRemedies[failure.reason] ??
+        'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
     )
   }
   if (failure instanceof ProviderAnswerInvalid && failure.check === 'issuer') {
@@ -231,7 +252,7 @@ const strangeToken = ['{"alg":"ES256","kid":"doctor"}', '{}', '']
   .join('.')
 
 /** Whether the keys that sign ID tokens can be had. */
-export async function keySetCheck(server: AuthorizationServer): Promise<Finding> {
+export async function keySetCheck(config: Config, server: Pick<AuthorizationServer, 'verifyJwt'>): Promise<Finding> {
   const check = 'provider.keys'
   try {
     await server.verifyJwt(strangeToken, { algorithms: ['ES256'] })
@@ -240,7 +261,7 @@ export async function keySetCheck(server: AuthorizationServer): Promise<Finding>
     if (failure instanceof ProviderUnavailable) {
       return error(
         check,
-        `the key set cannot be reached (${whyUnavailable(failure)})`,
+        `the key set cannot be reached (${whyUnavailable(failure, config)})`,
         'Check jwks_uri of the metadata document.',
       )
     }

@@ -50,7 +50,7 @@ async function signInCheck(
     })
     answer = await visit(server, authorizationUrl)
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure)})`)
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
     const { code, detail } = asTokenHandlerError(failure)
     const why = String(detail.provider_error ?? detail.check ?? code)
     return wrong(
@@ -75,7 +75,7 @@ async function signInCheck(
   try {
     returned = (await readAuthorizationResponse(parts, arrived, arrival.responseMode)).get('error')
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure)})`)
+    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
     const { code, detail } = asTokenHandlerError(failure)
     return wrong(
       check,

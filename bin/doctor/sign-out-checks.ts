@@ -32,6 +32,6 @@ export async function* signOutChecks(config: Config, authorizationServer: Author
     } else yield skipped(check, `the answer (${status}) does not tell whether ${page} is registered`)
   } catch (failure) {
     if (!(failure instanceof ProviderUnavailable)) throw failure
-    yield skipped(check, `not tried (${whyUnavailable(failure)})`)
+    yield skipped(check, `not tried (${whyUnavailable(failure, config)})`)
   }
 }

@@ -5,25 +5,37 @@ import { type AddressInfo, createServer as createNetServer, type Socket } from '
 import { createServer as createTlsServer } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { certificateChecks } from '../../bin/doctor/certificate-checks.ts'
 import { examine } from '../../bin/doctor/doctor.ts'
 import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
 import { keyChecks, readersFinding } from '../../bin/doctor/key-checks.ts'
-import { providerChecks } from '../../bin/doctor/provider-checks.ts'
+import { keySetCheck, providerChecks } from '../../bin/doctor/provider-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { deriveKeyRing, generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
 import { createCertificate } from '../support/certificate.ts'
+import { type ConnectProxy, type ProxyAnswer, startConnectProxy } from '../support/connect-proxy.ts'
+import { freePort } from '../support/free-port.ts'
 import { testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 
 const secret = 'a-secret-of-forty-characters-or-very-near'
+const registration = {
+  client_id: 'app',
+  client_secret: secret,
+  redirect_uris: ['http://localhost:3000/callback'],
+  post_logout_redirect_uris: ['http://localhost:3000/'],
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+}
 let provider: OpenIdProvider
 let folder: string
 let api: ReturnType<typeof createServer>
@@ -34,16 +46,7 @@ beforeAll(async () => {
   api = createServer()
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
   provider = await startOpenIdProvider({
-    clients: [
-      {
-        client_id: 'app',
-        client_secret: secret,
-        redirect_uris: ['http://localhost:3000/callback'],
-        post_logout_redirect_uris: ['http://localhost:3000/'],
-        grant_types: ['authorization_code', 'refresh_token'],
-        response_types: ['code'],
-      },
-    ],
+    clients: [registration],
   })
 }, 60_000)
 afterAll(async () => {
@@ -307,6 +310,79 @@ describe('doctor', () => {
     expect(findings[0]).toMatchObject({
       check: 'provider.discovery',
       found: `${issuer} cannot be reached (connect_failed, DEPTH_ZERO_SELF_SIGNED_CERT)`,
+    })
+  })
+
+  describe('through an HTTP proxy', () => {
+    const authority = createCertificate({ name: 'authority' })
+    const server = createCertificate({ name: 'server', issuer: authority, hosts: ['login.invalid'] })
+    let distant: OpenIdProvider
+    let proxy: ConnectProxy
+    beforeAll(async () => {
+      const port = await freePort()
+      distant = await startOpenIdProvider({
+        port,
+        issuer: `https://login.invalid:${port}`,
+        tls: { key: server.privateKey, cert: server.certificate },
+        clients: [registration],
+      })
+      writeFileSync(join(folder, 'authority.pem'), authority.certificate)
+    })
+    beforeEach(async () => {
+      proxy = await startConnectProxy()
+    })
+    afterEach(() => proxy.close())
+    afterAll(() => distant.close())
+    const lookThrough = () =>
+      look({
+        settings: {
+          authorization_server: {
+            issuer: distant.issuer,
+            http_proxy: proxy.origin,
+            http_proxy_authorization: 'Basic dXNlcjpob3JzZQ==',
+            ca_file: join(folder, 'authority.pem'),
+          },
+        },
+      })
+
+    it('goes where the agent goes, and says so', async () => {
+      const findings = await lookThrough()
+      expect(findings.filter(({ level }) => level === 'error')).toEqual([])
+      expect(findings).toContainEqual({
+        level: 'ok',
+        check: 'provider.http_proxy',
+        found: `every call to the authorization server goes through ${proxy.origin}`,
+      })
+      for (const check of ['client.accepted', 'client.redirect_uri', 'provider.keys']) {
+        expect(levelOf(findings, check), check).toBe('ok')
+      }
+      expect(proxy.asked.length).toBeGreaterThan(0)
+    })
+
+    it.each<[string, ProxyAnswer, string, string]>([
+      ['refuses us', 407, 'proxy_refused, 407', 'http_proxy_authorization_file'],
+      ['does not reach the server', 503, 'proxy_gateway_error, 503', 'does not reach'],
+      ['hangs up', { bytes: '' }, 'proxy_connect_failed', 'authorization_server.http_proxy'],
+    ])('names the proxy that %s', async (_, answering, why, remedy) => {
+      proxy.answer = () => answering
+      const findings = await lookThrough()
+      expect(findings[0]).toMatchObject({
+        level: 'error',
+        check: 'provider.discovery',
+        found: expect.stringContaining(`cannot be reached through ${proxy.origin} (${why}`) as string,
+        remedy: expect.stringContaining(remedy) as string,
+      })
+      expect(levelOf(findings, 'provider.http_proxy')).toBeUndefined()
+      expect(JSON.stringify(findings)).not.toContain('dXNlcj')
+    })
+
+    it('names the proxy that keeps us from one host only', async () => {
+      const config = parse(settingsFile({ authorization_server: { http_proxy: proxy.origin } }))
+      const cause = new TunnelFailure('proxy_refused', { status: 403 })
+      const finding = await keySetCheck(config, {
+        verifyJwt: () => Promise.reject(new ProviderUnavailable('jwks', 'proxy_refused', 1, cause)),
+      })
+      expect(finding.found).toBe(`the key set cannot be reached (proxy_refused, 403: ${proxy.origin} opens no tunnel)`)
     })
   })
 
