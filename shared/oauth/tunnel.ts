@@ -59,6 +59,8 @@ export function createTunnels(parts: TunnelParts): Tunnels {
   const pool = new Pool(proxy, {
     connections: null,
     pipelining: 1,
+    // A connection becomes a tunnel or is of no use: undici makes a new one after a CONNECT that was given up.
+    keepAliveTimeout: 1,
     // Host has to name the authorization server (RFC 9112 §3.2.3), and undici would expect that name of the proxy.
     connect: (options, callback) => connectToProxy({ ...options, servername: '' }, callback),
   })
