@@ -3,8 +3,8 @@ import { type Clock, systemClock } from '../../shared/clock.ts'
 /** The real clock, moved: for parts that talk to servers with a clock of their own. */
 export interface ShiftedClock extends Clock {
   pass(seconds: number): void
-  /** Lets the clock stand, for limits that are judged to the second; returns what lets it go on. */
-  stand(): () => void
+  /** Lets the clock stand from now on, for limits that are judged to the second. */
+  stand(): void
 }
 
 /** Creates a clock that shows the real time until it is moved. */
@@ -21,9 +21,6 @@ export function createShiftedClock(): ShiftedClock {
     },
     stand() {
       standingMs = systemClock.nowMs()
-      return () => {
-        standingMs = undefined
-      }
     },
   }
 }
