@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { Reading } from './observe.ts'
+import { type Reading, withoutAddress } from './observe.ts'
 
 /** What a log is made of. */
 export interface LogParts {
@@ -30,7 +30,7 @@ export function createLog({ level, write, withAudit }: LogParts): Reading {
     const audit = withAudit && row.audit
     const at = enabled.has(row.level) ? row.level : audit ? level : undefined
     if (at === undefined) return
-    const { timeMs, fields } = event
-    logger[at]({ time: new Date(timeMs).toISOString(), event: name, ...(audit ? { audit } : undefined), ...fields })
+    const time = new Date(event.timeMs).toISOString()
+    logger[at]({ time, event: name, ...(audit ? { audit, ...event.fields } : withoutAddress(event.fields)) })
   }
 }

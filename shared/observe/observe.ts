@@ -81,6 +81,12 @@ function checkedFields(row: EventRow, given: ObservedEvent['given']): CheckedFie
   return checked
 }
 
+/** Fields for readings other than the audit stream, to which alone addresses of clients are told. */
+export function withoutAddress(fields: CheckedFields): CheckedFields {
+  const { client_address: _left, ...others } = fields
+  return others
+}
+
 interface TextForm {
   readonly shortest: number
   readonly longest: number

@@ -4,7 +4,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { EventName } from './events.ts'
-import type { ObservedEvent, Reading } from './observe.ts'
+import { type ObservedEvent, type Reading, withoutAddress } from './observe.ts'
 import { formatTraceParent, isSampled, parseTraceParent, soleHeader } from './trace-context.ts'
 
 /** Where traces go, and which requests are traced. */
@@ -91,8 +91,9 @@ export function createTrace({ endpoint, ratio, version, newSpanId }: TraceOption
       if (request === undefined || typeof requestId !== 'string') return
       const span = spanOf(event)
       if (span === undefined) {
-        const { name, timeMs, fields } = event
-        if (request.events.length < mostEvents) request.events.push({ name, time: hrTime(timeMs), attributes: fields })
+        const { name, timeMs } = event
+        const attributes = withoutAddress(event.fields)
+        if (request.events.length < mostEvents) request.events.push({ name, time: hrTime(timeMs), attributes })
       } else if (event.name === 'request.answered') {
         open.delete(requestId)
         finish(event, request, span, request.spanId)

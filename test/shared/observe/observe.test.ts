@@ -84,6 +84,11 @@ describe('the log', () => {
     expect(logged('error', true, emit)).toMatchObject([{ event: 'login.completed', audit: true }])
     expect(logged('error', false, emit)).toEqual([])
   })
+  it('tells addresses of clients only where it is the audit stream', () => {
+    const emit = (observe: Observe) => observe.emit('request.refused', { client_address: '192.0.2.1', side: 'proxy' })
+    expect(logged('info', true, emit)).toMatchObject([{ audit: true, client_address: '192.0.2.1' }])
+    expect(logged('info', false, emit)).toEqual([expect.not.objectContaining({ client_address: expect.anything() })])
+  })
 })
 
 it.each<[string, readonly EventName[]]>([

@@ -85,7 +85,8 @@ describe('a request becomes a trace at a real OTLP collector', () => {
     trace.around(requestId, [], () => {
       observe.emit('provider.called', { endpoint: 'token', status: 200, duration_ms: 40, outcome: 'ok' })
       observe.emit('upstream.called', { request_id: requestId, route: '/api/**', status: 502, duration_ms: 100 })
-      observe.emit('session.refreshed', { request_id: requestId, generation: 2 })
+      const told = { request_id: requestId, client_address: '192.0.2.1', generation: 2 }
+      observe.emit('session.refreshed', told)
       observe.emit('request.answered', answered)
     })
     const spans = await received(trace)
@@ -100,6 +101,7 @@ describe('a request becomes a trace at a real OTLP collector', () => {
     const [, api, request] = spans
     expect(api?.status).toEqual({ code: 2 })
     expect(request?.events.map(({ name }) => name)).toEqual(['session.refreshed'])
+    expect(bodies.join()).not.toContain('192.0.2.1')
     expect(request?.attributes).toContainEqual({ key: 'http.route', value: { stringValue: '/api/**' } })
     expect(request).toMatchObject({ startTimeUnixNano: '1800000000250000000', endTimeUnixNano: '1800000000500000000' })
   })
