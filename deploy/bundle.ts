@@ -70,7 +70,10 @@ async function compile(cache: string): Promise<void> {
       client: { id: 'app', authentication: 'client_secret_basic', secret: randomUUID() },
       keys: { file: 'keys.json' },
       store: { kind: 'valkey', url: 'redis://127.0.0.1:9' },
-      proxy: { listen: { port: 0 }, routes: [{ path: '/api/**', upstream: 'http://127.0.0.1:9' }] },
+      proxy: {
+        listen: { port: 0 },
+        routes: [{ path: '/api/**', upstream: 'http://127.0.0.1:9', websocket: true, headerless: ['websocket'] }],
+      },
       operations: { listen: { port: 0 }, shutdown_wait_seconds: 0 },
       observability: { otlp_endpoint: 'http://127.0.0.1:9' },
     }

@@ -54,6 +54,7 @@ export interface Proxy {
 export async function createProxy(given: ProxyParts): Promise<Proxy> {
   const { config, keys, store, clock, observe, readFile = readText } = given
   const requests = await loadTokenRequests(given)
+  const openWebSocket = await loadWebSockets(config)
   const catalogue = createCatalogue(config)
   const routes = config.proxy.routes.map((setting) =>
     createProxyRoute(setting, config.publicOrigin, { clock, store, readFile }),
@@ -83,7 +84,7 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     observe,
   }
   const reverseProxy = createReverseProxy(parts)
-  const upgrade = createUpgrade(parts)
+  const upgrade = createUpgrade({ ...parts, openWebSocket })
   const forwardAuth = createForwardAuth(parts, config.proxy.forwardAuth)
   return {
     handle: (request, response) =>
@@ -103,6 +104,13 @@ async function loadTokenRequests(given: ProxyParts): Promise<TokenRequests | und
   if (!config.proxy.routes.some(asksForTokens)) return undefined
   const { createTokenRequests } = await import('./credentials/token-request.ts')
   return createTokenRequests({ authorizationServer: await loadAuthorizationServer(), settings: config.session, clock })
+}
+
+/** The library behind it takes a twentieth of a start. */
+async function loadWebSockets({ proxy }: Config) {
+  if (!proxy.routes.some(({ websocket }) => websocket)) return undefined
+  const { openWebSocket } = await import('./forward/websocket.ts')
+  return openWebSocket
 }
 
 function readText(path: string): string {

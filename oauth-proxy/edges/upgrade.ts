@@ -8,7 +8,7 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { type OpenWebSocket, openWebSocket, type WebSocketCall } from '../forward/websocket.ts'
+import type { OpenWebSocket, WebSocketCall } from '../forward/websocket.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
 import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
@@ -30,9 +30,15 @@ interface Connection {
   readonly head: Buffer
 }
 
+/** What this edge needs besides. */
+export interface UpgradeParts extends EdgeParts {
+  /** Absent where no route allows WebSockets. */
+  readonly openWebSocket: ((call: WebSocketCall) => Promise<OpenWebSocket>) | undefined
+}
+
 /** Takes over the socket of a protocol upgrade; only WebSocket, and only where a route says so (HX-18). */
 export function createUpgrade(
-  parts: EdgeParts,
+  parts: UpgradeParts,
 ): (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void> {
   const settle = createEdge<Connection>(
     {
@@ -54,7 +60,7 @@ export function createUpgrade(
 async function carryOut(
   { request, output: { socket, head }, requestId }: Call<Connection>,
   decision: Preflight | Forward,
-  parts: EdgeParts,
+  parts: UpgradeParts,
 ): Promise<TokenHandlerError | undefined> {
   if (decision.kind === 'preflight') throw new TokenHandlerError('upgrade_not_allowed')
   checkHandshake(decision, head)
@@ -81,13 +87,14 @@ async function shakeHands(
   browser: Pick<WebSocketCall, 'request' | 'socket'>,
   requestId: string,
   decision: Forward,
-  parts: EdgeParts,
+  parts: UpgradeParts,
 ): Promise<OpenWebSocket> {
   const { route, session, credential } = decision
   const { setting } = route
+  if (parts.openWebSocket === undefined) throw new TokenHandlerError('upgrade_not_allowed')
   const startedMs = parts.clock.nowMs()
   try {
-    const webSocket = await openWebSocket({
+    const webSocket = await parts.openWebSocket({
       ...browser,
       upstream: route.upstream,
       path: forwardPath(decision.target, setting),
