@@ -26,6 +26,21 @@ describe('calling APIs', () => {
     expect(await page.textContent('#order-list li:nth-child(3)')).toBe('Cups× 1')
   })
 
+  it('takes an answer that breaks off for none', async () => {
+    await page.evaluate(() => {
+      const { fetch } = window
+      window.fetch = () => {
+        window.fetch = fetch
+        const cut = new ReadableStream({ start: (controller) => controller.error(new TypeError('broken off')) })
+        return Promise.resolve(new Response(cut))
+      }
+    })
+    const orders = await page.textContent('#order-list')
+    await page.click('#load-orders')
+    await page.waitForSelector('.notice.bad')
+    expect(await page.textContent('#order-list')).toBe(orders)
+  })
+
   it('follows server-sent events with the EventSource of the browser', async () => {
     await page.click('#prices-toggle')
     await page.waitForSelector('#price-list li:nth-child(3)')

@@ -80,8 +80,8 @@ export function createApp({ tokenHandler, apiOrigin, notice, signal }: Parts): A
       body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
     try {
       const response = await tokenHandler.fetch(apiOrigin + path, { method, ...json, signal })
-      const parsed: unknown = await response.json().catch(() => ({}))
-      return { status: response.status, body: typeof parsed === 'object' && parsed !== null ? { ...parsed } : {} }
+      // An answer that breaks off, as when the page is left, is none: it fails here, and not as half a success.
+      return { status: response.status, body: parseObject(await response.text()) }
     } catch {
       return { status: 0, body: {} }
     }
@@ -111,5 +111,15 @@ export function createApp({ tokenHandler, apiOrigin, notice, signal }: Parts): A
       }
       return answer
     },
+  }
+}
+
+/** What is no JSON object has no members: pages of a server in between, empty answers. */
+function parseObject(source: string): Answer['body'] {
+  try {
+    const parsed: unknown = JSON.parse(source)
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {}
+  } catch {
+    return {}
   }
 }
