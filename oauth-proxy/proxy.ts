@@ -106,7 +106,7 @@ async function loadTokenRequests(given: ProxyParts): Promise<TokenRequests | und
   return createTokenRequests({ authorizationServer: await loadAuthorizationServer(), settings: config.session, clock })
 }
 
-/** The library behind it takes a twentieth of a start. */
+/** Whoever has no such route starts without the library behind them. */
 async function loadWebSockets({ proxy }: Config) {
   if (!proxy.routes.some(({ websocket }) => websocket)) return undefined
   const { openWebSocket } = await import('./forward/websocket.ts')
