@@ -64,10 +64,16 @@ for (const port of Object.values(ports)) {
   process.exit(69)
 }
 
+// A dozen servers run at the same time, each with a listener that ends it.
+process.setMaxListeners(100)
+// npm passes on what the terminal has sent already; a second signal must not end this before its servers.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => process.exit(130))
+
 const beside = readBeside(options.beside)
 const machine = describeMachine()
 console.log(machine.join('\n'))
 const world = createWorld()
+process.once('exit', () => world.remove())
 const results: Record<string, IdeaResult> = {}
 let broken = false
 for (const idea of chosen) {
@@ -81,7 +87,6 @@ for (const idea of chosen) {
     console.error(`  failed: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
-world.remove()
 
 const lines = verdicts(Object.assign({}, ...Object.values(results).map(({ facts }) => facts)) as Record<string, number>)
 if (options.check) {

@@ -48,6 +48,10 @@ export function start(program: string, args: readonly string[], options: StartOp
   child.on('error', (error) => {
     text += error.name
   })
+  // It has a group of its own, so nobody else ends it when this process is interrupted.
+  const orphaned = () => signal(child, 'SIGKILL')
+  process.on('exit', orphaned)
+  child.once('exit', () => process.off('exit', orphaned))
   return { pid: child.pid ?? 0, output: () => text, stop: () => stop(child) }
 }
 
@@ -63,11 +67,15 @@ async function stop(child: ChildProcess): Promise<void> {
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
   })
-  const group = -child.pid
-  process.kill(group, 'SIGTERM')
-  const killer = setTimeout(() => process.kill(group, 'SIGKILL'), 3000)
+  signal(child, 'SIGTERM')
+  const killer = setTimeout(() => signal(child, 'SIGKILL'), 3000)
   await gone
   clearTimeout(killer)
+}
+
+/** Tells a child and its children. */
+function signal({ pid, exitCode, signalCode }: ChildProcess, name: NodeJS.Signals): void {
+  if (pid !== undefined && exitCode === null && signalCode === null) process.kill(-pid, name)
 }
 
 /** Resolves when something accepts connections on the loopback port or Unix socket; throws Error after `limitMs`. */
