@@ -29,7 +29,7 @@ async function startSignIn(tab: Tab, demo: Demo): Promise<void> {
   await press(tab, 'button[value=sign-in]')
 }
 
-const accessTokenSeconds = 5
+const accessTokenSeconds = 7
 const refreshAheadSeconds = 1
 
 /** Chromium has suites of its own; here is what the other engines decide for themselves: cookies, Fetch Metadata, locks, channels. */
