@@ -42,9 +42,15 @@ export function isBrokenConnection(error: unknown): boolean {
   return broken.has(errorCode(error))
 }
 
-/** True when the API could not even be connected to; the next target may be better. */
-export function isConnectFailure(error: unknown): boolean {
+/**
+ * True when the place could not even be connected to; the next one may be better.
+ *
+ * A connection that broke before anything was asked of it had not come about, and TLS 1.3 can refuse our certificate after
+ * we have asked.
+ */
+export function isConnectFailure(error: unknown, wasAsked: boolean): boolean {
   const code = errorCode(error)
+  if (!wasAsked && broken.has(code)) return true
   return unreachable.has(code) || (codes[code] ?? code) === 'upstream_connect_timeout' || isTlsFailure(code)
 }
 

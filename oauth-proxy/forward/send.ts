@@ -56,10 +56,11 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
         } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
         } else {
-          // TLS 1.3 can refuse our certificate after we have asked, which is a failure to connect of its own kind.
-          const never = ending === 'unasked' && (isConnectFailure(error) || isBrokenConnection(error))
-          if (never || isConnectFailure(error)) target.report(false)
-          const next = (never ? elsewhere(current, error, call, body) : undefined) ?? onceMore(current, error, call)
+          const wasAsked = ending === 'unanswered'
+          const isAway = isConnectFailure(error, wasAsked)
+          if (isAway) target.report(false)
+          const other = isAway && !wasAsked ? elsewhere(current, error, call, body) : undefined
+          const next = other ?? onceMore(current, error, call)
           if (next === undefined) reject(upstreamFailure(error))
           else attempt(next)
         }

@@ -6,7 +6,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { endSocket, letGo } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
-import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
+import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
 import type { Target, Upstream } from './upstream.ts'
 
@@ -82,11 +82,11 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
           resolve({ ...join(call, upstreamSocket), retried: unreachable.length > 0 })
         },
         onFailure(error, connected) {
-          const failed = isConnectFailure(error) || (!connected && isBrokenConnection(error))
-          if (failed) target.report(false)
+          const isAway = isConnectFailure(error, connected)
+          if (isAway) target.report(false)
           const away = [...unreachable, target]
-          // TLS 1.3 can fail when we have already spoken, and only a place that heard nothing may be followed by another.
-          const other = failed && !connected ? upstream.other(away) : undefined
+          // Only a place that heard nothing may be followed by another.
+          const other = isAway && !connected ? upstream.other(away) : undefined
           if (other === undefined) {
             fail(error)
             return

@@ -31,7 +31,9 @@ describe('K18 what went wrong, by its code', () => {
   ])('%s is %s', (code, expected, connect, broken) => {
     const error = coded(code)
     expect(upstreamFailure(error).code).toBe(expected)
-    expect(isConnectFailure(error)).toBe(connect)
+    expect(isConnectFailure(error, true)).toBe(connect)
+    // Before anything was asked, a connection that broke had not come about.
+    expect(isConnectFailure(error, false)).toBe(connect || broken)
     expect(isBrokenConnection(error)).toBe(broken)
   })
 
@@ -41,7 +43,7 @@ describe('K18 what went wrong, by its code', () => {
 
   it('of several addresses the first one speaks', () => {
     const error = new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')])
-    expect([upstreamFailure(error).code, isConnectFailure(error)]).toEqual(['upstream_unreachable', true])
+    expect([upstreamFailure(error).code, isConnectFailure(error, true)]).toEqual(['upstream_unreachable', true])
   })
 
   it('ours stays what it is', () => {
@@ -50,8 +52,8 @@ describe('K18 what went wrong, by its code', () => {
   })
 
   it('the time that we set for connecting ends like the one of the library', () => {
-    expect(isConnectFailure(new TokenHandlerError('upstream_connect_timeout'))).toBe(true)
-    expect(isConnectFailure(new TokenHandlerError('upstream_response_timeout'))).toBe(false)
+    expect(isConnectFailure(new TokenHandlerError('upstream_connect_timeout'), true)).toBe(true)
+    expect(isConnectFailure(new TokenHandlerError('upstream_response_timeout'), true)).toBe(false)
   })
 
   it.each([undefined, 'text', new AggregateError([]), { code: 'ECONNREFUSED' }])('%o is no answer', (thrown) => {

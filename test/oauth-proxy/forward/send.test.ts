@@ -1,42 +1,71 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
-import { Socket } from 'node:net'
-import type { Dispatcher } from 'undici'
-import { expect, it } from 'vitest'
+import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { Pool } from 'undici'
 import { send } from '../../../oauth-proxy/forward/send.ts'
 import type { Target } from '../../../oauth-proxy/forward/upstream.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 
-/** Who was asked, in order, and which places were reported as away, where the first fails as said. */
-async function asked({ begun, code, method }: { begun: boolean; code: string; method: string }) {
-  const places: string[] = []
-  const away: string[] = []
-  const place = (name: string, end: (handler: Dispatcher.DispatchHandler) => void) => ({
-    origin: `http://${name}`,
-    report: (answered: boolean) => void (answered || away.push(name)),
-    pool: {
-      dispatch(_: unknown, handler: Dispatcher.DispatchHandler) {
-        places.push(name)
-        end(handler)
-      },
+/** How the connection of a place fails: before it was ready, or when the request has arrived. */
+interface Failure {
+  readonly begun: boolean
+  readonly code: string
+}
+
+/** Where requests arrive; the connection then fails on our side, as the kernel would have it. */
+let server: Server
+let port: number
+let onArrival: () => void
+const pools: Pool[] = []
+beforeEach(async () => {
+  server = createServer((socket) => void socket.on('error', () => {}).once('data', () => onArrival()))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  port = (server.address() as AddressInfo).port
+})
+afterEach(async () => {
+  for (const pool of pools.splice(0)) await pool.destroy()
+  await new Promise((resolve) => server.close(resolve))
+})
+
+/** A place with the client library that is in use, and the failure of its connections. */
+function place(index: number, { begun, code }: Failure, report: Target['report'], onTry: () => void): Target {
+  const failure = Object.assign(new Error('failed on purpose'), { code })
+  const pool = new Pool(`http://127.0.0.1:${port}`, {
+    pipelining: 1,
+    connect: (_, ready) => {
+      onTry()
+      if (!begun) {
+        ready(failure, null)
+        return
+      }
+      const socket = connect(port, '127.0.0.1', () => ready(null, socket))
+      onArrival = () => void socket.destroy(failure)
     },
   })
-  const controller = { abort() {} } as unknown as Dispatcher.DispatchController
-  const first = place('first', (handler) => {
-    if (begun) handler.onRequestStart?.(controller, {})
-    handler.onResponseError?.(controller, Object.assign(new Error('x'), { code }))
-  })
-  const second = place('second', (handler) => {
-    handler.onRequestStart?.(controller, {})
-    handler.onResponseError?.(controller, new Error('enough'))
-  })
-  const turns = [first, second] as unknown as Target[]
+  pools.push(pool)
+  return { origin: `http://127.0.0.1:${port}`, index, pool, tls: {}, report }
+}
+
+/** Which places were tried, in order, and which were reported as away, where the first fails as said. */
+async function tried({ method, ...failure }: Failure & { method: string }) {
+  const places: string[] = []
+  const away: string[] = []
+  const named = (index: number, name: string, how: Failure) =>
+    place(
+      index,
+      how,
+      (answered) => void (answered || away.push(name)),
+      () => void places.push(name),
+    )
+  const [first, second] = [named(0, 'first', failure), named(1, 'second', { begun: true, code: 'EPIPE' })]
+  const turns = [first, second]
   const request = new IncomingMessage(new Socket())
   const call = send({
     request,
     response: new ServerResponse(request),
     upstream: {
-      pick: () => turns.shift() as Target,
-      other: (than) => turns.find((target) => !than.includes(target)),
+      pick: () => turns.shift() ?? second,
+      other: (than) => [first, second].find((target) => !than.includes(target)),
       close: () => Promise.resolve(),
     },
     method,
@@ -44,7 +73,7 @@ async function asked({ begun, code, method }: { begun: boolean; code: string; me
     headers: {},
     hasBody: false,
     maxBodyBytes: 1,
-    idleTimeoutMs: 1,
+    idleTimeoutMs: 1000,
     clock: createManualClock(),
     onHead: () => ({}),
     onEventStream: () => () => {},
@@ -65,5 +94,5 @@ it.each([
   ['lost its way under a POST', { begun: true, code: 'EHOSTUNREACH', method: 'POST' }, ['first'], ['first']],
   ['lost its way under a GET', { begun: true, code: 'EHOSTUNREACH', method: 'GET' }, ['first'], ['first']],
 ] as const)('a connection %s', async (_, failure, places, away) => {
-  expect(await asked(failure)).toEqual({ places, away })
+  expect(await tried(failure)).toEqual({ places, away })
 })
