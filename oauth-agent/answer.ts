@@ -3,7 +3,7 @@ import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
-import { clientAddress, createAddressMatcher, reportable } from '../shared/http/client-address.ts'
+import { clientAddress, createAddressMatcher, reportableAddress } from '../shared/http/client-address.ts'
 import { corsHeaders, isPreflight, preflightHeaders } from '../shared/http/cors.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/error-answer.ts'
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
@@ -139,7 +139,7 @@ export function createHeadReading(parts: Pick<AnswerParts, 'config' | 'methodsOf
 export function marksOf({ req, state }: AgentContext, { observability }: Pick<Config, 'observability'>): RequestMarks {
   const request_id = requestIdOf(req)
   return observability.clientAddresses
-    ? { request_id, client_address: reportable(state.clientAddress) }
+    ? { request_id, client_address: reportableAddress(state.clientAddress) }
     : { request_id }
 }
 

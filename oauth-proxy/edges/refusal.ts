@@ -3,7 +3,7 @@ import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import { type Answer, errorAnswer } from '../../shared/http/error-answer.ts'
-import { reportable } from '../../shared/http/client-address.ts'
+import { reportableAddress } from '../../shared/http/client-address.ts'
 import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Known } from '../decide.ts'
@@ -43,7 +43,7 @@ export function tellRefusal(
   }
   observe.emit('request.refused', {
     request_id: requestId,
-    client_address: config.observability.clientAddresses ? reportable(clientAddress?.()) : undefined,
+    client_address: config.observability.clientAddresses ? reportableAddress(clientAddress?.()) : undefined,
     subject: session === undefined ? undefined : pseudonym(keys.current(), 'subject', session.subject),
     session: session === undefined ? undefined : pseudonym(keys.current(), 'session', session.sessionId),
     side: 'proxy',

@@ -48,7 +48,7 @@ export function clientAddress(
 }
 
 /** An address as events may tell it; undefined for a socket in the file system, and where there is none. */
-export function reportable(address: string | undefined): string | undefined {
+export function reportableAddress(address: string | undefined): string | undefined {
   return address === undefined || parseAddress(address) === undefined ? undefined : address
 }
 

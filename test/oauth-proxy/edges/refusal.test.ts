@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { tellRefusal } from '../../../oauth-proxy/edges/refusal.ts'
 import { createKeyRing, fixedKeys } from '../../../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
-import { reportable } from '../../../shared/http/client-address.ts'
+import { reportableAddress } from '../../../shared/http/client-address.ts'
 import type { EventName } from '../../../shared/observe/events.ts'
 import { parse, settingsFile } from '../../shared/config/settings.ts'
 import { testKeys } from '../../support/installation.ts'
@@ -65,7 +65,7 @@ describe('the address of a client', () => {
   })
 
   it('is left out for whoever comes through a socket in the file system', () => {
-    expect(['unix:', '', undefined, '::1', '192.0.2.1'].map(reportable)).toEqual([
+    expect(['unix:', '', undefined, '::1', '192.0.2.1'].map(reportableAddress)).toEqual([
       undefined,
       undefined,
       undefined,
