@@ -1,4 +1,5 @@
-import { type ErrorCode, errorTable } from '../../shared/errors.ts'
+import { errorTable } from '../../shared/error-table.ts'
+import type { ErrorCode } from '../../shared/errors.ts'
 import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
 import type { NginxGroup, NginxRoute } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'

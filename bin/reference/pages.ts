@@ -1,7 +1,7 @@
 import { jsonSchema } from '../../shared/config/json-schema.ts'
 import { exampleText } from '../../shared/config/example.ts'
 import { describeCookies } from '../../shared/cookies/catalogue.ts'
-import { type ErrorRow, errorTable } from '../../shared/errors.ts'
+import { type ErrorRow, errorTable } from '../../shared/error-table.ts'
 import { type EventRow, eventTable } from '../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../shared/observe/metric-table.ts'
 import { commandsPage } from './commands-page.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { errorTable } from '../../shared/errors.ts'
+import { errorTable } from '../../shared/error-table.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../shared/observe/metric-table.ts'
 import { read } from './source-files.ts'
 

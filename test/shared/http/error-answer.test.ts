@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type ErrorCode, errorTable, TokenHandlerError } from '../../../shared/errors.ts'
+import { errorTable } from '../../../shared/error-table.ts'
+import { type ErrorCode, TokenHandlerError } from '../../../shared/errors.ts'
 import { asTokenHandlerError, errorAnswer } from '../../../shared/http/error-answer.ts'
 
 const codes = Object.keys(errorTable) as ErrorCode[]
