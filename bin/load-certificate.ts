@@ -5,7 +5,13 @@ import { type ListenerFiles, listenerFileCheck } from '../shared/config/checks/f
 import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { secureContextOptions, type ServerCertificate } from '../shared/http/server-certificate.ts'
+import { certificateExpirySeconds } from '../shared/crypto/certificate.ts'
+import {
+  secureContextOptions,
+  type ServerCertificate,
+  type ServerCertificateSource,
+} from '../shared/http/server-certificate.ts'
+import type { ShownCertificate } from '../shared/observe/metrics.ts'
 import { failureText } from './failure.ts'
 import type { Following } from './load-keys.ts'
 import { type Mode, listeningPart } from './parts.ts'
@@ -41,6 +47,12 @@ export async function openCertificate(
     },
     onRejected: (error) => say(`The changed certificate is not used.\n${failureText(error)}`),
   })
+}
+
+/** The certificate of a listener as the metrics tell of it; none without TLS. */
+export function shownToGateways(source: ServerCertificateSource | undefined): readonly ShownCertificate[] {
+  if (source === undefined) return []
+  return [{ shownTo: 'gateway', expiresAtSeconds: certificateExpirySeconds(source.current().certificate) }]
 }
 
 /** Finds files with which `mode` cannot serve TLS; without a mode, those of agent and proxy. */

@@ -8,6 +8,7 @@ import { isTargetBelow } from '../shared/http/request-gate.ts'
 import type { HttpHandler } from '../shared/http/serve.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
+import type { ShownCertificate } from '../shared/observe/metrics.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../shared/store/store.ts'
 import { replaceable } from './replaceable.ts'
@@ -33,6 +34,8 @@ export interface SharedParts {
 export interface Door extends HttpHandler {
   /** Takes the routes of `config` from now on; calls that run finish under the old ones. Rejects as `createProxy` does. */
   readonly replaceRoutes: (config: Config) => Promise<void>
+  /** The certificates that are shown to the authorization server and to APIs now. */
+  certificates(): readonly ShownCertificate[]
   close(): Promise<void>
 }
 
@@ -61,7 +64,8 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
   const authorizationServer = sharedAuthorizationServer(shared)
   const agent = mode === 'proxy' ? undefined : await loadAgent(shared, await authorizationServer.load())
   if (mode === 'agent' && agent !== undefined) {
-    return { ...agent, replaceRoutes: () => Promise.resolve(), close: () => authorizationServer.close() }
+    const { certificates, close } = authorizationServer
+    return { ...agent, replaceRoutes: () => Promise.resolve(), certificates, close }
   }
 
   const { createProxy } = await import('../oauth-proxy/proxy.ts')
@@ -79,6 +83,7 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
     async replaceRoutes(config) {
       proxy.replace(await createProxy({ ...parts, config }))
     },
+    certificates: () => [...authorizationServer.certificates(), ...proxy.current().certificates],
     async close() {
       await proxy.close()
       await authorizationServer.close()
@@ -93,13 +98,16 @@ async function loadAgent(shared: SharedParts, authorizationServer: Authorization
 
 /** One authorization server for agent and proxy, made for the first who asks; a proxy may never ask. */
 function sharedAuthorizationServer(shared: SharedParts): {
-  load(): Promise<AuthorizationServer>
-  close(): Promise<void>
+  load: () => Promise<AuthorizationServer>
+  certificates: () => readonly ShownCertificate[]
+  close: () => Promise<void>
 } {
   let made: Promise<AuthorizationServer> | undefined
+  let expiresAtSeconds: number | undefined
   const make = async (): Promise<AuthorizationServer> => {
     const { createAuthorizationServer } = await import('../shared/oauth/authorization-server.ts')
     const server = createAuthorizationServer(shared)
+    expiresAtSeconds = server.certificateExpiresAtSeconds
     // Nothing waits for it, but whoever starts us learns from the log at once that it cannot be used.
     server.metadata().catch(() => {})
     return server
@@ -113,6 +121,7 @@ function sharedAuthorizationServer(shared: SharedParts): {
       })
       return made
     },
+    certificates: () => (expiresAtSeconds === undefined ? [] : [{ shownTo: 'authorization_server', expiresAtSeconds }]),
     close: async () => (await made)?.close(),
   }
 }

@@ -7,7 +7,7 @@ import type { Metrics } from '../shared/observe/metrics.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
-import { openCertificate } from './load-certificate.ts'
+import { openCertificate, shownToGateways } from './load-certificate.ts'
 import { openKeys } from './load-keys.ts'
 import { type Mode, createDoor, listeningPart, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
@@ -49,10 +49,14 @@ export async function startServing(
   const keys = await openKeys(config.keys.file, mode, { clock, observe, say })
   const certificate = await openCertificate(config, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
-  metrics.watch({ storeAvailable: () => store.available, keys: () => keys.current() })
   const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
     await store.close()
     throw error
+  })
+  metrics.watch({
+    storeAvailable: () => store.available,
+    keys: () => keys.current(),
+    certificates: () => [...shownToGateways(certificate), ...door.certificates()],
   })
   const settings = followSettings({ source, text, config, apply: door.replaceRoutes, onRoutes, clock, observe, say })
   const ring = watchRing({ keys, store, clock })

@@ -22,7 +22,7 @@ export interface ProxyRoute {
   visibleCookies(others: string | undefined): string
 }
 
-/** Gives a route its upstream, its places and its limit; throws as `readFile` does. */
+/** Gives a route its upstream, its places and its limit; throws as `createUpstream` does. */
 export function createProxyRoute(
   setting: Route,
   publicOrigin: string,

@@ -11,6 +11,7 @@ import { createAddressMatcher } from '../shared/http/client-address.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
+import type { ShownCertificate } from '../shared/observe/metrics.ts'
 import type { Store } from '../shared/store/store.ts'
 import { asksForTokens, createCredentials } from './credentials/credentials.ts'
 import type { TokenRequests } from './credentials/token-request.ts'
@@ -42,6 +43,8 @@ export interface Proxy {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
   /** Ends event streams and WebSockets in good order, as a process does that is about to stop. */
   endStreams(): void
+  /** The certificates that its routes show to their APIs. */
+  readonly certificates: readonly ShownCertificate[]
   /** Cuts the connections to the APIs; calls in flight fail. */
   close(): Promise<void>
 }
@@ -49,7 +52,7 @@ export interface Proxy {
 /**
  * The OAuth proxy: lets API calls through with the right credential, and never sets a cookie.
  *
- * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `readFile` do.
+ * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `createUpstream` do.
  */
 export async function createProxy(given: ProxyParts): Promise<Proxy> {
   const { config, keys, store, clock, observe, readFile = readText } = given
@@ -92,6 +95,9 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     upgrade: (request, socket, head) =>
       forwardAuth?.asks(request) === true ? forwardAuth.upgrade(request, socket) : upgrade(request, socket, head),
     endStreams: () => streams.stop(),
+    certificates: routes.flatMap(({ path, upstream: { certificateExpiresAtSeconds: expiresAtSeconds } }) =>
+      expiresAtSeconds === undefined ? [] : [{ shownTo: 'api', route: path, expiresAtSeconds }],
+    ),
     async close() {
       streams.stop()
       await Promise.all(routes.map(({ upstream }) => upstream.close()))

@@ -3,6 +3,7 @@ import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Clock } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
+import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 
 /** One place where an API runs. */
@@ -23,6 +24,8 @@ export interface Upstream {
   pick(): Target
   /** A place that is none of these; one that failed lately only if there is no better. Undefined when none is left. */
   other(than: readonly Target[]): Target | undefined
+  /** When the certificate that is shown to the API expires, in seconds since 1970; undefined without one. */
+  readonly certificateExpiresAtSeconds: number | undefined
   close(): Promise<void>
 }
 
@@ -58,18 +61,24 @@ export interface UpstreamParts {
 const failuresBeforePause = 3
 const pauseMs = 5000
 
-/** Connects the places of a route: their pools keep connections alive and are shared with no other route. */
+/**
+ * Connects the places of a route: their pools keep connections alive and are shared with no other route.
+ *
+ * Throws as `readFile` does, and Error for a certificate that cannot be read.
+ */
 export function createUpstream(setting: UpstreamSetting, { clock, readFile }: UpstreamParts): Upstream {
   const tls: TlsMaterial = {
     ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
     ...(setting.clientCertificateFile === undefined ? undefined : { cert: readFile(setting.clientCertificateFile) }),
     ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
   }
+  const certificateExpiresAtSeconds = tls.cert === undefined ? undefined : certificateExpirySeconds(tls.cert)
   const targets = upstreamsOf(setting).map((url, index) =>
     createTarget(new URL(url).origin, index, setting, clock, tls),
   )
   let turn = 0
   return {
+    certificateExpiresAtSeconds,
     pick() {
       for (let tried = 0; tried < targets.length; tried++) {
         const target = targets[turn++ % targets.length]

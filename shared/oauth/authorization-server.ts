@@ -3,6 +3,7 @@ import type { JWK, JWTVerifyOptions, JWTVerifyResult } from 'jose'
 import type * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
+import { certificateExpirySeconds } from '../crypto/certificate.ts'
 import { isJsonObject } from '../json-object.ts'
 import type { Observe } from '../observe/events.ts'
 import { type CallThroughTransport, createCallOptions } from './call-options.ts'
@@ -29,10 +30,12 @@ export interface AuthorizationServer {
   signRequestObject(parameters: URLSearchParams): Promise<string>
   /** Our own public keys, for the authorization server to fetch; empty when the client has none. */
   publicKeys(): Promise<readonly JWK[]>
+  /** When the client certificate expires, in seconds since 1970; undefined where none is shown. */
+  readonly certificateExpiresAtSeconds: number | undefined
   close(): Promise<void>
 }
 
-/** Creates the authorization server of the settings; nothing is fetched yet. Throws when a key file cannot be read. */
+/** Creates the authorization server of the settings; nothing is fetched yet. Throws when a file with a key or a certificate cannot be read. */
 export function createAuthorizationServer(parts: {
   config: AuthorizationServerSettings
   clock: Clock
@@ -43,6 +46,8 @@ export function createAuthorizationServer(parts: {
   const { config, clock, observe } = parts
   const settings = config.authorizationServer
   const identity = createClientIdentity({ config, clock })
+  const { certificate } = identity.tls
+  const certificateExpiresAtSeconds = certificate === undefined ? undefined : certificateExpirySeconds(certificate)
   const { caFile, httpProxyCaFile } = settings
   const tls = {
     ...identity.tls,
@@ -82,6 +87,7 @@ export function createAuthorizationServer(parts: {
     verifyJwt: (jwt, options) => keySet.verify(jwt, options),
     signRequestObject: async (parameters) => identity.signRequestObject(await metadata(), parameters),
     publicKeys: () => identity.publicKeys,
+    certificateExpiresAtSeconds,
     close: () => transport.close(),
   }
 }

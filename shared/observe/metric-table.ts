@@ -159,6 +159,11 @@ export const processMetricTable = {
     labels: ['key_id', 'seals'],
     help: 'Always 1, for each key of the ring; seals is true for the one that seals.',
   },
+  token_handler_certificate_expiry_timestamp_seconds: {
+    kind: 'gauge',
+    labels: ['shown_to', 'route'],
+    help: 'When a certificate in use expires, in seconds since 1970; shown_to is gateway, authorization_server or api, the last with the route.',
+  },
   token_handler_workers: {
     kind: 'gauge',
     labels: [],

@@ -4,6 +4,15 @@ import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
 
+/** A certificate in use with which a process proves itself. */
+export interface ShownCertificate {
+  readonly shownTo: 'gateway' | 'authorization_server' | 'api'
+  /** Path of the route whose API it is shown to. */
+  readonly route?: string
+  /** Seconds since 1970. */
+  readonly expiresAtSeconds: number
+}
+
 /** The metrics of one process. */
 export interface Metrics {
   readonly read: Reading
@@ -17,6 +26,7 @@ export interface Metrics {
   watch(state: {
     readonly storeAvailable: () => boolean
     readonly keys: () => Pick<KeyRing, 'primaryKeyId' | 'keyIds'>
+    readonly certificates: () => readonly ShownCertificate[]
   }): void
 }
 
@@ -48,7 +58,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
     render: async () => ({ contentType: register.contentType, text: await register.metrics() }),
     snapshot: () => register.getMetricsAsJSON(),
     lineDropped: (stream) => dropped.inc({ stream }),
-    watch({ storeAvailable, keys }) {
+    watch({ storeAvailable, keys, certificates }) {
       new Gauge({
         name: 'token_handler_store_available',
         help: processMetricTable.token_handler_store_available.help,
@@ -68,6 +78,21 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
           this.reset()
           const { primaryKeyId, keyIds } = keys()
           for (const id of keyIds()) this.set({ key_id: id, seals: String(id === primaryKeyId) }, 1)
+        },
+      })
+      new Gauge({
+        name: 'token_handler_certificate_expiry_timestamp_seconds',
+        help: processMetricTable.token_handler_certificate_expiry_timestamp_seconds.help,
+        aggregator: 'min',
+        labelNames: ['shown_to', 'route'],
+        registers,
+        collect() {
+          this.reset()
+          // Routes of one path differ in their methods and perhaps in their certificates; what expires first is set last.
+          const latestFirst = certificates().toSorted((one, two) => two.expiresAtSeconds - one.expiresAtSeconds)
+          for (const { shownTo, route = '', expiresAtSeconds } of latestFirst) {
+            this.set({ shown_to: shownTo, route }, expiresAtSeconds)
+          }
         },
       })
     },

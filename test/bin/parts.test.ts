@@ -6,8 +6,10 @@ import { type Door, type Mode, createDoor, openStore } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
 import type { EventName } from '../../shared/observe/events.ts'
+import type { ShownCertificate } from '../../shared/observe/metrics.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { StoreUnavailable } from '../../shared/store/store.ts'
+import { createCertificate } from '../support/certificate.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 import { testKeys } from '../support/installation.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
@@ -24,9 +26,13 @@ function configWith(route: object): Config {
 }
 
 function door(mode: Mode, route: object, told: EventName[] = []): Promise<Door> {
+  return doorFor(mode, configWith(route), told)
+}
+
+function doorFor(mode: Mode, config: Config, told: EventName[] = []): Promise<Door> {
   const clock = createManualClock()
   return createDoor(mode, {
-    config: configWith(route),
+    config,
     keys: fixedKeys(createKeyRing(testKeys())),
     store: createMemoryStore({ clock }),
     clock,
@@ -70,6 +76,64 @@ describe('the authorization server', () => {
     writeFileSync(caFile, '')
     await proxy.replaceRoutes(configWith(ownTokens))
     await proxy.close()
+  })
+})
+
+describe('the certificates in use', () => {
+  /** A certificate and its key in files, as the settings of a client name them. */
+  function pair(name: string, until: string): { certificateFile: string; privateKeyFile: string } {
+    const { certificate, privateKey } = createCertificate({ name, until })
+    const [certificateFile, privateKeyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
+    writeFileSync(certificateFile, certificate)
+    writeFileSync(privateKeyFile, privateKey)
+    return { certificateFile, privateKeyFile }
+  }
+  const shownBy = (config: Config, path: string, files: ReturnType<typeof pair>): Config => {
+    const routes = config.proxy.routes.map((route) => ({
+      ...route,
+      path,
+      clientCertificateFile: files.certificateFile,
+      clientPrivateKeyFile: files.privateKeyFile,
+    }))
+    return { ...config, proxy: { ...config.proxy, routes } }
+  }
+  /** As seconds, the moment that `until` of a test certificate names. */
+  const at = (iso: string): number => Date.parse(iso) / 1000
+
+  it.each<[Mode, readonly string[]]>([
+    ['agent', ['authorization_server']],
+    ['serve', ['authorization_server', 'api']],
+    ['proxy', ['api']],
+  ])('of %s are told with what they are shown to', async (mode, shownTo) => {
+    writeFileSync(caFile, '')
+    const config = shownBy(configWith({}), '/orders', pair('for-api', '300601000000Z'))
+    const client = { id: 'app', authentication: 'tls_client_auth', ...pair('for-server', '310101000000Z') } as const
+    const started = await doorFor(mode, { ...config, client })
+    const all: readonly ShownCertificate[] = [
+      { shownTo: 'authorization_server', expiresAtSeconds: at('2031-01-01T00:00:00Z') },
+      { shownTo: 'api', route: '/orders', expiresAtSeconds: at('2030-06-01T00:00:00Z') },
+    ]
+    expect(started.certificates()).toEqual(all.filter((each) => shownTo.includes(each.shownTo)))
+    await started.close()
+  })
+
+  it('are those of the routes in force', async () => {
+    const files = pair('for-api', '300601000000Z')
+    const config = shownBy(configWith({}), '/orders', files)
+    const started = await doorFor('proxy', config)
+    const before = started.certificates()
+    pair('for-api', '320601000000Z')
+    expect(started.certificates()).toEqual(before)
+    await started.replaceRoutes(config)
+    expect(started.certificates()).toEqual([
+      { shownTo: 'api', route: '/orders', expiresAtSeconds: at('2032-06-01T00:00:00Z') },
+    ])
+    writeFileSync(files.certificateFile, 'no certificate')
+    await expect(started.replaceRoutes(config)).rejects.toThrow()
+    expect(started.certificates()).toHaveLength(1)
+    await started.replaceRoutes(configWith({}))
+    expect(started.certificates()).toEqual([])
+    await started.close()
   })
 })
 

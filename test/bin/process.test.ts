@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createCertificate } from '../support/certificate.ts'
 import { ask, childrenOf, type CommandWorld, createCommandWorld, patience } from '../support/command-world.ts'
+import { freePort } from '../support/free-port.ts'
 import { openRaw } from '../support/raw-http.ts'
 
 const session = '/oauth-agent/session'
@@ -128,13 +129,15 @@ it.each([1, 2])(
   'TLS is spoken, its certificate replaced on SIGHUP, and one that cannot be used is not, with workers: %i',
   async (workers) => {
     const authority = createCertificate({ name: 'authority' })
-    const make = (name: string) => createCertificate({ name, issuer: authority, hosts: ['127.0.0.1'] })
-    const [first, second, gateway] = [make('first'), make('second'), make('gateway')]
+    const make = (name: string, until?: string) =>
+      createCertificate({ name, issuer: authority, hosts: ['127.0.0.1'], ...(until !== undefined && { until }) })
+    const [first, second, gateway] = [make('first', '400101000000Z'), make('second', '410101000000Z'), make('gateway')]
     const write = (name: string, text: string) => writeFileSync(join(world.folder, name), text)
     write('ca.crt', authority.certificate)
     write('tls.crt', first.certificate)
     write('tls.key', first.privateKey)
     world.settings.listen = '{ port: 0, certificate_file: tls.crt, private_key_file: tls.key, client_ca_file: ca.crt }'
+    world.settings.operationsPort = await freePort()
     const { child, ended, ports, events, errors } = await world.start(workers, 'serve', '--workers', String(workers))
     const [port = 0] = ports()
     const tls = { ca: authority.certificate, cert: gateway.certificate, key: gateway.privateKey }
@@ -146,16 +149,23 @@ it.each([1, 2])(
     }
     /** Asks one after the other, so that every worker has its turn. */
     const shownByAll = async () => [await shown(), await shown()]
+    const expiry = async () =>
+      /^token_handler_certificate_expiry_timestamp_seconds\{shown_to="gateway",route=""\} (.*)$/m.exec(
+        await world.askOperations('/metrics'),
+      )?.[1]
+    const seconds = (moment: string) => String(Date.parse(moment) / 1000)
     const count = (event: string) => events().filter((each) => each === event).length
     expect(await ask(port, session, tls)).toContain('{"is_logged_in":false}')
     expect(await shownByAll()).toEqual(['first', 'first'])
+    expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
     write('tls.crt', second.certificate)
     child.kill('SIGHUP')
     await expect.poll(() => count('config.rejected'), patience).toBe(workers)
+    await expect.poll(errors, patience).toContain('proxy.listen.private_key_file: is not the key of the certificate')
     expect(errors()).toContain('The changed certificate is not used.')
-    expect(errors()).toContain('proxy.listen.private_key_file: is not the key of the certificate')
     expect(await shownByAll()).toEqual(['first', 'first'])
+    expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
     const reloads = count('config.reloaded')
     write('tls.key', second.privateKey)
@@ -163,6 +173,7 @@ it.each([1, 2])(
     // Routes are read again as well.
     await expect.poll(() => count('config.reloaded'), patience).toBe(reloads + 2 * workers)
     expect(await shownByAll()).toEqual(['second', 'second'])
+    expect(await expiry()).toBe(seconds('2041-01-01T00:00:00Z'))
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
   },

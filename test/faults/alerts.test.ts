@@ -79,6 +79,17 @@ const alerts: Readonly<Record<string, { fires: Series; quiet: Series }>> = {
     fires: { 'token_handler_config_rejections_total{part="settings"}': '_x34 1+0x5' },
     quiet: { 'token_handler_config_rejections_total{part="settings"}': '3+0x40' },
   },
+  // Time is counted from 0 here, so the 40th minute is 2400 s, and 14 days after it are 1212000 s.
+  TokenHandlerCertificateExpires: {
+    fires: {
+      'token_handler_certificate_expiry_timestamp_seconds{instance="one",shown_to="gateway"}': '1900000+0x40',
+      'token_handler_certificate_expiry_timestamp_seconds{instance="two",shown_to="gateway"}': '1211999+0x40',
+    },
+    quiet: {
+      'token_handler_certificate_expiry_timestamp_seconds{shown_to="gateway"}': '1212000+0x40',
+      'token_handler_certificate_expiry_timestamp_seconds{shown_to="api",route="/api/**"}': '1211999+0x30 1900000+0x10',
+    },
+  },
   TokenHandlerLinesDropped: {
     fires: { 'token_handler_lines_dropped_total{stream="audit"}': '0+5x40' },
     quiet: { 'token_handler_lines_dropped_total{stream="audit"}': '7+0x40' },

@@ -66,6 +66,7 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
     upstream: {
       pick: () => turns.shift() ?? second,
       other: (than) => [first, second].find((target) => !than.includes(target)),
+      certificateExpiresAtSeconds: undefined,
       close: () => Promise.resolve(),
     },
     method,

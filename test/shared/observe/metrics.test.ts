@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type EventName, eventTable } from '../../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../../shared/observe/metric-table.ts'
-import { createMetrics } from '../../../shared/observe/metrics.ts'
+import { createMetrics, type ShownCertificate } from '../../../shared/observe/metrics.ts'
 import { sumMetrics } from '../../../shared/observe/metrics-sum.ts'
 import { createObserve } from '../../../shared/observe/observe.ts'
 
@@ -86,6 +86,27 @@ describe('events become metrics', () => {
     observe.emit('request.answered', { side: 'proxy', duration_ms: Number.NaN })
     expect(await samples()).toEqual(['token_handler_requests_total{side="proxy",route="",method="",status=""} 1'])
   })
+  it('tells when the certificates of the moment expire, and the first of one route', async () => {
+    const { metrics, samples } = setup()
+    let certificates: readonly ShownCertificate[] = [
+      { shownTo: 'gateway', expiresAtSeconds: 1_900_000_000 },
+      { shownTo: 'authorization_server', expiresAtSeconds: 1_900_000_001 },
+      { shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_002 },
+      { shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_004 },
+      { shownTo: 'api', route: '/other', expiresAtSeconds: 1_900_000_003 },
+    ]
+    metrics.watch({ storeAvailable: () => true, keys: () => ring([]), certificates: () => certificates })
+    const name = 'token_handler_certificate_expiry_timestamp_seconds'
+    const expiries = async () => (await samples()).filter((line) => line.startsWith(name)).toSorted()
+    expect(await expiries()).toEqual([
+      `${name}{shown_to="api",route="/api/**"} 1900000002`,
+      `${name}{shown_to="api",route="/other"} 1900000003`,
+      `${name}{shown_to="authorization_server",route=""} 1900000001`,
+      `${name}{shown_to="gateway",route=""} 1900000000`,
+    ])
+    certificates = [{ shownTo: 'gateway', expiresAtSeconds: 1_950_000_000 }]
+    expect(await expiries()).toEqual([`${name}{shown_to="gateway",route=""} 1950000000`])
+  })
   it('takes every event that there is', async () => {
     const { observe, samples } = setup()
     for (const name of Object.keys(eventTable)) observe.emit(name as EventName, {})
@@ -95,7 +116,7 @@ describe('events become metrics', () => {
   it('reports the process itself', async () => {
     const { metrics, samples } = setup()
     let ids = ['aaaaaaaa']
-    metrics.watch({ storeAvailable: () => false, keys: () => ring(ids) })
+    metrics.watch({ storeAvailable: () => false, keys: () => ring(ids), certificates: () => [] })
     metrics.lineDropped('audit')
     expect(await samples()).toEqual([
       'token_handler_lines_dropped_total{stream="audit"} 1',
@@ -115,11 +136,15 @@ describe('events become metrics', () => {
   })
 })
 
-it('several processes add up: counters by sum, the store by the worst, each key once', async () => {
+it('several processes add up: counters by sum, store and certificates by the worst, each key once', async () => {
   const snapshots = await Promise.all(
     [true, false].map(async (available) => {
       const { metrics, observe } = setup()
-      metrics.watch({ storeAvailable: () => available, keys: () => ring(['aaaaaaaa', 'bbbbbbbb']) })
+      metrics.watch({
+        storeAvailable: () => available,
+        keys: () => ring(['aaaaaaaa', 'bbbbbbbb']),
+        certificates: () => [{ shownTo: 'gateway', expiresAtSeconds: available ? 1_900_000_000 : 1_800_000_000 }],
+      })
       observe.emit('logout.completed', { revoked: true })
       observe.emit('upstream.called', { route: '/api/**', duration_ms: 40, outcome: 'complete' })
       return metrics.snapshot()
@@ -130,6 +155,7 @@ it('several processes add up: counters by sum, the store by the worst, each key 
   expect(text).toContain('token_handler_store_available 0')
   expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1')
   expect(text).toContain('token_handler_key_info{key_id="bbbbbbbb",seals="false"} 1')
+  expect(text).toContain('token_handler_certificate_expiry_timestamp_seconds{shown_to="gateway",route=""} 1800000000')
   expect(text).toContain('token_handler_workers 3')
   expect(text).toContain('token_handler_workers_ready 2')
   expect(text).toContain('# TYPE token_handler_upstream_call_duration_seconds histogram')
