@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
-import { type ListenerFiles, listenerFileCheck } from '../shared/config/checks/files.ts'
+import { isHalfReplaced, type ListenerFiles, listenerFileCheck } from '../shared/config/checks/files.ts'
 import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
@@ -45,6 +45,7 @@ export async function openCertificate(
       if (problems.length > 0) throw new ConfigError(problems)
       return certificateOf(files, texts)
     },
+    isHalfReplaced: (texts) => isHalfReplaced(files, (file) => textOf(texts, file)),
     onRejected: (error) => say(`The changed certificate is not used.\n${failureText(error)}`),
   })
 }

@@ -10,6 +10,8 @@ interface FollowParts<Content, Value> {
   readonly read: () => Promise<Content>
   /** Throws ConfigError for content that this process cannot use. */
   readonly parse: (content: Content) => Value
+  /** True for content that the next reading may complete: a refusal of it waits until then. */
+  readonly isHalfReplaced?: (content: Content) => boolean
   /** What `config.reloaded` says of it. */
   readonly about?: (value: Value) => { readonly key_id: string }
   readonly clock: Pick<Clock, 'after'>
@@ -34,12 +36,14 @@ export interface FollowedFile<Value> {
  *
  * Polling sees what notifications miss: network file systems, and secrets that an orchestrator swaps by a symbolic
  * link. A file that cannot be read or used leaves the value in force and is reported once as `config.rejected` (FI-26);
- * only here, at the first reading, does it throw.
+ * only here, at the first reading, does it throw. Files that are replaced one after the other are given one reading more
+ * to become whole, but no second one, so that files that keep changing cannot put the report off.
  */
 export async function followFile<Content, Value>({
   part,
   read,
   parse,
+  isHalfReplaced = () => false,
   about,
   clock,
   observe,
@@ -49,6 +53,8 @@ export async function followFile<Content, Value>({
   let content: Content | undefined = await read()
   let value = parse(content)
   const listeners: ((next: Value) => void)[] = []
+  /** Whether `content` was refused and nothing has been said of it yet. */
+  let waiting = false
   let closed = false
   let reading: Promise<void> | undefined
   let cancel = clock.after(pollSeconds * 1000, poll)
@@ -82,13 +88,16 @@ export async function followFile<Content, Value>({
       failure = error
       return undefined
     })
-    if (isDeepStrictEqual(found, content) || closed) return
+    if ((isDeepStrictEqual(found, content) && !waiting) || closed) return
+    const waited = waiting
+    waiting = false
     content = found
     if (found === undefined) return reject(failure)
     try {
       use(parse(found))
     } catch (error) {
-      reject(error)
+      if (!waited && isHalfReplaced(found)) waiting = true
+      else reject(error)
     }
   }
 

@@ -160,18 +160,20 @@ it.each([1, 2])(
     expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
     write('tls.crt', second.certificate)
-    child.kill('SIGHUP')
+    // The key might come between two readings, so only the second of them is reported. Routes are read again as well.
+    for (const readings of [1, 2]) {
+      child.kill('SIGHUP')
+      await expect.poll(() => count('config.reloaded'), patience).toBe(readings * workers)
+    }
     await expect.poll(() => count('config.rejected'), patience).toBe(workers)
     await expect.poll(errors, patience).toContain('proxy.listen.private_key_file: is not the key of the certificate')
     expect(errors()).toContain('The changed certificate is not used.')
     expect(await shownByAll()).toEqual(['first', 'first'])
     expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
-    const reloads = count('config.reloaded')
     write('tls.key', second.privateKey)
     child.kill('SIGHUP')
-    // Routes are read again as well.
-    await expect.poll(() => count('config.reloaded'), patience).toBe(reloads + 2 * workers)
+    await expect.poll(() => count('config.reloaded'), patience).toBe(4 * workers)
     expect(await shownByAll()).toEqual(['second', 'second'])
     expect(await expiry()).toBe(seconds('2041-01-01T00:00:00Z'))
     child.kill('SIGTERM')

@@ -71,6 +71,19 @@ export function* listenerFileCheck(
   }
 }
 
+/** Whether certificate and key can be read and do not belong together, as while they are replaced one after the other. */
+export function isHalfReplaced(
+  { certificateFile, privateKeyFile }: ListenerFiles,
+  readFile: (path: string) => string,
+): boolean {
+  try {
+    const certificate = new X509Certificate(readFile(certificateFile))
+    return !certificate.checkPrivateKey(createPrivateKey(readFile(privateKeyFile)))
+  } catch {
+    return false
+  }
+}
+
 function isExpired({ validToDate }: X509Certificate, nowMs: number): boolean {
   return validToDate.getTime() <= nowMs
 }

@@ -11,7 +11,7 @@ const first = testKeys()
 const second = rotateKeyRing(first, { random: seededRandom('next'), clock: createManualClock() }, 'now')
 const [oldText, newText] = [formatKeyRingFile(first), formatKeyRingFile(second)]
 
-async function open(start = oldText) {
+async function open(start = oldText, more: { isHalfReplaced?: (text: string) => boolean } = {}) {
   const file: { text: string | undefined; reads: number } = { text: start, reads: 0 }
   const events: unknown[] = []
   const reasons: string[] = []
@@ -27,6 +27,7 @@ async function open(start = oldText) {
     about: (ring) => ({ key_id: ring.primaryKeyId }),
     clock,
     observe,
+    ...more,
     onRejected: (error) => void reasons.push(error instanceof Error ? error.message : ''),
   })
   /** Lets the next poll happen and waits for what it reads. */
@@ -89,6 +90,59 @@ describe('a key file', () => {
     file.text = newText
     await pass()
     expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+  })
+
+  describe('that may be half of a replacement', () => {
+    const half = (name: string) => `half ${name}`
+    const isHalfReplaced = (text: string) => text.startsWith('half')
+
+    it('is taken without a word when the next reading finds it whole', async () => {
+      const { file, keys, events, pass } = await open(oldText, { isHalfReplaced })
+      file.text = half('one')
+      await pass()
+      expect([keys.current().primaryKeyId, events]).toEqual([first[0]?.id, []])
+      file.text = newText
+      await pass()
+      expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+      expect(events).toEqual([['config.reloaded', { part: 'keys', key_id: second[0]?.id }]])
+    })
+    it.each([
+      ['stays so', half('one')],
+      ['is another half', half('two')],
+      ['is bad in another way', '{}'],
+      ['is gone', undefined],
+    ])('is reported when it %s at the next reading, and once', async (_, next) => {
+      const { file, keys, events, pass } = await open(oldText, { isHalfReplaced })
+      file.text = half('one')
+      await pass()
+      file.text = next
+      await pass()
+      expect(events).toEqual([['config.rejected', { part: 'keys', problems: expect.any(Number) as number }]])
+      await pass()
+      await pass()
+      expect(events).toHaveLength(1)
+      expect(keys.current().primaryKeyId).toBe(first[0]?.id)
+      file.text = newText
+      await pass()
+      expect(keys.current().primaryKeyId).toBe(second[0]?.id)
+    })
+    it('is reported every other reading at least while it never becomes whole', async () => {
+      const { file, events, pass } = await open(oldText, { isHalfReplaced })
+      for (const name of ['one', 'two', 'three', 'four']) {
+        file.text = half(name)
+        await pass()
+      }
+      expect(events).toHaveLength(2)
+    })
+    it('is given no time at the start', async () => {
+      await expect(open(half('one'), { isHalfReplaced })).rejects.toThrow()
+    })
+    it('does not put off what is bad in another way', async () => {
+      const { file, events, pass } = await open(oldText, { isHalfReplaced })
+      file.text = '{}'
+      await pass()
+      expect(events).toHaveLength(1)
+    })
   })
 
   it('says nothing while nothing changes, and keeps the same ring', async () => {
