@@ -54,6 +54,7 @@ const lines: readonly Line[] = [
   {
     what: 'nginx with our decision inside',
     fact: 'nginx-module.of_curity_lua',
+    partsFact: 'nginx.of_curity_lua',
     atLeast: 2,
     unit: '× Curity Lua plugin',
   },

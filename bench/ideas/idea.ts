@@ -4,7 +4,7 @@ import type { World } from '../world.ts'
 /** How thoroughly to measure. */
 export interface Effort {
   readonly rounds: number
-  /** Length of one sample of one peer. */
+  /** How long each peer is under load in each round. */
   readonly seconds: number
   readonly quick: boolean
 }

@@ -135,7 +135,9 @@ function report(
     cpuMicroseconds: (facts[`${name}.cpu_per_100k`] ?? 0) * 10,
     p99Ms: latencies.get(name)?.p99Ms ?? 0,
   }))
-  facts['nginx-module.of_curity_lua'] = ratio('nginx-module', 'curity-lua', 'requestsPerSecond')
+  for (const name of ['nginx-module', 'nginx']) {
+    facts[`${name}.of_curity_lua`] = ratio(name, 'curity-lua', 'requestsPerSecond')
+  }
   return {
     title: 'Before an API: one core, 64 connections, 1 KB answers, 1.2 KB access token',
     columns: ['', 'requests/s', 'of nginx', 'CPU s/100k', 'of hello', 'of http-proxy', 'p50 ms', 'p99 ms'],

@@ -1,6 +1,7 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { median } from './median.ts'
 import { cpuSeconds } from './process.ts'
-import { type LoadTarget, saturate } from './wrk.ts'
+import { type LoadInTurns, type LoadTarget, connectionsOf, saturate, startLoad } from './wrk.ts'
 
 /** One side of a comparison. */
 export interface Contestant {
@@ -29,19 +30,17 @@ export interface Contest {
   ratio(name: string, reference: string, of: keyof Sample): number
 }
 
-/** Loads each contestant in turn, round after round. Throws Error when one gives an answer that is no success. */
+/**
+ * Loads each contestant in short turns, round after round. Throws Error when one gives an answer that is no success.
+ */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Contest> {
   const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]))
   for (const contestant of contestants) await warmUp(contestant)
   for (let round = 0; round < options.rounds; round++) {
-    // Each round begins elsewhere, so that nobody always follows the same neighbour.
-    for (let turn = 0; turn < contestants.length; turn++) {
-      const contestant = contestants[(turn + round) % contestants.length]
-      if (contestant === undefined) continue
-      const sample = await sampleOf(contestant, options.seconds)
-      samples.get(contestant.name)?.push(sample)
+    for (const [name, sample] of await roundOf(contestants, options.seconds)) {
+      samples.get(name)?.push(sample)
       const rate = Math.round(sample.requestsPerSecond)
-      options.say(`round ${round + 1}/${options.rounds} ${contestant.name}: ${rate} requests/s`)
+      options.say(`round ${round + 1}/${options.rounds} ${name}: ${rate} requests/s`)
     }
   }
   const each = (name: string, of: keyof Sample) => (samples.get(name) ?? []).map((sample) => sample[of])
@@ -67,10 +66,68 @@ async function warmUp({ name, target }: Contestant): Promise<void> {
   }
 }
 
-async function sampleOf({ name, pids, target }: Contestant, seconds: number): Promise<Sample> {
-  const cpu = () => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
-  const before = cpu()
-  const { requests, seconds: took, errors } = await saturate(target, seconds)
-  if (errors > 0) throw new Error(`${errors} errors of ${name}`)
-  return { requestsPerSecond: requests / took, cpuPer100k: ((cpu() - before) / requests) * 100_000 }
+/** Short, because machines change their speed within seconds: all contestants shall share the fast and the slow ones. */
+const turnSeconds = 0.2
+
+/** One contestant within a round. */
+interface Entrant {
+  readonly contestant: Contestant
+  readonly load: LoadInTurns
+  seconds: number
+  cpu: number
+}
+
+/** Loads all contestants for so many seconds each, in turns, over connections that stay open. */
+async function roundOf(contestants: readonly Contestant[], seconds: number): Promise<ReadonlyMap<string, Sample>> {
+  const turns = Math.max(1, Math.round(seconds / turnSeconds))
+  const entrants = new Map<string, Entrant>()
+  for (let turn = 0; turn < turns; turn++) {
+    for (let place = 0; place < contestants.length; place++) {
+      // Each turn begins elsewhere, so that nobody always follows the same neighbour.
+      const contestant = contestants[(turn + place) % contestants.length]
+      if (contestant !== undefined) await takeTurn(entrants, contestant)
+    }
+  }
+  const samples = new Map<string, Sample>()
+  for (const [name, entrant] of entrants) samples.set(name, await sampleOf(entrant, turns))
+  return samples
+}
+
+async function takeTurn(entrants: Map<string, Entrant>, contestant: Contestant): Promise<void> {
+  const { name, pids } = contestant
+  const cpu = cpuOf(pids)
+  const begin = performance.now()
+  const known = entrants.get(name)
+  known?.load.goOn()
+  const entrant = known ?? { contestant, load: startLoad(contestant.target), seconds: 0, cpu: 0 }
+  entrants.set(name, entrant)
+  await pause(turnSeconds * 1000)
+  entrant.load.rest()
+  entrant.seconds += (performance.now() - begin) / 1000
+  await idle(pids)
+  entrant.cpu += cpuOf(pids) - cpu
+}
+
+async function sampleOf({ contestant, load, seconds, cpu }: Entrant, turns: number): Promise<Sample> {
+  const { requests, errors } = await load.end()
+  if (errors > 0) throw new Error(`${errors} errors of ${contestant.name}`)
+  // The last requests of each turn were answered after it, in time that was not counted.
+  const withinTurns = requests - turns * connectionsOf(contestant.target)
+  return { requestsPerSecond: withinTurns / seconds, cpuPer100k: (cpu / requests) * 100_000 }
+}
+
+/** Resolves when these have worked off what they were sent. */
+async function idle(pids: readonly number[]): Promise<void> {
+  let before = Number.NaN
+  for (let now = cpuOf(pids); now !== before; now = cpuOf(pids)) {
+    before = now
+    await pause(twoTicksMs)
+  }
+}
+
+/** The system counts CPU time in hundredths of a second. */
+const twoTicksMs = 20
+
+function cpuOf(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
 }

@@ -14,8 +14,10 @@ export interface Started {
   readonly pid: number
   /** Everything it wrote to standard output and standard error so far. */
   output(): string
-  /** Ends the process and its children; resolves when it is gone. */
-  stop(): Promise<void>
+  /** Holds the process where it is, or lets it go on. */
+  hold(held: boolean): void
+  /** Ends the process and its children; resolves when it is gone and has said all. */
+  stop(by?: NodeJS.Signals): Promise<void>
 }
 
 export interface StartOptions {
@@ -52,7 +54,12 @@ export function start(program: string, args: readonly string[], options: StartOp
   const orphaned = () => signal(child, 'SIGKILL')
   process.on('exit', orphaned)
   child.once('exit', () => process.off('exit', orphaned))
-  return { pid: child.pid ?? 0, output: () => text, stop: () => stop(child) }
+  return {
+    pid: child.pid ?? 0,
+    output: () => text,
+    hold: (held) => signal(child, held ? 'SIGSTOP' : 'SIGCONT'),
+    stop: (by = 'SIGTERM') => stop(child, by),
+  }
 }
 
 export const canPin = availableParallelism() > 1 && pathOfTool('taskset') !== undefined
@@ -62,12 +69,12 @@ export function pinned(core: Core, command: readonly string[]): string[] {
   return canPin ? ['taskset', '-c', cores[core], ...command] : [...command]
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+async function stop(child: ChildProcess, by: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
   const gone = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve())
+    child.once('close', () => resolve())
   })
-  signal(child, 'SIGTERM')
+  signal(child, by)
   const killer = setTimeout(() => signal(child, 'SIGKILL'), 3000)
   await gone
   clearTimeout(killer)

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { pinned } from './process.ts'
+import { pinned, start } from './process.ts'
 import { missingTool, pathOfTool } from './tools.ts'
 
 export interface LoadTarget {
@@ -21,20 +21,56 @@ export interface LoadResult {
   readonly errors: number
 }
 
+/** A load that takes turns with others. */
+export interface LoadInTurns {
+  /** Lets it rest; its last requests are answered, but it sends no more. */
+  rest(): void
+  goOn(): void
+  /** Ends it where it rests. Throws Error when wrk prints no summary. */
+  end(): Promise<LoadResult>
+}
+
 const run = promisify(execFile)
 
 /** Keeps the connections busy for `seconds` from the load core. Throws Error when wrk is not installed. */
 export async function saturate(target: LoadTarget, seconds: number): Promise<LoadResult> {
   const wrk = pathOfTool('wrk')
   if (wrk === undefined) throw missingTool('wrk')
-  const headers = target.headers.flatMap((line) => ['-H', line])
-  const url = `http://127.0.0.1:${target.port}${target.path}`
-  const connections = `-c${target.connections ?? 64}`
-  const script = target.script === undefined ? [] : ['-s', target.script]
-  const timing = ['--timeout', '30s', `-d${seconds}s`]
-  const [command = wrk, ...args] = pinned('load', [wrk, '-t1', connections, ...timing, ...script, ...headers, url])
+  const [command = wrk, ...args] = pinned('load', [wrk, ...argumentsFor(target, seconds)])
   const { stdout } = await run(command, args)
   return parseWrk(stdout)
+}
+
+/** Starts to keep the connections busy from the load core. Throws Error when wrk is not installed. */
+export function startLoad(target: LoadTarget): LoadInTurns {
+  const started = start('wrk', argumentsFor(target, longerThanAnyRoundSeconds), { core: 'load' })
+  return {
+    rest: () => started.hold(true),
+    goOn: () => started.hold(false),
+    async end() {
+      // wrk takes this for the end of its time, and prints its summary; it reads the answers that are there already.
+      const ended = started.stop('SIGINT')
+      started.hold(false)
+      await ended
+      return parseWrk(started.output())
+    },
+  }
+}
+
+const longerThanAnyRoundSeconds = 3600
+
+const defaultConnections = 64
+
+/** How many connections a load keeps busy. */
+export function connectionsOf(target: LoadTarget): number {
+  return target.connections ?? defaultConnections
+}
+
+function argumentsFor(target: LoadTarget, seconds: number): string[] {
+  const headers = target.headers.flatMap((line) => ['-H', line])
+  const script = target.script === undefined ? [] : ['-s', target.script]
+  const url = `http://127.0.0.1:${target.port}${target.path}`
+  return ['-t1', `-c${connectionsOf(target)}`, '--timeout', '30s', `-d${seconds}s`, ...script, ...headers, url]
 }
 
 /** Reads the summary that wrk prints. Throws Error for text that is no summary. */

@@ -4,7 +4,7 @@ import { newAccessToken } from '../../world.ts'
 
 const headers = { authorization: `Bearer ${newAccessToken()}`, 'content-length': 0 }
 
-createServer((_request, response) => {
+createServer({ keepAliveTimeout: 60_000 }, (_request, response) => {
   response.writeHead(200, headers)
   response.end()
 }).listen(Number(process.argv[3]), '127.0.0.1')

@@ -27,7 +27,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY 
 const proxy = httpProxy.createProxyServer({ target: `http://127.0.0.1:${ports.upstream}`, agent })
 proxy.on('error', () => {})
 
-createServer((request, response) => {
+createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
   try {
     const { method = '', url: target = '', httpVersion, rawHeaders } = request
     const head = parseRequestHead({ method, target, httpVersion, rawHeaders }, hosts)

@@ -5,7 +5,7 @@ import { ports } from '../../world.ts'
 
 const pool = new Pool(`http://127.0.0.1:${ports.upstream}`, { pipelining: 1, connections: null })
 
-createServer((request, response) => {
+createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
   const { method = '', url: path = '', headers } = request
   const { connection: _, ...forwarded } = headers
   const hasBody = headers['content-length'] !== undefined
