@@ -23,8 +23,9 @@ export function explain(
     const setting = schemaAt(schema, value, path)
     const given = valueAt(value, path)
     if (given === undefined) return [missing(setting, path, issue)]
-    const problem = `${expectation(issue)}${quote(setting, valueAt(raw, path))}`
-    return [{ path: place, problem, remedy: remedyFor(setting, issue, given) }]
+    const kinds = kindsAt(schema, value, path)
+    const quoted = quote(setting ?? kinds[0], valueAt(raw, path))
+    return [{ path: place, problem: `${expectation(issue)}${quoted}`, remedy: remedyFor(setting, kinds, issue, given) }]
   })
 }
 
@@ -56,7 +57,8 @@ function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart
   const object = schemaAt(schema, value, path)
   const known = object === undefined ? [] : Object.keys(objectFor(object, valueAt(value, path))?.shape ?? {})
   const near = nearest(key, known)
-  const candidates = near === undefined ? placesOf(schema, key) : [near]
+  const elsewhere = new Set([...placesWithin(object, value, path, key), ...placesOf(schema, key)])
+  const candidates = near === undefined ? [...elsewhere] : [near]
   const remedy =
     candidates.length > 0 ? `Did you mean ${candidates.join(' or ')}?` : `Remove it. Known here: ${known.join(', ')}.`
   return { path: pathText([...path, key]), problem: 'is not a setting', remedy }
@@ -67,6 +69,31 @@ function placesOf(schema: z.ZodObject, key: string): string[] {
   return Object.entries(fieldsOf(schema)).flatMap(([name, field]) => {
     const core = coreOf(field)
     return core instanceof z.ZodObject && key in fieldsOf(core) ? [`${name}.${key}`] : []
+  })
+}
+
+/** Sections of `object` in which a setting of this name exists, for keys that were written one level too high. */
+function placesWithin(
+  object: z.core.$ZodType | undefined,
+  value: unknown,
+  path: readonly PathPart[],
+  key: string,
+): string[] {
+  const fields = object === undefined ? {} : fieldsOf(objectFor(object, valueAt(value, path)))
+  return Object.entries(fields).flatMap(([name, field]) => {
+    const core = coreOf(field)
+    return core instanceof z.ZodObject && key in fieldsOf(core) ? [pathText([...path, name, key])] : []
+  })
+}
+
+/** The kinds of which a section names one, where `path` leads to that name. */
+function kindsAt(schema: z.ZodObject, value: unknown, path: readonly PathPart[]): readonly z.core.$ZodType[] {
+  const section = schemaAt(schema, value, path.slice(0, -1))
+  const core = section && coreOf(section)
+  if (!(core instanceof z.ZodDiscriminatedUnion) || core.def.discriminator !== path.at(-1)) return []
+  return core.options.flatMap((option) => {
+    const kind = option instanceof z.ZodObject ? fieldsOf(option)[core.def.discriminator] : undefined
+    return kind === undefined ? [] : [kind]
   })
 }
 
@@ -126,12 +153,21 @@ function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
   return `, not ${JSON.stringify(raw)}`
 }
 
-function remedyFor(setting: z.core.$ZodType | undefined, issue: z.core.$ZodIssue, given: unknown): string {
-  const near = typeof given === 'string' ? nearest(given, choicesOf(issue).map(String)) : undefined
+function remedyFor(
+  setting: z.core.$ZodType | undefined,
+  kinds: readonly z.core.$ZodType[],
+  issue: z.core.$ZodIssue,
+  given: unknown,
+): string {
+  const choices = choicesOf(issue).map(String)
+  const near = typeof given === 'string' ? nearest(given, choices) : undefined
   if (near !== undefined) return `Did you mean ${near}?`
-  const textWanted = issue.code === 'invalid_type' && issue.expected === 'string'
-  const unquoted = textWanted && (typeof given === 'number' || typeof given === 'boolean')
-  return `${unquoted ? 'Put it in quotes.' : 'Change it.'}${about(setting)}`
+  if (kinds.length > 0) return choices.map((choice, index) => `${choice}:${about(kinds[index])}`).join(' ')
+  const wanted = issue.code === 'invalid_type' ? issue.expected : undefined
+  const isUnquoted = wanted === 'string' && (typeof given === 'number' || typeof given === 'boolean')
+  const isSingle = wanted === 'array' && typeof given === 'string'
+  const change = isUnquoted ? 'Put it in quotes.' : isSingle ? 'Put it in brackets.' : 'Change it.'
+  return `${change}${about(setting)}`
 }
 
 function about(setting: z.core.$ZodType | undefined): string {

@@ -2,11 +2,21 @@ import { z } from 'zod'
 import { Secret, secretMask } from '../secret.ts'
 
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
-export const origin = z
-  .string()
-  .refine((text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text, {
-    message: 'must be an origin such as https://www.example.com, without path or trailing slash',
-  })
+export const origin = z.string().refine(isOrigin, { error: ({ input }) => originExpectation(String(input)) })
+
+function isOrigin(text: string): boolean {
+  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+}
+
+/** What `text` lacks, where it is one step away from an origin; it is not quoted, since it may come from a variable. */
+function originExpectation(text: string): string {
+  if (isOrigin(text.toLowerCase())) return 'must be an origin in lower case, such as https://www.example.com'
+  if (isOrigin(text.replace(/:(?:80|443)$/, ''))) {
+    return 'must be an origin without the port that its scheme implies, such as https://www.example.com'
+  }
+  if (isOrigin(`https://${text}`)) return 'must be an origin with its scheme, such as https://www.example.com'
+  return 'must be an origin such as https://www.example.com, without path or trailing slash'
+}
 
 /** An absolute URL; whether it may be http: is for the rules between settings to say. */
 export const httpsUrl = z

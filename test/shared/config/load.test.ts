@@ -168,6 +168,13 @@ describe('problems', () => {
       'proxy.routes[0].method',
       'methods',
     ],
+    ['a level too high', { operations: { port: 9090 } }, 'operations.port', 'operations.listen.port'],
+    [
+      'a level too high in a route',
+      { proxy: { routes: [{ path: '/a', upstream: 'https://a', max_age: 60 }] } },
+      'proxy.routes[0].max_age',
+      'proxy.routes[0].require.max_age',
+    ],
   ])('suggest what was meant: %s', (_, change, path, suggestion) => {
     const [problem] = problemsOf(settingsFile(change))
     expect(problem).toMatchObject({ path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` })
@@ -199,6 +206,29 @@ describe('problems', () => {
     ],
   ])('name the slash at the end of a path where nothing else is wrong: %j', (change, problem) => {
     expect(problemsOf(settingsFile(change))).toMatchObject([{ problem }])
+  })
+  it.each([
+    ['https://Shop.example.com', 'must be an origin in lower case,'],
+    ['https://shop.example.com:443', 'must be an origin without the port that its scheme implies,'],
+    ['shop.example.com', 'must be an origin with its scheme,'],
+    ['https://shop.example.com/app', 'must be an origin such as https://www.example.com, without path'],
+    ['https://shop.example.com:99999', 'must be an origin such as https://www.example.com, without path'],
+  ])('name what keeps %s from being an origin', (origin, words) => {
+    const [problem] = problemsOf(settingsFile({ public_origin: origin }))
+    expect(problem?.problem).toContain(words)
+    expect(problem?.problem).toContain(`not "${origin}"`)
+  })
+  it.each([
+    [{ store: { kind: 'redis' } }, 'store.kind', 'valkey: Shared by all replicas through a Valkey or Redis server.'],
+    [{ client: { authentication: 'basic' } }, 'client.authentication', 'client_secret_basic: The secret in an'],
+  ])('explain the kinds of which one has to be chosen: %j', (change, path, words) => {
+    const [problem] = problemsOf(settingsFile(change))
+    expect(problem).toMatchObject({ path, problem: expect.stringMatching(/, not "\w+"$/) })
+    expect(problem?.remedy).toContain(words)
+  })
+  it('say how a list is written', () => {
+    const proxy = { routes: [{ path: '/a', upstream: 'https://a', methods: 'GET' }] }
+    expect(problemsOf(settingsFile({ proxy }))[0]?.remedy).toMatch(/^Put it in brackets\./)
   })
   it('of a variable in the name of a file are reported once', () => {
     const client = { id: 'app', authentication: 'private_key_jwt', secret: undefined, private_key_file: '${MISSING}' }
