@@ -19,9 +19,23 @@ export class CommandError extends Error {
 
 /** A file or folder that a command could not write; any other failure as it is. */
 export function writeFailure(path: string, cause: unknown): unknown {
+  return fileFailure(
+    cause,
+    (code) => `${path} cannot be written (${code}). Check the path and that this user may write there.`,
+  )
+}
+
+/** A file that a command could not read; any other failure as it is. */
+export function readFailure(path: string, cause: unknown): unknown {
+  return fileFailure(
+    cause,
+    (code) => `${path} cannot be read (${code}). Check the path and that this user may read the file.`,
+  )
+}
+
+function fileFailure(cause: unknown, words: (code: string) => string): unknown {
   if (!(cause instanceof Error) || !('syscall' in cause)) return cause
-  const code = 'code' in cause ? String(cause.code) : 'unknown'
-  return new CommandError(`${path} cannot be written (${code}). Check the path and that this user may write there.`)
+  return new CommandError(words('code' in cause ? String(cause.code) : 'unknown'))
 }
 
 /** The exit code that tells a supervisor whether starting again can help. */

@@ -24,7 +24,7 @@ import {
 import { createKeyRing, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { pseudonymsOf } from '../../shared/crypto/pseudonym.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
-import { CommandError, writeFailure } from '../failure.ts'
+import { CommandError, readFailure, writeFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
 
 const standardOutput = '-'
@@ -123,6 +123,7 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .addArgument(file())
     .argument('<subject>', '`sub` of the user at the authorization server')
     .action((path: string, subject: string) => {
+      if (subject === '') throw new CommandError('The subject is empty. Give the `sub` of the user.')
       const found = pseudonymsOf(createKeyRing(load(path)), 'subject', subject)
       if (found.length === 0)
         throw new CommandError(`${path} has no key for pseudonyms. Name the ring of an agent or a proxy.`)
@@ -139,8 +140,8 @@ function load(path: string): KeyEntries {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
-  } catch {
-    throw new CommandError(`${path} cannot be read.`)
+  } catch (cause) {
+    throw readFailure(path, cause)
   }
   try {
     return parseKeyRingFile(text)
@@ -183,9 +184,17 @@ function allowAs(present: string, next: string): void {
   chmodSync(next, wanted.mode & 0o777)
 }
 
-/** A ring with master keys is the only thing that can open what it sealed, and derived keys cannot bring it back. */
+/**
+ * A ring with master keys is the only thing that can open what it sealed, and derived keys cannot bring it back. A file
+ * that holds no keys at all was named by mistake; an empty one was made for them.
+ */
 function checkReplaceable(output: string): void {
   if (!existsSync(output) || statSync(output).isDirectory()) return
-  if (!readFileSync(output, 'utf8').includes('"master"')) return
-  throw new CommandError(`${output} holds master keys, which cannot be derived again. Choose another name.`)
+  const text = readFileSync(output, 'utf8')
+  if (text.includes('"master"')) {
+    throw new CommandError(`${output} holds master keys, which cannot be derived again. Choose another name.`)
+  }
+  if (text !== '' && !text.includes('"derived"')) {
+    throw new CommandError(`${output} exists and is no key ring, so it is not replaced. Choose another name.`)
+  }
 }

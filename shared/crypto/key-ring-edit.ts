@@ -96,6 +96,9 @@ function newKey({ random, clock }: KeyMaker): KeyEntry {
 
 function find(entries: KeyEntries, id: string): KeyEntry {
   const entry = entries.find((candidate) => candidate.id === id)
-  if (entry === undefined) throw new KeyRingEditError(`There is no key ${JSON.stringify(id)} in this ring.`)
+  if (entry === undefined) {
+    const present = entries.map((candidate) => candidate.id).join(', ')
+    throw new KeyRingEditError(`There is no key ${JSON.stringify(id)} in this ring. It has: ${present}.`)
+  }
   return entry
 }

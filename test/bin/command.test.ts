@@ -151,6 +151,26 @@ describe('keys', () => {
       expect((await run('keys', 'derive', at('master.json'), at('derived.json'))).code).toBe(0)
     }
   })
+  it('do not replace a file that was named by mistake', async () => {
+    writeFileSync(at('client-secret'), 'correct-horse-battery-staple')
+    const mistaken = await run('keys', 'derive', at('keys.json'), at('client-secret'))
+    expect([mistaken.code, mistaken.err]).toEqual([1, expect.stringContaining('is no key ring')])
+    expect(readFileSync(at('client-secret'), 'utf8')).toBe('correct-horse-battery-staple')
+    writeFileSync(at('made-before.json'), '', { mode: 0o640 })
+    expect((await run('keys', 'derive', at('keys.json'), at('made-before.json'))).code).toBe(0)
+  })
+  it('say what can be done where a word of the command line does not fit', async () => {
+    const { err: unread } = await run('keys', 'list', at('absent.json'))
+    expect(unread).toBe(
+      `${at('absent.json')} cannot be read (ENOENT). Check the path and that this user may read the file.`,
+    )
+    const [{ id }] = JSON.parse((await run('keys', 'list', at('keys.json'), '--json')).out) as [{ id: string }]
+    const { err: unknown } = await run('keys', 'promote', at('keys.json'), 'abc')
+    expect(unknown).toBe(`There is no key "abc" in this ring. It has: ${id}.`)
+    // An unset variable in a script: its pseudonym exists, but nobody's events have it.
+    const { code, out } = await run('keys', 'pseudonym', at('keys.json'), '')
+    expect([code, out]).toEqual([1, ''])
+  })
   it.each([
     ['in a folder that does not exist', ['keys', 'generate'], 'nowhere/ring.json'],
     ['in place of a folder', ['keys', 'derive'], 'a-folder'],
