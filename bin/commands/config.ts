@@ -55,5 +55,5 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
       terminal.err('For an editor that checks settings: token-handler config schema > token-handler.schema.json')
     })
 
-  addConfigNginxCommand(config, file)
+  addConfigNginxCommand(config, file, terminal)
 }

@@ -64,11 +64,24 @@ export function readersFinding(
 
 /** A proxy that can open refresh tokens is worth as much to an intruder as an agent. */
 function purposeFinding(file: string, listed: readonly ListedKey[]): Finding {
-  const further = new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !proxyPurposes.includes(each)))
-  if (further.size === 0) return ok('keys.purposes', 'opens what a proxy needs, and nothing else')
+  const further = beyondProxies(listed)
+  if (further.length === 0) return ok('keys.purposes', 'opens what a proxy needs, and nothing else')
   return warning(
     'keys.purposes',
-    `is the ring of the agents: it also opens ${[...further].join(', ')}`,
+    `is the ring of the agents: it also opens ${further.join(', ')}`,
     `Give proxies a ring made with \`token-handler keys derive ${file} <output>\`.`,
   )
+}
+
+/** What the ring in this file opens beyond what a proxy needs; nothing for a file that is no ring or is kept elsewhere. */
+export function furtherPurposes(file: string): string[] {
+  try {
+    return beyondProxies(listKeys(parseKeyRingFile(readFileSync(file, 'utf8'))))
+  } catch {
+    return []
+  }
+}
+
+function beyondProxies(listed: readonly ListedKey[]): string[] {
+  return [...new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !proxyPurposes.includes(each)))]
 }

@@ -171,6 +171,15 @@ describe('keys', () => {
     const { code, out } = await run('keys', 'pseudonym', at('keys.json'), '')
     expect([code, out]).toEqual([1, ''])
   })
+  it('are not given to nginx with more in them than it needs', async () => {
+    await run('keys', 'derive', at('keys.json'), at('for-nginx.json'))
+    const remarks = async (keys: string) => {
+      const file = settings(`nginx-${keys}.yaml`, { keys })
+      return (await run('--config', file, 'config', 'nginx', '--write', at('nginx-files'))).err
+    }
+    expect(await remarks('keys.json')).toContain('it also opens refresh, identity, login. Give nginx one made with')
+    expect(await remarks('for-nginx.json')).toBe('')
+  })
   it.each([
     ['in a folder that does not exist', ['keys', 'generate'], 'nowhere/ring.json'],
     ['in place of a folder', ['keys', 'derive'], 'a-folder'],
