@@ -17,6 +17,8 @@ export function createProgram(terminal: Terminal): Command {
     .description('Keeps OAuth tokens out of the browser: OAuth agent, OAuth proxy and the tools to run them.')
     .version(version)
     .option('-c, --config <file>', 'settings file; TOKEN_HANDLER_CONFIG if absent')
+    // `--config` belongs to the program, so without this no help of a command would name it.
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('Run with --help to see what is possible.')
   addDemoCommand(program, terminal)
   addRunCommands(program, terminal)

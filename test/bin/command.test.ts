@@ -180,6 +180,11 @@ describe('keys', () => {
     expect(await remarks('keys.json')).toContain('it also opens refresh, identity, login. Give nginx one made with')
     expect(await remarks('for-nginx.json')).toBe('')
   })
+  it('name the option of the whole program in the help of a command', async () => {
+    const silent = { out: () => undefined, err: () => undefined, exitWith: () => undefined }
+    const check = createProgram(silent).commands.find((each) => each.name() === 'config')?.commands[0]
+    expect(check?.helpInformation()).toContain('--config <file>')
+  })
   it.each([
     ['in a folder that does not exist', ['keys', 'generate'], 'nowhere/ring.json'],
     ['in place of a folder', ['keys', 'derive'], 'a-folder'],
