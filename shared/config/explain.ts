@@ -25,8 +25,21 @@ export function explain(
     if (given === undefined) return [missing(setting, path, issue)]
     const kinds = kindsAt(schema, value, path)
     const quoted = quote(setting ?? kinds[0], valueAt(raw, path))
-    return [{ path: place, problem: `${expectation(issue)}${quoted}`, remedy: remedyFor(setting, kinds, issue, given) }]
+    return [
+      {
+        path: place,
+        problem: `${expectation(issue)}${quoted}`,
+        remedy: remedyFor(describedAt(schema, value, path), kinds, issue, given),
+      },
+    ]
   })
+}
+
+/** The setting that describes what stands at `path`: of an entry in a list, the list. */
+function describedAt(schema: z.ZodObject, value: unknown, path: readonly PathPart[]): z.core.$ZodType | undefined {
+  const setting = schemaAt(schema, value, path)
+  const isEntry = typeof path.at(-1) === 'number' && setting !== undefined && about(setting) === ''
+  return isEntry ? schemaAt(schema, value, path.slice(0, -1)) : setting
 }
 
 /** Where a setting was written: a secret may stand in a file that is named in its place. */

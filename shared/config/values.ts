@@ -4,12 +4,15 @@ import { Secret, secretMask } from '../secret.ts'
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
 export const origin = z.string().refine(isOrigin, { error: ({ input }) => originExpectation(String(input)) })
 
+/** The URL parser admits a host such as `*.example.com`, which no browser ever sends. */
 function isOrigin(text: string): boolean {
-  return /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
+  const isNamed = /^https?:\/\/(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/.test(text)
+  return isNamed && URL.canParse(text) && new URL(text).origin === text
 }
 
 /** What `text` lacks, where it is one step away from an origin; it is not quoted, since it may come from a variable. */
 function originExpectation(text: string): string {
+  if (text.includes('*')) return 'must be a single origin such as https://www.example.com and no pattern'
   if (isOrigin(text.toLowerCase())) return 'must be an origin in lower case, such as https://www.example.com'
   if (isOrigin(text.replace(/:(?:80|443)$/, ''))) {
     return 'must be an origin without the port that its scheme implies, such as https://www.example.com'

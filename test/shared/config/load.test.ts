@@ -211,6 +211,8 @@ describe('problems', () => {
     ['https://Shop.example.com', 'must be an origin in lower case,'],
     ['https://shop.example.com:443', 'must be an origin without the port that its scheme implies,'],
     ['shop.example.com', 'must be an origin with its scheme,'],
+    ['https://*.example.com', 'must be a single origin such as https://www.example.com and no pattern'],
+    ["https://shop'.example.com", 'must be an origin such as https://www.example.com, without path'],
     ['https://shop.example.com/app', 'must be an origin such as https://www.example.com, without path'],
     ['https://shop.example.com:99999', 'must be an origin such as https://www.example.com, without path'],
   ])('name what keeps %s from being an origin', (origin, words) => {
@@ -225,6 +227,17 @@ describe('problems', () => {
     const [problem] = problemsOf(settingsFile(change))
     expect(problem).toMatchObject({ path, problem: expect.stringMatching(/, not "\w+"$/) })
     expect(problem?.remedy).toContain(words)
+  })
+  it.each([
+    'https://shop-1.example.com',
+    'https://xn--mnchen-3ya.example',
+    'https://[2001:db8::1]:8443',
+    'https://a_b.example',
+  ])('are none of the origin %s', (origin) => expect(problemsOf(settingsFile({ public_origin: origin }))).toEqual([]))
+  it('describe the list of which an entry is wrong', () => {
+    const [problem] = problemsOf(settingsFile({ cors: { origins: ['*'] } }))
+    expect(problem?.problem).toContain('and no pattern, not "*"')
+    expect(problem?.remedy).toMatch(/^Change it\. \w/)
   })
   it('say how a list is written', () => {
     const proxy = { routes: [{ path: '/a', upstream: 'https://a', methods: 'GET' }] }
