@@ -42,7 +42,7 @@ export function uploadCard({ tokenHandler, apiOrigin, tellReceived, notice, sign
     }
     const { received, bytes, sha256 } = answer.body
     tellReceived('/api/uploads', received)
-    result.textContent = `${text(bytes)} bytes arrived, SHA-256 ${text(sha256).slice(0, 12)}….`
+    result.textContent = `${text(bytes)} bytes arrived, SHA-256 ${text(sha256).slice(0, 12)}…`
     return 'done'
   }
   const fields = [field('File', 'file', { type: 'file', required: true })]
