@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { ConfigError, problemText } from '../shared/config/problem.ts'
 import { KeyRingEditError } from '../shared/crypto/key-ring-edit.ts'
 
@@ -25,12 +26,16 @@ export function writeFailure(path: string, cause: unknown): unknown {
   )
 }
 
-/** A file that a command could not read; any other failure as it is. */
-export function readFailure(path: string, cause: unknown): unknown {
-  return fileFailure(
-    cause,
-    (code) => `${path} cannot be read (${code}). Check the path and that this user may read the file.`,
-  )
+/** The text of a file that the command line names; throws CommandError where it cannot be read. */
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw fileFailure(
+      cause,
+      (code) => `${path} cannot be read (${code}). Check the path and that this user may read the file.`,
+    )
+  }
 }
 
 function fileFailure(cause: unknown, words: (code: string) => string): unknown {

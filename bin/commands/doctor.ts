@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
-import { CommandError, exitFailure } from '../failure.ts'
+import { CommandError, exitFailure, readText } from '../failure.ts'
 import type { Mode } from '../parts.ts'
 import type { Terminal } from '../terminal.ts'
 import { forOption } from './for-option.ts'
@@ -46,9 +45,7 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
 }
 
 function readToken(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim()
-  } catch {
-    throw new CommandError(`${file} cannot be read.`)
-  }
+  const token = readText(file).trim()
+  if (token === '') throw new CommandError(`${file} is empty. Write the refresh token of a test user into it.`)
+  return token
 }

@@ -1,14 +1,4 @@
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, chownSync, existsSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
 import { systemClock } from '../../shared/clock.ts'
 import { ConfigError } from '../../shared/config/problem.ts'
@@ -24,7 +14,7 @@ import {
 import { createKeyRing, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { pseudonymsOf } from '../../shared/crypto/pseudonym.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
-import { CommandError, readFailure, writeFailure } from '../failure.ts'
+import { CommandError, readText, writeFailure } from '../failure.ts'
 import type { Terminal } from '../terminal.ts'
 
 const standardOutput = '-'
@@ -137,12 +127,7 @@ function load(path: string): KeyEntries {
       '- stands for standard output, from which no key ring can be read. Name a file; ./- for one that is called so.',
     )
   }
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw readFailure(path, cause)
-  }
+  const text = readText(path)
   try {
     return parseKeyRingFile(text)
   } catch (error) {
@@ -190,7 +175,7 @@ function allowAs(present: string, next: string): void {
  */
 function checkReplaceable(output: string): void {
   if (!existsSync(output) || statSync(output).isDirectory()) return
-  const text = readFileSync(output, 'utf8')
+  const text = readText(output)
   if (text.includes('"master"')) {
     throw new CommandError(`${output} holds master keys, which cannot be derived again. Choose another name.`)
   }

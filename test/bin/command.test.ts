@@ -164,6 +164,14 @@ describe('keys', () => {
     expect(unread).toBe(
       `${at('absent.json')} cannot be read (ENOENT). Check the path and that this user may read the file.`,
     )
+    writeFileSync(at('no-token'), '\n')
+    for (const [file, words] of [
+      ['absent', 'cannot be read (ENOENT)'],
+      ['no-token', 'is empty'],
+    ] as const) {
+      const doctor = await run('doctor', '--config', settings('good.yaml'), '--refresh-token-file', at(file))
+      expect([doctor.code, doctor.err]).toEqual([1, expect.stringContaining(`${at(file)} ${words}`)])
+    }
     const [{ id }] = JSON.parse((await run('keys', 'list', at('keys.json'), '--json')).out) as [{ id: string }]
     const { err: unknown } = await run('keys', 'promote', at('keys.json'), 'abc')
     expect(unknown).toBe(`There is no key "abc" in this ring. It has: ${id}.`)
