@@ -138,8 +138,10 @@ export function createTransport(parts: {
         signal,
       })
       const body = await readWithin(answer.body, maxAnswerBytes, endpoint)
-      const empty = answer.statusCode === 204 || answer.statusCode === 205 || answer.statusCode === 304
-      return new Response(empty ? null : body, { status: answer.statusCode, headers: toHeaders(answer.headers) })
+      // A status beyond all classes counts as a 5xx (RFC 9110 §15); no Response takes it.
+      const status = answer.statusCode > 599 ? 500 : answer.statusCode
+      const empty = status === 204 || status === 205 || status === 304
+      return new Response(empty ? null : body, { status, headers: toHeaders(answer.headers) })
     } finally {
       leave()
     }

@@ -128,6 +128,7 @@ describe('transport', () => {
     ['a connection that ends', (request) => void request.socket.end(), 'connection_lost'],
     ['garbage', (request) => void request.socket.end('garbage\r\n\r\n'), 'http'],
     ['too much head', (_request, response) => void response.writeHead(200, { x: 'y'.repeat(100_000) }).end(), 'http'],
+    ['a status beyond all classes', (_request, response) => void response.writeHead(999).end(), 'server_error'],
     ['500', (_request, response) => void response.writeHead(500).end(), 'server_error'],
     ['502', (_request, response) => void response.writeHead(502).end(), 'gateway_error'],
     ['503', (_request, response) => void response.writeHead(503).end(), 'gateway_error'],
@@ -194,10 +195,15 @@ describe('transport', () => {
     expect(await failure(sameEndpoint)).toBe('gateway_error')
   })
 
-  it.each([500, 429, 501])('%i may be about one request, so the circuit stays closed', async (status) => {
+  it.each([
+    [500, 'server_error'],
+    [429, 'rate_limited'],
+    [501, 'server_error'],
+    [600, 'server_error'],
+  ])('%i may be about one request, so the circuit stays closed', async (status, reason) => {
     await start((_request, response) => void response.writeHead(status).end())
     const reasons = new Set<string>()
     for (let i = 0; i < 20; i++) reasons.add(String(await failure(call())))
-    expect(reasons).toEqual(new Set([status === 429 ? 'rate_limited' : 'server_error']))
+    expect(reasons).toEqual(new Set([reason]))
   })
 })
