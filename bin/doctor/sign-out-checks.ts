@@ -18,7 +18,7 @@ export async function* signOutChecks(config: Config, authorizationServer: Author
   if (metadata.end_session_endpoint === undefined || config.cookies.idTokenHint) return
   const { logoutUrl } = logoutAtServer(metadata, undefined, { config, authorizationServer })
   const page = new URL(logoutUrl).searchParams.get('post_logout_redirect_uri')
-  // An endpoint that is no URL has its own finding.
+  // An endpoint that is no URL, or not https:, has its own finding.
   if (page === null) return
   try {
     const { status, location } = await visit(authorizationServer, logoutUrl)

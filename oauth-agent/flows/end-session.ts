@@ -11,7 +11,7 @@ import type { Session } from './session-state.ts'
 
 /** What ending a session needs. */
 export interface EndSessionParts {
-  readonly config: Pick<Config, 'logout' | 'pageOrigin' | 'publicOrigin'>
+  readonly config: Pick<Config, 'insecureAllowHttp' | 'logout' | 'pageOrigin' | 'publicOrigin'>
   readonly authorizationServer: AuthorizationServer
   readonly store: Store
   readonly clock: Clock
@@ -96,8 +96,9 @@ export function logoutAtServer(
   parts: Pick<EndSessionParts, 'config' | 'authorizationServer'>,
 ): Pick<EndedSession, 'logoutUrl' | 'logoutForm'> {
   const endpoint = metadata?.end_session_endpoint ?? ''
-  // The page navigates there, so it must not be able to name a script.
-  const url = URL.canParse(endpoint) && /^https?:/.test(endpoint) ? new URL(endpoint) : undefined
+  // The page navigates there, so it must not be able to name a script, nor carry an ID token over plain HTTP.
+  const isUsable = URL.canParse(endpoint) && (parts.config.insecureAllowHttp ? /^https?:/ : /^https:/).test(endpoint)
+  const url = isUsable ? new URL(endpoint) : undefined
   if (url === undefined) return { logoutUrl: returnPage(parts.config) }
   const action = url.href
   url.searchParams.set('client_id', parts.authorizationServer.client.client_id)
