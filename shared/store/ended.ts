@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { EndedEntry, SessionKey } from './store.ts'
+import { createTrim } from './trim.ts'
 
 /** The sessions that were ended before their time, in local memory; `hasEnded` of every store reads it. */
 export interface EndedList {
@@ -48,13 +49,8 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
     return false
   }
 
-  /** Lifetimes hardly differ, so what expires first stands first. */
-  function dropOldest(): void {
-    for (const [name, { until }] of ended) {
-      if (ended.size <= maxEntries && until > clock.nowSeconds()) return
-      remove(name)
-    }
-  }
+  const hasExpired = ({ until }: Ended) => until <= clock.nowSeconds()
+  const trim = createTrim({ map: ended, maxEntries, hasExpired, remove })
 
   return {
     add(entry) {
@@ -65,7 +61,7 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
       remove(name)
       ended.set(name, { until, notBefore })
       if (!isSession(name)) namedByProvider += 1
-      dropOldest()
+      trim()
     },
     has(session) {
       if (ended.size === 0) return false

@@ -1,6 +1,7 @@
 import type { Cancel, Clock } from '../clock.ts'
 import { createEndedList } from './ended.ts'
 import type { Store } from './store.ts'
+import { createTrim } from './trim.ts'
 
 interface Kept {
   readonly value: string
@@ -24,6 +25,13 @@ export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }):
   const values = new Map<string, Kept>()
   const counters = new Map<string, Counted>()
   const ended = createEndedList({ clock, maxEntries })
+  const trimValues = trim(values)
+  const trimCounters = trim(counters)
+
+  function trim<T extends { readonly untilMs: number }>(map: Map<string, T>): () => void {
+    const hasExpired = ({ untilMs }: T) => untilMs <= clock.nowMs()
+    return createTrim({ map, maxEntries, hasExpired, remove: (key) => map.delete(key) })
+  }
 
   return {
     available: true,
@@ -46,14 +54,14 @@ export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }):
     put(key, value, ttlSeconds) {
       values.delete(key)
       values.set(key, { value, untilMs: clock.nowMs() + ttlSeconds * 1000 })
-      dropOldest(values, maxEntries, clock.nowMs())
+      trimValues()
       return Promise.resolve()
     },
     count(key, ttlSeconds) {
       const present = unexpired(counters, key, clock.nowMs())
       if (present !== undefined) return Promise.resolve(++present.count)
       counters.set(key, { count: 1, untilMs: clock.nowMs() + ttlSeconds * 1000 })
-      dropOldest(counters, maxEntries, clock.nowMs())
+      trimCounters()
       return Promise.resolve(1)
     },
     end(entry) {
@@ -74,12 +82,4 @@ function unexpired<T extends { readonly untilMs: number }>(map: Map<string, T>, 
   if (entry === undefined || entry.untilMs > nowMs) return entry
   map.delete(key)
   return undefined
-}
-
-/** Drops what is beyond the bound and, from the oldest on, what has expired, so that an idle process shrinks again. */
-function dropOldest<T extends { readonly untilMs: number }>(map: Map<string, T>, maxEntries: number, nowMs: number) {
-  for (const [key, entry] of map) {
-    if (map.size <= maxEntries && entry.untilMs > nowMs) return
-    map.delete(key)
-  }
 }

@@ -29,6 +29,16 @@ describe('list of ended sessions', () => {
     expect(list.size).toBe(1)
   })
 
+  it('forgets what has expired also behind what lives for longer', () => {
+    const { list, time } = listAt(1000, 200)
+    list.add({ ...ended('long'), ttlSeconds: 28_800 })
+    for (let index = 0; index < 50; index += 1) list.add(ended(`short${index}`))
+    time.nowSeconds = 1060
+    for (let index = 0; index < 100; index += 1) list.add(ended(`new${index}`))
+    expect(list.size).toBe(101)
+    expect(list.has({ sessionId: 'long', createdAt: 1 })).toBe(true)
+  })
+
   it('finds names of the authorization server after all of its other entries are gone', () => {
     const { list, time } = listAt(1000)
     list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 10 })

@@ -42,3 +42,17 @@ it('is bounded: the counter that was used first gives way', async () => {
   for (const key of ['a', 'b', 'c', 'd']) await store.count(key, 60)
   expect([await store.count('d', 60), await store.count('a', 60)]).toEqual([2, 1])
 })
+
+it('is bounded: what has expired gives way before what lives, wherever it stands', async () => {
+  const store = createMemoryStore({ clock, maxEntries: 3 })
+  await store.put('long', 'lives', 3600)
+  await store.put('short', 'is over', 30)
+  await store.count('long', 3600)
+  await store.count('short', 30)
+  time.ms += 30_000
+  for (const key of ['a', 'b']) {
+    await store.put(key, 'new', 30)
+    await store.count(key, 30)
+  }
+  expect([await store.get('long'), await store.count('long', 3600)]).toEqual(['lives', 2])
+})
