@@ -124,6 +124,18 @@ describe('the memory of opened cookies', () => {
   })
 
   it.each([
+    ['a moment ago', 0],
+    ['in the generation before', 61],
+  ])('takes no other value for one that it was given %s, whatever both end with (A04)', (_, passed) => {
+    const { cache, clock } = cacheOf({ maxEntries: 10, maxAgeMs: 60_000 })
+    const tag = 't'.repeat(22)
+    cache.put(`sealed${tag}`, entry('sealed'))
+    clock.pass(passed)
+    expect(cache.get(`forged${tag}`)).toBeUndefined()
+    expect(cache.get(`sealed${tag}`)?.content).toBe('sealed')
+  })
+
+  it.each([
     ['an access token', 'access', true],
     ['a refresh token', 'refresh', false],
   ] as const)('twenty seconds after its last use, %s (%s) is remembered: %s', (_, cookie, remembered) => {
