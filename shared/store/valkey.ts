@@ -50,10 +50,11 @@ export async function openValkeyStore(parts: {
         for (const line of lines) receive(line)
         if (lines.length < pageSize) break
       }
-      for (const { entry, until } of unsent.values()) {
-        const ttlSeconds = until - clock.nowSeconds()
-        if (ttlSeconds > 0) await within(send(client, { ...entry, ttlSeconds }))
-        unsent.delete(entry.name)
+      for (const [name, waiting] of unsent) {
+        const ttlSeconds = waiting.until - clock.nowSeconds()
+        if (ttlSeconds > 0) await within(send(client, { ...waiting.entry, ttlSeconds }))
+        // What came for the same name meanwhile waits for its own turn, further on in this loop.
+        if (unsent.get(name) === waiting) unsent.delete(name)
       }
     },
   })
@@ -79,6 +80,17 @@ export async function openValkeyStore(parts: {
       keys: [endedKey, channel],
       arguments: [member, String(entry.ttlSeconds), String(maxEnded)],
     })
+  }
+
+  /** As in the list of ended sessions: nothing is shortened by what comes later. */
+  function keepUnsent(named: EndedName): void {
+    const { name, notBefore, ttlSeconds } = named
+    const earlier = unsent.get(name)
+    const until = Math.max(clock.nowSeconds() + ttlSeconds, earlier?.until ?? 0)
+    unsent.delete(name)
+    unsent.set(name, { entry: { ...named, notBefore: Math.max(notBefore, earlier?.entry.notBefore ?? 0) }, until })
+    const [oldest] = unsent.keys()
+    if (unsent.size > maxUnsent && oldest !== undefined) unsent.delete(oldest)
   }
 
   await connection.attempted
@@ -129,10 +141,7 @@ export async function openValkeyStore(parts: {
         await connection.run('end', (client) => send(client, named))
       } catch (failure) {
         if (!(failure instanceof StoreUnavailable)) throw failure
-        unsent.delete(named.name)
-        unsent.set(named.name, { entry: named, until: clock.nowSeconds() + named.ttlSeconds })
-        const [oldest] = unsent.keys()
-        if (unsent.size > maxUnsent && oldest !== undefined) unsent.delete(oldest)
+        keepUnsent(named)
       }
     },
     hasEnded: (session) => ended.has(session),

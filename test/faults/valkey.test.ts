@@ -7,13 +7,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { systemClock } from '../../shared/clock.ts'
+import { type Clock, systemClock } from '../../shared/clock.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { Secret } from '../../shared/secret.ts'
 import { StoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { openValkeyStore } from '../../shared/store/valkey.ts'
 import { testKeys } from '../support/installation.ts'
+import { startPausingLink } from '../support/pausing-link.ts'
+import { createShiftedClock } from '../support/shifted-clock.ts'
 import { describeStore } from '../support/store-contract.ts'
 import { startValkey, type ValkeyServer } from '../support/valkey.ts'
 
@@ -32,7 +34,7 @@ afterEach(async () => {
 let prefixes = 0
 const newPrefix = () => `test-${(prefixes += 1)}:`
 
-async function openStore(change: { url?: string; keyPrefix?: string; timeoutMs?: number } = {}) {
+async function openStore(change: { url?: string; keyPrefix?: string; timeoutMs?: number; clock?: Clock } = {}) {
   const events: { name: EventName; fields: object }[] = []
   const observe: Observe = { emit: (name, fields) => events.push({ name, fields }) }
   const store = await openValkeyStore({
@@ -42,7 +44,7 @@ async function openStore(change: { url?: string; keyPrefix?: string; timeoutMs?:
       keyPrefix: change.keyPrefix ?? newPrefix(),
       timeoutMs: change.timeoutMs ?? 300,
     },
-    clock: systemClock,
+    clock: change.clock ?? systemClock,
     observe,
   })
   opened.push(store)
@@ -123,6 +125,39 @@ describe('Valkey out of reach', () => {
     expect(two.store.hasEnded(session)).toBe(false)
     await server.start()
     await expect.poll(() => two.store.hasEnded(session), { timeout: 10_000 }).toBe(true)
+  })
+
+  it('an end of the same user that comes while the one that waited is sent reaches the others too', async () => {
+    const keyPrefix = newPrefix()
+    const link = await startPausingLink(server.port)
+    const clock = createShiftedClock()
+    const one = await openStore({ url: link.url, keyPrefix, clock })
+    const two = await openStore({ keyPrefix })
+    const endAt = (notBefore: number) => one.store.end({ kind: 'subject', subject: 'alice', notBefore, ttlSeconds: 60 })
+    await link.goAway()
+    await endAt(1000)
+    // By now the store has been away for so long that nobody waits for it.
+    clock.pass(10)
+    link.pauseAt('ZADD', () => endAt(2000))
+    await link.restore()
+    await expect.poll(() => one.store.available, { timeout: 10_000 }).toBe(true)
+    await expect.poll(() => two.store.hasEnded({ ...session, subject: 'alice', createdAt: 2000 })).toBe(true)
+    await link.close()
+  })
+
+  it.each([
+    [1000, 2000],
+    [2000, 1000],
+  ])('of two ends of one user that wait, at %i and at %i, the later counts', async (first, second) => {
+    const keyPrefix = newPrefix()
+    const one = await openStore({ keyPrefix })
+    const two = await openStore({ keyPrefix })
+    await server.stop()
+    for (const notBefore of [first, second]) {
+      await one.store.end({ kind: 'subject', subject: 'alice', notBefore, ttlSeconds: 60 })
+    }
+    await server.start()
+    await expect.poll(() => two.store.hasEnded({ ...session, subject: 'alice', createdAt: 2000 })).toBe(true)
   })
 
   it('what ended while a replica was away is read when it comes back, all pages of it', async () => {
