@@ -8,7 +8,7 @@ import { openValkeyStore } from '../../shared/store/valkey.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 
-/** Attack: answer in the place of an API, the authorization server or the store, where the environment asks for no proof. */
+/** Attack: answer in the place of an API, the authorization server, the way to it or the store, where the environment asks for no proof. */
 
 const observe = { emit: () => {} }
 let impostor: Server
@@ -62,6 +62,21 @@ it('N13 no secret reaches an authorization server that cannot prove its name', a
   const transport = createTransport({ config: { authorizationServer }, clock: systemClock, observe })
   const call = transport.call('token', `${origin}/token`, { method: 'POST', headers: {}, body: 'secret' })
   await expect(call).rejects.toMatchObject({ reason: 'connect_failed' })
+  await transport.close()
+  expect(heard).toBe('')
+})
+
+it('N13 no credentials reach an HTTP proxy that cannot prove its name', async () => {
+  const authorizationServer = {
+    timeoutMs: 5000,
+    maxConcurrentRequests: 5,
+    clockToleranceSeconds: 30,
+    httpProxy: origin,
+    httpProxyAuthorization: new Secret('Basic dXNlcjpwYXNzd29yZA=='),
+  }
+  const transport = createTransport({ config: { authorizationServer }, clock: systemClock, observe })
+  const call = transport.call('token', 'https://login.invalid/token', { method: 'POST', headers: {}, body: 'secret' })
+  await expect(call).rejects.toMatchObject({ reason: 'proxy_connect_failed' })
   await transport.close()
   expect(heard).toBe('')
 })

@@ -132,4 +132,11 @@ describe('key set (L06, N02, FI-21)', () => {
       errors.JWSSignatureVerificationFailed,
     )
   })
+  it('without kid says what is wrong with a token that one of several keys did sign', async () => {
+    published = [first, second]
+    const set = keySet()
+    const unsigned = new SignJWT({ iss: 'https://other.example' }).setProtectedHeader({ alg: second.alg })
+    const verified = set.verify(await unsigned.sign(second.privateKey), { ...options, issuer: 'https://login.example' })
+    await expect(verified).rejects.toMatchObject({ name: 'JWTClaimValidationFailed', claim: 'iss' })
+  })
 })

@@ -44,6 +44,11 @@ describe('transport', () => {
     expect(await response.json()).toMatchObject({ 'accept-encoding': 'identity', 'content-length': '3' })
   })
 
+  it('reads a long head, as servers with many policies and cookies send it', async () => {
+    await start((_request, response) => void response.writeHead(200, { x: 'y'.repeat(60_000) }).end('{}'))
+    expect((await call()).headers.get('x')).toHaveLength(60_000)
+  })
+
   it('never follows a redirect', async () => {
     await start((_request, response) => void response.writeHead(302, { location: `${url}/elsewhere` }).end())
     expect((await call()).status).toBe(302)
