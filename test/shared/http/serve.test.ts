@@ -174,16 +174,22 @@ describe.each([
       connection.write('GET / HTTP/1.1\r\nHost')
       expect(await connection.closed()).toContain('"error_code":"request_timeout"')
     })
-    it('a request that was answered 408 has no effect when its rest arrives after all', async () => {
+    it.each([
+      ['a request', 'Content-Length: 0\r\n\r\n'],
+      ['an upgrade', 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
+    ])('%s that was answered 408 has no effect when its rest arrives after all', async (_, rest) => {
       const handled: string[] = []
-      const handler: HttpHandler = { handle: ({ url = '' }, response) => void (handled.push(url), response.end()) }
+      const handler: HttpHandler = {
+        handle: ({ url = '' }, response) => void (handled.push(url), response.end()),
+        upgrade: ({ url = '' }, socket) => void (handled.push(url), socket.destroy()),
+      }
       const running = await start(handler, { limits: { headersMs: 1, requestMs: 2, checkMs: 5 } })
       const late = await open(running)
       late.write('POST /late HTTP/1.1\r\nHost: l\r\n')
       await late.closed()
       const gone = new Promise((resolve) => late.socket.once('close', resolve))
       // In a piece of its own: what comes together with the end of a connection is not read any more.
-      late.write('Content-Length: 0\r\n\r\n')
+      late.write(rest)
       await new Promise((resolve) => setImmediate(resolve))
       late.socket.end()
       await gone
