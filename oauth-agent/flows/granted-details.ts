@@ -6,7 +6,7 @@ import { ProviderAnswerInvalid } from '../../shared/oauth/provider-error.ts'
 export type AuthorizationDetail = { readonly type: string } & Readonly<Record<string, unknown>>
 
 /** Members whose values limit what a token may be used for (RFC 9396 §2.2). */
-const limits = ['locations', 'actions', 'datatypes', 'privileges'] as const
+const limits = ['locations', 'actions', 'datatypes', 'identifier', 'privileges'] as const
 
 /**
  * Compares the granted details with those asked for (RFC 9396 §7).
@@ -30,11 +30,12 @@ export function checkGrantedDetails(granted: unknown, asked: readonly Authorizat
 }
 
 function isCoveredBy(granted: Readonly<Record<string, unknown>>, wanted: AuthorizationDetail): boolean {
-  return granted['type'] === wanted.type && limits.every((name) => isSubset(granted[name], wanted[name]))
+  return granted['type'] === wanted.type && limits.every((name) => isWithinLimit(granted[name], wanted[name]))
 }
 
 /** A limit that was asked for and is missing in the answer no longer limits anything. */
-function isSubset(granted: unknown, wanted: unknown): boolean {
-  if (!Array.isArray(wanted)) return true
+function isWithinLimit(granted: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true
+  if (!Array.isArray(wanted)) return granted === wanted
   return Array.isArray(granted) && granted.every((value) => wanted.includes(value))
 }

@@ -229,7 +229,7 @@ describe('rich authorization details (RAR, RFC 9396)', () => {
   const settings = `
 login:
   authorization_details:
-    - { type: payment, actions: [initiate, status], currency: EUR }
+    - { type: payment, actions: [initiate, status], identifier: shop, currency: EUR }
 `
   const granted = (details: unknown) =>
     inWorld({ settings }, async (world) => {
@@ -242,23 +242,26 @@ login:
     inWorld({ settings }, async (world) => {
       const { searchParams } = authorizationUrlOf(await start(world))
       expect(JSON.parse(searchParams.get('authorization_details') ?? '')).toEqual([
-        { type: 'payment', actions: ['initiate', 'status'], currency: 'EUR' },
+        { type: 'payment', actions: ['initiate', 'status'], identifier: 'shop', currency: 'EUR' },
       ])
       expect(statusAndCode(await start(world, { authorization_details: '[]' }))).toEqual([400, 'parameter_not_allowed'])
     }))
 
+  const asked = { type: 'payment', actions: ['initiate', 'status'], identifier: 'shop' }
   it.each<[string, unknown, unknown[]]>([
-    ['as asked for', [{ type: 'payment', actions: ['initiate', 'status'] }], [200, undefined]],
-    ['enriched and narrowed', [{ type: 'payment', actions: ['status'], account: 'DE1' }], [200, undefined]],
-    ['with another action', [{ type: 'payment', actions: ['delete'] }], [502, 'authorization_server_error']],
-    ['without the limit', [{ type: 'payment' }], [502, 'authorization_server_error']],
+    ['as asked for', [asked], [200, undefined]],
+    ['enriched and narrowed', [{ ...asked, actions: ['status'], account: 'DE1' }], [200, undefined]],
+    ['with another action', [{ ...asked, actions: ['delete'] }], [502, 'authorization_server_error']],
+    ['for another resource', [{ ...asked, identifier: 'vault' }], [502, 'authorization_server_error']],
+    ['for any resource', [{ ...asked, identifier: undefined }], [502, 'authorization_server_error']],
+    ['without the limit', [{ ...asked, actions: undefined }], [502, 'authorization_server_error']],
     [
       'with another type beside it',
-      [{ type: 'payment', actions: [] }, { type: 'admin' }],
+      [{ ...asked, actions: [] }, { type: 'admin' }],
       [502, 'authorization_server_error'],
     ],
     ['as something else', ['payment'], [502, 'authorization_server_error']],
-    ['as no list', { type: 'payment' }, [502, 'authorization_server_error']],
+    ['as no list', asked, [502, 'authorization_server_error']],
     ['not at all', undefined, [502, 'authorization_server_error']],
     ['empty, because the user declined', [], [403, 'access_denied']],
   ])('granted %s', async (_what, details, expected) => {
