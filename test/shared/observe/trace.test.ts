@@ -144,6 +144,21 @@ describe('a request becomes a trace at a real OTLP collector', () => {
     expect(rawHeaders[1]).toMatch(/-00$/)
     expect(await received(trace)).toEqual([])
   })
+  it('that holds the first 32 events of a request that reports without end', async () => {
+    const { trace, observe } = start()
+    trace.around(requestId, [], () => {
+      for (let index = 0; index < 40; index++) observe.emit('session.refreshed', { request_id: requestId })
+      observe.emit('request.answered', answered)
+    })
+    expect((await received(trace))[0]?.events).toHaveLength(32)
+  })
+  it('unless 10,000 began after it: requests that are never answered fill no memory', async () => {
+    const { trace, observe } = start()
+    const idOf = (index: number) => String(index).padStart(32, '0')
+    for (let index = 0; index <= 10_000; index++) trace.around(idOf(index), [], () => undefined)
+    for (const index of [0, 1]) observe.emit('request.answered', { ...answered, request_id: idOf(index) })
+    expect((await received(trace)).map(({ traceId }) => traceId)).toEqual([idOf(1)])
+  })
   it('and a repeated header is left for the gate to refuse', async () => {
     const { trace } = start()
     const rawHeaders = ['traceparent', 'a', 'TraceParent', 'b']
