@@ -23,6 +23,12 @@ export interface Refreshed extends Renewed {
   readonly joined: boolean
 }
 
+/** A refresh token, and what the caller who presents it wants. */
+interface Wanted extends Presented {
+  /** The user is there, so the idle limit moves. */
+  readonly activity: boolean
+}
+
 /**
  * Refreshes a session; with `activity` the idle limit moves as well. `further` goes to the authorization server, unless
  * another request refreshes this session already: then its answer is this one's, too.
@@ -49,7 +55,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
     checkNarrower(further.get('scope'), refresh)
-    const refreshed = await refreshOnce({ session, refresh, further })
+    const refreshed = await refreshOnce({ session, refresh, further, activity })
 
     // A sign-out that came in the meantime wins, and so does a sign-in: nothing may bring the session back.
     if (store.hasEnded(session.facts)) {
@@ -58,12 +64,14 @@ export function createRefresh(parts: RefreshParts): Refresh {
       const check = (await wasReplaced(parts, session.facts)) ? 'replaced' : 'ended'
       throw new TokenHandlerError('session_expired', { detail: { check } })
     }
-    if (!activity) return refreshed
-    const idleEnd = clock.nowSeconds() + config.session.idleSeconds
-    return { ...refreshed, cookies: withIdleEnd(refreshed.cookies, idleEnd) }
+    return { ...refreshed, cookies: afterUse(refreshed.cookies, activity) }
   }
 
-  function refreshOnce(presented: Presented): Promise<Refreshed> {
+  function afterUse(cookies: SessionCookies, activity: boolean): SessionCookies {
+    return activity ? withIdleEnd(cookies, clock.nowSeconds() + config.session.idleSeconds) : cookies
+  }
+
+  function refreshOnce(presented: Wanted): Promise<Refreshed> {
     const ticket = ticketOf(presented.refresh)
     return singleFlight(ticket, async () => {
       const find = () => successors.latest(ticket)
@@ -75,11 +83,13 @@ export function createRefresh(parts: RefreshParts): Refresh {
     })
   }
 
-  async function presentToken(presented: Presented, ticket: string, turn: Turn): Promise<Refreshed> {
+  async function presentToken(presented: Wanted, ticket: string, turn: Turn): Promise<Refreshed> {
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
-      await successors.keep(ticket, outcome.renewed.cookies, presented.session)
-      return { ...outcome.renewed, joined: false }
+      // Before it is kept: a tab in the background that joins must not take back what the user's own gave.
+      const cookies = afterUse(outcome.renewed.cookies, presented.activity)
+      await successors.keep(ticket, cookies, presented.session)
+      return { ...outcome.renewed, cookies, joined: false }
     }
     const winner = await successors.latest(ticket)
     if (winner !== undefined) return joining(winner)
@@ -89,10 +99,10 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
-  function goOnFrom(latest: SessionCookies, { further }: Presented): Refreshed | Promise<Refreshed> {
+  function goOnFrom(latest: SessionCookies, { further, activity }: Wanted): Refreshed | Promise<Refreshed> {
     const { access, refresh, identity } = latest
     if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return joining(latest)
-    return refreshOnce({ session: { facts: access, access, refresh, identity }, refresh, further })
+    return refreshOnce({ session: { facts: access, access, refresh, identity }, refresh, further, activity })
   }
 }
 

@@ -182,6 +182,15 @@ describe('limits of a session', () => {
     expect(page.jar.names('localhost')).toEqual([])
   })
 
+  it('a tab in the background that joins a refresh does not take back what the activity of another gave', async () => {
+    const page = await signedIn({ settings: 'session: { idle_seconds: 200 }', replicas: 2 })
+    const [joins, late] = [page, page].map(({ ...tab }) => world.tab({ ...tab, jar: page.jar.copy() }))
+    world.clock.pass(150)
+    if (joins === undefined || late === undefined) throw new Error('no tab')
+    const together = await Promise.all([refresh(page), refresh(joins, { activity: 'background' })])
+    expect([...together, await refresh(late, { activity: 'background' })].map(idle)).toEqual([200, 200, 200])
+  })
+
   it('the absolute limit holds whatever happens, also with a cookie kept longer (CK-4)', async () => {
     const page = await signedIn({ settings: 'session: { idle_seconds: 500, absolute_seconds: 500 }' })
     const stolen = page.jar.header('localhost', '/', 'same-site') ?? ''
