@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, isWithin } from '../clock.ts'
 import type { KeyRing, KeySource } from '../crypto/key-ring.ts'
 
 /** Remembers opened cookies so that the next request with the same one costs no decryption. */
@@ -42,7 +42,7 @@ export function createOpenedCache<T>(
   return {
     get(value) {
       if (keys.current() !== ring) forgetAll()
-      else if (clock.nowMs() - startedAtMs >= maxAgeMs) turn()
+      else if (!isWithin(clock, startedAtMs, maxAgeMs)) turn()
       const tag = value.slice(-tagCharacters)
       const found = recent.get(tag)
       if (found !== undefined) return found.value === value ? found.entry : undefined
@@ -63,10 +63,9 @@ export function createOpenedCache<T>(
   }
 
   function turn(): void {
-    const nowMs = clock.nowMs()
-    older = nowMs - startedAtMs >= 2 * maxAgeMs ? new Map<string, Remembered<T>>() : recent
+    older = isWithin(clock, startedAtMs, 2 * maxAgeMs) ? recent : new Map<string, Remembered<T>>()
     recent = new Map()
-    startedAtMs = nowMs
+    startedAtMs = clock.nowMs()
   }
 
   function forgetAll(): void {

@@ -1,5 +1,5 @@
 import { Agent, buildConnector, errors, request } from 'undici'
-import type { Clock } from '../clock.ts'
+import { type Clock, isWithin } from '../clock.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
@@ -118,7 +118,7 @@ export function createTransport(parts: {
   function reportSkew(date: string | null): void {
     const theirs = date === null ? Number.NaN : Date.parse(date)
     const skewSeconds = Math.round((theirs - clock.nowMs()) / 1000)
-    if (!(Math.abs(skewSeconds) > clockToleranceSeconds) || clock.nowMs() - skewReportedMs < skewReportMs) return
+    if (!(Math.abs(skewSeconds) > clockToleranceSeconds) || isWithin(clock, skewReportedMs, skewReportMs)) return
     skewReportedMs = clock.nowMs()
     observe.emit('provider.clock_skew', { skew_seconds: skewSeconds })
   }

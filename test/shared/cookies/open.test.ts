@@ -123,6 +123,17 @@ describe('the memory of opened cookies', () => {
     expect(cache.get(kept)).toBeUndefined()
   })
 
+  it('forgets at once when the clock is set back, and not only when the old time comes again', () => {
+    const { cache, clock } = cacheOf({ maxEntries: 10, maxAgeMs: 60_000 })
+    const value = 'v'.repeat(40)
+    cache.put(value, entry('kept'))
+    clock.pass(-86_400)
+    expect(cache.get(value)).toBeUndefined()
+    cache.put(value, entry('new'))
+    clock.pass(59)
+    expect(cache.get(value)?.content).toBe('new')
+  })
+
   it.each([
     ['a moment ago', 0],
     ['in the generation before', 61],

@@ -167,6 +167,11 @@ describe('transport', () => {
     aheadSeconds = 30
     await call()
     expect(skews()).toHaveLength(2)
+    // Ours may be the one that was wrong, and is set back: what is told then is told at once.
+    clock.pass(-3600)
+    aheadSeconds = 3600
+    await call()
+    expect(skews()[2]).toEqual({ skew_seconds: 3600 })
   })
 
   it.each([
