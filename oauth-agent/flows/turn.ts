@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, isWithin } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
 
@@ -68,7 +68,7 @@ async function takeTurn<Found>(
 ): Promise<{ readonly found: Found } | { readonly turn: Turn } | undefined> {
   // Long enough for metadata, the call for tokens and the keys of an ID token, each at its slowest.
   const holdMs = 4 * config.authorizationServer.timeoutMs + longestWaitMs
-  const waitUntilMs = clock.nowMs() + longestWaitMs
+  const sinceMs = clock.nowMs()
   for (;;) {
     const found = await find()
     if (found !== undefined) return { found }
@@ -77,7 +77,7 @@ async function takeTurn<Found>(
       return 'no lock' as const
     })
     if (turn !== undefined) return { turn }
-    if (clock.nowMs() >= waitUntilMs) return undefined
+    if (!isWithin(clock, sinceMs, longestWaitMs)) return undefined
     await new Promise<void>((resolve) => {
       clock.after(pollMs, resolve)
     })

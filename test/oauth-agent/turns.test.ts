@@ -97,6 +97,17 @@ it('a response for which another replica takes too long may come again, with the
   expect((await endLogin(page, query)).status).toBe(200)
 })
 
+it('who waits for another replica does not wait for the old time, when the clock is set back', async () => {
+  const { locks } = await start()
+  const page = world.browser()
+  await world.signIn(page)
+  locks.acquire = () => {
+    world.clock.pass(-3600)
+    return Promise.resolve(undefined)
+  }
+  expect(statusAndCode(await refresh(page))).toEqual([503, 'refresh_in_progress'])
+})
+
 it('tokens that fit in no cookie are revoked once, however often their response came', async () => {
   await start()
   world.server.script.token = (form) => world.server.tokens(form, { access_token: 'x'.repeat(12_000) })
