@@ -60,6 +60,13 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
     }),
   )
 
+  it('an access token that would live longer ends with its session, from the sign-in on', () =>
+    inWorld('session: { idle_seconds: 100, absolute_seconds: 100 }', (world, page) => {
+      const { accessTokenExpiresAt, absoluteExpiresAt, createdAt } = world.open(page)
+      expect([accessTokenExpiresAt - createdAt, absoluteExpiresAt - createdAt]).toEqual([100, 100])
+      return Promise.resolve()
+    }))
+
   it('looking at the session is no activity', () =>
     inWorld('session: { profile: aal3 }', async (world, page) => {
       for (let passed = 0; passed < 14; passed += 7) {
