@@ -36,6 +36,24 @@ it.each([
   expect(state.kind).toBe(wanted)
 })
 
+it.each([
+  [4, 5],
+  [5, 4],
+])('of cookies of generations %i and %i the newer says how long the session lives', (ofAccess, ofRefresh) => {
+  const { access, refresh, identity } = sessionCookies()
+  const opened = <T>(content: T, generation: number) => ({
+    kind: 'opened' as const,
+    content: { ...content, generation, idleExpiresAt: now + generation, absoluteExpiresAt: now + 9 },
+  })
+  const contents = {
+    access: opened(access, ofAccess),
+    refresh: opened(refresh as object, ofRefresh),
+    identity: opened(identity, 1),
+  }
+  const state = judgeSession(contents as Parameters<typeof judgeSession>[0], { store, clock, config: atRoot })
+  expect(state).toMatchObject({ kind: 'open', session: { facts: { generation: 5, idleExpiresAt: now + 5 } } })
+})
+
 describe('limits of a session, each by itself', () => {
   it.each<[string, Partial<SessionFacts>, string]>([
     ['within both', { idleExpiresAt: now + 1, absoluteExpiresAt: now + 1 }, 'open'],
