@@ -64,6 +64,20 @@ describe('tokens of a sign-in that is refused', () => {
     expect(revoked()).toEqual([])
   })
 
+  it('are revoked where the user signs out while they are on their way', async () => {
+    world = await startScriptedWorld({ settings: limits })
+    const page = world.browser()
+    await world.signIn(page)
+    const other = world.tab({ ...page, jar: page.jar.copy() })
+    const query = await world.start(page, { acr_values: 'high' })
+    world.server.script.token = async (form, request) => {
+      await other.call('POST', '/oauth-agent/logout')
+      return answeringWith(fresh, { acr: 'high' })(form, request)
+    }
+    expect((await page.call('POST', '/oauth-agent/login/end', { form: query })).status).toBe(409)
+    await expect.poll(revoked).toEqual(expect.arrayContaining(both))
+  })
+
   it('are left alone where logout.revoke is off, also at a refresh for another subject', async () => {
     world = await startScriptedWorld({ settings: `${limits}\nlogout: { revoke: false }` })
     const page = world.browser()

@@ -77,6 +77,17 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
       expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
     }))
 
+  it('a stolen copy of the cookies stays signed out for as long as its session would have lived', () =>
+    inWorld('session: { idle_seconds: 28800, absolute_seconds: 28800 }', async (world, page) => {
+      const header = page.jar.header('localhost', '/', 'same-site') ?? ''
+      await page.call('POST', '/oauth-agent/logout')
+      for (const passed of [minute, hour, 6 * hour, hour + 58 * minute]) {
+        world.clock.pass(passed)
+        const answer = await world.browser().call('GET', '/oauth-agent/session', { headers: { cookie: header } })
+        expect(answer.json()).toEqual({ is_logged_in: false })
+      }
+    }))
+
   it('a stolen copy of the cookies dies with the session, although no browser watches over Max-Age', () =>
     inWorld('session: { profile: aal3 }', async (world, page) => {
       const header = page.jar.header('localhost', '/', 'same-site') ?? ''

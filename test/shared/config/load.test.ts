@@ -301,6 +301,14 @@ describe('problems', () => {
     const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
     expect(found.map(({ problem }) => problem)).toEqual(['must be more than 0, not -1'])
   })
+  it.each([
+    ['public_origin', { public_origin: 'https://user:battery@www.example.com' }],
+    ['authorization_server.http_proxy', { authorization_server: { http_proxy: 'http://user:battery@proxy:3128' } }],
+  ])('never quote an address that may hold a password: %s', (path, change) => {
+    const problems = problemsOf(settingsFile(change))
+    expect(problems.map((problem) => problem.path)).toEqual([path])
+    expect(JSON.stringify(problems)).not.toContain('battery')
+  })
   it('never quote a secret', () => {
     const text = settingsFile({ client: { secret: 424242424242 } })
     expect(JSON.stringify(problemsOf(text))).not.toContain('4242')
