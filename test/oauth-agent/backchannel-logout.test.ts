@@ -50,6 +50,18 @@ describe('a good logout token', () => {
     expect(world.told('logout.backchannel').at(-1)?.fields['accepted']).toBe(true)
   })
 
+  it.each([{ sid: 's-1' }, { sub: 'alice' }])('holds for as long as a session could have lived: %j', async (named) => {
+    const settings = `${on}\nsession: { idle_seconds: 28800, absolute_seconds: 28800 }`
+    const own = await startScriptedWorld({ settings })
+    const page = await signedIn(own, 'alice', 's-1')
+    const header = page.jar.header('localhost', '/', 'same-site') ?? ''
+    expect((await post(own, { logout_token: await own.server.logoutToken(named) })).status).toBe(200)
+    own.clock.pass(28_790)
+    const copy = await own.browser().call('POST', '/oauth-agent/refresh', { headers: { cookie: header } })
+    expect([statusAndCode(copy), own.server.count('token')]).toEqual([[401, 'session_expired'], 1])
+    await own.close()
+  })
+
   it('with sub alone ends all sessions of the user up to now, and none that begins later', async () => {
     const before = [await signedIn(world, 'carol'), await signedIn(world, 'carol', 's-9')]
     const other = await signedIn(world, 'dave')
