@@ -6,7 +6,7 @@ import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { browserResponseHeaders, one } from '../forward/response-headers.ts'
+import { browserResponseHeaders, holdsCredential, one } from '../forward/response-headers.ts'
 import { type CallOutcome, send } from '../forward/send.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
@@ -89,12 +89,13 @@ function callApi(
         if (refusal.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
         throw refusal
       }
+      const credentialValue = credential?.value.slice(credential.value.lastIndexOf(' ') + 1)
       return browserResponseHeaders(fields, {
-        credentialValue: credential?.value.slice(credential.value.lastIndexOf(' ') + 1),
+        credentialValue,
         allowSetCookie: setting.allowSetCookie,
         requestId,
         cors: corsHeaders(head.fields.origin, parts.config),
-        location: visibleLocation(status, one(fields.location), origin, path, route),
+        location: visibleLocation(status, one(fields.location), { origin, path, credentialValue }, route),
       })
     },
     onEventStream: (cut) =>
@@ -109,13 +110,13 @@ function callApi(
 function visibleLocation(
   status: number,
   location: string | undefined,
-  upstreamOrigin: string,
-  upstreamPath: string,
+  asked: { readonly origin: string; readonly path: string; readonly credentialValue: string | undefined },
   { setting }: ProxyRoute,
 ): string | undefined {
   if (location === undefined) return undefined
   const { stripPrefix, addPrefix, redirectOrigins } = setting
-  const visible = publicLocation(location, { upstreamOrigin, upstreamPath, stripPrefix, addPrefix, redirectOrigins })
+  const places = { upstreamOrigin: asked.origin, upstreamPath: asked.path, stripPrefix, addPrefix, redirectOrigins }
+  const visible = holdsCredential(location, asked.credentialValue) ? undefined : publicLocation(location, places)
   if (visible === undefined && status >= 300 && status < 400) {
     throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'location' } })
   }

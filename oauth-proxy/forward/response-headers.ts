@@ -127,14 +127,15 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
     headers[name] = value
   }
   headers['cache-control'] = privateCaching(one(fields['cache-control']))
-  headers.vary = fields.vary === undefined ? ownVary : mergeVary(mergeVary(one(fields.vary), 'Cookie'), 'Origin')
+  const vary = holdsCredential(fields.vary, policy.credentialValue) ? undefined : one(fields.vary)
+  headers.vary = vary === undefined ? ownVary : mergeVary(mergeVary(vary, 'Cookie'), 'Origin')
   headers['x-content-type-options'] = 'nosniff'
   headers['content-security-policy'] = "default-src 'none'; sandbox; frame-ancestors 'none'"
   headers['cross-origin-resource-policy'] = 'same-origin'
   headers['x-request-id'] = policy.requestId
   if (one(fields['x-accel-buffering']) === 'no' || isEventStream(fields)) headers['x-accel-buffering'] = 'no'
   if (policy.location !== undefined) headers.location = policy.location
-  const setCookie = allowedCookies(fields['set-cookie'], policy.allowSetCookie)
+  const setCookie = allowedCookies(fields['set-cookie'], policy)
   if (setCookie.length > 0) headers['set-cookie'] = setCookie
   for (const name in policy.cors) if (name !== 'vary') headers[name] = policy.cors[name] ?? ''
   return headers
@@ -153,8 +154,9 @@ export function one(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value
 }
 
-function holdsCredential(value: string | string[], credential: string | undefined): boolean {
-  if (credential === undefined) return false
+/** True for a field in which an API repeats the credential that it was sent (HX-24). */
+export function holdsCredential(value: string | string[] | undefined, credential: string | undefined): boolean {
+  if (value === undefined || credential === undefined) return false
   return Array.isArray(value) ? value.some((line) => line.includes(credential)) : value.includes(credential)
 }
 
@@ -170,8 +172,14 @@ function privateCaching(value: string | undefined): string {
   return kept.length === 0 || kept.includes('no-store') ? 'no-store' : ['private', ...kept].join(', ')
 }
 
-function allowedCookies(value: string | string[] | undefined, allowed: readonly string[]): string[] {
+function allowedCookies(
+  value: string | string[] | undefined,
+  { allowSetCookie: allowed, credentialValue }: Pick<ResponsePolicy, 'allowSetCookie' | 'credentialValue'>,
+): string[] {
   if (value === undefined || allowed.length === 0) return []
   const lines = Array.isArray(value) ? value : [value]
-  return lines.filter((line) => allowed.includes(/^[\t ]*([^=;\t ]*)[\t ]*=/.exec(line)?.[1] ?? ''))
+  return lines.filter(
+    (line) =>
+      allowed.includes(/^[\t ]*([^=;\t ]*)[\t ]*=/.exec(line)?.[1] ?? '') && !holdsCredential(line, credentialValue),
+  )
 }

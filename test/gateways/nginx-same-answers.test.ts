@@ -251,6 +251,21 @@ describe('nginx answers as the proxy does', () => {
     }
   })
 
+  it.each([
+    ['302 Found', 502],
+    ['201 Created', 201],
+  ])('HX-24 %s with the token in its Location leads nowhere', async (given, status) => {
+    for (const world of [proxy, nginx]) {
+      upstream.behave((socket, seen) => {
+        const token = seen.values('authorization').join().slice(7)
+        socket.write(okBytes('{}', [`Location: /api/next?token=${token}`, `Vary: ${token}`], given))
+      })
+      const answered = await world.call('GET', '/api/a')
+      expect([answered.status, answered.header('location')]).toEqual([status, undefined])
+      expect(answered.lines.filter((line) => /^vary:.{30}/i.test(line))).toEqual([])
+    }
+  })
+
   it('I13 cuts an answer that the API cut', async () => {
     for (const world of [proxy, nginx]) {
       upstream.behave((socket) => {

@@ -80,6 +80,19 @@ describe('HX-24 an API that repeats what it was sent', () => {
     api.behave(echo)
     expect([answered.status, answered.header('x-other'), answered.header('x-seen')]).toEqual([200, 'a', undefined])
   })
+
+  it.each([
+    ['302 Found', 502],
+    ['201 Created', 201],
+  ])('%s with the token in its Location leads nowhere', async (given, status) => {
+    api.behave((socket, seen) => {
+      const [credential = ''] = seen.values('authorization')
+      socket.write(okBytes('', [`Location: /api/next?token=${credential.replace('Bearer ', '')}`], given))
+    })
+    const answered = await world.call('GET', '/api/orders')
+    api.behave(echo)
+    expect([answered.status, answered.header('location')]).toEqual([status, undefined])
+  })
 })
 
 describe('a method that the path does not have (HX-14; RFC 9110 §15.5.6)', () => {

@@ -119,6 +119,18 @@ describe('HX-24 a token that the API echoes', () => {
   ])('%s', (_, value) => {
     expect(browserResponseHeaders({ 'x-echo': value, 'x-list': ['a', value] }, policy)).toEqual(always)
   })
+
+  it('in a field of which we make one of our own', () => {
+    expect(
+      browserResponseHeaders({ vary: policy.credentialValue, 'cache-control': policy.credentialValue }, policy),
+    ).toEqual(always)
+  })
+
+  it('in a cookie that it may set', () => {
+    const lines = [`lang=${policy.credentialValue}`, 'theme=dark']
+    const headers = browserResponseHeaders({ 'set-cookie': lines }, { ...policy, allowSetCookie: ['lang', 'theme'] })
+    expect(headers['set-cookie']).toEqual(['theme=dark'])
+  })
 })
 
 describe('HX-23 cookies of the API', () => {

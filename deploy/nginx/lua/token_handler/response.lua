@@ -153,14 +153,15 @@ function M.filter_header(settings, routes)
     if type(value) == "table" then
       value = table.concat(value, ", ")
     end
-    if kind == DROPPED or #value >= shortest_token and holds_token(value) then
-      ngx.header[name] = nil
-    elseif kind == LOCATION then
-      local visible = public_location(fields[name], routes[get_method()])
+    local is_echo = #value >= shortest_token and holds_token(value)
+    if kind == LOCATION then
+      local visible = not is_echo and public_location(fields[name], routes[get_method()]) or nil
       if not visible and status >= 300 and status < 400 then
         return M.INVALID
       end
       ngx.header["Location"] = visible
+    elseif kind == DROPPED or is_echo then
+      ngx.header[name] = nil
     elseif kind == CACHING then
       var.th_cache_control = private_caching(value)
       ngx.header["Cache-Control"] = nil
