@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type AddressMatcher, clientAddress, createAddressMatcher } from '../../shared/http/client-address.ts'
+import { endSocket } from '../../shared/http/end-socket.ts'
 import { errorAnswer, ownHeaders } from '../../shared/http/error-answer.ts'
 import { ServerResponse as DetachedResponse } from '../../shared/http/node-http.ts'
 import { isTargetBelow } from '../../shared/http/request-gate.ts'
@@ -83,7 +84,8 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
       const response = new DetachedResponse(request)
       response.assignSocket(socket)
       response.shouldKeepAlive = false
-      response.once('finish', () => socket.end())
+      // Nobody else watches this socket any more; whoever never closes its side would keep it for ever.
+      response.once('finish', () => endSocket(socket, '', parts.clock))
       return handle(request, response)
     },
   }

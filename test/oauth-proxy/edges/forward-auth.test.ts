@@ -8,7 +8,7 @@ import {
   verifyPath,
 } from '../../support/gateway-question.ts'
 import { ownPage, type ProxyWorld, startProxy } from '../../support/proxy-world.ts'
-import { rawRequest, sendRaw } from '../../support/raw-http.ts'
+import { openRaw, parseAnswer, rawRequest, sendRaw } from '../../support/raw-http.ts'
 
 const routes = `
     - path: /api/**
@@ -217,6 +217,23 @@ describe('who may ask', () => {
     await world.close()
     expect(answer.status).toBe(403)
     expect(answer.json().error_code).toBe('untrusted_peer')
+  })
+
+  it('and whoever asks with Upgrade and never closes its side is let go', async () => {
+    const world = await startProxy(`${routes}
+  forward_auth: { gateway: nginx, peers: [192.0.2.0/24], secret: only-the-gateway-knows }
+`)
+    const connection = await openRaw(world.port)
+    const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
+    connection.write(questionBytes('nginx', { target: '/socket', lines: upgrade }))
+    expect(parseAnswer(await connection.closed()).status).toBe(403)
+    world.clock.pass(3)
+    // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
+    const gone = new Promise((resolve) => connection.socket.on('close', resolve))
+    const poke = () => connection.socket.write('x', () => setImmediate(poke))
+    poke()
+    await gone
+    await world.close()
   })
 
   it('only a gateway that shows the secret, once', async () => {
