@@ -262,6 +262,8 @@ function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: S
     socket.unpipe(upstreamSocket)
     letGo(socket, clock)
   })
+  // The library only ends this side then; an API that never ends its own would keep a connection that no place counts.
+  socket.once('close', () => letGo(upstreamSocket, clock))
   socket.setTimeout(idleTimeoutMs, () => close(1001, 'idle'))
   return {
     close,

@@ -1,6 +1,6 @@
 import { IncomingMessage } from 'node:http'
 import { createServer, type ServerOptions } from 'node:https'
-import { type AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openWebSocket } from '../../../oauth-proxy/forward/websocket.ts'
 import { createCertificate, type TestCertificate } from '../../support/certificate.ts'
@@ -236,4 +236,33 @@ it('a browser that has gone before is not heard of by any place', async () => {
     onUnreachable: () => expect.unreachable(),
   })
   await expect(call).rejects.toMatchObject({ code: 'invalid_request', detail: { check: 'aborted' } })
+})
+
+it('an API that never closes its side of a WebSocket is let go when the browser has gone', async () => {
+  const atApi: Socket[] = []
+  const api = createTcpServer({ allowHalfOpen: true }, (socket) => {
+    atApi.push(socket)
+    socket.on('error', () => {})
+    socket.once('data', () =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'),
+    )
+  })
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  closers.push(async () => {
+    for (const socket of atApi) socket.destroy()
+    await new Promise((resolve) => api.close(resolve))
+  })
+  const world = await start(`http://127.0.0.1:${(api.address() as AddressInfo).port}`)
+  const connection = await ask(world)
+  expect((await answerOf(connection)).status).toBe(101)
+  const [socket] = atApi
+  const ended = new Promise((resolve) => socket?.on('end', resolve).resume())
+  const gone = new Promise((resolve) => socket?.on('close', resolve))
+  connection.socket.resetAndDestroy()
+  await ended
+  world.clock.pass(3)
+  // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
+  const poke = () => socket?.write('x', () => setImmediate(poke))
+  poke()
+  await gone
 })
