@@ -34,7 +34,7 @@ export function configurationFor(config: Config, places: NginxPlaces = {}): Ngin
     hosts: [...allowedHosts(config.publicOrigin)],
     managedRequestFields: [...managedNames, ...hopByHop],
     managedRequestPrefixes: managedPrefixes,
-    refusedResponseFields: [...refusedNames],
+    refusedResponseFields: [...refusedNames, ...hopByHop],
     refusedResponsePrefixes: refusedPrefixes,
     luaFolder: places.lua ?? shippedModule,
     caFile: places.caFile ?? '/etc/ssl/certs/ca-certificates.crt',

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
-import { type ProxyWorld, siblingOrigin, startProxy } from '../support/proxy-world.ts'
-import type { RawAnswer } from '../support/raw-http.ts'
+import { hostLine, ownPage, type ProxyWorld, siblingOrigin, startProxy } from '../support/proxy-world.ts'
+import { openRaw, type RawAnswer, rawRequest } from '../support/raw-http.ts'
 import { type Upstream, answer, okBytes, startUpstream } from '../support/upstream.ts'
 
 let upstream: Upstream
@@ -68,6 +68,7 @@ const headers: Readonly<Record<string, readonly string[]>> = {
   'H17 our cookie': ['Set-Cookie: __Host-Http-th-at=x', 'Set-Cookie: lang=de'],
   'H17 control fields': ['X-Accel-Redirect: /etc', 'X-Sendfile: /etc/passwd', 'X-Accel-Expires: 9', 'X-Accel-Foo: a'],
   'H17 hop by hop': ['Connection: X-Foo', 'X-Foo: 1', 'X-Bar: 2'],
+  'H17 hop by hop whatever Connection says': ['Upgrade: h2c', 'Trailer: X-Foo', 'TE: trailers', 'HTTP2-Settings: a'],
   'HX-23 speaking for the origin': [
     'Clear-Site-Data: "*"',
     'Service-Worker-Allowed: /',
@@ -287,6 +288,55 @@ describe('nginx answers as the proxy does', () => {
     expect((await proxy.call('GET', '/api/a')).status).toBe(502)
     upstream.behave(answer(bytes))
     expect(await nginx.call('GET', '/api/a')).not.toMatchObject({ status: 200 })
+  })
+
+  it.each(['000 Nothing', '099 Before', '101 Switching Protocols', '600 Beyond', '999 Beyond'])(
+    'I12 lets no status %s through',
+    async (status) => {
+      for (const world of [proxy, nginx]) {
+        upstream.behave(answer(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`))
+        expect((await world.call('GET', '/api/a')).status).toBe(502)
+      }
+    },
+  )
+
+  it.each([
+    'Content-Disposition: attachment',
+    'Content-Range: bytes 0-0/1',
+    'Retry-After: 1',
+    'ETag: "a"',
+    'Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT',
+  ])('I12 lets no answer through that says %s twice', async (line) => {
+    for (const again of [`${line}1`, `${line.toLowerCase()}1`]) {
+      const { proxy: expected, nginx: got } = await both(okBytes('{}', [line, again]))
+      expect([expected.status, got]).toEqual([502, expected])
+    }
+    const { proxy: expected, nginx: got } = await both(okBytes('{}', [line]))
+    expect([expected.status, got]).toEqual([200, expected])
+  })
+
+  it('K17 takes no interim answer for the final one', async () => {
+    upstream.behave(answer(`HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n${okBytes('final')}`))
+    const { status, body } = await nginx.call('GET', '/api/a')
+    // From 1.29 on nginx reads past it.
+    expect([status, body]).toEqual(status === 200 ? [200, 'final'] : [502, expect.stringContaining('upstream_invalid')])
+  })
+
+  it('HX-18 opens no way past the decision for an API that switches protocols unasked', async () => {
+    let heard = ''
+    upstream.behave((socket) => {
+      socket.on('data', (chunk: Buffer) => {
+        heard += chunk.toString('latin1')
+      })
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n')
+    })
+    const connection = await openRaw(nginx.port)
+    const asked = ['Connection: Upgrade', 'Upgrade: websocket']
+    connection.write(rawRequest('GET', '/api/a', [hostLine, ...ownPage, `Cookie: ${nginx.cookies()}`, ...asked]))
+    await connection.until((text) => text.includes('\r\n\r\n'))
+    connection.write(rawRequest('GET', '/api/b', [hostLine, 'Connection: close']))
+    expect(await connection.closed()).toMatch(/^HTTP\/1\.1 502 /)
+    expect(heard).toBe('')
   })
 
   it('HX-3 passes nothing on that has no status line', async () => {

@@ -35,13 +35,19 @@ local end_to_end = {
 -- Written by nginx itself, whatever the API says in Connection.
 local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] = true, ["server"] = true }
 
+-- Fields of which some readers take the first and some the last when there are two, and so disagree on the content.
+local sole_fields = {
+  ["content-disposition"] = true, ["content-range"] = true, ["etag"] = true,
+  ["last-modified"] = true, ["retry-after"] = true,
+}
+
 local PASSED, DROPPED, LOCATION, CACHING, END_TO_END = 1, 2, 3, 4, 5
-local kinds, remembered = {}, 0
+local kinds, soles, remembered = {}, {}, 0
 
 --- Remembers what a name means, up to a bound.
 local function learn(name)
   if remembered == REMEMBERED then
-    kinds, remembered = {}, 0
+    kinds, soles, remembered = {}, {}, 0
   end
   local plain, kind = lower(name), PASSED
   for i = 1, #refused_prefixes do
@@ -52,7 +58,17 @@ local function learn(name)
   kind = plain == "location" and LOCATION or plain == "cache-control" and CACHING or kind
   kind = end_to_end[plain] and END_TO_END or kind
   kinds[name], remembered = kind, remembered + 1
+  soles[name] = sole_fields[plain] and plain
   return kind
+end
+
+-- The answer in which each such field was met last, by its number; spellings of one name come as several fields.
+local met, answers = {}, 0
+
+local function is_repeated(sole, value)
+  local before = met[sole]
+  met[sole] = answers
+  return before == answers or type(value) == "table"
 end
 
 --- Directives that let a shared cache keep the answer are dropped (RFC 9111 §3.5).
@@ -143,13 +159,20 @@ function M.filter_header(settings, routes)
   local fields, status, var = get_headers(0, true), ngx.status, ngx.var
   if not is_framed_once(fields, status) then
     return ngx.ERROR
+  elseif status < 200 or status > 599 then
+    -- After 101, which nobody asked for, nginx would pass bytes both ways that nobody decides on (HX-18).
+    return M.INVALID
   elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate) then
     return M.REFUSED
   end
   local may_be_an_option = false
+  answers = answers + 1
   for name, value in pairs(fields) do
     local kind = kinds[name] or learn(name)
     may_be_an_option = may_be_an_option or kind ~= END_TO_END
+    if soles[name] and is_repeated(soles[name], value) then
+      return M.INVALID
+    end
     if type(value) == "table" then
       value = table.concat(value, ", ")
     end
