@@ -10,6 +10,7 @@ export const managedNames: ReadonlySet<string> = new Set([
   'access-control-request-headers',
   'access-control-request-method',
   'authorization',
+  'client-ip',
   'content-length',
   'cookie',
   'dpop',

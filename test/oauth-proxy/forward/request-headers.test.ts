@@ -76,6 +76,7 @@ describe('what never travels', () => {
     'X-Real-IP',
     'X-Client-IP',
     'True-Client-IP',
+    'Client-IP',
     'CF-Connecting-IP',
     'X-Original-URL',
     'X-Original-URI',
