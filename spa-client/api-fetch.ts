@@ -20,14 +20,19 @@ const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
 
-/** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
-function abortable<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
-  if (!signal) return work
+/**
+ * Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. It is not begun for
+ * a call that was aborted before: nobody would hear how it went, or answer what it asks.
+ */
+function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+  if (!signal) return work()
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason)
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    work()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', abort))
   })
 }
 
@@ -56,7 +61,7 @@ export function createApiFetch(parts: Parts) {
     }
     const refreshed = async (seen: Session): Promise<Response | undefined> => {
       try {
-        await abortable(parts.refresh(seen), signal)
+        await abortable(() => parts.refresh(seen), signal)
         return undefined
       } catch (error) {
         if (error instanceof AgentError) return error.response.clone()
@@ -95,7 +100,7 @@ export function createApiFetch(parts: Parts) {
     const error = await readError(response)
     // Without a scope to ask for, another sign-in would end the same way.
     if (error.code === 'insufficient_scope' && error.fields['scope'] === undefined) return response
-    const again = alive || (await abortable(parts.stepUp(error, !over, signal), signal))
+    const again = alive || (await abortable(() => parts.stepUp(error, !over, signal), signal))
     return again && !isReplaced() ? attempt() : response
   }
 }

@@ -174,6 +174,20 @@ describe('fetch', () => {
   })
 })
 
+it('a call that was aborted before leaves no failure behind that nobody handles', async () => {
+  const { profile, tokenHandler } = await openSignedIn()
+  profile.sleep(61_000)
+  profile.goOffline()
+  const unhandled: unknown[] = []
+  const note = (reason: unknown) => void unhandled.push(reason)
+  process.on('unhandledRejection', note)
+  const signal = AbortSignal.abort(new Error('left'))
+  await expect(tokenHandler.fetch('/api/orders', { signal })).rejects.toThrow('left')
+  await profile.settle()
+  process.off('unhandledRejection', note)
+  expect(unhandled).toEqual([])
+})
+
 describe('a call that waits for a refresh while somebody else signs in', () => {
   /** A tab of the first user that has not heard of the second, who signs in now. */
   const openReplaced = async () => {

@@ -114,6 +114,22 @@ describe('step-up', () => {
     expect([needs.length, settled]).toEqual([1, [false]])
   })
 
+  it('is not asked for when the call was aborted on the way to it', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    const controller = new AbortController()
+    profile.session.isLoggedIn = false
+    const answer = profile.answers['GET /oauth-agent/session']!
+    profile.answers['GET /oauth-agent/session'] = (request) => {
+      controller.abort(new Error('left'))
+      return answer(request)
+    }
+    await expect(tokenHandler.fetch('/api/orders', { signal: controller.signal })).rejects.toThrow('left')
+    await profile.settle()
+    expect(needs).toEqual([])
+  })
+
   it('answers with the refusal when the window is closed', async () => {
     const { profile, tab, send } = await openTransfer()
     let status = 0
