@@ -69,7 +69,7 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
     if (onDrain !== undefined) response.off('drain', onDrain)
     const ending = endingOf(status, refusal, error, running !== undefined)
     if (ending === 'complete' && !response.writableEnded) response.end()
-    if (ending === 'truncated') response.destroy()
+    if (ending === 'truncated') cutOff(response)
     onEnd(ending, status, refusal ?? error)
   }
 
@@ -137,6 +137,19 @@ function endingOf(
   if (error === undefined || status === 304 || status === 204) return 'complete'
   if (status !== 0) return 'truncated'
   return asked ? 'unanswered' : 'unasked'
+}
+
+/**
+ * Ends half an answer so that it shows.
+ *
+ * HTTP/1.0 has no chunks: an answer without a length ends with its connection (RFC 9112 §6.3), so only a reset tells half
+ * of it from the whole, which a gateway would else pass on as such. TLS tells by itself, for want of its closing alert.
+ */
+function cutOff(response: ServerResponse): void {
+  const { req, socket } = response
+  const isPlainTcp = socket?.remoteFamily !== undefined && !('encrypted' in socket)
+  if (req.httpVersion === '1.0' && isPlainTcp) socket.resetAndDestroy()
+  else response.destroy()
 }
 
 /** Writes the head; returns the length of a body that is short enough to go out in one piece with it. */

@@ -107,6 +107,27 @@ describe('I13 HX-27 half an answer', () => {
     await nextCallerIsServed()
   })
 
+  it.each([
+    ['a length that is not reached', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab'],
+    ['chunks without a last one', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n'],
+  ])('%s is a broken connection to an HTTP/1.0 client, which knows no other sign', async (_, bytes) => {
+    let finish = () => {}
+    api.behave((socket) => {
+      socket.write(bytes)
+      finish = () => socket.end()
+    })
+    const connection = await openRaw(world.port)
+    const broken = new Promise((resolve) => {
+      for (const event of ['error', 'end']) connection.socket.once(event, resolve)
+    })
+    const request = rawRequest('GET', '/api/x', [hostLine, ...ownPage, `Cookie: ${world.cookies()}`])
+    connection.write(request.replace('HTTP/1.1', 'HTTP/1.0'))
+    await connection.until((text) => text.endsWith('\r\n\r\nab'))
+    finish()
+    expect(await broken).toMatchObject({ code: 'ECONNRESET' })
+    await nextCallerIsServed()
+  })
+
   it('a body that ends with its connection is whole', async () => {
     api.behave((socket) => socket.end('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it'))
     const answered = await world.call('GET', '/api/x')
