@@ -42,6 +42,8 @@ const joinLimitBytes = 16_384
 
 /** Rest of a refused answer that is read so that its connection can be used again. */
 const discardLimitBytes = 65_536
+/** How long it may take to come; the browser waits for our answer meanwhile. */
+const discardLimitMs = 1000
 
 /**
  * Passes the answer of one place of an API on to the browser as it comes, at the pace of the slower side.
@@ -79,7 +81,7 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
       running = controller
       if (response.destroyed) controller.abort(new ClientGone())
     },
-    onResponseStart(_controller, upstreamStatus, fields) {
+    onResponseStart(controller, upstreamStatus, fields) {
       // Interim answers end here; the one that matters to a client, 100, was ours to give (RFC 9110 §15.2).
       if (upstreamStatus >= 100 && upstreamStatus < 200) return
       status = upstreamStatus
@@ -93,7 +95,9 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
           running?.abort(new StreamCut())
         })
       } catch (error) {
-        refusal = upstreamFailure(error)
+        const refused = upstreamFailure(error)
+        refusal = refused
+        cancelStall = parts.clock.after(discardLimitMs, () => controller.abort(refused))
       }
     },
     onResponseData(controller, chunk) {

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
-import { openRaw, parseAnswer, rawRequest } from '../support/raw-http.ts'
+import { openRaw, parseAnswer, type RawAnswer, rawRequest } from '../support/raw-http.ts'
 import { echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
@@ -338,6 +338,27 @@ describe('K09 whoever goes takes the other with him', () => {
 })
 
 describe('K18 an API that keeps us waiting', () => {
+  it('a refusal that never ends', async () => {
+    let refusing: Socket | undefined
+    api.behave((socket) => {
+      refusing = socket
+      socket.write('HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n')
+    })
+    let answered: RawAnswer | undefined
+    const call = world.call('GET', '/api/x').then((given) => {
+      answered = given
+    })
+    const before = api.seen.length
+    await api.until(() => api.seen.length > before)
+    for (let pass = 0; answered === undefined && pass < 500; pass++) {
+      world.clock.pass(1)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect([answered?.status, answered?.json()['error_code']]).toEqual([401, 'upstream_unauthorized'])
+    await call
+    await api.until(() => refusing !== undefined && !api.open.has(refusing))
+  })
+
   it('no answer at all', async () => {
     api.behave(() => {})
     const answered = await world.call('GET', '/hasty/x')
