@@ -8,6 +8,10 @@ export interface Seen {
   readonly headers: Headers
   readonly body: string
   readonly credentials: RequestCredentials
+  readonly redirect: RequestRedirect
+  readonly cache: RequestCache
+  /** What the caller can end the call with, if anything. */
+  readonly signal: AbortSignal | null | undefined
   readonly url: string
 }
 
@@ -125,8 +129,19 @@ export function createProfile() {
     if (offline) throw new TypeError('Failed to fetch')
     const request = new Request(input instanceof Request ? input : new URL(String(input), base), init)
     const { pathname } = new URL(request.url)
-    const { method, headers, credentials, url } = request
-    const entry: Seen = { path: pathname, method, headers, credentials, url, body: await request.text() }
+    const { method, headers, credentials, redirect, cache, url } = request
+    const body = await request.text()
+    const entry: Seen = {
+      path: pathname,
+      method,
+      headers,
+      credentials,
+      redirect,
+      cache,
+      signal: init?.signal,
+      url,
+      body,
+    }
     request.signal.throwIfAborted()
     seen.push(entry)
     return (await answers[`${method} ${pathname}`]?.(entry)) ?? json({ echo: entry.body }, 404)

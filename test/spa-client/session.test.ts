@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isResponse } from '../../spa-client/callback.ts'
 import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
-import { createProfile, failure } from './profile.ts'
+import { createProfile, failure, openSignedIn } from './profile.ts'
 
 describe('onPageLoad', () => {
   it.each([
@@ -152,6 +152,15 @@ describe('onPageLoad', () => {
   })
 })
 
+it('calls the agent neither through redirects nor caches, and not for ever', async () => {
+  const { profile } = await openSignedIn()
+  expect(profile.calls('/oauth-agent/session')[0]).toMatchObject({
+    redirect: 'error',
+    cache: 'no-store',
+    signal: expect.any(AbortSignal),
+  })
+})
+
 describe('many tabs', () => {
   it('all learn of a sign-in and a sign-out', async () => {
     const profile = createProfile()
@@ -218,6 +227,21 @@ describe('many tabs', () => {
       expect(events).toEqual(['out', 'out'])
     },
   )
+
+  it('do not believe a refresh that was overtaken by the end of the session', async () => {
+    const profile = createProfile()
+    const [late, two] = [profile.openTab(), profile.openTab()]
+    await Promise.all([late.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    const release = profile.holdNextAnswer('POST /oauth-agent/refresh')
+    const refreshed = late.tokenHandler.refresh()
+    await profile.settle()
+    profile.session.isLoggedIn = false
+    await two.tokenHandler.check()
+    release()
+    await refreshed
+    await profile.settle()
+    expect(two.tokenHandler.session().isLoggedIn).toBe(false)
+  })
 
   it('hear the reason even when a refused call told the end before', async () => {
     const profile = createProfile()
