@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { everythingElse, type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
+import { openRaw } from '../support/raw-http.ts'
 import { startUpstream } from '../support/upstream.ts'
 
 const upstream = await startUpstream()
@@ -87,4 +88,44 @@ describe('HTTP/2', () => {
     expect(await call(headers)).toMatchObject({ status })
     expect(upstream.seen).toEqual([])
   })
+
+  /** The error code of the answer to a request in frames of our own (RFC 9113 §4.1): no client library sends such fields. */
+  async function framed(field: readonly [string, string]): Promise<string | undefined> {
+    const fields = [
+      [':method', 'GET'],
+      [':scheme', 'https'],
+      [':authority', 'www.example.com'],
+      [':path', '/api/echo'],
+      ['token-handler-version', '1'],
+      field,
+    ]
+    const connection = await openRaw(port, { rejectUnauthorized: false, ALPNProtocols: ['h2'] })
+    connection.write(
+      `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0, '')}${frame(1, 5, 1, fields.map(literal).join(''))}`,
+    )
+    const text = await connection.until((received) => received.includes('"detailed_error"'))
+    connection.close()
+    return /"error_code":"([a-z_]+)"/.exec(text)?.[1]
+  }
+
+  it.each([
+    ['connection', 'close', 'ambiguous_request'],
+    ['keep-alive', 'timeout=5', 'ambiguous_request'],
+    ['proxy-connection', 'close', 'ambiguous_request'],
+    ['transfer-encoding', 'chunked', 'ambiguous_request'],
+    ['upgrade', 'websocket', 'ambiguous_request'],
+    ['accept', 'text/plain', 'session_missing'],
+  ])('HX-29 a request with %s: %s is answered with %s', async (name, value, code) => {
+    expect(await framed([name, value])).toBe(code)
+    expect(upstream.seen).toEqual([])
+  })
 })
+
+function frame(type: number, flags: number, stream: number, payload: string): string {
+  return `${String.fromCharCode(0, 0, payload.length, type, flags, 0, 0, 0, stream)}${payload}`
+}
+
+/** A field that is neither indexed nor compressed (RFC 7541 §6.2.2). */
+function literal([name = '', value = '']: readonly string[]): string {
+  return `\0${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`
+}
