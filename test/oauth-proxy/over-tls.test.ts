@@ -20,6 +20,11 @@ const api = createServer((request, response) => {
     response.write('data: first\n\n')
     return
   }
+  if (request.url === '/half') {
+    response.write('ab')
+    send = () => void response.destroy()
+    return
+  }
   let length = 0
   request.on('data', (chunk: Buffer) => (length += chunk.length))
   request.on('end', () => response.end(`${request.headers.authorization?.slice(0, 7)}${length}`))
@@ -41,6 +46,7 @@ beforeEach(async () => {
   const origin = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
   world = await startProxy(`
     - { path: /stream, upstream: '${origin}', headerless: [event_stream] }
+    - { path: /half, upstream: '${origin}' }
     - { path: /ws, upstream: '${origin}', websocket: true, headerless: [websocket] }
     - { path: /orders, upstream: '${origin}', methods: [POST] }
 `)
@@ -92,4 +98,14 @@ it('a WebSocket carries messages, and is closed with its code when the process s
   stopped = server.stop(60_000)
   expect(await closed).toBe(1001)
   await stopped
+})
+
+it('I13 half an answer to an HTTP/1.0 client is cut over TLS, too, where a connection cannot be reset', async () => {
+  const connection = await openRaw(server.port, trusting)
+  const request = rawRequest('GET', '/half', [hostLine, ...ownPage, `Cookie: ${world.cookies()}`])
+  connection.write(request.replace('HTTP/1.1', 'HTTP/1.0'))
+  await connection.until((text) => text.endsWith('\r\n\r\nab'))
+  send('')
+  await connection.closed()
+  await expect.poll(() => world.events.map(({ fields }) => fields['outcome'])).toContain('truncated')
 })
