@@ -136,6 +136,8 @@ const locations = [
   '/v1?x=1',
   '/v1#top',
   '/v1x',
+  `/v1/${'a.b'.repeat(1300)}`,
+  ...[4096, 4097].map((length) => `/v1/${'a'.repeat(length - 4)}`),
   '',
 ]
 
@@ -154,6 +156,7 @@ const challenges = [
   'Bearer error="insufficient_scope", scope="<script>"',
   `Bearer error="insufficient_scope", scope="${'a '.repeat(17)}"`,
   `Bearer error="insufficient_scope", scope="${'a'.repeat(5000)}"`,
+  `Bearer error_description="${'a b.'.repeat(800)}", error="insufficient_scope", scope="a"`,
 ]
 
 describe('nginx answers as the proxy does', () => {

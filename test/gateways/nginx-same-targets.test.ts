@@ -82,6 +82,10 @@ const targets = [
   '*',
   '/oauth-agent-x',
   `/api/${'/..'.repeat(50)}`,
+  `/api${'/segment'.repeat(800)}`,
+  `/api/${'a.b'.repeat(2000)}`,
+  `/api/${'%C3%A4'.repeat(1000)}`,
+  `/api/a?${'b=%C3%A4&'.repeat(600)}`,
 ]
 
 /** Characters beyond ASCII that the proxy refuses in a path, in whatever company. */

@@ -6,8 +6,9 @@ local find, sub, lower = string.find, string.sub, string.lower
 local M = {}
 
 -- A path without escapes, empty segments and segments that end in a dot, and no query: what nearly all requests have.
-local plain_path = [[^/(?!/)(?:[A-Za-z0-9_~!$&'()*+,=:@-]|\.(?!/|$)|/(?!/))*$]]
-local path_characters = [[^/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-Fa-f]{2})*$]]
+-- Possessive, because PCRE would else note every step to come back to, and give up on long paths.
+local plain_path = [[^/(?!/)(?:[A-Za-z0-9_~!$&'()*+,=:@-]++|\.(?!/|$)|/(?!/))*+$]]
+local path_characters = [[^/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]++|%[0-9A-Fa-f]{2})*+$]]
 local unstable_segment = [[//|(?:\.|%20)(?:/|$)]]
 local structural_escape =
   [[%(?:[01][0-9A-Fa-f]|7[Ff]|2[DdEeFf]|3[0-9Bb]|4[1-9A-Fa-f]|5[0-9AaCcFf]|6[1-9A-Fa-f]|7[0-9AaEe]|25[0-9A-Fa-f]{2})]]
