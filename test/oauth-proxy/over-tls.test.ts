@@ -1,11 +1,14 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type RunningServer, serve } from '../../shared/http/serve.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
-import { openRaw, rawRequest } from '../support/raw-http.ts'
+import { openRaw, type RawConnection, rawRequest } from '../support/raw-http.ts'
 
 /** The proxy behind a gateway that connects with TLS. */
 
@@ -100,12 +103,30 @@ it('a WebSocket carries messages, and is closed with its code when the process s
   await stopped
 })
 
-it('I13 half an answer to an HTTP/1.0 client is cut over TLS, too, where a connection cannot be reset', async () => {
-  const connection = await openRaw(server.port, trusting)
-  const request = rawRequest('GET', '/half', [hostLine, ...ownPage, `Cookie: ${world.cookies()}`])
-  connection.write(request.replace('HTTP/1.1', 'HTTP/1.0'))
-  await connection.until((text) => text.endsWith('\r\n\r\nab'))
-  send('')
-  await connection.closed()
-  await expect.poll(() => world.events.map(({ fields }) => fields['outcome'])).toContain('truncated')
+describe('I13 half an answer to an HTTP/1.0 client is cut where a connection cannot be reset', () => {
+  const cutsHalf = async (connection: RawConnection) => {
+    const request = rawRequest('GET', '/half', [hostLine, ...ownPage, `Cookie: ${world.cookies()}`])
+    connection.write(request.replace('HTTP/1.1', 'HTTP/1.0'))
+    await connection.until((text) => text.endsWith('\r\n\r\nab'))
+    send('')
+    await connection.closed()
+    await expect.poll(() => world.events.map(({ fields }) => fields['outcome'])).toContain('truncated')
+  }
+
+  it('over TLS', async () => {
+    await cutsHalf(await openRaw(server.port, trusting))
+  })
+
+  it('at a Unix socket', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+    const socket = join(folder, 'proxy.sock')
+    const listen = { host: '127.0.0.1', port: 0, socket }
+    const observe = { emit: () => undefined }
+    const atSocket = await serve({ handler: world.proxy, listen, clock: world.clock, observe })
+    await cutsHalf(await openRaw(socket))
+    const end = atSocket.stop(1000)
+    world.clock.pass(3)
+    await end
+    rmSync(folder, { recursive: true })
+  })
 })
