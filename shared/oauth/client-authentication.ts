@@ -44,7 +44,8 @@ export function createClientIdentity(parts: { config: { client: ClientSettings }
     tls: 'certificateFile' in settings ? loadCertificate(settings) : {},
     async signRequestObject(server, parameters) {
       if (signer === undefined) throw new Error('a request object needs client.authentication: private_key_jwt')
-      return oauth.issueRequestObject(server, client, parameters, await signer, requestObjectTimes(clock))
+      const { algorithm, ...key } = await signer
+      return oauth.issueRequestObject(server, client, parameters, key, requestObjectForm(algorithm, clock))
     },
     publicKeys: loadPublicKeys(settings),
   }
@@ -76,8 +77,10 @@ const assertionSeconds = 60
 
 function privateKeyJwt(settings: PrivateKeyJwtSettings, signer: Promise<Signer>, clock: Clock): oauth.ClientAuth {
   return async (server, client, body, headers) => {
-    const authenticate = oauth.PrivateKeyJwt(await signer, {
+    const { algorithm, ...key } = await signer
+    const authenticate = oauth.PrivateKeyJwt(key, {
       [oauth.modifyAssertion](header, payload) {
+        header['alg'] = algorithm
         if (settings.typedAssertion) header['typ'] = 'client-authentication+jwt'
         // The issuer as the only audience, or another server could replay the assertion (audience injection).
         payload['aud'] = server.issuer
@@ -96,9 +99,10 @@ const requestObjectSeconds = 300
 /** Seconds by which the server's clock may be behind ours; `nbf` is demanded by FAPI 2.0 Message Signing §5.3.2. */
 const requestObjectLead = 30
 
-function requestObjectTimes(clock: Clock): oauth.ModifyAssertionOptions {
+function requestObjectForm(algorithm: string, clock: Clock): oauth.ModifyAssertionOptions {
   return {
-    [oauth.modifyAssertion](_header, payload) {
+    [oauth.modifyAssertion](header, payload) {
+      header['alg'] = algorithm
       payload['iat'] = clock.nowSeconds()
       payload['nbf'] = clock.nowSeconds() - requestObjectLead
       payload['exp'] = clock.nowSeconds() + requestObjectSeconds

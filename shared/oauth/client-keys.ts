@@ -14,6 +14,8 @@ export type PrivateKeyJwtSettings = Extract<ClientSettings, { authentication: 'p
 export interface Signer {
   readonly key: CryptoKey
   readonly kid: string
+  /** The `alg` of the settings: the library writes Ed25519 for EdDSA, and servers compare it with what is registered. */
+  readonly algorithm: string
 }
 
 const keyTypes = { ES256: 'ec', PS256: 'rsa', RS256: 'rsa', EdDSA: 'ed25519' } as const
@@ -25,6 +27,7 @@ export function loadSigner(settings: PrivateKeyJwtSettings): Promise<Signer> {
   const signer = importPKCS8(pem, settings.algorithm).then(async (key) => ({
     key,
     kid: settings.keyId ?? (await thumbprintOf(publicKey)),
+    algorithm: settings.algorithm,
   }))
   // Each caller gets the failure; without this it would also count as unhandled.
   signer.catch(() => {})

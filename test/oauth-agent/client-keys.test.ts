@@ -18,8 +18,7 @@ function file(name: string, text: string): string {
   writeFileSync(path, text)
   return path
 }
-function keyFile(name: string): string {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+function keyFile(name: string, { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })): string {
   return file(name, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 }
 
@@ -78,10 +77,22 @@ describe('private_key_jwt with the real oidc-provider', () => {
     token_endpoint_auth_signing_alg: 'ES256',
   }
 
-  it('that fetches our keys from our endpoint', async () => {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  it.each([
+    ['ES256', present],
+    ['PS256', keyFile('ps256.pem', rsa)],
+    ['RS256', keyFile('rs256.pem', rsa)],
+    ['EdDSA', keyFile('eddsa.pem', generateKeyPairSync('ed25519'))],
+  ])('that fetches our keys from our endpoint and demands %s of assertions and requests', async (alg, key) => {
     const world = await startProviderWorld({
-      client: withKey(present),
-      metadata: (origin) => ({ ...metadata, jwks_uri: `${origin}/oauth-agent/jwks` }),
+      client: `${withKey(key)}\n  algorithm: ${alg}`,
+      settings: 'login: { signed_request_object: true }',
+      metadata: (origin) => ({
+        ...metadata,
+        jwks_uri: `${origin}/oauth-agent/jwks`,
+        token_endpoint_auth_signing_alg: alg,
+        request_object_signing_alg: alg,
+      }),
     })
     expect((await world.browser().signIn()).json()['is_logged_in']).toBe(true)
     await world.close()
