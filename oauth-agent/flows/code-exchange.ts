@@ -162,7 +162,9 @@ function newSession(
     sessionId: randomId(random),
     generation: 1,
     subject: claims.sub,
-    createdAt: now,
+    // No later than the ID token, by the clock of its server: a logout token is compared with it, and may have been made
+    // while its clock is behind ours, or while the code was exchanged.
+    createdAt: Math.min(now, Math.floor(claims.iat)),
     absoluteExpiresAt,
     idleExpiresAt: Math.min(now + config.session.idleSeconds, absoluteExpiresAt),
     ...(claims.auth_time === undefined ? undefined : { authTime: claims.auth_time }),

@@ -5,7 +5,7 @@ export interface SessionFacts {
   /** 1 at sign-in, one more at each refresh. */
   readonly generation: number
   readonly subject: string
-  /** When the user signed in here. */
+  /** When the user signed in here: when the ID token was issued, but not in the future. */
   readonly createdAt: number
   /** The session ends then whatever happens. */
   readonly absoluteExpiresAt: number

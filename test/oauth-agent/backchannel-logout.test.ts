@@ -124,6 +124,31 @@ describe('a good logout token', () => {
     expect(await refresh(page)).toEqual([401, 'session_expired'])
   })
 
+  it('reaches a sign-in whose tokens are on their way', async () => {
+    world.server.script.token = async (form) => {
+      const reply = await world.server.tokens(form)
+      await post(world, { logout_token: await world.server.logoutToken({ sub: 'ivan' }) })
+      world.clock.pass(2)
+      return reply
+    }
+    const page = world.browser()
+    await world.signIn(page, {}, 'ivan')
+    expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+  })
+
+  it('of a server whose clock is behind ours ends a session of a moment ago, and not the next one', async () => {
+    const { now } = world.server
+    world.server.now = () => now() - 20
+    const before = await signedIn(world, 'judy')
+    world.clock.pass(5)
+    await post(world, { logout_token: await world.server.logoutToken({ sub: 'judy' }) })
+    world.clock.pass(1)
+    const after = await signedIn(world, 'judy')
+    world.server.now = now
+    expect(await refresh(before)).toEqual([401, 'session_expired'])
+    expect(await refresh(after)).toEqual([200, undefined])
+  })
+
   it('may come with other parameters, which mean nothing', async () => {
     const logoutToken = await world.server.logoutToken({ sub: 'x' })
     expect((await post(world, { logout_token: logoutToken, state: 'x', iss: 'y' })).status).toBe(200)
