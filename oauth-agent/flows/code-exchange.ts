@@ -133,8 +133,9 @@ function checkSessionStays(
   { signedIn }: Arrived,
 ): void {
   if (stepUpOf === undefined) return
-  const { sessionId, subject } = stepUpOf
-  const hasEnded = store.hasEnded({ sessionId, createdAt: startedAt })
+  const { subject } = stepUpOf
+  // Its sid is not known here, and what ends sessions without one ended others of the same user.
+  const hasEnded = store.hasEnded({ ...stepUpOf, createdAt: startedAt, providerSessionId: '' })
   if (!hasEnded && (signedIn === undefined || signedIn.subject === subject)) return
   throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', {
     detail: { check: hasEnded ? 'ended' : 'session' },

@@ -136,6 +136,26 @@ describe('a good logout token', () => {
     expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
   })
 
+  it.each([
+    ['a step-up', { max_age: '60' }, [409, 'login_restart_required']],
+    ['a silent sign-in', { prompt: 'none' }, [401, 'login_required']],
+  ])('is not undone by %s that began before it', async (_what, form, refusal) => {
+    const page = await signedIn(world, 'kate', 's-k')
+    const query = await world.start(page, form, 'kate')
+    world.clock.pass(1)
+    await post(world, { logout_token: await world.server.logoutToken({ sub: 'kate' }) })
+    world.clock.pass(1)
+    expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(refusal)
+    expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+  })
+
+  it('of another session of the same user stops no step-up', async () => {
+    const page = await signedIn(world, 'lena', 's-l1')
+    const query = await world.start(page, { max_age: '60' }, 'lena')
+    await post(world, { logout_token: await world.server.logoutToken({ sid: 's-l2', sub: 'lena' }) })
+    expect((await page.call('POST', '/oauth-agent/login/end', { form: query })).status).toBe(200)
+  })
+
   it('of a server whose clock is behind ours ends a session of a moment ago, and not the next one', async () => {
     const { now } = world.server
     world.server.now = () => now() - 20
