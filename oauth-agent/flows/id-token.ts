@@ -1,6 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { JWTPayload } from 'jose'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { isShallow } from '../../shared/json-object.ts'
 import { hasForeignAudience, type ProviderJwtParts, verifyProviderJwt } from './provider-jwt.ts'
 
 /** Claims of an ID token after all checks. */
@@ -108,7 +109,7 @@ function checkFreshness(claims: IdTokenClaims, maxAge: number | undefined, { con
 /** The claims we use have their types; others are passed on only through the allow-list of session-view.ts. */
 function parseClaims(payload: JWTPayload): IdTokenClaims {
   const { iss, sub, iat, auth_time: authTime, acr, amr, sid } = payload
-  if (typeof iss !== 'string' || typeof iat !== 'number') throw invalid('format')
+  if (typeof iss !== 'string' || typeof iat !== 'number' || !isShallow(payload)) throw invalid('format')
   if (!isText(sub) || sub === '' || sub.length > 255) throw invalid('sub')
   if (authTime !== undefined && !isMoment(authTime)) throw invalid('auth_time')
   if (acr !== undefined && !isText(acr)) throw invalid('acr')

@@ -2,6 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { isShallow } from '../../shared/json-object.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { asProviderError, providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
@@ -38,6 +39,7 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
       : await oauth.processUserInfoResponse(metadata, authorizationServer.client, oauth.skipSubjectCheck, response)
     // An answer about somebody else is worse than none: a token substituted on the way (OpenID Connect Core §5.3.2).
     if (claims['sub'] !== facts.subject) throw new ProviderAnswerInvalid('userinfo', 'sub')
+    if (!isShallow(claims)) throw new ProviderAnswerInvalid('userinfo', 'format')
     return visibleClaims(claims, config.login.claims)
   } catch (error) {
     throw userinfoFailure(asProviderError(error, 'userinfo'))

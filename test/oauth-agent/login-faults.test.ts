@@ -1,3 +1,4 @@
+import { CompactSign } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
   type Act,
@@ -30,6 +31,20 @@ const always =
   () =>
     reply
 
+const deepClaim = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+/** Written by hand, because JSON.stringify cannot write it. */
+const deepIdToken: Act = async (form) => {
+  const { issuer, keys, lastNonce, now, tokens } = world.server
+  // The ID token of a refresh needs none (OpenID Connect Core §12.2).
+  const nonce = form.has('code') ? lastNonce() : undefined
+  const claims = JSON.stringify({ iss: issuer, sub: 'bob', aud: 'spa', iat: now(), exp: now() + 300, nonce })
+  const payload = Buffer.from(claims.replace('{', `{"name":${deepClaim},`))
+  const [key] = keys
+  if (key === undefined) throw new Error('no key')
+  const { alg, kid, privateKey } = key
+  return tokens(form, { id_token: await new CompactSign(payload).setProtectedHeader({ alg, kid }).sign(privateKey) })
+}
+
 describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D24)', () => {
   it.each<[string, Act, number, string]>([
     ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable'],
@@ -46,6 +61,7 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
     ['no ID token', changed({ id_token: undefined }), 502, 'authorization_server_error'],
     ['an ID token of numbers', changed({ id_token: 5 }), 502, 'authorization_server_error'],
     ['a garbled ID token', changed({ id_token: 'a.b.c' }), 502, 'id_token_invalid'],
+    ['an ID token with claims of 20 000 levels', deepIdToken, 502, 'id_token_invalid'],
     ['another token type', changed({ token_type: 'mac' }), 502, 'authorization_server_error'],
     ['a line break in the token', changed({ access_token: 'a\nb' }), 502, 'authorization_server_error'],
   ])('%s: nobody is signed in, who was signed in stays so', async (_what, act, status, code) => {
@@ -58,6 +74,14 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
     expect(answer.setCookies.filter((line) => !line.includes('-login-'))).toEqual([])
     const session = (await page.call('GET', '/oauth-agent/session')).json()
     expect(session).toMatchObject({ is_logged_in: true, id_token_claims: { sub: 'alice' } })
+  })
+
+  it('an ID token with claims of 20 000 levels costs a refresh the claims, not the session', async () => {
+    const page = world.browser()
+    await world.signIn(page, {}, 'bob')
+    world.server.script.token = deepIdToken
+    const answer = await page.call('POST', '/oauth-agent/refresh')
+    expect([answer.status, world.told('id_token.rejected').at(-1)?.fields['check']]).toEqual([200, 'format'])
   })
 
   it('a code that was exchanged while the keys are away is not kept for a second try to fail', async () => {
@@ -96,6 +120,7 @@ describe('faults of userinfo', () => {
     ],
     ['no sub', always({ body: { name: 'Alice' } }), 502, 'userinfo_invalid'],
     ['a list', always({ body: [] }), 502, 'userinfo_invalid'],
+    ['20 000 levels', always({ body: `{"sub":"alice","name":${deepClaim}}` }), 502, 'userinfo_invalid'],
     ['html', always({ headers: { 'content-type': 'text/html' }, body: '<html>' }), 502, 'userinfo_invalid'],
     [
       'an unsigned JWT',
