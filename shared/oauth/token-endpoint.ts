@@ -56,7 +56,9 @@ async function parseTokenAnswer(
 ): Promise<TokenAnswer> {
   const body = await parseJsonObject(response)
   // Some servers answer errors with 200, others invalid_grant with 401: the member decides, not the status (D24).
-  if (typeof body['error'] === 'string') throw new ProviderRefused('token', body['error'], response.status)
+  const { error } = body
+  if (typeof error === 'string') throw new ProviderRefused('token', error, response.status)
+  if (error !== undefined) throw new ProviderAnswerInvalid('token', 'error')
 
   // The library refuses some forms of expires_in that we can read, and would check half of the ID token with a clock of
   // its own; both are left out here and have one place each: token-lifetime.ts and the agent's id-token.ts.

@@ -39,6 +39,8 @@ describe('token answers nobody should send (D05)', () => {
     ['another token type', { access_token: 'abcdefgh', token_type: 'dpop' }],
     ['a number as refresh token', { ...body('abcdefgh'), refresh_token: 5 }],
     ['a number as scope', { ...body('abcdefgh'), scope: 5 }],
+    ['a list as error beside tokens', { ...body('abcdefgh'), error: ['invalid_grant'] }],
+    ['an object as error beside tokens', { ...body('abcdefgh'), error: { code: 'invalid_grant' } }],
     ['a list as ID token', { ...body('abcdefgh'), id_token: [] }],
   ]
   it('each is authorization_server_error, without a cookie', async () => {
