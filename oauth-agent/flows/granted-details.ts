@@ -16,20 +16,35 @@ const limits = ['locations', 'actions', 'datatypes', 'identifier', 'privileges']
  */
 export function checkGrantedDetails(granted: unknown, asked: readonly AuthorizationDetail[]): void {
   if (asked.length === 0) return
-  if (!Array.isArray(granted)) throw new ProviderAnswerInvalid('token', 'authorization_details')
-  const details: unknown[] = granted
-  for (const detail of details) {
-    if (!isJsonObject(detail) || !asked.some((wanted) => isCoveredBy(detail, wanted))) {
-      throw new ProviderAnswerInvalid('token', 'authorization_details')
-    }
-  }
+  const details = parseDetails(granted, asked)
   for (const wanted of asked) {
-    if (details.some((detail) => isJsonObject(detail) && detail['type'] === wanted.type)) continue
+    if (details.some(({ type }) => type === wanted.type)) continue
     throw new TokenHandlerError('access_denied', { detail: { check: 'authorization_details' } })
   }
 }
 
-function isCoveredBy(granted: Readonly<Record<string, unknown>>, wanted: AuthorizationDetail): boolean {
+/**
+ * Compares the details that come with a refresh with those asked for at the sign-in.
+ *
+ * They may be absent, and be fewer than before, but no token for more takes the place of the present one. Throws
+ * ProviderAnswerInvalid.
+ */
+export function checkRenewedDetails(granted: unknown, asked: readonly AuthorizationDetail[]): void {
+  if (asked.length > 0 && granted !== undefined) parseDetails(granted, asked)
+}
+
+type GrantedDetail = Readonly<Record<string, unknown>>
+
+/** Throws ProviderAnswerInvalid for what is no list, or has a detail that nothing asked for covers. */
+function parseDetails(granted: unknown, asked: readonly AuthorizationDetail[]): readonly GrantedDetail[] {
+  if (!Array.isArray(granted)) throw new ProviderAnswerInvalid('token', 'authorization_details')
+  return granted.map((detail: unknown) => {
+    if (isJsonObject(detail) && asked.some((wanted) => isCoveredBy(detail, wanted))) return detail
+    throw new ProviderAnswerInvalid('token', 'authorization_details')
+  })
+}
+
+function isCoveredBy(granted: GrantedDetail, wanted: AuthorizationDetail): boolean {
   return granted['type'] === wanted.type && limits.every((name) => isWithinLimit(granted[name], wanted[name]))
 }
 

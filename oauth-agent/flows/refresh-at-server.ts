@@ -7,6 +7,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import { checkRenewedDetails } from './granted-details.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
 import { revokeTokens, unverifiedSubject } from './revocation.ts'
@@ -61,6 +62,7 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
         { ...options, additionalParameters },
       ),
     )
+    checkRenewedDetails(tokens.authorizationDetails, config.login.authorizationDetails)
     const idToken = await readIdToken(parts, tokens, refresh)
     return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {

@@ -268,6 +268,25 @@ login:
     await granted(details)
     expect(outcome).toEqual(expected)
   })
+
+  it.each<[string, unknown, unknown[]]>([
+    ['as before', [asked], [200, undefined]],
+    ['with less than before', [], [200, undefined]],
+    ['without a word about them', undefined, [200, undefined]],
+    ['with another action', [{ ...asked, actions: ['delete'] }], [502, 'authorization_server_error']],
+    ['with another type beside it', [asked, { type: 'admin' }], [502, 'authorization_server_error']],
+    ['as no list', asked, [502, 'authorization_server_error']],
+  ])('renewed %s', (_what, details, expected) =>
+    inWorld({ settings }, async (world) => {
+      const page = world.browser()
+      world.server.script.token = (form) => world.server.tokens(form, { authorization_details: [asked] })
+      await world.signIn(page)
+      const { accessToken } = world.open(page)
+      world.server.script.token = (form) => world.server.tokens(form, { authorization_details: details })
+      expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual(expected)
+      expect(world.open(page).accessToken === accessToken).toBe(expected[0] === 502)
+    }),
+  )
 })
 
 describe('parameters that only some servers know', () => {
