@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
@@ -12,10 +13,11 @@ import { whyUnavailable } from './network-code.ts'
  * A refresh token that cannot exist is presented: a server that answers `invalid_grant` has accepted the client first
  * (RFC 6749 §5.2).
  */
-export async function clientChecks(config: Config, server: AuthorizationServer): Promise<Finding> {
+export async function clientChecks(config: Config, server: AuthorizationServer, clock: Clock): Promise<Finding> {
+  const lifetimes = { settings: config.session, clock }
   const check = 'client.accepted'
   try {
-    await presentRefreshToken(server, config.session, randomBytes(32).toString('base64url'))
+    await presentRefreshToken(server, lifetimes, randomBytes(32).toString('base64url'))
     return error(check, 'a refresh token made up just now was accepted', 'Do not use this authorization server.')
   } catch (failure) {
     if (failure instanceof ProviderUnavailable) {
@@ -62,6 +64,7 @@ export async function clientChecks(config: Config, server: AuthorizationServer):
 export async function* rotationChecks(
   config: Config,
   server: AuthorizationServer,
+  clock: Clock,
   refreshToken: string | undefined,
 ): AsyncIterable<Finding> {
   const check = 'provider.rotation'
@@ -69,7 +72,8 @@ export async function* rotationChecks(
     yield skipped(check, 'not tried; --refresh-token-file with a token of a test user shows rotation and grace')
     return
   }
-  const first = await presentRefreshToken(server, config.session, refreshToken).catch((failure: unknown) => failure)
+  const lifetimes = { settings: config.session, clock }
+  const first = await presentRefreshToken(server, lifetimes, refreshToken).catch((failure: unknown) => failure)
   if (!isAnswer(first)) {
     yield error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
     return
@@ -78,7 +82,7 @@ export async function* rotationChecks(
     yield ok(check, 'refresh tokens stay the same; nothing can be lost by using one twice')
     return
   }
-  const second = await presentRefreshToken(server, config.session, refreshToken).catch((failure: unknown) => failure)
+  const second = await presentRefreshToken(server, lifetimes, refreshToken).catch((failure: unknown) => failure)
   if (isAnswer(second)) {
     yield ok(check, 'refresh tokens rotate, and the old one works for a moment longer')
     return

@@ -56,14 +56,14 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
     await collect('provider', () => providerChecks(config, server))
     if (!findings.some(({ level, check }) => level === 'error' && /^provider\.(?:discovery|issuer)$/.test(check))) {
       await collect('client', async function* () {
-        yield await clientChecks(config, server)
+        yield await clientChecks(config, server, clock)
       })
       await collect('client.redirect_uri', () => signInChecks(config, server, clock))
       await collect('client.post_logout_redirect_uri', () => signOutChecks(config, server))
       await collect('provider.jwks', async function* () {
         yield await keySetCheck(config, server)
       })
-      await collect('provider.rotation', () => rotationChecks(config, server, refreshToken))
+      await collect('provider.rotation', () => rotationChecks(config, server, clock, refreshToken))
       findings.push(skewFinding(skewSeconds, config))
     }
     await collect('cookies', () => browserChecks(config, ask))

@@ -49,7 +49,7 @@ export async function finishLogin(
   attempt: LoginContent,
   arrived: Arrived,
 ): Promise<SessionCookies> {
-  const { config, authorizationServer } = parts
+  const { config, authorizationServer, clock } = parts
   checkAttempt(attempt, parts)
   try {
     const metadata = await authorizationServer.metadata()
@@ -57,7 +57,7 @@ export async function finishLogin(
     const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
     const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
     checkSessionStays(parts, attempt, arrived)
-    const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
+    const tokens = await requestTokens(authorizationServer, { settings: config.session, clock }, (server, options) =>
       oauth.authorizationCodeGrantRequest(
         server,
         client,
@@ -178,7 +178,7 @@ function newSession(
     access: {
       ...facts,
       accessToken: tokens.accessToken,
-      accessTokenExpiresAt: Math.min(now + tokens.expiresInSeconds, absoluteExpiresAt),
+      accessTokenExpiresAt: Math.min(tokens.expiresAt, absoluteExpiresAt),
       scope,
     },
     ...(tokens.refreshToken === undefined

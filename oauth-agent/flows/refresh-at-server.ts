@@ -49,11 +49,11 @@ export type RefreshOutcome =
  * Throws `session_expired` when the answer is about another user, and what providerFailure gives.
  */
 export async function refreshAtServer(parts: RefreshAtServerParts, presented: Presented): Promise<RefreshOutcome> {
-  const { authorizationServer, config } = parts
+  const { authorizationServer, config, clock } = parts
   const { refresh, further } = presented
   const additionalParameters = new URLSearchParams([...resourceParameters(config.login), ...further])
   try {
-    const tokens = await requestTokens(authorizationServer, config.session, (server, options) =>
+    const tokens = await requestTokens(authorizationServer, { settings: config.session, clock }, (server, options) =>
       oauth.refreshTokenGrantRequest(
         server,
         authorizationServer.client,
@@ -112,12 +112,11 @@ async function readIdToken(
 }
 
 function nextGeneration(
-  { clock, config }: RefreshAtServerParts,
+  { config }: RefreshAtServerParts,
   { session, refresh, further }: Presented,
   tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
-  const now = clock.nowSeconds()
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
   const narrowed = further.get('scope')
   const scope = tokens.scope ?? narrowed ?? refresh.scope
@@ -132,7 +131,7 @@ function nextGeneration(
     access: {
       ...onlyFacts(facts),
       accessToken: tokens.accessToken,
-      accessTokenExpiresAt: Math.min(now + tokens.expiresInSeconds, facts.absoluteExpiresAt),
+      accessTokenExpiresAt: Math.min(tokens.expiresAt, facts.absoluteExpiresAt),
       scope,
     },
     refresh: {

@@ -53,11 +53,10 @@ export function createTokenRequests(parts: {
       parameters.set('subject_token', subject.accessToken)
       parameters.set('subject_token_type', accessTokenType)
       if (requestedTokenType !== undefined) parameters.set('requested_token_type', requestedTokenType)
-      const askedAt = clock.nowSeconds()
       try {
         const answer = await requestTokens(
           server,
-          settings,
+          { settings, clock },
           (as, options) =>
             oauth.genericTokenEndpointRequest(
               as,
@@ -72,7 +71,7 @@ export function createTokenRequests(parts: {
         if (!bearerTypes.has(answer.issuedTokenType ?? '')) {
           throw new ProviderAnswerInvalid('token', 'issued_token_type')
         }
-        const expiresAt = Math.min(askedAt + answer.expiresInSeconds, subject.accessTokenExpiresAt)
+        const expiresAt = Math.min(answer.expiresAt, subject.accessTokenExpiresAt)
         return obtained(answer.accessToken, expiresAt)
       } catch (error) {
         throw credentialFailure(error)
@@ -80,9 +79,8 @@ export function createTokenRequests(parts: {
     },
 
     async clientCredentials(target) {
-      const askedAt = clock.nowSeconds()
       try {
-        const answer = await requestTokens(server, settings, (as, options) =>
+        const answer = await requestTokens(server, { settings, clock }, (as, options) =>
           oauth.clientCredentialsGrantRequest(
             as,
             server.client,
@@ -91,7 +89,7 @@ export function createTokenRequests(parts: {
             options,
           ),
         )
-        return obtained(answer.accessToken, askedAt + answer.expiresInSeconds)
+        return obtained(answer.accessToken, answer.expiresAt)
       } catch (error) {
         throw credentialFailure(error)
       }

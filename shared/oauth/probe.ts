@@ -1,7 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import type { AuthorizationServer } from './authorization-server.ts'
-import type { LifetimeSettings } from './token-lifetime.ts'
-import { requestTokens, type TokenAnswer } from './token-endpoint.ts'
+import { type Lifetimes, requestTokens, type TokenAnswer } from './token-endpoint.ts'
 
 /**
  * Presents a refresh token outside any session, to learn how the authorization server treats this client.
@@ -10,10 +9,10 @@ import { requestTokens, type TokenAnswer } from './token-endpoint.ts'
  */
 export function presentRefreshToken(
   server: AuthorizationServer,
-  settings: LifetimeSettings,
+  lifetimes: Lifetimes,
   refreshToken: string,
 ): Promise<TokenAnswer> {
-  return requestTokens(server, settings, (as, options) =>
+  return requestTokens(server, lifetimes, (as, options) =>
     oauth.refreshTokenGrantRequest(as, server.client, server.authenticate, refreshToken, options),
   )
 }

@@ -1,4 +1,5 @@
 import * as oauth from 'oauth4webapi'
+import type { Clock } from '../clock.ts'
 import { isJsonObject } from '../json-object.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
 import { asProviderError } from './failure.ts'
@@ -8,7 +9,8 @@ import { type LifetimeSettings, parseTokenLifetime } from './token-lifetime.ts'
 /** A token answer whose form was checked; its ID token was not yet. */
 export interface TokenAnswer {
   readonly accessToken: string
-  readonly expiresInSeconds: number
+  /** Seconds since 1970; counted from the request, because nobody knows when the answer was made. */
+  readonly expiresAt: number
   readonly refreshToken?: string
   /** The ID token as it came; nothing in it may be used before `checkIdToken`. */
   readonly idToken?: string
@@ -18,6 +20,12 @@ export interface TokenAnswer {
   readonly authorizationDetails?: unknown
   /** What kind of token it is, where the grant says (RFC 8693 §2.2.1). */
   readonly issuedTokenType?: string
+}
+
+/** What the end of a token's life is reckoned with. */
+export interface Lifetimes {
+  readonly settings: LifetimeSettings
+  readonly clock: Clock
 }
 
 /** Sends a token request with oauth4webapi and reads the answer. */
@@ -34,14 +42,16 @@ export type SendTokenRequest = (
  */
 export async function requestTokens(
   server: AuthorizationServer,
-  settings: LifetimeSettings,
+  lifetimes: Lifetimes,
   send: SendTokenRequest,
   tokenTypes: readonly string[] = ['bearer'],
 ): Promise<TokenAnswer> {
   const metadata = await server.metadata()
+  const askedAt = lifetimes.clock.nowSeconds()
   try {
     const response = await send(metadata, server.callOptions('token'))
-    return await parseTokenAnswer(response, metadata, server.client, settings, tokenTypes)
+    const { expiresIn, ...tokens } = await parseTokenAnswer(response, metadata, server.client, tokenTypes)
+    return { ...tokens, expiresAt: askedAt + parseTokenLifetime(expiresIn, lifetimes.settings) }
   } catch (error) {
     throw asProviderError(error, 'token')
   }
@@ -51,9 +61,8 @@ async function parseTokenAnswer(
   response: Response,
   metadata: oauth.AuthorizationServer,
   client: oauth.Client,
-  settings: LifetimeSettings,
   tokenTypes: readonly string[],
-): Promise<TokenAnswer> {
+): Promise<Omit<TokenAnswer, 'expiresAt'> & { readonly expiresIn: unknown }> {
   const body = await parseJsonObject(response)
   // Some servers answer errors with 200, others invalid_grant with 401: the member decides, not the status (D24).
   const { error } = body
@@ -79,7 +88,7 @@ async function parseTokenAnswer(
   const authorizationDetails = body['authorization_details']
   return {
     accessToken: checkHeaderText(tokens.access_token, 'access_token'),
-    expiresInSeconds: parseTokenLifetime(body['expires_in'], settings),
+    expiresIn: body['expires_in'],
     ...(tokens.refresh_token === undefined
       ? undefined
       : { refreshToken: checkVisibleText(tokens.refresh_token, 'refresh_token') }),

@@ -43,7 +43,7 @@ async function findingOf(answers: { status: number; body: object }[], store?: ob
     },
   })
   const findings: Finding[] = []
-  for await (const finding of rotationChecks(config, server, 'first')) findings.push(finding)
+  for await (const finding of rotationChecks(config, server, systemClock, 'first')) findings.push(finding)
   return findings
 }
 

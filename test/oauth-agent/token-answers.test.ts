@@ -106,6 +106,27 @@ describe('expires_in in every form (D06)', () => {
   })
 })
 
+it('an access token lives from when it was asked for, however long the answer and the keys take', async () => {
+  world = await startScriptedWorld()
+  const slow = (what: 'token' | 'jwks') => {
+    const act = world.server.script[what]
+    world.server.script[what] = (form, request) => {
+      world.clock.pass(3)
+      return act(form, request)
+    }
+  }
+  slow('token')
+  slow('jwks')
+  const page = world.browser()
+  const startedAt = world.clock.nowSeconds()
+  await world.signIn(page)
+  expect(world.open(page).accessTokenExpiresAt).toBe(startedAt + 300)
+  world.clock.pass(700)
+  const askedAt = world.clock.nowSeconds()
+  await refresh(page)
+  expect(world.open(page).accessTokenExpiresAt).toBe(askedAt + 300)
+})
+
 describe('what the new tokens may change (C17, D08, D17)', () => {
   it('no refresh token at sign-in: 401 no_refresh_token, and the session stays (D08)', async () => {
     world = await startScriptedWorld()
