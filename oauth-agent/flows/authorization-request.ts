@@ -13,6 +13,8 @@ export interface AuthorizationWish {
   readonly prompt?: string
   readonly maxAge?: number
   readonly acrValues?: readonly string[]
+  /** Levels of which `claims` demands one in the ID token (OpenID Connect Core §5.5.1.1). */
+  readonly essentialAcr?: readonly string[]
   /** Further parameters, by their names in the authorization request. */
   readonly further: ReadonlyMap<string, string>
 }
@@ -21,7 +23,7 @@ export interface AuthorizationWish {
 const maxLengths: Readonly<Record<string, number>> = { claims: 4096, id_token_hint: 4096 }
 
 /** Parameters whose effect shows in the ID token, where we look for it (OpenID Connect Core §3.1.3.7 steps 12, 13). */
-const checkedOnReturn: ReadonlySet<string> = new Set(['acr_values', 'max_age'])
+const checkedOnReturn: ReadonlySet<string> = new Set(['acr_values', 'claims', 'max_age'])
 
 const prompts: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account', 'create'])
 
@@ -40,14 +42,17 @@ export function parseAuthorizationWish(
   const fixed = Object.entries(extraParameters)
   checkParameterNames(parameters, new Set(allowedParameters.filter((name) => !Object.hasOwn(extraParameters, name))))
   const further = new Map<string, string>()
-  const read: { prompt?: string; maxAge?: number; acrValues?: readonly string[] } = {}
+  const read: { -readonly [K in 'prompt' | 'maxAge' | 'acrValues' | 'essentialAcr']?: AuthorizationWish[K] } = {}
   for (const [name, value] of [...fixed.filter(([name]) => checkedOnReturn.has(name)), ...parameters]) {
     checkParameterValue(name, value, maxLengths[name])
     if (name === 'prompt') read.prompt = parsePrompt(value)
     else if (name === 'max_age') read.maxAge = parseMaxAge(value)
     else if (name === 'acr_values') read.acrValues = parseTokens(value, name)
-    else if (name === 'claims') further.set(name, parseClaims(value))
-    else if (name !== 'scope') further.set(name, value)
+    else if (name === 'claims') {
+      const essentialAcr = parseEssentialAcr(value)
+      if (essentialAcr !== undefined) read.essentialAcr = essentialAcr
+      further.set(name, value)
+    } else if (name !== 'scope') further.set(name, value)
   }
   return { scope: parseScope(parameters.get('scope'), settings), further, ...read }
 }
@@ -81,13 +86,35 @@ function parseMaxAge(value: string): number {
   return Number(value)
 }
 
-function parseClaims(value: string): string {
+/** The server may leave a demand out like any other; whoever made it relies on our looking at the ID token. */
+function parseEssentialAcr(value: string): readonly string[] | undefined {
+  const idToken = parseClaims(value)['id_token']
+  const acr = isJsonObject(idToken) ? idToken['acr'] : undefined
+  if (!isJsonObject(acr) || acr['essential'] !== true) return undefined
+  const { value: only, values = only === undefined ? undefined : [only] } = acr
+  if (values === undefined) return undefined
+  if (!Array.isArray(values)) throw notAllowed('claims')
+  return values.map((level: unknown) => {
+    if (typeof level !== 'string' || level === '') throw notAllowed('claims')
+    return level
+  })
+}
+
+function parseClaims(value: string): Readonly<Record<string, unknown>> {
+  let parsed: unknown
   try {
-    if (isJsonObject(JSON.parse(value))) return value
+    parsed = JSON.parse(value)
   } catch {
     throw notAllowed('claims')
   }
-  throw notAllowed('claims')
+  if (!isJsonObject(parsed)) throw notAllowed('claims')
+  return parsed
+}
+
+/** Levels of which the ID token has to name one; one of both lists where there are two. */
+export function demandedAcr({ acrValues, essentialAcr }: AuthorizationWish): readonly string[] | undefined {
+  if (acrValues === undefined || essentialAcr === undefined) return acrValues ?? essentialAcr
+  return acrValues.filter((level) => essentialAcr.includes(level))
 }
 
 /**

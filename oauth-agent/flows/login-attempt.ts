@@ -5,7 +5,12 @@ import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { authorizationParameters, type AuthorizationWish, parseAuthorizationWish } from './authorization-request.ts'
+import {
+  authorizationParameters,
+  type AuthorizationWish,
+  demandedAcr,
+  parseAuthorizationWish,
+} from './authorization-request.ts'
 import type { Parameters } from './parameters.ts'
 import { deliverRequest } from './request-delivery.ts'
 import { parseReturnTo } from './return-path.ts'
@@ -66,6 +71,7 @@ export async function startLogin(
 ): Promise<LoginAttempt> {
   const { config, authorizationServer, clock } = parts
   const { wish, returnTo, sameUser } = parseWish(parameters, config)
+  const acrValues = demandedAcr(wish)
   const content: LoginContent = {
     state: oauth.generateRandomState(),
     nonce: oauth.generateRandomNonce(),
@@ -75,7 +81,7 @@ export async function startLogin(
     startedAt: clock.nowSeconds(),
     scope: wish.scope,
     ...(returnTo === undefined ? undefined : { returnTo }),
-    ...(wish.acrValues === undefined ? undefined : { acrValues: wish.acrValues }),
+    ...(acrValues === undefined ? undefined : { acrValues }),
     ...(wish.maxAge === undefined ? undefined : { maxAge: wish.maxAge }),
     ...(wish.prompt === undefined ? undefined : { prompt: wish.prompt }),
     ...(arrival.responseMode === 'query' ? undefined : { responseMode: arrival.responseMode }),
@@ -105,7 +111,8 @@ export function parseWish(
   const wish = parseAuthorizationWish(asked, config)
   const returnTo = parameters.get('return_to')
   // A level or age that the settings demand of every sign-in does not make it a step-up.
-  const sameUser = asked.has('acr_values') || asked.has('max_age') || wish.prompt === 'none'
+  const asksForLevel = asked.has('acr_values') || (asked.has('claims') && wish.essentialAcr !== undefined)
+  const sameUser = asksForLevel || asked.has('max_age') || wish.prompt === 'none'
   return {
     wish,
     sameUser,

@@ -328,6 +328,18 @@ describe('fixed parameters', () => {
       // Everybody has to meet them, so another user may follow.
       expect((await world.signIn(page, {}, 'bob')).json()).toMatchObject({ id_token_claims: { sub: 'bob' } })
     }))
+
+  it('may demand the level as an essential claim, which is checked as well', () => {
+    const claims = '{"id_token":{"acr":{"essential":true,"value":"high"}}}'
+    return inWorld({ settings: `login: { extra_parameters: { claims: '${claims}' } }` }, async (world) => {
+      const page = world.browser()
+      expect(authorizationUrlOf(await start(world)).searchParams.getAll('claims')).toEqual([claims])
+      expect(statusAndCode(await world.signIn(page))).toEqual([403, 'step_up_not_reached'])
+      world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+      expect(statusAndCode(await world.signIn(page))).toEqual([200, undefined])
+      expect((await world.signIn(page, {}, 'bob')).json()).toMatchObject({ id_token_claims: { sub: 'bob' } })
+    })
+  })
 })
 
 describe('resource indicators (X-6)', () => {

@@ -92,6 +92,8 @@ describe('starting (C01, C08, C09, C10, E05, E10, E13)', () => {
     ['acr_values', ' '],
     ['claims', '[]'],
     ['claims', '{'],
+    ['claims', '{"id_token":{"acr":{"essential":true,"values":"high"}}}'],
+    ['claims', '{"id_token":{"acr":{"essential":true,"values":[5]}}}'],
     ['scope', 'admin'],
     ['scope', 'openid  orders'],
     ['scope', 'orders offline_access'],

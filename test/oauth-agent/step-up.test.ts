@@ -13,6 +13,7 @@ beforeEach(() => {
   world.server.script.token = (form) => world.server.tokens(form)
 })
 
+const essential = (acr: object) => JSON.stringify({ id_token: { acr: { essential: true, ...acr } } })
 const session = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()
 
 describe('a step-up (OID-9, OID-10, X-3)', () => {
@@ -35,6 +36,13 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     ['no level', { acr_values: 'high' }, { acr: undefined }],
     ['a level that begins alike', { acr_values: 'high' }, { acr: 'highest' }],
     ['both levels as one', { acr_values: 'high higher' }, { acr: 'high higher' }],
+    ['another level than the essential one', { claims: essential({ values: ['high', 'higher'] }) }, { acr: 'low' }],
+    ['no essential level', { claims: essential({ value: 'high' }) }, { acr: undefined }],
+    [
+      'a level of one list only',
+      { acr_values: 'high low', claims: essential({ values: ['high', 'higher'] }) },
+      { acr: 'low' },
+    ],
     ['an old authentication', { max_age: '60' }, { auth_time: 1000 }],
     ['an old authentication for max_age 0', { max_age: '0' }, { auth_time: Math.floor(Date.now() / 1000) - 40 }],
   ])('that comes back with %s is refused, and the old session stays', async (_what, form, claims) => {
@@ -47,6 +55,15 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     expect(
       world.told('login.completed').filter(({ fields }) => fields['step_up'] === true && fields['acr'] === 'low'),
     ).toEqual([])
+  })
+
+  it('may ask for its level by an essential claim, and brings the same user (OpenID Connect Core §5.5.1.1)', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const form = { claims: essential({ values: ['high'] }) }
+    expect(statusAndCode(await world.signIn(page, form, 'bob'))).toEqual([403, 'step_up_not_reached'])
+    expect((await world.signIn(page, form)).json()).toMatchObject({ session: { acr: 'high' } })
   })
 
   it('that the user cancels, or the server cannot do, leaves the old session', async () => {

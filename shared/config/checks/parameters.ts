@@ -1,4 +1,5 @@
 import type { CrossProblem } from './check.ts'
+import { isJsonObject } from '../../json-object.ts'
 import type { Config } from '../schema.ts'
 
 /**
@@ -56,7 +57,14 @@ export function* parameterChecks({ login, session }: Config): Iterable<CrossProb
     if (!ownParameters.has(name)) continue
     yield { path, problem: 'is a parameter that the agent sets itself', remedy: 'Remove it.' }
   }
-  const { max_age: maxAge } = login.extraParameters
+  const { max_age: maxAge, claims } = login.extraParameters
+  if (claims !== undefined && !isClaimsRequest(claims)) {
+    yield {
+      path: 'login.extra_parameters.claims',
+      problem: 'is not a JSON object of at most 4096 characters',
+      remedy: `Write a claims request in quotes, such as '{"id_token":{"acr":{"essential":true,"values":["high"]}}}'.`,
+    }
+  }
   if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {
     yield {
       path: 'login.extra_parameters.max_age',
@@ -74,6 +82,14 @@ export function* parameterChecks({ login, session }: Config): Iterable<CrossProb
   }
   yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
   yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
+}
+
+function isClaimsRequest(text: string): boolean {
+  try {
+    return text.length <= 4096 && isJsonObject(JSON.parse(text))
+  } catch {
+    return false
+  }
 }
 
 /** What a page may choose of a request to the authorization server. */

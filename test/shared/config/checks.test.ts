@@ -218,6 +218,8 @@ describe('settings that are refused', () => {
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
+    ['fixed claims in words', { login: { extra_parameters: { claims: 'acr' } } }, 'login.extra_parameters.claims'],
+    ['fixed claims as a list', { login: { extra_parameters: { claims: '[]' } } }, 'login.extra_parameters.claims'],
     ...['scope', 'resource', 'authorization_details'].map((name): [string, object, string] => [
       `${name} where nothing else would hear of it`,
       { login: { extra_parameters: { [name]: 'x' } } },
