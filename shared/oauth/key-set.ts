@@ -2,6 +2,7 @@ import type { JSONWebKeySet, JWTVerifyGetKey, JWTVerifyOptions } from 'jose'
 import * as errors from 'jose/errors'
 import { createLocalJWKSet } from 'jose/jwks/local'
 import { jwtVerify } from 'jose/jwt/verify'
+import { decodeProtectedHeader } from 'jose/decode/protected_header'
 import { type Clock, isWithin } from '../clock.ts'
 
 /** The issuer's keys, as verification needs them. */
@@ -22,8 +23,9 @@ const failurePauseMs = 2000
 /**
  * Creates a cache of the issuer's JSON Web Key Set (RFC 7517 §5).
  *
- * An unknown `kid` fetches again at once, because a key may sign the moment it is published (OpenID Connect Core
- * §10.1.1), but at most once per pause. While the endpoint is down the old keys stay in use (FI-21).
+ * An unknown `kid`, or without one a signature by none of the keys, fetches again at once, because a key may sign the
+ * moment it is published (OpenID Connect Core §10.1.1), but at most once per pause. While the endpoint is down the old
+ * keys stay in use (FI-21).
  */
 export function createKeySet(parts: {
   load: () => Promise<JSONWebKeySet>
@@ -79,11 +81,17 @@ export function createKeySet(parts: {
       try {
         return await verifyWithAny(jwt, tried, options)
       } catch (error) {
-        if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+        if (!mayBeOfNewKey(jwt, error)) throw error
         return verifyWithAny(jwt, await newer(tried, error), options)
       }
     },
   }
+}
+
+/** Without `kid` a new key cannot be told from an old one but by the signature (OpenID Connect Core §10.1). */
+function mayBeOfNewKey(jwt: string, error: unknown): boolean {
+  if (error instanceof errors.JWKSNoMatchingKey) return true
+  return error instanceof errors.JWSSignatureVerificationFailed && decodeProtectedHeader(jwt).kid === undefined
 }
 
 /** A JWT without `kid` may fit several keys of its algorithm; any of them is the issuer's (OpenID Connect Core §10.1). */

@@ -132,6 +132,31 @@ describe('key set (L06, N02, FI-21)', () => {
       errors.JWSSignatureVerificationFailed,
     )
   })
+
+  it('without kid fetches for a new key as well, once per pause however many are forged (OID-15, L06)', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first, null), options)
+    published = [second]
+    await set.verify(await jwt(second, null), options)
+    expect(fetches).toBe(2)
+    const forged = await jwt(third, null)
+    for (let round = 0; round < 20; round++) {
+      await expect(set.verify(forged, options)).rejects.toBeInstanceOf(errors.JWSSignatureVerificationFailed)
+    }
+    expect(fetches).toBe(2)
+    clock.pass(10)
+    await expect(set.verify(forged, options)).rejects.toBeInstanceOf(errors.JWSSignatureVerificationFailed)
+    expect(fetches).toBe(3)
+  })
+
+  it('a wrong signature under a kid that is published fetches nothing', async () => {
+    const set = keySet()
+    await expect(set.verify(await jwt(second, first.kid), options)).rejects.toBeInstanceOf(
+      errors.JWSSignatureVerificationFailed,
+    )
+    expect(fetches).toBe(1)
+  })
+
   it('without kid says what is wrong with a token that one of several keys did sign', async () => {
     published = [first, second]
     const set = keySet()
