@@ -106,9 +106,14 @@ export function presentSubjects(
   { stepUpOf, startedAt }: LoginContent,
   { signedIn }: Pick<Arrived, 'signedIn'>,
 ): string[] {
-  return [stepUpOf, signedIn].flatMap((present) =>
-    present === undefined || store.hasEnded({ createdAt: startedAt, ...present }) ? [] : [present.subject],
+  return [stepUpOf && stepUpKey(stepUpOf, startedAt), signedIn].flatMap((present) =>
+    present === undefined || store.hasEnded(present) ? [] : [present.subject],
   )
+}
+
+/** Its `sid` is not in the login cookie, and what ends sessions without one ended others of the same user. */
+function stepUpKey(stepUpOf: NonNullable<LoginContent['stepUpOf']>, startedAt: number) {
+  return { ...stepUpOf, createdAt: startedAt, providerSessionId: '' }
 }
 
 /** Checks the limits of the attempt itself, because nothing forces a browser to drop the cookie in time. */
@@ -134,8 +139,7 @@ function checkSessionStays(
 ): void {
   if (stepUpOf === undefined) return
   const { subject } = stepUpOf
-  // Its sid is not known here, and what ends sessions without one ended others of the same user.
-  const hasEnded = store.hasEnded({ ...stepUpOf, createdAt: startedAt, providerSessionId: '' })
+  const hasEnded = store.hasEnded(stepUpKey(stepUpOf, startedAt))
   if (!hasEnded && (signedIn === undefined || signedIn.subject === subject)) return
   throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', {
     detail: { check: hasEnded ? 'ended' : 'session' },

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
+import { logOutByToken } from '../support/page.ts'
 import { type Act, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -60,6 +61,25 @@ describe('tokens of a sign-in that is refused', () => {
     world.server.script.token = act
     expect((await world.signIn(page, form)).status).toBeGreaterThanOrEqual(400)
     world.server.script.token = (tokenForm) => world.server.tokens(tokenForm)
+    expect((await page.call('POST', '/oauth-agent/refresh')).status).toBe(200)
+    expect(revoked()).toEqual([])
+  })
+
+  it('are dropped where the session that stays was kept back, and the server ended another one of that user', async () => {
+    world = await startScriptedWorld({
+      settings: `${limits}\nlogin: { navigation: { enabled: true } }\nlogout: { backchannel: true }`,
+    })
+    const page = world.browser()
+    world.server.script.token = answeringWith({}, { sid: 'here' })
+    await world.signIn(page)
+    const start = await page.navigate('GET', '/oauth-agent/login?acr_values=high')
+    const query = world.server.authorize(start.headers.location ?? '')
+    const logoutToken = await world.server.logoutToken({ sub: 'alice', sid: 'elsewhere' })
+    expect((await logOutByToken(world.browser(), { logout_token: logoutToken })).status).toBe(200)
+    world.server.script.token = answeringWith(fresh, { sid: 'here', acr: 'low' })
+    const end = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
+    expect(end.status).toBe(403)
+    world.server.script.token = (form) => world.server.tokens(form)
     expect((await page.call('POST', '/oauth-agent/refresh')).status).toBe(200)
     expect(revoked()).toEqual([])
   })
