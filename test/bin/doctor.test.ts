@@ -155,14 +155,14 @@ describe('doctor', () => {
     ],
     [
       'a sign-in that comes back refused',
-      { settings: { login: { ...unpushed, extra_parameters: { claims: '[]' } } } },
+      { settings: { login: { ...unpushed, extra_parameters: { id_token_hint: 'x' } } } },
       'client.redirect_uri',
       'error',
       'with the error invalid_request',
     ],
     [
       'a sign-in that comes back refused in a signed response',
-      { settings: { login: { ...unpushed, response_mode: 'jwt', extra_parameters: { claims: '[]' } } } },
+      { settings: { login: { ...unpushed, response_mode: 'jwt', extra_parameters: { id_token_hint: 'x' } } } },
       'client.redirect_uri',
       'error',
       'with the error invalid_request',
