@@ -2,7 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import type { SessionFacts } from '../../shared/cookies/session.ts'
+import type { ReplacedSession, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
@@ -35,7 +35,7 @@ export interface EndedSession {
  */
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts
-  if (session !== undefined) await markEnded(parts, session)
+  if (session !== undefined) await markEnded(parts, session.facts)
   const timeoutMs = config.logout.revocationTimeoutMs
   let metadata: Metadata | undefined
   const tellServer = async (): Promise<boolean> => {
@@ -58,28 +58,34 @@ const replacedSeconds = 60
  *
  * Otherwise a refresh of that session that is under way would put the first user's cookies over those of the second.
  */
-export async function endReplaced(parts: Pick<EndSessionParts, 'store' | 'clock'>, session: Session): Promise<void> {
-  await parts.store.put(replacedKey(session.facts), '1', replacedSeconds).catch(() => {})
+export async function endReplaced(
+  parts: Pick<EndSessionParts, 'store' | 'clock'>,
+  session: ReplacedSession,
+): Promise<void> {
+  await parts.store.put(replacedKey(session), '1', replacedSeconds).catch(() => {})
   await markEnded(parts, session)
 }
 
 /** True when the session ended a moment ago because another user signed in, who may own the browser's cookies by now. */
-export async function wasReplaced({ store }: Pick<EndSessionParts, 'store'>, facts: SessionFacts): Promise<boolean> {
-  return (await store.get(replacedKey(facts)).catch(() => undefined)) !== undefined
+export async function wasReplaced(
+  { store }: Pick<EndSessionParts, 'store'>,
+  session: Pick<SessionFacts, 'sessionId'>,
+): Promise<boolean> {
+  return (await store.get(replacedKey(session)).catch(() => undefined)) !== undefined
 }
 
-function replacedKey({ sessionId }: SessionFacts): string {
+function replacedKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
   return `replaced:${sessionId}`
 }
 
 /** Marks the session as ended on every replica until it would have ended anyway. */
 async function markEnded(
   { store, clock }: Pick<EndSessionParts, 'store' | 'clock'>,
-  { facts }: Session,
+  { sessionId, absoluteExpiresAt }: ReplacedSession,
 ): Promise<void> {
-  const ttlSeconds = Math.max(facts.absoluteExpiresAt - clock.nowSeconds(), 1)
+  const ttlSeconds = Math.max(absoluteExpiresAt - clock.nowSeconds(), 1)
   try {
-    await store.end({ kind: 'session', sessionId: facts.sessionId, ttlSeconds })
+    await store.end({ kind: 'session', sessionId, ttlSeconds })
   } catch (error) {
     // The cookies are cleared or replaced all the same; after a sign-out other replicas notice by the revoked refresh token.
     if (!(error instanceof StoreUnavailable)) throw error

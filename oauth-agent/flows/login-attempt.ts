@@ -3,7 +3,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import { pageOriginOf } from '../../shared/config/page-origin.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
+import type { LoginContent, ReplacedSession, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import {
   authorizationParameters,
@@ -24,6 +24,7 @@ export interface LoginAttemptParts {
 
 /** Where the authorization server sends the browser back to, and how. */
 export interface Arrival {
+  readonly by: 'page' | 'navigation'
   readonly redirectUri: string
   readonly responseMode: 'query' | 'jwt' | 'form_post'
 }
@@ -31,6 +32,7 @@ export interface Arrival {
 /** The arrival at the page of the SPA; from the settings alone, no header of a request can move it (RFC 9700 §4.1.3). */
 export function pageArrival(config: Pick<Config, 'login' | 'pageOrigin' | 'publicOrigin'>): Arrival {
   return {
+    by: 'page',
     redirectUri: `${pageOriginOf(config)}${config.login.redirectPath}`,
     responseMode: config.login.responseMode,
   }
@@ -43,6 +45,7 @@ export function navigationArrival({
   publicOrigin,
 }: Pick<Config, 'login' | 'agent' | 'publicOrigin'>): Arrival {
   return {
+    by: 'navigation',
     redirectUri: `${publicOrigin}${agent.path}/callback`,
     responseMode: login.navigation.responseMode === 'form_post' ? 'form_post' : login.responseMode,
   }
@@ -88,6 +91,10 @@ export async function startLogin(
     ...(signedIn !== undefined && sameUser
       ? { stepUpOf: { sessionId: signedIn.sessionId, subject: signedIn.subject } }
       : undefined),
+    // Of no use where the same user has to come back, or where the page that brings the response brings the session, too.
+    ...(signedIn !== undefined && !sameUser && arrival.by === 'navigation'
+      ? { replaces: replaced(signedIn) }
+      : undefined),
   }
   const challenge = await oauth.calculatePKCECodeChallenge(content.codeVerifier)
   const request = authorizationParameters(wish, content, challenge, {
@@ -99,6 +106,10 @@ export async function startLogin(
     content,
     authorizationUrl: await deliverRequest(parts, request),
   }
+}
+
+function replaced({ sessionId, subject, absoluteExpiresAt }: SessionFacts): ReplacedSession {
+  return { sessionId, subject, absoluteExpiresAt }
 }
 
 /** What a sign-in is asked for, and where it ends; throws `parameter_not_allowed` or `return_to_not_allowed`. */

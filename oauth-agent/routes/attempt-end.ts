@@ -45,7 +45,7 @@ export function createAttemptEnd(
       const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
       const finished = await finishOnce(attempt.content, arrived)
       const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
-      await endOther(request, finished.cookies.access)
+      await endOther(request, attempt.content, finished.cookies.access)
       return succeeded(request, attempt.content, finished, setCookies)
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id, attempt.content)
@@ -69,10 +69,15 @@ export function createAttemptEnd(
     }
   }
 
-  async function endOther({ session: present, marks }: AgentRequest, { subject }: SessionFacts): Promise<void> {
-    if (present.kind !== 'open' || present.session.facts.subject === subject) return
-    await endReplaced(parts, present.session)
-    const who = { ...marks, ...parts.pseudonyms(present.session.facts) }
+  async function endOther(
+    { session, marks }: AgentRequest,
+    { replaces }: LoginContent,
+    { subject }: SessionFacts,
+  ): Promise<void> {
+    const present = session.kind === 'open' ? session.session.facts : replaces
+    if (present === undefined || present.subject === subject) return
+    await endReplaced(parts, present)
+    const who = { ...marks, ...parts.pseudonyms(present) }
     observe.emit('session.ended', { ...who, cause: 'replaced' })
   }
 

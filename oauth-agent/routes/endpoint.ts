@@ -65,5 +65,8 @@ export interface EndpointParts {
   readonly refresh: Refresh
   readonly csrfTokenOf: (sessionId: string) => string | undefined
   /** How events name a session and its user. */
-  readonly pseudonyms: (facts: SessionFacts) => { readonly subject: string; readonly session: string }
+  readonly pseudonyms: (facts: Pick<SessionFacts, 'subject' | 'sessionId'>) => {
+    readonly subject: string
+    readonly session: string
+  }
 }

@@ -1,6 +1,13 @@
 import { bytes16, count, json, scope, text, textList, time, timeBase, token } from './fields.ts'
 import { type FieldTable, createRecordCodec, optional, recordField } from './record.ts'
-import type { AccessContent, IdentityContent, LoginContent, RefreshContent, SessionFacts } from './session.ts'
+import type {
+  AccessContent,
+  IdentityContent,
+  LoginContent,
+  RefreshContent,
+  ReplacedSession,
+  SessionFacts,
+} from './session.ts'
 
 /** The fields that open every record of a session, in this order. */
 const facts: FieldTable<SessionFacts> = {
@@ -51,6 +58,7 @@ const login: FieldTable<LoginContent> = {
   prompt: optional(text),
   responseMode: optional(text),
   stepUpOf: optional(recordField<NonNullable<LoginContent['stepUpOf']>>({ sessionId: bytes16, subject: text })),
+  replaces: optional(recordField<ReplacedSession>({ sessionId: bytes16, subject: text, absoluteExpiresAt: time })),
 }
 
 /** What each purpose seals. */

@@ -51,6 +51,9 @@ export interface IdentityContent extends SessionFacts {
   readonly amr?: readonly string[]
 }
 
+/** What ending a session takes that another user's replaces. */
+export type ReplacedSession = Pick<SessionFacts, 'sessionId' | 'subject' | 'absoluteExpiresAt'>
+
 /** Content of a login cookie: one attempt to sign in. */
 export interface LoginContent {
   readonly state: string
@@ -68,6 +71,8 @@ export interface LoginContent {
   readonly responseMode?: string
   /** Requested by a signed-in user: the session that stays until the step-up succeeds, must not have been signed out by then, and whose subject must return. */
   readonly stepUpOf?: { readonly sessionId: string; readonly subject: string }
+  /** The session that a sign-in by navigation may replace: browsers keep it back when the response comes (CK-9). */
+  readonly replaces?: ReplacedSession
 }
 
 /** All cookies of one signed-in browser that belong together. */

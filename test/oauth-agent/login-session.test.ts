@@ -23,13 +23,25 @@ describe('a second sign-in replaces the first wholly', () => {
     expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual([401, 'no_refresh_token'])
   })
 
-  it.each([{ replicas: 1 }, { replicas: 2 }])(
+  it.each([
+    { replicas: 1, by: 'page' },
+    { replicas: 2, by: 'page' },
+    { replicas: 2, by: 'navigation' },
+  ])(
     'C35 whatever a refresh of the first user finds out too late, the browser stays that of the second: %j',
-    async (options) => {
-      const shared = await startScriptedWorld(options)
+    async ({ replicas, by }) => {
+      const shared = await startScriptedWorld({ replicas, settings: 'login: { navigation: { enabled: true } }' })
       const page = shared.browser()
       await shared.signIn(page)
-      const query = await shared.start(page, {}, 'bob')
+      const started = by === 'page' ? undefined : await page.navigate('GET', '/oauth-agent/login')
+      const query =
+        started === undefined
+          ? await shared.start(page, {}, 'bob')
+          : shared.server.authorize(started.headers.location ?? '', 'bob')
+      const end = () =>
+        by === 'page'
+          ? endLogin(page, query)
+          : page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
       const before = page.jar.copy()
       let go = () => {}
       const waiting = new Promise<void>((resolve) => {
@@ -42,7 +54,7 @@ describe('a second sign-in replaces the first wholly', () => {
       }
       const refreshing = refresh(page)
       await expect.poll(() => shared.server.count('token')).toBe(2)
-      expect((await endLogin(page, query)).status).toBe(200)
+      expect((await end()).status).toBe(200)
       go()
       expect(statusAndCode(await refreshing)).toEqual([401, 'session_expired'])
       const now = (await page.call('GET', '/oauth-agent/session')).json()

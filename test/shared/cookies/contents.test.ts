@@ -67,6 +67,7 @@ const login: fc.Arbitrary<LoginContent> = fc.record(
     prompt: words,
     responseMode: words,
     stepUpOf: fc.record({ sessionId, subject: words }),
+    replaces: fc.record({ sessionId, subject: words, absoluteExpiresAt: seconds }),
   },
   { requiredKeys: ['state', 'nonce', 'codeVerifier', 'issuer', 'redirectUri', 'startedAt', 'scope'] },
 )
