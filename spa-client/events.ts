@@ -49,27 +49,17 @@ export interface Emitter {
 
 /** The listeners of one client; one that throws does not keep the others from being told. */
 export function createEmitter(): Emitter {
-  const entries = new Set<{ readonly name: keyof Events; readonly listener: (event: never) => void }>()
+  const target = new EventTarget()
   return {
     on(name, listener) {
-      const entry = { name, listener }
-      entries.add(entry)
-      return () => void entries.delete(entry)
-    },
-    emit(name, event) {
-      let heard = false
-      for (const entry of entries) {
-        if (entry.name !== name) continue
-        heard = true
-        try {
-          entry.listener(event as never)
-        } catch (error) {
-          queueMicrotask(() => {
-            throw error
-          })
-        }
+      const tell = (event: Event) => {
+        event.preventDefault()
+        listener((event as CustomEvent<never>).detail)
       }
-      return heard
+      target.addEventListener(name, tell)
+      return () => target.removeEventListener(name, tell)
     },
+    // Whoever hears an event cancels it, which is how `dispatchEvent` tells that somebody did.
+    emit: (name, detail) => !target.dispatchEvent(new CustomEvent(name, { cancelable: true, detail })),
   }
 }

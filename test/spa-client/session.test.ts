@@ -271,6 +271,23 @@ describe('many tabs', () => {
     expect(told).toEqual(['other'])
   })
 
+  it('tell a listener once, also one that stops and listens anew when it is told', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    let told = 0
+    const listen = () => {
+      stop()
+      told += 1
+      if (told < 10) stop = tokenHandler.on('refreshed', listen)
+    }
+    let stop = tokenHandler.on('refreshed', listen)
+    await tokenHandler.refresh()
+    expect(told).toBe(1)
+    await tokenHandler.refresh()
+    expect(told).toBe(2)
+  })
+
   it('hear nothing of a sign-out while nobody was signed in', async () => {
     const profile = createProfile()
     profile.session.isLoggedIn = false
