@@ -20,19 +20,16 @@ const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
 
-/**
- * Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. It is not begun for
- * a call that was aborted before: nobody would hear how it went, or answer what it asks.
- */
+/** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
 function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
-  if (!signal) return work()
   return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason)
-    if (signal.aborted) return abort()
-    signal.addEventListener('abort', abort, { once: true })
+    // Nobody waits for what would be done for a call that is given up already.
+    signal?.throwIfAborted()
+    const abort = () => reject(signal!.reason)
+    signal?.addEventListener('abort', abort)
     work()
       .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort))
+      .finally(() => signal?.removeEventListener('abort', abort))
   })
 }
 
@@ -93,7 +90,7 @@ export function createApiFetch(parts: Parts) {
     }
 
     const over = response.status === 401 && sessionOver.includes(code()) && user !== undefined
-    if (over) await parts.check().catch(() => undefined)
+    if (over) await abortable(() => parts.check().catch(() => undefined), signal)
     if (!repeatable || !(over || needStepUp.includes(code()))) return response
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { createProfile, failure, json, openSignedIn } from './profile.ts'
 
 describe('fetch', () => {
@@ -171,6 +171,36 @@ describe('fetch', () => {
     await expect(aborted).rejects.toThrow('left')
     release()
     expect((await other).status).toBe(200)
+  })
+
+  it('does nothing for a call that was aborted before, and leaves no rejection behind', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.sleep(61_000)
+    profile.goOffline()
+    const unhandled: unknown[] = []
+    const note = (error: unknown) => unhandled.push(error)
+    process.on('unhandledRejection', note)
+    onTestFinished(() => void process.off('unhandledRejection', note))
+    const signal = AbortSignal.abort(new Error('left'))
+    await expect(tokenHandler.fetch('/api/orders', { signal })).rejects.toThrow('left')
+    await profile.settle()
+    expect(unhandled).toEqual([])
+  })
+
+  it('can be aborted while it asks whether the session is over, and asks for no sign-in then', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const needs: unknown[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    profile.session.isLoggedIn = false
+    const release = profile.holdNextAnswer('GET /oauth-agent/session')
+    const controller = new AbortController()
+    const aborted = tokenHandler.fetch('/api/orders', { signal: controller.signal })
+    await profile.settle()
+    controller.abort(new Error('left'))
+    await expect(aborted).rejects.toThrow('left')
+    release()
+    await profile.settle()
+    expect(needs).toEqual([])
   })
 })
 
