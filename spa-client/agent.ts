@@ -13,14 +13,14 @@ export const codeHeader = 'token-handler-error'
  */
 export class AgentError extends Error {
   override readonly name = 'AgentError'
-  readonly code: string
-  readonly status: number
+  declare readonly code: string
+  declare readonly status: number
   /** Further members of the answer, such as `acr_values` or `sizes`. */
-  readonly fields: Readonly<Record<string, unknown>>
+  declare readonly fields: Readonly<Record<string, unknown>>
   /** The answer itself, its body unread. */
-  readonly response: Response
+  declare readonly response: Response
 
-  constructor(response: Response, fields: Readonly<Record<string, unknown>>) {
+  constructor(response: Response, fields: Readonly<Record<string, unknown>> = {}) {
     const { error_code: code = 'server_error', detailed_error: sentence = response.status } = fields as ErrorBody
     super(`${code}: ${sentence}`)
     this.code = code
@@ -35,18 +35,20 @@ export class AgentError extends Error {
   }
 }
 
-/** The members of a JSON answer, which stays unread; undefined for anything else. */
+/** The members of a JSON answer, which stays unread; undefined for anything else. Throws like fetch if it breaks off. */
 async function readFields(response: Response): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const fields: unknown = await response
-    .clone()
-    .json()
-    .catch(() => undefined)
-  return typeof fields === 'object' && fields ? { ...fields } : undefined
+  const body = await response.clone().text()
+  try {
+    const fields: unknown = JSON.parse(body)
+    return typeof fields === 'object' && fields ? { ...fields } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** Reads an error of agent or proxy without consuming its answer. */
 export async function readError(response: Response): Promise<AgentError> {
-  return new AgentError(response, (await readFields(response)) ?? {})
+  return new AgentError(response, await readFields(response))
 }
 
 /** The refusal of a call that waited until somebody else was signed in. */
@@ -102,7 +104,7 @@ export function createCallAgent(browser: Browser, base: string, headers: () => R
       signal: AbortSignal.timeout(callTimeout),
     })
     const fields = await readFields(response)
-    if (!response.ok || fields === undefined) throw new AgentError(response, fields ?? {})
+    if (!response.ok || fields === undefined) throw new AgentError(response, fields)
     return fields
   }
 }

@@ -27,6 +27,12 @@ export function failure(status: number, code: string, fields: object = {}): Resp
   return json({ error_code: code, detailed_error: 'x', ...fields }, status, { 'token-handler-error': code })
 }
 
+/** An answer whose connection breaks before its body has come. */
+export function broken(status: number, headers: Readonly<Record<string, string>> = {}): Response {
+  const body = new ReadableStream({ pull: (controller) => controller.error(new TypeError('network error')) })
+  return new Response(body, { status, headers })
+}
+
 /** One tab: the client in a browser whose events the test causes. */
 export interface Tab {
   readonly tokenHandler: TokenHandler

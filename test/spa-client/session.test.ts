@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isResponse } from '../../spa-client/callback.ts'
 import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
-import { createProfile, failure, openSignedIn } from './profile.ts'
+import { broken, createProfile, failure, openSignedIn } from './profile.ts'
 
 describe('onPageLoad', () => {
   it.each([
@@ -58,6 +58,7 @@ describe('onPageLoad', () => {
 
   it.each([
     ['the network is down', () => Promise.reject(new TypeError('Failed to fetch'))],
+    ['the answer breaks off', () => broken(200)],
     ['the agent asks to try again', () => failure(503, 'authorization_server_unavailable', { retry_after: 5 })],
   ])('leaves the address for another load where %s', async (_name, answer) => {
     const profile = createProfile()
@@ -394,6 +395,21 @@ describe('the back/forward cache', () => {
     tab.leaveCache()
     await profile.settle()
     expect([tab.concealed, tab.reloads]).toEqual([true, 1])
+  })
+
+  it('keeps a page hidden, and does not load it again, where the answer of the agent breaks off', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    tab.enterCache()
+    const session = profile.answers['GET /oauth-agent/session']!
+    profile.answers['GET /oauth-agent/session'] = () => broken(200)
+    tab.leaveCache()
+    await profile.settle()
+    expect([tab.reloads, tab.concealed]).toEqual([0, true])
+    profile.answers['GET /oauth-agent/session'] = session
+    await profile.pass(1000)
+    expect([tab.reloads, tab.concealed]).toEqual([0, false])
   })
 
   it('keeps a page that cannot ask hidden until the network is back', async () => {
