@@ -84,7 +84,8 @@ export function createApiFetch(parts: Parts) {
       if (refusal !== undefined && refusal.status !== 401) return refusal
       if (isReplaced()) return response
       if (refusal === undefined) {
-        void response.body?.cancel()
+        // Its connection may have broken meanwhile.
+        response.body?.cancel().catch(() => undefined)
         response = await attempt()
       } else response = refusal
     }

@@ -1,5 +1,14 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { createProfile, failure, json, openSignedIn } from './profile.ts'
+import { broken, createProfile, failure, json, openSignedIn } from './profile.ts'
+
+/** What is rejected during the test without anybody handling it. */
+function listUnhandled(): readonly unknown[] {
+  const unhandled: unknown[] = []
+  const note = (error: unknown) => unhandled.push(error)
+  process.on('unhandledRejection', note)
+  onTestFinished(() => void process.off('unhandledRejection', note))
+  return unhandled
+}
 
 describe('fetch', () => {
   it('adds our header and the cookies to calls of our own APIs, and nothing to others', async () => {
@@ -177,12 +186,19 @@ describe('fetch', () => {
     const { profile, tokenHandler } = await openSignedIn()
     profile.sleep(61_000)
     profile.goOffline()
-    const unhandled: unknown[] = []
-    const note = (error: unknown) => unhandled.push(error)
-    process.on('unhandledRejection', note)
-    onTestFinished(() => void process.off('unhandledRejection', note))
+    const unhandled = listUnhandled()
     const signal = AbortSignal.abort(new Error('left'))
     await expect(tokenHandler.fetch('/api/orders', { signal })).rejects.toThrow('left')
+    await profile.settle()
+    expect(unhandled).toEqual([])
+  })
+
+  it('leaves no rejection behind where the refusal before a refresh breaks off', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['POST /api/orders'] = () =>
+      profile.session.generation === 1 ? broken(401, { 'token-handler-error': 'access_token_expired' }) : json({}, 201)
+    const unhandled = listUnhandled()
+    expect((await tokenHandler.fetch('/api/orders', { method: 'POST' })).status).toBe(201)
     await profile.settle()
     expect(unhandled).toEqual([])
   })
