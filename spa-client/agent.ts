@@ -21,7 +21,9 @@ export class AgentError extends Error {
   declare readonly response: Response
 
   constructor(response: Response, fields: Readonly<Record<string, unknown>> = {}) {
-    const { error_code: code = 'server_error', detailed_error: sentence = response.status } = fields as ErrorBody
+    // The answer to HEAD has no body.
+    const inHeader = response.headers.get(codeHeader) ?? 'server_error'
+    const { error_code: code = inHeader, detailed_error: sentence = response.status } = fields as ErrorBody
     super(`${code}: ${sentence}`)
     this.code = code
     this.status = response.status
@@ -40,7 +42,7 @@ async function readFields(response: Response): Promise<Readonly<Record<string, u
   const body = await response.clone().text()
   try {
     const fields: unknown = JSON.parse(body)
-    return typeof fields === 'object' && fields ? { ...fields } : undefined
+    return fields instanceof Object ? { ...fields } : undefined
   } catch {
     return undefined
   }

@@ -96,8 +96,9 @@ export function createApiFetch(parts: Parts) {
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn
     const error = await readError(response)
-    // Without a scope to ask for, another sign-in would end the same way.
-    if (error.code === 'insufficient_scope' && error.fields['scope'] === undefined) return response
+    // Without a scope to ask for, another sign-in would end the same way; the answer to HEAD does not even say what to ask.
+    const needed = error.fields[error.code === 'insufficient_scope' ? 'scope' : 'error_code']
+    if (!over && needed === undefined) return response
     const again = alive || (await abortable(() => parts.stepUp(error, !over, signal), signal))
     return again && !isReplaced() ? attempt() : response
   }

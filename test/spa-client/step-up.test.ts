@@ -162,6 +162,24 @@ describe('step-up', () => {
     expect(needs.map(({ parameters }) => parameters)).toEqual(offers === 1 ? [fields] : [])
   })
 
+  it.each([
+    ['not offered, since nothing says what to ask for', 'insufficient_user_authentication', true, []],
+    ['not offered, since nothing says which scope to ask for', 'insufficient_scope', true, []],
+    ['offered where the session is over', 'session_expired', false, ['session_expired']],
+  ])('is, for a HEAD that is answered without a body, %s', async (_name, code, isLoggedIn, expected) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.session.isLoggedIn = isLoggedIn
+    const status = code === 'insufficient_scope' ? 403 : 401
+    profile.answers['HEAD /api/orders'] = () => new Response(null, { status, headers: { 'token-handler-error': code } })
+    const codes: string[] = []
+    tokenHandler.on('stepUpNeeded', (need) => {
+      codes.push(need.code)
+      need.decline()
+    })
+    expect((await tokenHandler.fetch('/api/orders', { method: 'HEAD' })).status).toBe(status)
+    expect(codes).toEqual(expected)
+  })
+
   it('can be asked for again when the window was blocked', async () => {
     const { profile, tokenHandler, send } = await openTransfer({ popupsBlocked: true })
     const needs: StepUp[] = []
