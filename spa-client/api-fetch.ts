@@ -44,8 +44,9 @@ export function createApiFetch(parts: Parts) {
   const { browser, present } = parts
 
   return async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
-    const request = input instanceof Request ? input : undefined
-    const url = new URL(input instanceof Request ? input.url : input, browser.base())
+    // A Request made in a frame is none of this page's class.
+    const request = (input as Partial<Request>).url === undefined ? undefined : (input as Request)
+    const url = new URL(request?.url ?? (input as string | URL), browser.base())
     if (!parts.origins.includes(url.origin)) return browser.fetch(input, init)
     const signal = init.signal ?? request?.signal
     const repeatable = !(init.body instanceof ReadableStream)

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { broken, createProfile, failure, json, openSignedIn } from './profile.ts'
 
 /** What is rejected during the test without anybody handling it. */
@@ -107,6 +107,20 @@ describe('fetch', () => {
       ['whole', 'yes'],
       ['whole', 'yes'],
     ])
+  })
+
+  it('sends nothing of ours elsewhere with a Request of a frame, which is none of the class of the page', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const request = new Request('https://elsewhere.example/api/orders')
+    class OfThePage extends Request {
+      static override [Symbol.hasInstance]() {
+        return false
+      }
+    }
+    vi.stubGlobal('Request', OfThePage)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    await tokenHandler.fetch(request)
+    expect(profile.seen.at(-1)!.headers.get('token-handler-version')).toBeNull()
   })
 
   it('does not repeat a stream, which can be sent once only', async () => {
