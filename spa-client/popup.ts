@@ -51,7 +51,7 @@ export function createPopupSignIn({ browser, callAgent, emitter, present, check,
         check().then(giveUp, giveUp)
       }
       let stopLooking = browser.after(lookEvery, look)
-      onPopupEnd(name, finish)
+      onPopupEnd((popup, isSignedIn) => popup === name && finish(isSignedIn))
     })
     try {
       // A page with Cross-Origin-Opener-Policy loses the name of its window on the way; this comes back sealed in the login

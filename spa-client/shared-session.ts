@@ -6,6 +6,8 @@ type Told =
   | { readonly session: Session; readonly cause: SignedOutCause }
   | { readonly popup: string; readonly isSignedIn: boolean }
 
+type EndPopup = (popup: string, isSignedIn: boolean) => void
+
 /** The session as all tabs see it. */
 export interface SharedSession {
   /** The session as last heard of, by whichever tab. */
@@ -18,8 +20,8 @@ export interface SharedSession {
   readonly adopt: (session: Session, cause?: SignedOutCause) => void
   /** Tells the page that opened the window `popup` how the sign-in in it ended. */
   readonly tellOpener: (popup: string, isSignedIn: boolean) => void
-  /** Calls `run` when the sign-in in the window `popup` ended. */
-  readonly onPopupEnd: (popup: string, run: (isSignedIn: boolean) => void) => void
+  /** Calls `run`, and none given before, when the sign-in in a window ended. */
+  readonly onPopupEnd: (run: EndPopup) => void
 }
 
 interface Parts {
@@ -33,7 +35,7 @@ interface Parts {
 /** One picture of the session in all tabs of the browser, and an event for every change of it. */
 export function createSharedSession({ browser, name, emitter, onLearned }: Parts): SharedSession {
   const channel = browser.channel(name)
-  const popups = new Map<string, (isSignedIn: boolean) => void>()
+  let endPopup: EndPopup = () => undefined
   const tell = (message: Told) => channel?.postMessage(message)
 
   let present = signedOut
@@ -65,7 +67,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
   }
 
   const hear = (told: Told) => {
-    if ('popup' in told) return popups.get(told.popup)?.(told.isSignedIn)
+    if ('popup' in told) return endPopup(told.popup, told.isSignedIn)
     const { session, cause } = told
     // A refresh in another tab may be told of after the sign-out that overtook it.
     if (isEnded(session)) return
@@ -81,6 +83,8 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
       if (take(session, cause)) tell({ session: present, cause })
     },
     tellOpener: (popup, isSignedIn) => tell({ popup, isSignedIn }),
-    onPopupEnd: (popup, run) => void popups.set(popup, run),
+    onPopupEnd(run) {
+      endPopup = run
+    },
   }
 }

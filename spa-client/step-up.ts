@@ -28,7 +28,7 @@ function parametersOf({ fields }: AgentError): Record<string, string> {
  * but only where `alone` says so: a call in the background must not open windows.
  */
 export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
-  const open = new Map<string, Asked>()
+  const open: Record<string, Asked> = {}
 
   const ask = (code: string, parameters: Record<string, string>, alone: boolean): Asked => {
     let settle!: (repeat: boolean) => void
@@ -61,13 +61,17 @@ export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
   return (error: AgentError, alone: boolean, signal: AbortSignal | null | undefined): Promise<boolean> => {
     const parameters = parametersOf(error)
     const key = JSON.stringify([error.code, parameters])
-    const asked = open.get(key) ?? ask(error.code, parameters, alone)
-    open.set(key, asked)
+    const asked = (open[key] ??= ask(error.code, parameters, alone))
     asked.calls += 1
-    signal?.addEventListener('abort', () => {
+    const leave = () => {
       asked.calls -= 1
       if (asked.calls === 0) asked.decline()
+    }
+    signal?.addEventListener('abort', leave)
+    return asked.settled.finally(() => {
+      delete open[key]
+      // A signal may live as long as the page, and be given to every call.
+      signal?.removeEventListener('abort', leave)
     })
-    return asked.settled.finally(() => open.delete(key))
   }
 }

@@ -130,6 +130,22 @@ describe('step-up', () => {
     expect(needs).toEqual([])
   })
 
+  it('leaves nothing at a signal that outlives the call', async () => {
+    const { profile, tokenHandler } = await openTransfer()
+    tokenHandler.on('stepUpNeeded', (need) => need.decline())
+    const { signal } = new AbortController()
+    const listeners = new Set<unknown>()
+    signal.addEventListener = (_type: string, listener: unknown) => void listeners.add(listener)
+    signal.removeEventListener = (_type: string, listener: unknown) => void listeners.delete(listener)
+    // The request of the test's network listens, too.
+    await tokenHandler.fetch('/api/other', { signal })
+    const ofRequest = listeners.size
+    listeners.clear()
+    await tokenHandler.fetch('/api/transfers', { method: 'POST', signal })
+    await profile.settle()
+    expect(listeners.size).toBe(ofRequest)
+  })
+
   it('answers with the refusal when the window is closed', async () => {
     const { profile, tab, send } = await openTransfer()
     let status = 0
