@@ -3,10 +3,13 @@ import type { Browser } from './browser.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { isNewer, isSameLogin, parseSession, type Session } from './session.ts'
 
+/** Runs `work` while no other tab runs any. */
+export type InTurn = <T>(work: () => Promise<T>) => Promise<T>
+
 interface Parts {
   readonly browser: Browser
   readonly callAgent: CallAgent
-  readonly lockName: string
+  readonly inTurn: InTurn
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
   /** Takes over what was learned. */
@@ -14,11 +17,22 @@ interface Parts {
   readonly keepAlive: Pick<KeepAlive, 'activity' | 'activityReported'>
 }
 
-/** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
-const lockPatience = 20_000
 /** Longer waits are left to the caller. */
 const longestRetry = 5
 const maxTries = 3
+
+/** How long a tab waits for another one before it goes on without the lock; the agent sorts out the race. */
+const lockPatience = 20_000
+
+/** Turns of the tabs of one browser to replace the cookies; a tab that waits for too long goes out of turn. */
+export function createInTurn(browser: Browser, lockName: string): InTurn {
+  return async <T>(work: () => Promise<T>) => {
+    let begun: Promise<T> | undefined
+    const begin = () => (begun = work())
+    await browser.exclusively(lockName, AbortSignal.timeout(lockPatience), begin).catch(() => undefined)
+    return begun ?? work()
+  }
+}
 
 /**
  * Refreshes the tokens once for all tabs, and returns the session as it is then.
@@ -75,16 +89,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     // A clock that was set back must not make the wait longer.
     if (refusal !== undefined && since >= 0 && since < (refusal.retryAfter ?? 0) * 1000) throw refusal
     refusal = undefined
-    let entered = false
-    try {
-      return await browser.exclusively(parts.lockName, AbortSignal.timeout(lockPatience), () => {
-        entered = true
-        return underLock(seen)
-      })
-    } catch (error) {
-      if (entered) throw error
-      return underLock(seen)
-    }
+    return parts.inTurn(() => underLock(seen))
   }
 
   return (seen) => {

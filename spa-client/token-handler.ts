@@ -4,7 +4,7 @@ import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupNameOf } from './popup.ts'
-import { createRefresh } from './refresh.ts'
+import { createInTurn, createRefresh } from './refresh.ts'
 import { isResponse } from './callback.ts'
 import { isSameLogin, parseSession, type Session, signedOut } from './session.ts'
 import { createSharedSession } from './shared-session.ts'
@@ -108,7 +108,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     check,
     warn: (event) => emitter.emit('expiring', event),
   })
-  const sharedRefresh = createRefresh({ browser, callAgent, lockName: name, check, adopt, keepAlive })
+  const inTurn = createInTurn(browser, name)
+  const sharedRefresh = createRefresh({ browser, callAgent, inTurn, check, adopt, keepAlive })
 
   /** Settle the sign-ins for which the page was left, once the browser gives it back. */
   const left: (() => void)[] = []
@@ -156,7 +157,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       browser.replaceAddress(returnTo ?? home)
     }
     try {
-      const answer = await callAgent('/login/end', parameters)
+      // The answer to a refresh that is under way would put the old session over the new one.
+      const answer = await inTurn(() => callAgent('/login/end', parameters))
       goOn(answer.return_to)
       adopt(parseSession(answer, browser.now()))
     } catch (error) {

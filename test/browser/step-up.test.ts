@@ -50,6 +50,33 @@ describe('step-up', () => {
     expect(await page.textContent('#session')).toContain('two factors')
   })
 
+  it('is not undone by a refresh that is answered late', async () => {
+    await open()
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await page.route('**/oauth-agent/refresh', async (route) => {
+      const response = await route.fetch()
+      await held
+      await route.fulfill({ response })
+    })
+    await Promise.all([page.waitForRequest('**/oauth-agent/refresh'), page.click('#refresh')])
+    await transfer('Roasters')
+    await fillSignIn(await openPopup(), 'alice', true)
+    const waitsOrIsThrough = async () => {
+      const { pending = [] } = await page.evaluate(() => navigator.locks.query())
+      return pending.length > 0 || (await page.textContent('#transfer-result')) !== ''
+    }
+    await expect.poll(waitsOrIsThrough).toBe(true)
+    const answered = page.waitForResponse('**/oauth-agent/refresh')
+    release()
+    await answered
+    await expect.poll(() => page.textContent('#transfer-result')).toContain('Roasters')
+    await transfer('Growers')
+    await expect.poll(() => page.textContent('#transfer-result')).toContain('Growers')
+  })
+
   it('can be declined', async () => {
     await open()
     await transfer('Roasters')

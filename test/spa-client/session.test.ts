@@ -136,6 +136,37 @@ describe('onPageLoad', () => {
     expect(asked.get('return_to')).toBe(path)
   })
 
+  it('waits for a refresh that is under way, whose cookies would replace those of the new session', async () => {
+    const profile = createProfile()
+    const other = profile.openTab()
+    await other.tokenHandler.onPageLoad()
+    const release = profile.holdNextAnswer('POST /oauth-agent/refresh')
+    const refreshed = other.tokenHandler.refresh()
+    await profile.settle()
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    const ended = tab.tokenHandler.onPageLoad()
+    await profile.settle()
+    expect(profile.calls('/oauth-agent/login/end')).toEqual([])
+    release()
+    await refreshed
+    expect((await ended).isLoggedIn).toBe(true)
+    expect(profile.calls('/oauth-agent/login/end')).toHaveLength(1)
+  })
+
+  it('waits for no lock that another tab never gives back', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s', locks: 'stuck' })
+    expect((await tab.tokenHandler.onPageLoad()).isLoggedIn).toBe(true)
+  })
+
+  it('ends one sign-in once, also where that fails', async () => {
+    const profile = createProfile()
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(400, 'invalid_state')
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    await expect(tab.tokenHandler.onPageLoad()).rejects.toMatchObject({ code: 'invalid_state' })
+    expect(profile.calls('/oauth-agent/login/end')).toHaveLength(1)
+  })
+
   it('takes login_required for an answer: nobody is signed in', async () => {
     const profile = createProfile()
     profile.session.isLoggedIn = false
