@@ -57,15 +57,12 @@ export function createApiFetch(parts: Parts) {
       // A clone keeps the body of a Request for another try.
       return browser.fetch(request?.clone() ?? input, { ...init, headers, credentials: 'include' })
     }
-    const refreshed = async (seen: Session): Promise<Response | undefined> => {
-      try {
-        await abortable(() => parts.refresh(seen), signal)
-        return undefined
-      } catch (error) {
-        if (error instanceof AgentError) return error.response.clone()
-        throw error
-      }
+    const refusalOf = (error: unknown): Response => {
+      if (error instanceof AgentError) return error.response.clone()
+      throw error
     }
+    const refreshed = (seen: Session): Promise<Response | undefined> =>
+      abortable(() => parts.refresh(seen), signal).then(() => undefined, refusalOf)
 
     let seen = present()
     const user = parts.user()

@@ -85,7 +85,10 @@ export function thisBrowser(): Browser {
     isVisible: () => !document.hidden,
     hasFocus: () => document.hasFocus(),
     conceal: (hidden) => {
-      document.documentElement.style.visibility = hidden ? 'hidden' : ''
+      const { style } = document.documentElement
+      style.visibility = hidden ? 'hidden' : ''
+      // What is `visible` by a rule of its own does not inherit that; dialogs in the top layer do not inherit this.
+      style.opacity = style.visibility && '0'
     },
     onActivity: (run) => {
       for (const type of activityEvents) on(window, type, run)

@@ -112,14 +112,14 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const sharedRefresh = createRefresh({ browser, callAgent, inTurn, check, adopt, keepAlive })
 
   /** Settle the sign-ins for which the page was left, once the browser gives it back. */
-  const left: (() => void)[] = []
+  const left: ((isLoggedIn: boolean) => void)[] = []
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
   browser.onEnterCache(() => browser.conceal(true))
   const reveal = () => {
     check().then(
       () => {
         browser.conceal(false)
-        for (const settle of left.splice(0)) settle()
+        for (const settle of left.splice(0)) settle(present().isLoggedIn)
       },
       // Without a network, loading the page again would lose it and what is typed in it.
       (error) => (error instanceof AgentError ? browser.reload() : browser.after(askAgain, reveal)),
@@ -146,7 +146,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
     const started = await start(returnTo === undefined ? [...here, {}] : [{ return_to: returnTo }])
     browser.navigate(String(started.authorization_url))
-    return new Promise((resolve) => left.push(() => resolve(present().isLoggedIn)))
+    return new Promise((resolve) => left.push(resolve))
   }
 
   const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {

@@ -82,18 +82,24 @@ describe('the back/forward cache', () => {
       Object.assign(window, { mark: 'same page' })
       addEventListener('pageshow', ({ persisted }) => Object.assign(window, { restored: persisted }))
       // What the page shows at the moment it is shown again.
+      const shown = document.body.appendChild(document.createElement('p'))
+      Object.assign(shown, { textContent: 'Visible by a rule of its own', style: 'visibility: visible' })
       addEventListener('pageshow', () =>
-        Object.assign(window, { visibility: document.documentElement.style.visibility }),
+        Object.assign(window, {
+          visibility: document.documentElement.style.visibility,
+          isSeen: shown.checkVisibility({ opacityProperty: true, visibilityProperty: true }),
+        }),
       )
     })
   const facts = (page: Page) =>
     page.evaluate(() => {
-      const { mark, restored, visibility } = window as Window & {
+      const { mark, restored, visibility, isSeen } = window as Window & {
         mark?: string
         restored?: boolean
         visibility?: string
+        isSeen?: boolean
       }
-      return { mark, restored, visibility }
+      return { mark, restored, visibility, isSeen }
     })
 
   it('gives a page back that asks before it shows anything', async () => {
@@ -104,7 +110,8 @@ describe('the back/forward cache', () => {
     await page.goto('about:blank')
     await page.goBack({ waitUntil: 'commit' })
     await page.waitForSelector('#user-name')
-    expect(await facts(page)).toEqual({ mark: 'same page', restored: true, visibility: 'hidden' })
+    expect(await facts(page)).toEqual({ mark: 'same page', restored: true, visibility: 'hidden', isSeen: false })
+    await expect.poll(() => page.evaluate(() => document.documentElement.style.cssText)).toBe('')
     await context.close()
   })
 
