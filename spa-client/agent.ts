@@ -84,7 +84,7 @@ export interface Answer {
 /**
  * Calls an endpoint of the agent; with parameters it is a POST.
  *
- * Throws `AgentError`, or the `TypeError` of fetch when the network is down.
+ * Throws `AgentError`, the `TypeError` of fetch when the network is down, or `TimeoutError` when there is no answer in time.
  */
 export type CallAgent = (
   path: string,

@@ -11,10 +11,14 @@ export interface StepUp {
   readonly parameters: Readonly<Record<string, string>>
   /**
    * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
-   * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`.
+   * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`. Throws
+   * as `signIn` does where the agent starts no sign-in; the call waits then, too.
    */
   readonly inPopup: () => Promise<boolean>
-  /** Leaves the page for the sign-in, and the call with it. If the back button brings both back, the call still waits. */
+  /**
+   * Leaves the page for the sign-in, and the call with it. If the back button brings both back, the call still waits.
+   * Throws as `inPopup` does.
+   */
   readonly inPage: () => Promise<boolean>
   /** Gives the call up: its answer is the refusal. */
   readonly decline: () => void

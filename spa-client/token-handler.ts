@@ -74,8 +74,9 @@ function originOf(api: string): string {
 /**
  * The browser side of the Token Handler: many tabs, one session, no token in sight.
  *
- * Functions throw `AgentError` for an error answer, and the `TypeError` of fetch when the network is down; being offline
- * is never taken for being signed out. `TypeError` at once for one of `apis` that is no http(s) URL.
+ * Functions throw `AgentError` for an error answer, the `TypeError` of fetch when the network is down, and a `TimeoutError`
+ * when the agent does not answer; being offline is never taken for being signed out. `TypeError` at once for one of `apis`
+ * that is no http(s) URL.
  */
 export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
   const base = new URL(options.agent ?? '/oauth-agent', browser.address())
