@@ -154,7 +154,8 @@ function serverOptions(limits: ServerLimits): ServerOptions {
     insecureHTTPParser: false,
     maxHeaderSize: limits.maxHeaderBytes,
     keepAliveTimeout: limits.keepAliveMs,
-    headersTimeout: limits.headersMs,
+    // A head is part of its request, and Node throws where it is given more time than the whole.
+    headersTimeout: Math.min(limits.headersMs, limits.requestMs),
     requestTimeout: limits.requestMs,
     connectionsCheckingInterval: limits.checkMs,
     // A missing Host is refused by the request gate, in our own words.

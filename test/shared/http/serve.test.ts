@@ -174,6 +174,11 @@ describe.each([
       connection.write('GET / HTTP/1.1\r\nHost')
       expect(await connection.closed()).toContain('"error_code":"request_timeout"')
     })
+    it('a head has no more time than its whole request', async () => {
+      const connection = await open(await start(answerOk, { limits: { requestMs: 2, checkMs: 5 } }))
+      connection.write('GET / HTTP/1.1\r\nHost')
+      expect(await connection.closed()).toContain('"error_code":"request_timeout"')
+    })
     it.each([
       ['a request', 'Content-Length: 0\r\n\r\n'],
       ['an upgrade', 'Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n'],
