@@ -9,6 +9,8 @@ export async function runCommandLine(): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
+  // Whoever read it may be gone (a log collector that is restarted); a process that only reports must not end for that.
+  process.stderr.on('error', () => undefined)
   try {
     checkRuntime(process)
     await createProgram(processTerminal).parseAsync()

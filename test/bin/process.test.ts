@@ -35,6 +35,19 @@ it('a process serves, reloads on SIGHUP, keeps the old settings when the new are
   expect(errors() + JSON.stringify(lines())).not.toContain('do-not-show-me')
 }, 60_000)
 
+it('a process goes on when nobody is left to read its standard error', async () => {
+  const { child, ended, events } = await world.start(1, 'serve')
+  child.stderr?.destroy()
+  world.writeSettings('bad')
+  child.kill('SIGHUP')
+  await expect.poll(events, patience).toContain('config.rejected')
+  world.writeSettings('/other/**')
+  child.kill('SIGHUP')
+  await expect.poll(() => events().filter((event) => event === 'config.reloaded'), patience).toHaveLength(1)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 60_000)
+
 it('workers share one port, one that dies is replaced, and all end together', async () => {
   const { child, ended, ports, events, errors } = await world.start(2, 'serve', '--workers', '2')
   const [port = 0] = ports()
