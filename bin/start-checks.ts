@@ -17,7 +17,7 @@ export function auditFileProblem(file: string): Problem {
   return {
     path: 'observability.audit_file',
     problem: 'names a file that cannot be written',
-    remedy: `Check that the folder of ${file} exists and that this user may write there.`,
+    remedy: `Check that the folder of ${file} exists and that this user may write there; a pipe needs somebody who reads it.`,
   }
 }
 

@@ -119,8 +119,11 @@ export function createLineWriter({
   }
 }
 
+/** Makes no difference for a file; a pipe without a reader would keep the whole process waiting, deaf to signals. */
+const appending = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
+
 function open(target: number | string): number {
-  return typeof target === 'string' ? openSync(target, 'a', 0o600) : withoutBlocking(target)
+  return typeof target === 'string' ? openSync(target, appending, 0o600) : withoutBlocking(target)
 }
 
 /**

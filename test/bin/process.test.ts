@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -46,6 +47,16 @@ it('a process goes on when nobody is left to read its standard error', async () 
   await expect.poll(() => events().filter((event) => event === 'config.reloaded'), patience).toHaveLength(1)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
+}, 60_000)
+
+it('an audit file that is a pipe without a reader ends the start with what to do', async () => {
+  execFileSync('mkfifo', [join(world.folder, 'audit.pipe')])
+  world.writeSettings('/api/**', 'observability: { audit_file: audit.pipe }')
+  const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  expect(await once(child, 'close')).toEqual([78, null])
+  expect(errors).toContain('a pipe needs somebody who reads it')
 }, 60_000)
 
 it('workers share one port, one that dies is replaced, and all end together', async () => {
