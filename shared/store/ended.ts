@@ -8,6 +8,8 @@ export interface EndedList {
   /** Takes one entry in; what it adds to the entry of the same name is kept, nothing is shortened. */
   add(entry: EndedEntry | EndedName): void
   has(session: SessionKey): boolean
+  /** What has not expired; what is added meanwhile comes as well. */
+  entries(): Iterable<EndedName>
   readonly size: number
 }
 
@@ -75,6 +77,12 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
         isListed(`u.${user}`, session.createdAt) ||
         (providerSessionId === undefined && isListed(`n.${user}`, session.createdAt))
       )
+    },
+    *entries() {
+      for (const [name, { until, notBefore }] of ended) {
+        const ttlSeconds = until - clock.nowSeconds()
+        if (ttlSeconds > 0) yield { kind: 'named', name, notBefore, ttlSeconds }
+      }
     },
     get size() {
       return ended.size

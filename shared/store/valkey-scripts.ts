@@ -16,18 +16,21 @@ if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 return count`
 
 /**
- * Keeps one ended session, scored with the second at which it may be forgotten by the clock of the server, and
- * notifies every replica.
+ * Keeps ended sessions, each scored with the second at which it may be forgotten by the clock of the server, and
+ * notifies every replica of those that it did not hold, or not for as long.
  */
 export const endScript = `
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZADD', KEYS[1], 'GT', now + tonumber(ARGV[2]), ARGV[1])
-local surplus = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[3])
+for i = 2, #ARGV, 2 do
+  if redis.call('ZADD', KEYS[1], 'GT', 'CH', now + tonumber(ARGV[i + 1]), ARGV[i]) == 1 then
+    redis.call('PUBLISH', KEYS[2], ARGV[i] .. ' ' .. ARGV[i + 1])
+  end
+end
+local surplus = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[1])
 if surplus > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, surplus - 1) end
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
 if last then redis.call('EXPIREAT', KEYS[1], last) end
-redis.call('PUBLISH', KEYS[2], ARGV[1] .. ' ' .. ARGV[2])
 return 1`
 
 /**

@@ -9,8 +9,10 @@ import { connectValkey, type ValkeyClient } from './valkey-connection.ts'
 import { acquireScript, countScript, endScript, readScript, releaseScript } from './valkey-scripts.ts'
 
 const maxEnded = 200_000
-const maxUnsent = 10_000
 const pageSize = 2000
+const batchSize = 500
+/** Lives count in whole seconds, and reading and sending take a moment. */
+const sameLifeSeconds = 2
 
 /**
  * Opens the store that replicas share on a Valkey or Redis server (6.2 or later).
@@ -18,7 +20,7 @@ const pageSize = 2000
  * Waits for the first reading of the ended sessions, so that a restarted replica knows who has signed out, but not
  * longer than one attempt: the processes start while the store is down. Without it `acquire`, `get`, `put` and `count`
  * throw StoreUnavailable; `hasEnded` answers from what is known; `end` holds here at once and reaches the others
- * when the store is back.
+ * when the store is back. A server that comes back empty gets from each replica what it knows.
  */
 export async function openValkeyStore(parts: {
   settings: Extract<Config['store'], { kind: 'valkey' }>
@@ -30,7 +32,6 @@ export async function openValkeyStore(parts: {
   const ended = createEndedList({ clock, maxEntries: maxEnded })
   const endedKey = `${keyPrefix}ended`
   const channel = `${keyPrefix}ended`
-  const unsent = new Map<string, { entry: EndedName; until: number }>()
 
   const connection = connectValkey({
     settings: {
@@ -44,27 +45,48 @@ export async function openValkeyStore(parts: {
       // A server that cannot write (a read-only replica, no memory left) is of no use to anybody here.
       await within(client.set(`${keyPrefix}writable`, '1', { expiration: { type: 'EX', value: 60 } }))
       // Listening begins before reading, so that nothing falls between the two.
-      await within(client.subscribe(channel, receive))
+      await within(client.subscribe(channel, (line) => void receive(line)))
+      const held = new Map<string, number>()
       for (let from = 0; from < maxEnded; from += pageSize) {
         const lines = await within(readPage(client, from))
-        for (const line of lines) receive(line)
+        for (const line of lines) {
+          const entry = receive(line)
+          if (entry !== undefined) held.set(memberOf(entry), entry.ttlSeconds)
+        }
         if (lines.length < pageSize) break
       }
-      for (const [name, waiting] of unsent) {
-        const ttlSeconds = waiting.until - clock.nowSeconds()
-        if (ttlSeconds > 0) await within(send(client, { ...waiting.entry, ttlSeconds }))
-        // What came for the same name meanwhile waits for its own turn, further on in this loop.
-        if (unsent.get(name) === waiting) unsent.delete(name)
-      }
+      // A round for what came during the one before it; nothing comes between the last one and its end.
+      while (await sendLacking(held, (entries) => within(send(client, entries))));
     },
   })
 
+  /** Sends what ended while the store was away, and what a server has lost; true if there was any. */
+  async function sendLacking(held: Map<string, number>, sendAll: (entries: EndedName[]) => Promise<unknown>) {
+    let found = false
+    let batch: EndedName[] = []
+    for (const entry of ended.entries()) {
+      const { ttlSeconds } = entry
+      const heldSeconds = held.get(memberOf(entry))
+      if (heldSeconds !== undefined && heldSeconds + sameLifeSeconds >= ttlSeconds) continue
+      held.set(memberOf(entry), ttlSeconds)
+      batch.push(entry)
+      found = true
+      if (batch.length < batchSize) continue
+      await sendAll(batch)
+      batch = []
+    }
+    if (batch.length > 0) await sendAll(batch)
+    return found
+  }
+
   /** A line is `name notBefore ttlSeconds`; anything else on the channel is not ours. */
-  function receive(line: string): void {
+  function receive(line: string): EndedName | undefined {
     const match = /^((?:s\.[\w-]{1,64})|(?:[npu]\.[\w-]{43})) (\d{1,16}) (\d{1,10})$/.exec(line)
     const [, name, notBefore, ttlSeconds] = match ?? []
-    if (name === undefined) return
-    ended.add({ kind: 'named', name, notBefore: Number(notBefore), ttlSeconds: Number(ttlSeconds) })
+    if (name === undefined) return undefined
+    const entry = { kind: 'named', name, notBefore: Number(notBefore), ttlSeconds: Number(ttlSeconds) } as const
+    ended.add(entry)
+    return entry
   }
 
   async function readPage(client: ValkeyClient, from: number): Promise<string[]> {
@@ -74,23 +96,11 @@ export async function openValkeyStore(parts: {
     return reply.filter((line) => typeof line === 'string')
   }
 
-  function send(client: ValkeyClient, entry: EndedName): Promise<unknown> {
-    const member = `${entry.name} ${entry.notBefore}`
+  function send(client: ValkeyClient, entries: readonly EndedName[]): Promise<unknown> {
     return client.eval(endScript, {
       keys: [endedKey, channel],
-      arguments: [member, String(entry.ttlSeconds), String(maxEnded)],
+      arguments: [String(maxEnded), ...entries.flatMap((entry) => [memberOf(entry), String(entry.ttlSeconds)])],
     })
-  }
-
-  /** As in the list of ended sessions: nothing is shortened by what comes later. */
-  function keepUnsent(named: EndedName): void {
-    const { name, notBefore, ttlSeconds } = named
-    const earlier = unsent.get(name)
-    const until = Math.max(clock.nowSeconds() + ttlSeconds, earlier?.until ?? 0)
-    unsent.delete(name)
-    unsent.set(name, { entry: { ...named, notBefore: Math.max(notBefore, earlier?.entry.notBefore ?? 0) }, until })
-    const [oldest] = unsent.keys()
-    if (unsent.size > maxUnsent && oldest !== undefined) unsent.delete(oldest)
   }
 
   await connection.attempted
@@ -138,10 +148,10 @@ export async function openValkeyStore(parts: {
       const named = endedName(entry)
       ended.add(named)
       try {
-        await connection.run('end', (client) => send(client, named))
+        await connection.run('end', (client) => send(client, [named]))
       } catch (failure) {
+        // It is in the list, from which the next connection takes what the server lacks.
         if (!(failure instanceof StoreUnavailable)) throw failure
-        keepUnsent(named)
       }
     },
     hasEnded: (session) => ended.has(session),
@@ -150,6 +160,11 @@ export async function openValkeyStore(parts: {
       return Promise.resolve()
     },
   }
+}
+
+/** An entry as the set of the server holds it. */
+function memberOf({ name, notBefore }: EndedName): string {
+  return `${name} ${notBefore}`
 }
 
 class UnexpectedReply extends Error {

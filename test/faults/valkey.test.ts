@@ -127,6 +127,33 @@ describe('Valkey out of reach', () => {
     await expect.poll(() => two.store.hasEnded(session), { timeout: 10_000 }).toBe(true)
   })
 
+  it.each([1, 1201])('a server that comes back empty learns of %i ends what the replicas know', async (count) => {
+    const keyPrefix = newPrefix()
+    const one = await openStore({ keyPrefix })
+    const ids = Array.from({ length: count }, (_, index) => `s${index}`)
+    for (const sessionId of ids) await one.store.end({ kind: 'session', sessionId, ttlSeconds: 60 })
+    await server.stop()
+    await server.start()
+    await expect.poll(() => one.events.at(-1)?.name, { timeout: 10_000 }).toBe('store.available')
+    const late = await openStore({ keyPrefix })
+    expect(ids.filter((sessionId) => !late.store.hasEnded({ sessionId, createdAt: 1 }))).toEqual([])
+  })
+
+  it('a replica that starts before an empty server has learned them is told of ended sessions', async () => {
+    const keyPrefix = newPrefix()
+    const link = await startPausingLink(server.port)
+    const one = await openStore({ url: link.url, keyPrefix })
+    await one.store.end(endOfSession)
+    await link.goAway()
+    await server.stop()
+    await server.start()
+    const late = await openStore({ keyPrefix })
+    expect(late.store.hasEnded(session)).toBe(false)
+    await link.restore()
+    await expect.poll(() => late.store.hasEnded(session), { timeout: 10_000 }).toBe(true)
+    await link.close()
+  })
+
   it('an end of the same user that comes while the one that waited is sent reaches the others too', async () => {
     const keyPrefix = newPrefix()
     const link = await startPausingLink(server.port)
