@@ -1,5 +1,4 @@
 import cluster, { type Worker } from 'node:cluster'
-import type { Clock } from '../shared/clock.ts'
 import type { ReadSettings } from '../shared/config/load.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
@@ -10,9 +9,9 @@ import type { ServingOptions } from './serving.ts'
 import { watchSilence } from './silence.ts'
 import { type RunningProcess, pause } from './single.ts'
 import type { Asked, Told } from './worker-messages.ts'
+import { createWorkerMetrics } from './worker-metrics.ts'
 
 const longestRestartMs = 30_000
-const measureMs = 2000
 /** What a worker may need after the drain time, to let go of connections and to write its last lines. */
 const stopMarginSeconds = 5
 
@@ -48,6 +47,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
     worker.process.kill('SIGKILL')
   }
   const silence = watchSilence(clock, kill)
+  const counts = createWorkerMetrics<Worker>({ clock, ask: (worker) => ask(worker, { kind: 'measure' }) })
 
   /** `failed` is how many before it died before they were ready; absent for those whose death ends the start. */
   const fork = (failed?: number): Worker => {
@@ -64,10 +64,12 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
       }
       if (ready) silence.heard(worker)
       if (told.kind === 'routes') routesText = told.text
+      if (told.kind === 'metrics') counts.heard(worker, told.snapshot)
       if (told.kind === 'state') states.set(worker.id, told.reasons)
     })
     worker.on('exit', (code: number | null, signal: string | null) => {
       silence.remove(worker)
+      counts.remove(worker)
       states.delete(worker.id)
       if (stopping || (failed === undefined && !ready)) return
       const failures = ready ? 0 : (failed ?? 0) + 1
@@ -83,7 +85,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
   const started = await Promise.all(Array.from({ length: workers }, () => untilReady(fork()))).catch(giveUp)
 
   const metrics = async (): ReturnType<typeof sumMetrics> =>
-    sumMetrics(await snapshots(clock), { asked: workers, ready: countReady(states.values()) })
+    sumMetrics(await counts.collect(living()), { asked: workers, ready: countReady(states.values()) })
   const health = createHealth({
     checks: {
       workers: () => (states.size === 0 ? 'no worker is ready' : [...states.values()].flat()[0]),
@@ -157,25 +159,4 @@ function untilExit(worker: Worker): Promise<void> {
     if (worker.isDead()) resolve()
     else worker.once('exit', () => resolve())
   })
-}
-
-/** The metrics of all workers that answer in time. */
-async function snapshots(clock: Pick<Clock, 'after'>): Promise<object[]> {
-  const answers = living().map(
-    (worker) =>
-      new Promise<object[]>((resolve) => {
-        const give = (snapshots: object[]): void => {
-          worker.off('message', onMessage)
-          cancel()
-          resolve(snapshots)
-        }
-        const onMessage = (told: Told): void => {
-          if (told.kind === 'metrics') give([told.snapshot])
-        }
-        const cancel = clock.after(measureMs, () => give([]))
-        worker.on('message', onMessage)
-        ask(worker, { kind: 'measure' })
-      }),
-  )
-  return (await Promise.all(answers)).flat()
 }

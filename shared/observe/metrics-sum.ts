@@ -19,3 +19,11 @@ export async function sumMetrics(
   count('token_handler_workers_ready', ready)
   return { contentType: sum.contentType, text: await sum.metrics() }
 }
+
+const counted: ReadonlySet<string> = new Set(['counter', 'histogram'])
+
+/** What only grows in the metrics of several processes, added up as one snapshot; readings of the moment are left out. */
+export function countsOf(snapshots: readonly object[]): object {
+  const metrics = AggregatorRegistry.aggregate([...snapshots]).getMetricsAsArray()
+  return metrics.filter(({ type }) => counted.has(String(type)))
+}

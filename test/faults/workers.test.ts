@@ -62,6 +62,22 @@ it('workers that cannot start again are missing in the metrics, and tried ever l
   expect(await ended).toBe(0)
 }, 120_000)
 
+it('what workers have counted stays in the metrics when they end', async () => {
+  world.settings.operationsPort = await freePort()
+  const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
+  const answered = async () =>
+    /^token_handler_requests_total\{.*\} (.*)$/m.exec(await world.askOperations('/metrics'))?.[1]
+  for (const _ of [1, 2]) await ask(ports().at(-1) ?? 0, '/oauth-agent/session')
+  expect(await answered()).toBe('2')
+  for (const worker of childrenOf(child.pid)) process.kill(worker, 'SIGKILL')
+  await expect.poll(() => ports().length, patience).toBe(4)
+  expect(await answered()).toBe('2')
+  await ask(ports().at(-1) ?? 0, '/oauth-agent/session')
+  expect(await answered()).toBe('3')
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
 it('a worker that hangs is killed and replaced', async () => {
   const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
   const [worker = 0] = childrenOf(child.pid)
