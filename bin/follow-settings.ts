@@ -29,9 +29,12 @@ export interface SettingsFollower {
 }
 
 const pollMs = 5000
+/** Within which a file that is being written is expected to change again. */
+const settleMs = 1000
 
 /**
- * Applies the routes of the settings file whenever it changes.
+ * Applies the routes of the settings file whenever it changes, and no longer does for a second: the first half of a file
+ * may be good settings, with routes that do not require yet what they will.
  *
  * A file that is not good changes nothing and is reported once (FI-26), and so are routes that do not fit the settings
  * that stay in force; a changed setting that is read only at start is reported as `config.restart_needed`.
@@ -40,15 +43,17 @@ export function followSettings(parts: FollowParts): SettingsFollower {
   const { source, clock, observe, say } = parts
   let { config } = parts
   let text: string | undefined = parts.text
-  let cancel = clock.after(pollMs, poll)
+  let cancel = clock.after(pollMs, () => poll(text))
   let closed = false
   // One after another, so that what was read last is what stays.
   let turn = Promise.resolve()
 
-  function poll(): void {
+  /** `before` is what the reading before this one found. */
+  function poll(before: string | undefined): void {
     const found = readable()
-    if (found !== text) take(found)
-    cancel = clock.after(pollMs, poll)
+    const settled = found === text || found === before
+    if (settled && found !== text) take(found)
+    cancel = clock.after(settled ? pollMs : settleMs, () => poll(found))
   }
 
   function readable(): string | undefined {

@@ -67,6 +67,26 @@ describe('the settings file', () => {
     expect(applied).toEqual(['/two'])
     expect(events).toEqual([{ name: 'config.reloaded', fields: { part: 'routes' } }])
   })
+  it('is not used while it is still being written: half of it may be good, and require less', async () => {
+    const route = { path: '/two', upstream: 'https://api.example.com', require: { scope: ['orders'] } }
+    const whole = settingsFile({ proxy: { routes: [route] } })
+    const half = whole.slice(0, whole.indexOf('require:')).trimEnd()
+    expect(parse(half).proxy.routes[0]).toMatchObject({ path: '/two', require: { scope: [] } })
+    text = half
+    await pass(5)
+    text = whole
+    await pass(1)
+    expect(applied).toEqual([])
+    await pass(1)
+    expect(told).toEqual([whole])
+  })
+  it('that cannot be read for a moment is no change', async () => {
+    text = undefined
+    await pass(5)
+    text = withRoute('/one')
+    await pass(60)
+    expect([applied, events]).toEqual([[], []])
+  })
   it('that is bad changes nothing, is reported once, and says what is wrong (FI-26)', async () => {
     text = withRoute('no-slash')
     await pass(60)
@@ -81,7 +101,7 @@ describe('the settings file', () => {
     applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
     for (const path of ['no-slash', '/two', '/three']) {
       text = withRoute(path)
-      await pass(5)
+      await pass(6)
     }
     expect(told).toEqual([withRoute('/three')])
   })
@@ -137,9 +157,9 @@ describe('the settings file', () => {
     let go: () => void = () => undefined
     applying = ([path]) => (path === '/two' ? new Promise((resolve) => (go = resolve)) : Promise.resolve())
     text = withRoute('/two')
-    await pass(5)
+    await pass(6)
     text = withRoute('/three')
-    await pass(5)
+    await pass(6)
     expect(applied).toEqual([])
     go()
     await pass(0)
@@ -148,15 +168,15 @@ describe('the settings file', () => {
   it('that cannot be applied is reported, and the next one is', async () => {
     applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
     text = withRoute('/two')
-    await pass(5)
+    await pass(6)
     text = withRoute('/three')
-    await pass(5)
+    await pass(6)
     expect(applied).toEqual(['/three'])
     expect(events.map(({ name }) => name)).toEqual(['config.rejected', 'config.reloaded'])
   })
   it('is not applied when the end comes before its turn', async () => {
     text = withRoute('/two')
-    clock.pass(5)
+    clock.pass(6)
     follower.close()
     await pass(0)
     expect(applied).toEqual([])
