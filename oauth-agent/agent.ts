@@ -115,7 +115,11 @@ function createApp(routes: readonly Route[], steps: Steps, { config, observe }: 
   }
   const app = new Koa<RequestState>()
   app.silent = true
-  app.on('error', (error: Error) => observe.emit('internal.failed', { where: 'agent.edge', error_name: error.name }))
+  app.on('error', (error: Error, context: { req: IncomingMessage }) => {
+    // A client that resets its connection is no failure of ours.
+    if (context.req.socket.errored === error) return
+    observe.emit('internal.failed', { where: 'agent.edge', error_name: error.name })
+  })
   app.use(steps.answering)
   app.use(steps.headReading)
   app.use(router.routes())

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -55,6 +56,18 @@ describe('a SPA on a listed sibling origin', () => {
     expect([answer.status, answer.headers['access-control-allow-origin']]).toEqual([403, undefined])
     expect(answer.headers.vary).toBe('Origin')
   })
+})
+
+it('a client that resets its connection in the middle of a body is refused, and no failure of ours', async () => {
+  world = await startScriptedWorld()
+  const connection = await openRaw(port())
+  const head = [...ours(), 'Content-Type: application/json', 'Content-Length: 500', 'Expect: 100-continue']
+  connection.write(`POST /oauth-agent/login/end HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n{`)
+  await connection.until((text) => text.includes('100 Continue'))
+  ;(connection.socket as Socket).resetAndDestroy()
+  await expect.poll(() => world.events.map(({ name }) => name)).toContain('request.answered')
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(world.events.map(({ name }) => name)).not.toContain('internal.failed')
 })
 
 describe('the CSRF token, where it is demanded', () => {
