@@ -58,10 +58,6 @@ describe('calling APIs', () => {
     await other.goto(world.demo.appOrigin)
     const asked: string[] = []
     tab.on('request', (request) => asked.push(new URL(request.url()).pathname))
-    await tab.evaluate(() => {
-      const late = Date.now() + 3_600_000
-      Date.now = () => late
-    })
     let release = () => {}
     const released = new Promise<void>((resolve) => {
       release = resolve
@@ -70,7 +66,13 @@ describe('calling APIs', () => {
       await released
       await route.continue()
     })
+    await tab.evaluate(() => {
+      const late = Date.now() + 3_600_000
+      Date.now = () => late
+    })
+    const asks = tab.waitForRequest('**/oauth-agent/session')
     await tab.click('#prices-toggle')
+    await asks
     await signOut(other)
     await tab.waitForSelector('#welcome-sign-in')
     const answered = tab.waitForResponse('**/oauth-agent/session')
