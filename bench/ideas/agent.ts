@@ -50,7 +50,8 @@ function besides({ beside }: Bench): Entry[] {
 }
 
 async function measure(entries: readonly Entry[], { effort, say }: Bench) {
-  const { figure, ratio } = await contest(entries, { ...effort, say })
+  const { figure, ratio, out } = await contest(entries, { ...effort, say })
+  for (const [name, reason] of out) throw new Error(`${name}: ${reason}`)
   return {
     title: 'The agent: one core, 64 connections',
     columns: ['', 'requests/s', 'CPU s/100k', 'of GET /session'],

@@ -82,8 +82,15 @@ async function startAll({ world, say }: Bench): Promise<{ running: Map<Peer, Run
 async function measure(entries: readonly Entry[], notes: readonly string[], bench: Bench): Promise<IdeaResult> {
   const { rounds, seconds, quick } = bench.effort
   const result = await contest(entries, { rounds, seconds, say: bench.say })
-  const latencies = await latenciesOf(entries, quick ? 1 : latencyRounds, bench)
-  return report(entries, result, latencies, [`p50 and p99 at ${steadyRate} requests/s.`, ...notes])
+  const missing = needed.find(({ name }) => result.out.has(name))
+  if (missing !== undefined) throw new Error(`${missing.title}: ${result.out.get(missing.name) ?? ''}`)
+  const left = entries.filter(({ name }) => !result.out.has(name))
+  const dropped = entries.flatMap(({ name, title }) => {
+    const reason = result.out.get(name)
+    return reason === undefined ? [] : [`Left out: ${title} (${reason}).`]
+  })
+  const latencies = await latenciesOf(left, quick ? 1 : latencyRounds, bench)
+  return report(left, result, latencies, [`p50 and p99 at ${steadyRate} requests/s.`, ...notes, ...dropped])
 }
 
 /** Medians over rounds, like everything else: one stall of the machine must not fall upon one peer. */

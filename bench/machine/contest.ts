@@ -28,23 +28,34 @@ export interface Contest {
   figure(name: string, of: keyof Sample): number
   /** Median of the ratios within each round, so that a slow minute of the machine is slow for both. */
   ratio(name: string, reference: string, of: keyof Sample): number
+  /** Those who dropped out because of an answer that was no success, and the reason. */
+  readonly out: ReadonlyMap<string, string>
 }
 
-/**
- * Loads each contestant in short turns, round after round. Throws Error when one gives an answer that is no success.
- */
+/** Loads each contestant in short turns, round after round; who gives an answer that is no success drops out. */
 export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Contest> {
   const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]))
-  for (const contestant of contestants) await warmUp(contestant)
+  const out = new Map<string, string>()
+  const dropOut = (name: string, reason: string) => {
+    out.set(name, reason)
+    options.say(`${name} drops out: ${reason}`)
+  }
+  for (const contestant of contestants) {
+    const errors = await warmUp(contestant)
+    if (errors > 0) dropOut(contestant.name, `${errors} errors while it was warmed up`)
+  }
   for (let round = 0; round < options.rounds; round++) {
-    for (const [name, sample] of await roundOf(contestants, options.seconds)) {
+    const present = contestants.filter(({ name }) => !out.has(name))
+    for (const [name, { errors, ...sample }] of await roundOf(present, options.seconds)) {
       samples.get(name)?.push(sample)
       const rate = Math.round(sample.requestsPerSecond)
       options.say(`round ${round + 1}/${options.rounds} ${name}: ${rate} requests/s`)
+      if (errors > 0) dropOut(name, `${errors} errors in round ${round + 1}`)
     }
   }
   const each = (name: string, of: keyof Sample) => (samples.get(name) ?? []).map((sample) => sample[of])
   return {
+    out,
     figure: (name, of) => median(each(name, of)),
     ratio: (name, reference, of) => {
       const others = each(reference, of)
@@ -56,18 +67,25 @@ export async function contest(contestants: readonly Contestant[], options: Conte
 /** V8 gives up compiled code that meets the end of connections for the first time, so all have met it some times. */
 const warmUpLoads = 6
 
-/** Until code is compiled and stays so; counted in requests as well, so that a busy machine does not cut it short. */
-async function warmUp({ name, target }: Contestant): Promise<void> {
+/** Until code is compiled and stays so, or something fails; in requests as well, so that a busy machine does not cut it short. */
+async function warmUp({ target }: Contestant): Promise<number> {
   let requests = 0
-  for (let load = 0; load < 20 && (load < warmUpLoads || requests < 10_000); load++) {
+  let errors = 0
+  for (let load = 0; load < 20 && errors === 0 && (load < warmUpLoads || requests < 10_000); load++) {
     const result = await saturate(target, 1)
-    if (result.errors > 0) throw new Error(`${name} refuses what it is sent`)
+    errors += result.errors
     requests += result.requests
   }
+  return errors
 }
 
 /** Short, because machines change their speed within seconds: all contestants shall share the fast and the slow ones. */
 const turnSeconds = 0.2
+
+/** How many answers were no success. */
+interface Failed {
+  readonly errors: number
+}
 
 /** One contestant within a round. */
 interface Entrant {
@@ -78,7 +96,10 @@ interface Entrant {
 }
 
 /** Loads all contestants for so many seconds each, in turns, over connections that stay open. */
-async function roundOf(contestants: readonly Contestant[], seconds: number): Promise<ReadonlyMap<string, Sample>> {
+async function roundOf(
+  contestants: readonly Contestant[],
+  seconds: number,
+): Promise<ReadonlyMap<string, Sample & Failed>> {
   const turns = Math.max(1, Math.round(seconds / turnSeconds))
   const entrants = new Map<string, Entrant>()
   for (let turn = 0; turn < turns; turn++) {
@@ -88,7 +109,7 @@ async function roundOf(contestants: readonly Contestant[], seconds: number): Pro
       if (contestant !== undefined) await takeTurn(entrants, contestant)
     }
   }
-  const samples = new Map<string, Sample>()
+  const samples = new Map<string, Sample & Failed>()
   for (const [name, entrant] of entrants) samples.set(name, await sampleOf(entrant, turns))
   return samples
 }
@@ -108,12 +129,11 @@ async function takeTurn(entrants: Map<string, Entrant>, contestant: Contestant):
   entrant.cpu += cpuOf(pids) - cpu
 }
 
-async function sampleOf({ contestant, load, seconds, cpu }: Entrant, turns: number): Promise<Sample> {
+async function sampleOf({ contestant, load, seconds, cpu }: Entrant, turns: number): Promise<Sample & Failed> {
   const { requests, errors } = await load.end()
-  if (errors > 0) throw new Error(`${errors} errors of ${contestant.name}`)
   // The last requests of each turn were answered after it, in time that was not counted.
   const withinTurns = requests - turns * connectionsOf(contestant.target)
-  return { requestsPerSecond: withinTurns / seconds, cpuPer100k: (cpu / requests) * 100_000 }
+  return { requestsPerSecond: withinTurns / seconds, cpuPer100k: (cpu / requests) * 100_000, errors }
 }
 
 /** Resolves when these have worked off what they were sent. */
