@@ -79,8 +79,11 @@ async function warmUp({ target }: Contestant): Promise<number> {
   return errors
 }
 
-/** Short, because machines change their speed within seconds: all contestants shall share the fast and the slow ones. */
-const turnSeconds = 0.2
+/**
+ * Short, because machines change their speed within seconds, and all contestants shall share the fast and the slow ones; and
+ * because it comes round again before the proxies close their idle connections to the API, undici after 4 s.
+ */
+const turnSeconds = 0.1
 
 /** How many answers were no success. */
 interface Failed {
