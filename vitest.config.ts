@@ -6,7 +6,7 @@ const expected = { poll: { timeout: 15_000, interval: 20 } }
 /** Suites that need a browser, a gateway or minutes of load are projects of their own, so `npm test` stays short. */
 export default defineConfig({
   test: {
-    // All cores: by default one is left to the editor, which on a machine with two doubles the time.
+    // All cores: by default one stays free, which on a machine with two doubles the time.
     maxWorkers: '100%',
     projects: [
       {

@@ -10,7 +10,7 @@ import { createCertificate } from '../support/certificate.ts'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { openRaw, type RawConnection, rawRequest } from '../support/raw-http.ts'
 
-/** The proxy behind a gateway that connects with TLS. */
+/** The proxy behind a gateway that connects with TLS; at the end, also through a Unix socket. */
 
 const own = createCertificate({ name: 'proxy', hosts: ['127.0.0.1'] })
 const trusting = { ca: own.certificate }
