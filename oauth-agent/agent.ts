@@ -100,7 +100,6 @@ function createRoutes(
       async serve(context, readText) {
         if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${config.agent.path}/login`
         const request = await admit(context, row, readText)
-        context.state.reachedEndpoint = true
         writeAnswer(context, await endpoint(request))
       },
     }

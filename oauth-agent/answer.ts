@@ -9,7 +9,7 @@ import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/err
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { SessionState } from './flows/session-state.ts'
+import type { Session, SessionState } from './flows/session-state.ts'
 import { failurePage, navigationHeaders } from './pages.ts'
 import type { AgentAnswer, EndpointParts, RequestMarks } from './routes/endpoint.ts'
 
@@ -20,9 +20,9 @@ export interface RequestState {
   clientAddress?: string
   cookies?: RequestCookies
   session?: SessionState
-  /** True once the endpoint has the request; from then on its own events report failures. */
-  reachedEndpoint?: boolean
   failure?: TokenHandlerError
+  /** True for a failure of which an event of the endpoint has told. */
+  isReported?: boolean
   /** Set for navigations, whose failures are pages: the link by which to sign in. */
   signInUrl?: string
 }
@@ -83,20 +83,21 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
     const { path, method, status, state } = context
     const marks = marksOf(context, config)
     const { request_id } = marks
-    const { failure, session, reachedEndpoint } = state
+    const { failure, isReported } = state
     const route = methodsOf(path).length > 0 ? path : 'none'
     const errorCode = failure?.code
     if (failure?.code === 'server_error') {
       observe.emit('internal.failed', { request_id, where: 'agent', error_name: nameOf(failure.cause) })
     }
-    if (failure !== undefined && reachedEndpoint !== true) {
+    if (failure !== undefined && isReported !== true) {
+      const session = sessionOf(state)
       observe.emit('request.refused', {
         ...marks,
-        ...(session?.kind === 'open' ? pseudonyms(session.session.facts) : undefined),
+        ...(session === undefined ? undefined : pseudonyms(session.facts)),
         side: 'agent',
         route,
         error_code: errorCode,
-        check: failure.detail.check,
+        ...failure.detail,
       })
     }
     observe.emit('request.answered', {
@@ -146,6 +147,7 @@ export function marksOf({ req, state }: AgentContext, { observability }: Pick<Co
 /** Writes what an endpoint gave. */
 export function writeAnswer(context: AgentContext, answer: AgentAnswer): void {
   if ('error' in answer) {
+    context.state.isReported = true
     writeFailure(context, answer.error, answer.cookies, answer.returnTo)
     return
   }
@@ -187,6 +189,11 @@ function writeFailure(
 
 function setCookies(context: AgentContext, cookies: readonly string[]): void {
   if (cookies.length > 0) context.set({ 'set-cookie': [...cookies] })
+}
+
+/** The session of a request, also one that is over. */
+function sessionOf({ session }: RequestState): Session | undefined {
+  return session === undefined || session.kind === 'none' ? undefined : session.session
 }
 
 function nameOf(error: unknown): string {

@@ -207,7 +207,7 @@ export const errorTable = {
     502,
     'error',
     'The authorization server gave an answer that cannot be used.',
-    'The log names the check; the session is kept.',
+    'The log names the check, or the error code of the authorization server; the session is kept.',
   ),
   token_response_lost: row(
     502,

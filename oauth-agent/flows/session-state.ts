@@ -21,7 +21,13 @@ export interface Session {
 /** What the cookies of one request amount to; never a session that only looks like one. */
 export type SessionState =
   | { readonly kind: 'none' }
-  | { readonly kind: 'over'; readonly code: 'session_invalid' | 'session_expired'; readonly session?: Session }
+  | {
+      readonly kind: 'over'
+      readonly code: 'session_invalid' | 'session_expired'
+      /** Why, for events. */
+      readonly check: string
+      readonly session?: Session
+    }
   | { readonly kind: 'open'; readonly session: Session }
 
 /** Structurally what the cookie reader gives; a flow does not know cookies. */
@@ -49,16 +55,16 @@ export function judgeSession(
 ): SessionState {
   const all = [read.access, read.refresh, read.identity]
   if (all.every(({ kind }) => kind === 'absent')) return { kind: 'none' }
-  if (all.some(({ kind }) => kind === 'unreadable')) return { kind: 'over', code: 'session_invalid' }
+  if (all.some(({ kind }) => kind === 'unreadable')) return invalid('unreadable')
 
   const access = contentOf(read.access)
   const refresh = contentOf(read.refresh)
   const identity = contentOf(read.identity)
   const facts = newest(access, refresh)
   const isAnchored = access !== undefined || parts.config.cookies.refreshPath === 'root'
-  if (facts === undefined || !isAnchored) return { kind: 'over', code: 'session_invalid' }
+  if (facts === undefined || !isAnchored) return invalid('incomplete')
   const isForeign = (content: SessionFacts | undefined) => (content?.sessionId ?? facts.sessionId) !== facts.sessionId
-  if (isForeign(access) || isForeign(refresh) || isForeign(identity)) return { kind: 'over', code: 'session_invalid' }
+  if (isForeign(access) || isForeign(refresh) || isForeign(identity)) return invalid('mixed')
 
   const session: Session = {
     facts,
@@ -66,14 +72,19 @@ export function judgeSession(
     ...(refresh === undefined ? undefined : { refresh }),
     ...(identity === undefined ? undefined : { identity }),
   }
-  const isOver = reachedLimit(facts, parts.clock.nowSeconds()) !== undefined || parts.store.hasEnded(facts)
-  return isOver ? { kind: 'over', code: 'session_expired', session } : { kind: 'open', session }
+  const check = reachedLimit(facts, parts.clock.nowSeconds()) ?? (parts.store.hasEnded(facts) ? 'ended' : undefined)
+  return check === undefined ? { kind: 'open', session } : { kind: 'over', code: 'session_expired', check, session }
 }
 
 /** The open session; throws `session_missing`, `session_invalid` or `session_expired`. */
 export function requireSession(state: SessionState): Session {
   if (state.kind === 'open') return state.session
-  throw new TokenHandlerError(state.kind === 'none' ? 'session_missing' : state.code)
+  if (state.kind === 'none') throw new TokenHandlerError('session_missing')
+  throw new TokenHandlerError(state.code, { detail: { check: state.check } })
+}
+
+function invalid(check: string): SessionState {
+  return { kind: 'over', code: 'session_invalid', check }
 }
 
 function contentOf<T>(read: Read<T>): T | undefined {

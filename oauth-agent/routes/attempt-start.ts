@@ -1,17 +1,17 @@
+import type { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type Arrival, isStepUp, startLogin } from '../flows/login-attempt.ts'
 
-/** An attempt that was started; `cookies` are Set-Cookie values. */
-export interface StartedAttempt {
-  readonly authorizationUrl: string
-  readonly cookies: readonly string[]
-}
+/** An attempt that was started, or why it was not, which has been reported; `cookies` are Set-Cookie values. */
+export type AttemptStart =
+  | { readonly authorizationUrl: string; readonly cookies: readonly string[] }
+  | { readonly error: TokenHandlerError; readonly cookies: readonly [] }
 
 /** Creates the start of an attempt, which is the same for the page of a SPA and for plain navigation. */
 export function createAttemptStart(
   parts: EndpointParts,
-): (request: AgentRequest, arrival: Arrival) => Promise<StartedAttempt> {
+): (request: AgentRequest, arrival: Arrival) => Promise<AttemptStart> {
   const { writer, observe } = parts
 
   return async ({ marks, parameters, cookies, session }, arrival) => {
@@ -25,10 +25,10 @@ export function createAttemptStart(
         prompt: content.prompt?.replaceAll(' ', '.'),
       })
       return { authorizationUrl, cookies: setCookies }
-    } catch (error) {
-      const { code, detail } = asTokenHandlerError(error)
-      observe.emit('login.failed', { ...marks, error_code: code, ...detail })
-      throw error
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      observe.emit('login.failed', { ...marks, error_code: error.code, ...error.detail })
+      return { error, cookies: [] }
     }
   }
 }

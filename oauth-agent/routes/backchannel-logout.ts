@@ -8,11 +8,12 @@ export function createBackchannelLogoutEndpoint(parts: EndpointParts): Endpoint 
   return async ({ marks, parameters }) => {
     try {
       await endByLogoutToken(parts, parameters.get('logout_token'))
-    } catch (error) {
-      const { code, detail } = asTokenHandlerError(error)
+    } catch (thrown) {
+      const error = asTokenHandlerError(thrown)
+      const { code, detail } = error
       const check = detail.check ?? detail.provider_error ?? code
       observe.emit('logout.backchannel', { ...marks, accepted: false, check })
-      throw error
+      return { error, cookies: [] }
     }
     observe.emit('logout.backchannel', { ...marks, accepted: true })
     return { body: {} }

@@ -37,7 +37,11 @@ interface AnswerExtras {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** What an endpoint gives back: JSON for scripts, a page or a redirection for navigations, a failure for both. */
+/**
+ * What an endpoint gives back: JSON for scripts, a page or a redirection for navigations, a failure for both.
+ *
+ * A failure that is given back has been reported by an event of the endpoint; one that is thrown has not.
+ */
 export type AgentAnswer =
   | (AnswerExtras & { readonly body: object })
   | (AnswerExtras & { readonly page: HtmlPage })

@@ -1,4 +1,3 @@
-import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { createAttemptStart } from './attempt-start.ts'
 import type { Endpoint, EndpointParts } from './endpoint.ts'
 import { parseWish, navigationArrival } from '../flows/login-attempt.ts'
@@ -17,14 +16,10 @@ export function createLoginPage(parts: EndpointParts): Endpoint {
       const query = new URLSearchParams([...request.parameters]).toString()
       return { page: confirmPage('Sign in', `${config.agent.path}/login${query === '' ? '' : `?${query}`}`) }
     }
-    try {
-      const { authorizationUrl, cookies } = await start(request, arrival)
-      return { redirect: authorizationUrl, cookies }
-    } catch (thrown) {
-      const error = asTokenHandlerError(thrown)
-      // Where the request was at fault, the page repeats none of it.
-      const returnTo = error.row.status < 500 ? undefined : request.parameters.get('return_to')
-      return { error, cookies: [], returnTo }
-    }
+    const started = await start(request, arrival)
+    if (!('error' in started)) return { redirect: started.authorizationUrl, cookies: started.cookies }
+    // Where the request was at fault, the page repeats none of it.
+    const returnTo = started.error.row.status < 500 ? undefined : request.parameters.get('return_to')
+    return { ...started, returnTo }
   }
 }

@@ -7,7 +7,8 @@ export function createLoginStart(parts: EndpointParts): Endpoint {
   const start = createAttemptStart(parts)
   const arrival = pageArrival(parts.config)
   return async (request) => {
-    const { authorizationUrl, cookies } = await start(request, arrival)
-    return { body: { authorization_url: authorizationUrl }, cookies }
+    const started = await start(request, arrival)
+    if ('error' in started) return started
+    return { body: { authorization_url: started.authorizationUrl }, cookies: started.cookies }
   }
 }

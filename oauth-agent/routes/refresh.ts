@@ -35,8 +35,8 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
       const error = asTokenHandlerError(thrown)
       tellFailure(request, session, error)
       // Somebody else has signed in meanwhile: clearing the cookies would sign them out.
-      if (error.detail.check === 'replaced') return { error, cookies: [] }
-      throw error
+      const isOver = error.row.endsSession && error.detail.check !== 'replaced'
+      return { error, cookies: isOver ? writer.clearSession(request.cookies) : [] }
     }
   }
 

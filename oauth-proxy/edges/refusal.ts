@@ -49,6 +49,6 @@ export function tellRefusal(
     side: 'proxy',
     route: route?.path,
     error_code: error.code,
-    check: error.detail.check,
+    ...error.detail,
   })
 }

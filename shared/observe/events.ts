@@ -80,8 +80,8 @@ export const eventTable = {
   'request.refused': {
     level: 'info',
     audit: true,
-    when: 'A request was refused before it reached a flow or an API.',
-    fields: { ...who, side: 'word', route: 'route', error_code: 'word', check: 'word' },
+    when: 'A request was refused, or failed in a way of which no other event tells; provider_error is the error code of the authorization server.',
+    fields: { ...who, side: 'word', route: 'route', error_code: 'word', check: 'word', provider_error: 'word' },
   },
   'login.started': {
     level: 'info',

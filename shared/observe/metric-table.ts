@@ -48,7 +48,7 @@ export const metricTable = {
   token_handler_requests_refused_total: count(
     'request.refused',
     ['side', 'error_code', 'check'],
-    'Requests refused before they reached a flow or an API, by error code; the check says more where one code stands for several rules.',
+    'Requests refused, and failures of which no other event tells, by error code; the check says more where one code stands for several rules.',
   ),
   token_handler_logins_started_total: count('login.started', ['step_up'], 'Logins started.'),
   token_handler_logins_completed_total: count('login.completed', ['step_up'], 'Logins that ended in a session.'),

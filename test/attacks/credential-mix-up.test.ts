@@ -104,6 +104,10 @@ describe('each API sees its own token', () => {
     expect(answer?.status).toBe(502)
     expect(answer?.json()['error_code']).toBe('token_exchange_failed')
     expect(answer?.setCookies).toEqual([])
+    expect(world.told('request.refused').at(-1)?.fields).toMatchObject({
+      error_code: 'token_exchange_failed',
+      provider_error: 'invalid_target',
+    })
     expect(api.seen.length).toBe(before)
     expect((await pages['alice']?.call('GET', '/api/plain/after'))?.status).toBe(200)
   })

@@ -229,6 +229,51 @@ describe('what is told', () => {
     expect(guard).not.toHaveProperty('session')
   })
 
+  it('a failure that no event of its own tells, with the check that the table of errors sends people to', async () => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    const refusals = () => world.told('request.refused').map(({ fields }) => fields)
+    world.server.script.userinfo = () => ({ body: { sub: 'bob' } })
+    await page.call('GET', '/oauth-agent/userinfo')
+    world.server.script.userinfo = () => ({
+      status: 400,
+      headers: { 'www-authenticate': 'Bearer error="invalid_request"' },
+      body: '',
+    })
+    await page.call('GET', '/oauth-agent/userinfo')
+    await page.call('POST', '/oauth-agent/refresh', { form: { audience: 'other' } })
+    world.clock.pass(world.config.session.idleSeconds)
+    await page.call('POST', '/oauth-agent/refresh')
+    const userinfo = { side: 'agent', route: '/oauth-agent/userinfo', session: expect.any(String) }
+    const refresh = { side: 'agent', route: '/oauth-agent/refresh', session: expect.any(String) }
+    expect(refusals()).toEqual([
+      expect.objectContaining({ ...userinfo, error_code: 'userinfo_invalid', check: 'sub' }),
+      expect.objectContaining({
+        ...userinfo,
+        error_code: 'authorization_server_error',
+        provider_error: 'invalid_request',
+      }),
+      expect.objectContaining({ ...refresh, error_code: 'parameter_not_allowed' }),
+      expect.objectContaining({ ...refresh, error_code: 'session_expired', check: 'idle_limit' }),
+    ])
+  })
+
+  it('a failure that an event of its own tells, by that alone', async () => {
+    world = await startScriptedWorld({ settings: 'login: { navigation: { enabled: true } }' })
+    const page = world.browser()
+    await page.call('POST', '/oauth-agent/login/start', { form: { audience: 'other' } })
+    await page.call('POST', '/oauth-agent/login/end', { form: { code: 'x', state: 'y' } })
+    await page.call('POST', '/oauth-agent/backchannel-logout', { form: { logout_token: 'x' } })
+    await world.signIn(page)
+    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+    const over = await page.call('POST', '/oauth-agent/refresh')
+    expect([over.json()['error_code'], page.jar.names('localhost')]).toEqual(['session_expired', []])
+    const own = ['login.failed', 'login.failed', 'logout.backchannel', 'session.refresh_failed']
+    expect(world.events.map(({ name }) => String(name)).filter((name) => own.includes(name))).toEqual(own)
+    expect(world.told('request.refused')).toEqual([])
+  })
+
   it('something unexpected is 500 without a word of it, and an event with its class', async () => {
     world = await startScriptedWorld()
     const page = world.browser()
