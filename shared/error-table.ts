@@ -237,10 +237,25 @@ export const errorTable = {
   ),
 
   // Upstream
-  upstream_unreachable: row(502, 'error', 'The API cannot be reached.', 'Check the upstream of the route.'),
+  upstream_unreachable: row(
+    502,
+    'error',
+    'The API cannot be reached.',
+    'Check the upstream of the route; the log names the cause.',
+  ),
   upstream_reset: row(502, 'error', 'The API closed the connection.', 'Repeat the call if it is safe to do so.'),
-  upstream_invalid_response: row(502, 'error', 'The API sent an answer that cannot be passed on.', 'Check the API.'),
-  upstream_connect_timeout: row(504, 'error', 'The API did not accept the connection in time.', 'Check the upstream.'),
+  upstream_invalid_response: row(
+    502,
+    'error',
+    'The API sent an answer that cannot be passed on.',
+    'Check the API; the log names the check.',
+  ),
+  upstream_connect_timeout: row(
+    504,
+    'error',
+    'The API did not accept the connection in time.',
+    'Check the upstream of the route, or raise connect_timeout_ms.',
+  ),
   upstream_response_timeout: row(
     504,
     'error',

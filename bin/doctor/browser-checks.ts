@@ -2,8 +2,8 @@ import { isIP } from 'node:net'
 import { isLocalOrigin } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { networkCode } from '../../shared/network-code.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
-import { networkCode } from './network-code.ts'
 
 interface GatewayLimit {
   readonly gateway: string

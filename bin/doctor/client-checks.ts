@@ -5,7 +5,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
 import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
-import { whyUnavailable } from './network-code.ts'
+import { whyUnavailable } from './why-unavailable.ts'
 
 /**
  * Whether the authorization server accepts this client.

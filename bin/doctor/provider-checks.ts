@@ -7,7 +7,7 @@ import {
   type UnavailableReason,
 } from '../../shared/oauth/provider-error.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
-import { whyUnavailable } from './network-code.ts'
+import { whyUnavailable } from './why-unavailable.ts'
 
 /** What the authorization server says of itself, against what the settings ask of it. */
 export async function* providerChecks(

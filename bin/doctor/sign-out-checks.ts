@@ -4,7 +4,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { visit } from '../../shared/oauth/probe.ts'
 import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { type Finding, ok, skipped, warning } from './finding.ts'
-import { whyUnavailable } from './network-code.ts'
+import { whyUnavailable } from './why-unavailable.ts'
 
 const check = 'client.post_logout_redirect_uri'
 

@@ -26,13 +26,19 @@ export function reportCall(
 
 /** Reports a place of an API that could not be connected to, although the call goes on at another. */
 export function reportUnreachable(
-  { code }: TokenHandlerError,
+  { code, detail }: TokenHandlerError,
   { index }: Target,
   requestId: string,
   { path: route }: Pick<ProxyRoute, 'path'>,
   { observe }: Pick<EdgeParts, 'observe'>,
 ): void {
-  observe.emit('upstream.failed', { request_id: requestId, route, error_code: code, target: index })
+  observe.emit('upstream.failed', {
+    request_id: requestId,
+    route,
+    error_code: code,
+    check: detail.check,
+    target: index,
+  })
 }
 
 /** Reports why a call of an API failed. */

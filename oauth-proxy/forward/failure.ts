@@ -1,4 +1,5 @@
 import { type ErrorCode, TokenHandlerError } from '../../shared/errors.ts'
+import { networkCode } from '../../shared/network-code.ts'
 
 /** Codes of a connection that was never made. */
 const unreachable: ReadonlySet<string> = new Set([
@@ -25,16 +26,24 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ENFILE: 'overloaded',
 }
 
-/** What went wrong on the way to the API, as a code of ours; by class and code of the error, never by its text. */
+/**
+ * What went wrong on the way to the API, as a code of ours; by class and code of the error, never by its text.
+ *
+ * Its detail is the code itself: a name that is not found, a port where nobody listens and a certificate that has expired
+ * are one to the page, and three to whoever has to mend it.
+ */
 export function upstreamFailure(error: unknown): TokenHandlerError {
   if (error instanceof TokenHandlerError) return error
-  const code = errorCode(error)
+  const check = networkCode(error)
+  const detail = check === undefined ? {} : { check }
+  return new TokenHandlerError(meaningOf(errorCode(error)), { detail, cause: error })
+}
+
+function meaningOf(code: string): ErrorCode {
   const known = codes[code]
-  if (known !== undefined) return new TokenHandlerError(known, { cause: error })
-  if (unreachable.has(code) || isTlsFailure(code))
-    return new TokenHandlerError('upstream_unreachable', { cause: error })
-  if (broken.has(code)) return new TokenHandlerError('upstream_reset', { cause: error })
-  return new TokenHandlerError('upstream_invalid_response', { cause: error })
+  if (known !== undefined) return known
+  if (unreachable.has(code) || isTlsFailure(code)) return 'upstream_unreachable'
+  return broken.has(code) ? 'upstream_reset' : 'upstream_invalid_response'
 }
 
 /** True for a connection that broke, as a kept-alive one does when the API closes it at the same moment (K01). */
@@ -56,7 +65,9 @@ export function isConnectFailure(error: unknown, wasAsked: boolean): boolean {
 
 /** Node's codes for a certificate that does not convince or a handshake that fails. */
 function isTlsFailure(code: string): boolean {
-  return /^(?:CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO)/.test(code)
+  return /^(?:CERT_|CRL_|ERR_TLS_|ERR_SSL_|ERROR_IN_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|EPROTO)/.test(
+    code,
+  )
 }
 
 /** The code of an error; of several attempts at once (happy eyeballs) that of the first. */

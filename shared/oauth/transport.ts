@@ -1,5 +1,6 @@
 import { Agent, buildConnector, errors, request } from 'undici'
 import { type Clock, isWithin } from '../clock.ts'
+import { networkCode } from '../network-code.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
@@ -175,7 +176,12 @@ export function createTransport(parts: {
         else if (signsOfLife.has(outcome)) circuit.succeeded()
         observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
         if (outcome !== 'stopped') {
-          observe.emit('provider.unavailable', { endpoint, reason: outcome, proxy_status: proxyStatusOf(failure) })
+          observe.emit('provider.unavailable', {
+            endpoint,
+            reason: outcome,
+            code: networkCode(failure.cause),
+            proxy_status: proxyStatusOf(failure),
+          })
         }
         throw failure
       } finally {

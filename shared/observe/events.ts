@@ -148,8 +148,8 @@ export const eventTable = {
   'provider.unavailable': {
     level: 'error',
     audit: false,
-    when: 'The authorization server cannot be used. A reason that begins with proxy_ is about authorization_server.http_proxy; proxy_status is what that proxy answered instead of opening a tunnel.',
-    fields: { endpoint: 'word', reason: 'word', proxy_status: 'count' },
+    when: 'The authorization server cannot be used; code is that of the network or TLS failure, where there was one. A reason that begins with proxy_ is about authorization_server.http_proxy; proxy_status is what that proxy answered instead of opening a tunnel.',
+    fields: { endpoint: 'word', reason: 'word', code: 'word', proxy_status: 'count' },
   },
   'provider.clock_skew': {
     level: 'warn',
@@ -160,7 +160,7 @@ export const eventTable = {
   'upstream.failed': {
     level: 'warn',
     audit: false,
-    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on. With target, one of several upstreams (counted from 0) could not be reached and the call went on at another.',
+    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on; check is the rule that the answer broke, or the code of the network or TLS failure. With target, one of several upstreams (counted from 0) could not be reached and the call went on at another.',
     fields: {
       ...request,
       route: 'route',

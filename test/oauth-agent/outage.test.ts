@@ -24,6 +24,7 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     expect(started.told('provider.unavailable').at(0)?.fields).toEqual({
       endpoint: 'metadata',
       reason: 'connect_failed',
+      code: 'ECONNREFUSED',
     })
 
     // However often it was asked in vain, it is asked again in less than five seconds.

@@ -17,6 +17,11 @@ describe('K18 what went wrong, by its code', () => {
     ['DEPTH_ZERO_SELF_SIGNED_CERT', 'upstream_unreachable', true, false],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'upstream_unreachable', true, false],
     ['CERT_HAS_EXPIRED', 'upstream_unreachable', true, false],
+    ['INVALID_PURPOSE', 'upstream_unreachable', true, false],
+    ['INVALID_CA', 'upstream_unreachable', true, false],
+    ['PATH_LENGTH_EXCEEDED', 'upstream_unreachable', true, false],
+    ['CRL_HAS_EXPIRED', 'upstream_unreachable', true, false],
+    ['ERROR_IN_CERT_NOT_AFTER_FIELD', 'upstream_unreachable', true, false],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'upstream_unreachable', true, false],
     ['ECONNRESET', 'upstream_reset', false, true],
     ['EPIPE', 'upstream_reset', false, true],
@@ -44,6 +49,15 @@ describe('K18 what went wrong, by its code', () => {
   it('of several addresses the first one speaks', () => {
     const error = new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')])
     expect([upstreamFailure(error).code, isConnectFailure(error, true)]).toEqual(['upstream_unreachable', true])
+  })
+
+  it.each([
+    ['CERT_HAS_EXPIRED', 'CERT_HAS_EXPIRED'],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'TLSV13_ALERT_CERTIFICATE_REQUIRED'],
+    ['HPE_INVALID_CONSTANT', 'HPE_INVALID_CONSTANT'],
+    ['a text', undefined],
+  ])('events are told the code %s as %s, and no text', (code, check) => {
+    expect(upstreamFailure(coded(code)).detail.check).toBe(check)
   })
 
   it('ours stays what it is', () => {

@@ -93,7 +93,9 @@ it('calls go on while one of two targets is down', async () => {
   for (let call = 0; call < 20; call++) expect((await world.call('GET', '/api')).status).toBe(200)
   const failed = world.events.filter(({ name }) => name === 'upstream.failed').map(({ fields }) => fields)
   expect(failed).toEqual(
-    Array.from({ length: 3 }, () => expect.objectContaining({ error_code: 'upstream_unreachable', target: 0 })),
+    Array.from({ length: 3 }, () =>
+      expect.objectContaining({ error_code: 'upstream_unreachable', check: 'ECONNREFUSED', target: 0 }),
+    ),
   )
   await world.close()
   await up.close()

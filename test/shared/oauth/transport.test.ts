@@ -128,23 +128,28 @@ describe('transport', () => {
     expect(written).toBeLessThan(20_000_000)
   })
 
-  it.each<[string, RequestListener, string]>([
-    ['a reset', (request) => void request.socket.resetAndDestroy(), 'connection_lost'],
-    ['a connection that ends', (request) => void request.socket.end(), 'connection_lost'],
+  it.each<[string, RequestListener, string, string?]>([
+    ['a reset', (request) => void request.socket.resetAndDestroy(), 'connection_lost', 'ECONNRESET'],
+    ['a connection that ends', (request) => void request.socket.end(), 'connection_lost', 'UND_ERR_SOCKET'],
     ['garbage', (request) => void request.socket.end('garbage\r\n\r\n'), 'http'],
-    ['too much head', (_request, response) => void response.writeHead(200, { x: 'y'.repeat(100_000) }).end(), 'http'],
+    [
+      'too much head',
+      (_request, response) => void response.writeHead(200, { x: 'y'.repeat(100_000) }).end(),
+      'http',
+      'UND_ERR_HEADERS_OVERFLOW',
+    ],
     ['a status beyond all classes', (_request, response) => void response.writeHead(999).end(), 'server_error'],
     ['500', (_request, response) => void response.writeHead(500).end(), 'server_error'],
     ['502', (_request, response) => void response.writeHead(502).end(), 'gateway_error'],
     ['503', (_request, response) => void response.writeHead(503).end(), 'gateway_error'],
     ['505', (_request, response) => void response.writeHead(505).end(), 'server_error'],
     ['429', (_request, response) => void response.writeHead(429).end(), 'rate_limited'],
-  ])('%s is told as it is', async (_what, listener, reason) => {
+  ])('%s is told as it is', async (_what, listener, reason, code) => {
     await start(listener)
     expect(await failure(call())).toBe(reason)
     expect(events.at(-1)).toEqual([
       'provider.unavailable',
-      { endpoint: 'token', reason: reason === 'http' ? 'invalid' : reason },
+      { endpoint: 'token', reason: reason === 'http' ? 'invalid' : reason, code },
     ])
   })
 

@@ -192,27 +192,28 @@ describe('an HTTP proxy that speaks TLS', () => {
 })
 
 describe('an HTTP proxy that opens no tunnel', () => {
-  it.each<[string, ProxyAnswer, string, number | undefined]>([
+  it.each<[string, ProxyAnswer, string, number | undefined, string?]>([
     ['knows us not', 407, 'proxy_refused', 407],
     ['lets nobody go there', 403, 'proxy_refused', 403],
     ['sends us elsewhere', 302, 'proxy_refused', 302],
     ['has an error of its own', 500, 'proxy_refused', 500],
     ['does not reach the server', 502, 'proxy_gateway_error', 502],
     ['gets no answer from the server', 504, 'proxy_gateway_error', 504],
-    ['hangs up', { bytes: '' }, 'proxy_connect_failed', undefined],
+    ['hangs up', { bytes: '' }, 'proxy_connect_failed', undefined, 'UND_ERR_SOCKET'],
     ['speaks no HTTP', { bytes: 'SSH-2.0-proxy\r\n\r\n' }, 'proxy_connect_failed', undefined],
     [
       'writes more header than anybody reads',
       { bytes: `HTTP/1.1 200 OK\r\nx: ${'y'.repeat(100_000)}\r\n\r\n` },
       'proxy_connect_failed',
       undefined,
+      'UND_ERR_HEADERS_OVERFLOW',
     ],
-  ])('%s: told as it is, once, and without our credentials', async (_, given, reason, status) => {
+  ])('%s: told as it is, once, and without our credentials', async (_, given, reason, status, code) => {
     proxy.answer = () => given
     open()
     const failed = await failure(call())
     expect(failed).toMatchObject({ name: 'ProviderUnavailable', reason, retryAfterSeconds: 1 })
-    expect(events.at(-1)).toEqual(['provider.unavailable', { endpoint: 'token', reason, proxy_status: status }])
+    expect(events.at(-1)).toEqual(['provider.unavailable', { endpoint: 'token', reason, code, proxy_status: status }])
     expect(proxy.asked).toHaveLength(1)
     expect(callers).toEqual([])
     expect(inspect([failed, events], { depth: 20, showHidden: true })).not.toContain('dXNlcj')

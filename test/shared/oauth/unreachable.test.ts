@@ -29,11 +29,11 @@ const failures: readonly (readonly [string, string])[] = [
 
 describe('an authorization server that cannot be reached', () => {
   it.each(failures)('when %s (%s), the call is unavailable and can be repeated', async (_, code) => {
-    const events: string[] = []
+    const events: [string, unknown][] = []
     const transport = createTransport({
       config: { authorizationServer },
       clock: createManualClock(),
-      observe: { emit: (name) => void events.push(name) },
+      observe: { emit: (name, fields) => void events.push([name, fields]) },
     })
     nock(origin)
       .post('/token')
@@ -43,7 +43,7 @@ describe('an authorization server that cannot be reached', () => {
     const failure: unknown = await call().catch((error: unknown) => error)
     expect(failure).toBeInstanceOf(ProviderUnavailable)
     expect(JSON.stringify(failure)).not.toContain('made up')
-    expect(events).toContain('provider.unavailable')
+    expect(events).toContainEqual(['provider.unavailable', { endpoint: 'token', reason: 'connect_failed', code }])
     expect((await call()).status).toBe(200)
     await transport.close()
   })
