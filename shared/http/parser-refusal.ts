@@ -8,12 +8,23 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
+/** The answer to a request that node:http could not parse. */
+export interface ParserRefusal {
+  readonly requestId: string
+  readonly code: ErrorCode
+  readonly status: number
+  /** The whole answer as bytes for the socket. */
+  readonly text: string
+}
+
 /**
- * The whole answer to a request that node:http could not parse, as bytes for the socket, after which it is closed.
+ * Answers a request that node:http could not parse; its connection is closed then.
  *
  * Closing matters: what follows on a connection whose framing was not understood could be read as another request.
  */
-export function parserRefusal(parserCode: string): string {
-  const error = new TokenHandlerError(codes[parserCode] ?? 'ambiguous_request')
-  return answerText(errorAnswer(error, requestIdOf({})))
+export function parserRefusal(parserCode: string): ParserRefusal {
+  const code = codes[parserCode] ?? 'ambiguous_request'
+  const requestId = requestIdOf({})
+  const answer = errorAnswer(new TokenHandlerError(code), requestId)
+  return { requestId, code, status: answer.status, text: answerText(answer) }
 }

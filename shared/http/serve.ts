@@ -67,7 +67,7 @@ export interface ServerLimits {
   readonly maxHeaderBytes: number
   /** Longest time in which a client takes nothing of an answer that waits for it. */
   readonly stalledMs: number
-  /** How often the two times are checked. */
+  /** How often `headersMs` and `requestMs` are checked. */
   readonly checkMs: number
 }
 
@@ -115,7 +115,7 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   server.on('checkExpectation', onRequest)
   server.on('clientError', (error: Error, socket: Socket) => {
     if (connections.isAnswering(socket)) socket.destroy()
-    else refuse(error, socket, parts.clock)
+    else refuse(error, socket, parts)
   })
   if (parts.handler.upgrade !== undefined) {
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -256,10 +256,22 @@ function reportFailure(observe: Observe, request: IncomingMessage, cause: unknow
 }
 
 /** Answers what the parser refused, in our own words, unless the client is gone already. */
-function refuse(error: Error, socket: Socket, clock: ServeParts['clock']): void {
-  const code = 'code' in error ? String(error.code) : ''
-  if (code === 'ECONNRESET' || !socket.writable) socket.destroy()
-  else endSocket(socket, parserRefusal(code), clock)
+function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServeParts, 'clock' | 'observe'>): void {
+  const parserCode = 'code' in error ? String(error.code) : ''
+  if (parserCode === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const { requestId, code, status, text } = parserRefusal(parserCode)
+  endSocket(socket, text, clock)
+  // Whose request it was nobody knows; anybody can cause this, so no event at a level that is always logged tells of it.
+  observe.emit('request.answered', {
+    request_id: requestId,
+    side: 'none',
+    route: 'none',
+    status,
+    error_code: code,
+  })
 }
 
 /** Owner and group may connect, which takes the right to write (unix(7)). */

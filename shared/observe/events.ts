@@ -66,7 +66,7 @@ export const eventTable = {
   'request.answered': {
     level: 'debug',
     audit: false,
-    when: 'Agent or proxy answered a request.',
+    when: 'A request was answered; side is agent, proxy or forward_auth, and none where the request could not be parsed.',
     fields: {
       ...request,
       side: 'word',

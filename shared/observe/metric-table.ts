@@ -33,7 +33,7 @@ export const metricTable = {
   token_handler_requests_total: count(
     'request.answered',
     ['side', 'route', 'method', 'status'],
-    'Requests answered, by side (agent or proxy), route, method and status.',
+    'Requests answered, by side (agent, proxy, forward_auth, or none where the request could not be parsed), route, method and status.',
   ),
   token_handler_request_duration_seconds: time(
     'request.answered',

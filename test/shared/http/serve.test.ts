@@ -168,6 +168,9 @@ describe.each([
       expect(text).toContain('content-type: application/json\r\n')
       expect(text).toContain('cache-control: no-store\r\n')
       expect(text).toContain(`"error_code":"${code}"`)
+      const requestId = /x-request-id: (\w+)/.exec(text)?.[1]
+      const facts = { side: 'none', route: 'none', status, error_code: code }
+      expect(events).toEqual([{ name: 'request.answered', fields: { request_id: requestId, ...facts } }])
     })
     it('a head that does not arrive in time is answered 408', async () => {
       const connection = await open(await start(answerOk, { limits: { headersMs: 1, requestMs: 2, checkMs: 5 } }))
