@@ -135,8 +135,8 @@ export const errorTable = {
   return_to_not_allowed: row(
     400,
     'warn',
-    'return_to must be a path on the public origin.',
-    'Send a path that begins with one slash and is not very long.',
+    'return_to must be a path on the origin of the page.',
+    'Send a path that begins with one slash, without "." or ".." segments, of at most 1,024 characters; the log names the check.',
   ),
   invalid_state: row(
     400,

@@ -6,7 +6,10 @@ import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { providerErrorWord } from '../../shared/oauth/provider-error.ts'
 import type { Parameters } from './parameters.ts'
 
-/** Answers of the authorization endpoint that mean something of their own (OpenID Connect Core §3.1.2.6). */
+/**
+ * Errors of the authorization endpoint that mean something of their own (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6;
+ * the last has a specification of its own, OpenID Connect Core Error Code unmet_authentication_requirements).
+ */
 const meanings: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['access_denied', 'access_denied'],
   ['login_required', 'login_required'],

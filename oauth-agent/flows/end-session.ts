@@ -30,8 +30,8 @@ export interface EndedSession {
 /**
  * Ends a session everywhere it can be ended; always comes to an end itself, within `logout.revocation_timeout_ms`.
  *
- * The order is that of LO-4: mark it as ended for every replica first, so that a refresh in flight loses, then revoke
- * the tokens. Whatever fails here, the user is signed out.
+ * It is marked as ended for every replica before the tokens are revoked, so that a refresh in flight loses. Whatever fails
+ * here, the user is signed out.
  */
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts

@@ -158,7 +158,7 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
   }
   library.on('proxyReqWs', (clientRequest) => {
     outgoing = clientRequest
-    // Parsing a URL may spell the query anew; the bytes that were decided on are sent (HX-11).
+    // Parsing a URL may spell the query anew; the bytes that were decided on are sent.
     clientRequest.path = path
     clientRequest.once('socket', (upstreamSocket: Socket) => {
       // What is written before this event waits in the socket.

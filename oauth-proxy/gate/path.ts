@@ -28,7 +28,7 @@ const queryCharacters = /^[\x21\x22\x24-\x7e]*$/
 /**
  * Splits a target into path and query, or refuses it: nothing is repaired, so what is decided on is what is forwarded.
  *
- * Throws `ambiguous_request` with the check that failed (RFC 9112 §3.2; HX-10).
+ * Throws `ambiguous_request` with the check that failed (RFC 9112 §3.2).
  */
 export function parseTarget(target: string): GatedTarget {
   const mark = target.indexOf('?')

@@ -9,7 +9,7 @@ export interface PathRewrite {
 /**
  * The target for the API: a configured prefix taken off and another put before, everything else byte for byte.
  *
- * No URL is resolved here: `new URL('//evil/x', base)` leaves the host (HX-11), putting text together cannot.
+ * No URL is resolved here: `new URL('//evil/x', base)` leaves the host, putting text together cannot.
  */
 export function forwardPath({ path, query }: GatedTarget, { stripPrefix = '', addPrefix = '' }: PathRewrite): string {
   const rest = path.slice(stripPrefix.length)

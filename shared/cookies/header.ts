@@ -10,11 +10,11 @@ export interface RequestCookies {
 }
 
 /**
- * Reads a Cookie header: split at `;`, trim spaces and tabs, name up to the first `=`, and nothing more (CK-7).
+ * Reads a Cookie header: split at `;`, trim spaces and tabs, name up to the first `=`, and nothing more.
  *
  * Quotes, percent signs, `$Version` and Unicode spaces mean nothing here: what looks like one of our names to a more
  * generous reader did not pass the prefix rules of the browser (B06, B08, B09). Throws `ambiguous_cookie` when a name of
- * ours occurs twice, since only one of them can be what we set (CK-6, B10).
+ * ours occurs twice, since only one of them can be what we set (B10).
  */
 export function parseCookieHeader(
   header: string | undefined,

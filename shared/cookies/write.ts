@@ -42,7 +42,7 @@ interface WriterParts {
 /** Browsers cut longer lifetimes to this (RFC 6265bis §5.5). */
 const longestMaxAgeSeconds = 400 * 24 * 60 * 60
 
-/** Several login cookies travel together with the session, and one header may not exceed what servers take (CK-15). */
+/** Several login cookies travel together with the session, and one header may not exceed what servers take. */
 const maxLoginOctets = 1536
 
 /** A writer for one installation; for the agent only. */

@@ -2,7 +2,7 @@ import { TokenHandlerError } from '../errors.ts'
 import type { HeaderFields } from './request-gate.ts'
 
 /**
- * Checks that a request is a page being opened in a tab of its own (Fetch Metadata §2.2, §2.3).
+ * Checks that a request is a page being opened in a tab of its own (Fetch Metadata §2.1, §2.2).
  *
  * Frames, fetches and what a browser loads ahead of the user are refused: none of them may start or end a sign-in. Each
  * field is optional, never contradictory. Throws `origin_not_allowed`, or `invalid_request` for a prefetch.

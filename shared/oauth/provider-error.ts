@@ -69,7 +69,10 @@ export class ProviderRefused extends Error {
   }
 }
 
-/** RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6, RFC 6750 §3.1, RFC 8707 §2, RFC 9126, RFC 9396 §5, RFC 9470 §3. */
+/**
+ * RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6 and its extension for unmet_authentication_requirements,
+ * RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9470 §3.
+ */
 const knownErrors: ReadonlySet<string> = new Set([
   'access_denied',
   'account_selection_required',

@@ -13,7 +13,6 @@ export type FieldKind =
   | 'pseudonym'
   | 'requestId'
   | 'address'
-  | 'traceId'
 
 /** What one event means, and which fields it may carry. */
 export interface EventRow {
@@ -143,7 +142,7 @@ export const eventTable = {
     level: 'debug',
     audit: false,
     when: 'The authorization server was called.',
-    fields: { ...request, endpoint: 'word', status: 'count', duration_ms: 'milliseconds', outcome: 'word' },
+    fields: { endpoint: 'word', status: 'count', duration_ms: 'milliseconds', outcome: 'word' },
   },
   'provider.unavailable': {
     level: 'error',

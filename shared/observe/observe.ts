@@ -100,7 +100,6 @@ const textForms: Readonly<Partial<Record<FieldKind, TextForm>>> = {
   pseudonym: { shortest: 1, longest: 32, odd: /[^A-Za-z0-9_-]/ },
   address: { shortest: 2, longest: 45, odd: /[^0-9A-Fa-f:.]/ },
   requestId: { shortest: 8, longest: 64, odd: /[^A-Za-z0-9_-]/ },
-  traceId: { shortest: 16, longest: 32, odd: /[^0-9a-f]/ },
 }
 
 /**

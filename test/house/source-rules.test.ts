@@ -53,6 +53,14 @@ describe('house rules', () => {
       [],
     )
   })
+  it('what a comment names is held by a test that carries the name', () => {
+    const names = /\b(?:[A-N]\d{2}|FI-\d{2}|(?:BBA|CK|EN|FM|HX|LO|NI|OID|RT)-\d{1,2})\b/g
+    const named = (files: readonly string[]) => new Set(files.flatMap((path) => read(path).match(names) ?? []))
+    const tests = named(filesBelow(['test'], ['.test.ts']))
+    const code = named([...product, ...filesBelow(['deploy/nginx/lua'], ['.lua'])])
+    expect(code.size).toBeGreaterThan(0)
+    expect([...code].filter((name) => !tests.has(name))).toEqual([])
+  })
   it('every export says in a comment what it is', () => {
     const undescribed = product.flatMap((path) => {
       const lines = read(path).split('\n')
