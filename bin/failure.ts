@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { ConfigError, problemText } from '../shared/config/problem.ts'
 import { KeyRingEditError } from '../shared/crypto/key-ring-edit.ts'
+import { failureCode } from '../shared/failure-code.ts'
 
 /** EX_CONFIG of sysexits.h: the settings or keys cannot be used, and starting again will not help. */
 export const exitConfig = 78
@@ -40,7 +41,7 @@ export function readText(path: string): string {
 
 function fileFailure(cause: unknown, words: (code: string) => string): unknown {
   if (!(cause instanceof Error) || !('syscall' in cause)) return cause
-  return new CommandError(words('code' in cause ? String(cause.code) : 'unknown'))
+  return new CommandError(words(failureCode(cause) ?? 'unknown'))
 }
 
 /** The exit code that tells a supervisor whether starting again can help. */

@@ -1,4 +1,5 @@
 import type { Config } from '../shared/config/schema.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import type { Listen, RunningServer } from '../shared/http/serve.ts'
 import { CommandError, exitConfig, exitFailure } from './failure.ts'
 
@@ -18,7 +19,7 @@ export async function listening(
   try {
     return await start(listen)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+    const code = failureCode(error) ?? ''
     const remedy =
       listen.socket === undefined ? portRemedies[code]?.(place, listen) : socketRemedies[code]?.(place, listen.socket)
     if (remedy === undefined) throw error

@@ -6,6 +6,7 @@ import { type FollowedFile, followFile } from '../shared/config/followed-file.ts
 import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { certificateExpirySeconds } from '../shared/crypto/certificate.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import {
   secureContextOptions,
   type ServerCertificate,
@@ -106,7 +107,7 @@ function* problemsOf(
     const { createSecureContext } = process.getBuiltinModule('node:tls')
     createSecureContext(secureContextOptions(certificateOf(files, texts)))
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const code = failureCode(cause) ?? 'unknown'
     yield {
       path: `${prefix}certificate_file`,
       problem: `holds a certificate or chain with which TLS cannot be served (${code})`,

@@ -5,6 +5,7 @@ import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
 import type { Mode } from './parts.ts'
@@ -59,7 +60,7 @@ function readTextNow(file: string): string {
 }
 
 function unreadable(file: string, cause: unknown): ConfigError {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+  const code = failureCode(cause) ?? 'unknown'
   return new ConfigError([
     {
       path: 'keys.file',

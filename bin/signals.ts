@@ -1,3 +1,5 @@
+import { errorName } from '../shared/errors.ts'
+
 /** What a process does with the signals that it gets. */
 export interface SignalActions {
   /** Asked to end; a second request ends it at once. */
@@ -47,8 +49,9 @@ export function keepDebuggerShut(): void {
 export function endOnUncaught(): void {
   process.on('uncaughtException', (error: unknown) => {
     const frames = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
-    const name = error instanceof Error ? error.name : typeof error
-    console.error(JSON.stringify({ level: 'fatal', uncaught: name, stack: frames.map((frame) => frame.trim()) }))
+    console.error(
+      JSON.stringify({ level: 'fatal', uncaught: errorName(error), stack: frames.map((frame) => frame.trim()) }),
+    )
     process.exit(1)
   })
 }

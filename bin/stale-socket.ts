@@ -1,6 +1,7 @@
 import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { Config } from '../shared/config/schema.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import { CommandError } from './failure.ts'
 import { type Mode, listeningPart } from './parts.ts'
 
@@ -28,8 +29,8 @@ function problemOf(socket: string): Promise<string | undefined> {
       connection.destroy()
       resolve('is in use by another process')
     })
-    connection.once('error', (error: Error) => {
-      const code = 'code' in error ? String(error.code) : 'unknown'
+    connection.once('error', (error) => {
+      const code = failureCode(error) ?? 'unknown'
       resolve(code === 'ECONNREFUSED' ? undefined : `cannot be connected to (${code})`)
     })
   })

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
-import { TokenHandlerError } from '../shared/errors.ts'
+import { errorName, TokenHandlerError } from '../shared/errors.ts'
 import { clientAddress, createAddressMatcher, reportableAddress } from '../shared/http/client-address.ts'
 import { corsHeaders, isPreflight, preflightHeaders } from '../shared/http/cors.ts'
 import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/error-answer.ts'
@@ -87,7 +87,7 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
     const route = methodsOf(path).length > 0 ? path : 'none'
     const errorCode = failure?.code
     if (failure?.code === 'server_error') {
-      observe.emit('internal.failed', { request_id, where: 'agent', error_name: nameOf(failure.cause) })
+      observe.emit('internal.failed', { request_id, where: 'agent', error_name: errorName(failure.cause) })
     }
     if (failure !== undefined && isReported !== true) {
       const session = sessionOf(state)
@@ -194,8 +194,4 @@ function setCookies(context: AgentContext, cookies: readonly string[]): void {
 /** The session of a request, also one that is over. */
 function sessionOf({ session }: RequestState): Session | undefined {
   return session === undefined || session.kind === 'none' ? undefined : session.session
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error
 }

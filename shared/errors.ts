@@ -23,6 +23,11 @@ export interface ErrorDetail {
   readonly provider_error?: string
 }
 
+/** The class of whatever was thrown, for events; its text may hold anything. */
+export function errorName(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.name : 'unknown'
+}
+
 /** What an error carries besides its code. */
 export interface ErrorContext {
   /** Members of the JSON answer. */

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { isLocalOrigin } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
-import { networkCode } from '../../shared/network-code.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 
 interface GatewayLimit {
@@ -85,7 +85,7 @@ async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof f
       'Check that the gateway routes agent.path here, and how long a header it takes.',
     )
   } catch (failure) {
-    const code = networkCode(failure)
+    const code = failureCode(failure)
     return error(
       check,
       `${publicOrigin} cannot be reached from here${code === undefined ? '' : ` (${code})`}`,

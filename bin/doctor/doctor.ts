@@ -1,5 +1,6 @@
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { errorName } from '../../shared/errors.ts'
 import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import { type Mode, openStore } from '../parts.ts'
@@ -45,9 +46,12 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
     try {
       for await (const finding of source()) findings.push(finding)
     } catch (failure) {
-      const name = failure instanceof Error ? failure.name : 'unknown'
       findings.push(
-        error(check, `could not be checked (${name})`, 'Fix the errors above first, then run doctor again.'),
+        error(
+          check,
+          `could not be checked (${errorName(failure)})`,
+          'Fix the errors above first, then run doctor again.',
+        ),
       )
     }
   }

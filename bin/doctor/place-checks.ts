@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
@@ -51,7 +52,7 @@ function reach(url: URL, route: Route): Promise<string | undefined> {
     }
     socket.setTimeout(route.connectTimeoutMs, () => end('timeout'))
     socket.once(secure ? 'secureConnect' : 'connect', () => end(undefined))
-    socket.once('error', (failure: Error) => end('code' in failure ? String(failure.code) : 'error'))
+    socket.once('error', (failure: Error) => end(failureCode(failure) ?? 'error'))
   })
 }
 

@@ -1,5 +1,5 @@
 import type { Config } from '../../shared/config/schema.ts'
-import { networkCode } from '../../shared/network-code.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 import type { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
 
@@ -8,7 +8,7 @@ import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
  * do, and with the HTTP proxy where that is what failed.
  */
 export function whyUnavailable({ reason, cause }: ProviderUnavailable, { authorizationServer }: Config): string {
-  if (!(cause instanceof TunnelFailure)) return [reason, networkCode(cause) ?? []].flat().join(', ')
-  const why = [reason, cause.status ?? networkCode(cause) ?? []].flat().join(', ')
+  if (!(cause instanceof TunnelFailure)) return [reason, failureCode(cause) ?? []].flat().join(', ')
+  const why = [reason, cause.status ?? failureCode(cause) ?? []].flat().join(', ')
   return `${why}: ${authorizationServer.httpProxy ?? 'the HTTP proxy'} opens no tunnel`
 }

@@ -27,7 +27,8 @@ const codeForm = /^[\x20-\x7e]{1,4096}$/
 /**
  * Checks the authorization response and gives the parameters that the code exchange needs.
  *
- * The issuer comes first, so that neither a code nor an error of another server is ever looked at (RFC 9207 §2.4).
+ * Only the form of the values is judged before the issuer, so neither a code nor an error of another server means anything
+ * (RFC 9207 §2.4).
  * Throws `authorization_response_invalid`, or the meaning of the server's own error; never its text.
  */
 export function checkAuthorizationResponse(

@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config/schema.ts'
 import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import type { KeySource } from '../../shared/crypto/key-ring.ts'
-import type { TokenHandlerError } from '../../shared/errors.ts'
+import { errorName, type TokenHandlerError } from '../../shared/errors.ts'
 import { type Answer, errorAnswer } from '../../shared/http/error-answer.ts'
 import { reportableAddress } from '../../shared/http/client-address.ts'
 import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
@@ -34,12 +34,7 @@ export function tellRefusal(
   { config, keys, observe }: { config: Pick<Config, 'observability'>; keys: KeySource; observe: Observe },
 ): void {
   if (error.code === 'server_error') {
-    const { cause } = error
-    observe.emit('internal.failed', {
-      request_id: requestId,
-      where: 'proxy',
-      error_name: cause instanceof Error ? cause.name : 'unknown',
-    })
+    observe.emit('internal.failed', { request_id: requestId, where: 'proxy', error_name: errorName(error.cause) })
   }
   observe.emit('request.refused', {
     request_id: requestId,

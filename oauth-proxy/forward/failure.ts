@@ -1,5 +1,5 @@
 import { type ErrorCode, TokenHandlerError } from '../../shared/errors.ts'
-import { networkCode } from '../../shared/network-code.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 
 /** Codes of a connection that was never made. */
 const unreachable: ReadonlySet<string> = new Set([
@@ -34,7 +34,7 @@ const codes: Readonly<Record<string, ErrorCode>> = {
  */
 export function upstreamFailure(error: unknown): TokenHandlerError {
   if (error instanceof TokenHandlerError) return error
-  const check = networkCode(error)
+  const check = failureCode(error)
   const detail = check === undefined ? {} : { check }
   return new TokenHandlerError(meaningOf(errorCode(error)), { detail, cause: error })
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { type Document, type ErrorCode, LineCounter, parseDocument } from 'yaml'
+import { failureCode } from '../failure-code.ts'
 import type { ConfigCheck } from './checks/check.ts'
 import { checks } from './checks/every-process.ts'
 import { fileChecks } from './checks/files.ts'
@@ -116,7 +117,7 @@ function readSettingsFile(file: string): string {
   try {
     return readText(file)
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    const code = failureCode(cause) ?? 'unknown'
     throw new ConfigError([
       {
         path: '',

@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import { unixPeer } from '../config/values.ts'
-import { TokenHandlerError } from '../errors.ts'
+import { errorName, TokenHandlerError } from '../errors.ts'
+import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { endSocket } from './end-socket.ts'
@@ -201,7 +202,7 @@ function secureServer(
 
 /** Node names a certificate that it does not accept on the socket alone: the error says that the connection ended. */
 function handshakeFailure(error: Error, { authorizationError }: TLSSocket): string {
-  const code = 'code' in error ? String(error.code) : 'unknown'
+  const code = failureCode(error) ?? 'unknown'
   const name = authorizationError === null ? code : String(authorizationError)
   return name.replace(/^ERR_(?:SSL|TLS)_/, '').toLowerCase()
 }
@@ -251,13 +252,13 @@ function reportFailure(observe: Observe, request: IncomingMessage, cause: unknow
   observe.emit('internal.failed', {
     request_id: requestIdOf(request),
     where: 'serve',
-    error_name: cause instanceof TokenHandlerError ? cause.code : cause instanceof Error ? cause.name : 'unknown',
+    error_name: cause instanceof TokenHandlerError ? cause.code : errorName(cause),
   })
 }
 
 /** Answers what the parser refused, in our own words, unless the client is gone already. */
 function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServeParts, 'clock' | 'observe'>): void {
-  const parserCode = 'code' in error ? String(error.code) : ''
+  const parserCode = failureCode(error) ?? ''
   if (parserCode === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
@@ -265,13 +266,7 @@ function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServePart
   const { requestId, code, status, text } = parserRefusal(parserCode)
   endSocket(socket, text, clock)
   // Whose request it was nobody knows; anybody can cause this, so no event at a level that is always logged tells of it.
-  observe.emit('request.answered', {
-    request_id: requestId,
-    side: 'none',
-    route: 'none',
-    status,
-    error_code: code,
-  })
+  observe.emit('request.answered', { request_id: requestId, side: 'none', route: 'none', status, error_code: code })
 }
 
 /** Owner and group may connect, which takes the right to write (unix(7)). */

@@ -1,6 +1,6 @@
 import { Agent, buildConnector, errors, request } from 'undici'
 import { type Clock, isWithin } from '../clock.ts'
-import { networkCode } from '../network-code.ts'
+import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
 import { type CircuitBreaker, createCircuitBreaker } from './circuit-breaker.ts'
@@ -179,7 +179,7 @@ export function createTransport(parts: {
           observe.emit('provider.unavailable', {
             endpoint,
             reason: outcome,
-            code: networkCode(failure.cause),
+            code: failureCode(failure.cause),
             proxy_status: proxyStatusOf(failure),
           })
         }
@@ -272,7 +272,7 @@ function asFailure(error: unknown, endpoint: ProviderEndpoint, signal: AbortSign
   if (error instanceof errors.HTTPParserError || error instanceof errors.HeadersOverflowError) {
     return new ProviderAnswerInvalid(endpoint, 'http', error)
   }
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = failureCode(error) ?? ''
   const reason = lostConnections.has(code) ? 'connection_lost' : 'connect_failed'
   return new ProviderUnavailable(endpoint, reason, retrySoonSeconds, error)
 }

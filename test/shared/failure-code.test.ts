@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { networkCode } from '../../shared/network-code.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 
 const coded = (code: unknown, options?: ErrorOptions) => Object.assign(new Error('no text', options), { code })
 
@@ -14,5 +14,5 @@ it.each([
   ['an error without a code', new Error('ECONNREFUSED'), undefined],
   ['no error', { code: 'ECONNREFUSED' }, undefined],
 ])('the code of %s', (_what, failure, code) => {
-  expect(networkCode(failure)).toBe(code)
+  expect(failureCode(failure)).toBe(code)
 })
