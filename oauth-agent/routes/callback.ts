@@ -44,8 +44,9 @@ function createCallback(parts: EndpointParts, arrivedBy: ArrivedBy): Endpoint {
   const away = leaveAddress(parts)
 
   return async (request) => {
+    if (request.parameters.size === 0) return away
     const outcome = await end(request, arrivedBy)
-    if (outcome.kind === 'failed') return request.parameters.size === 0 ? away : outcome
+    if (outcome.kind === 'failed') return outcome
     const { returnTo = config.login.defaultReturnTo, cookies } = outcome
     return { page: arrivalPage(`${pageOriginOf(config)}${returnTo}`), cookies }
   }

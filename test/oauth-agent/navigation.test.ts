@@ -231,11 +231,13 @@ describe('GET /callback', () => {
 describe('C33 GET /callback with nothing that we see, as from a response in the fragment', () => {
   it('leads to a page whose address has no fragment, and starts nothing there', async () => {
     const page = world.browser()
+    const told = world.told('login.failed').length
     const answer = await page.navigate('GET', '/oauth-agent/callback', { from: 'elsewhere' })
     expect([answer.status, answer.headers.location]).toEqual([303, noResponse])
     const next = await page.navigate('GET', noResponse.slice(0, -1))
     expect([...code(next), linkOf(next)]).toEqual([400, 'invalid_state', '/oauth-agent/login'])
     expect(loginCookies(page)).toEqual([])
+    expect(world.told('login.failed').length - told).toBe(1)
   })
 
   it('leaves a sign-in that is under way as it is', async () => {
