@@ -38,7 +38,7 @@ export interface Demands {
 export interface AdmissionParts {
   readonly config: Config
   readonly keys: KeySource
-  readonly catalogue: Catalogue
+  readonly catalogue: Pick<Catalogue, 'ownPrefixes'>
   readonly reader: CookieReader
   readonly store: Store
   readonly clock: Clock
@@ -47,13 +47,14 @@ export interface AdmissionParts {
 /** Reads the body as text; throws `payload_too_large` or `invalid_request`. */
 export type ReadText = () => Promise<string>
 
+/** Makes of a request what its endpoint gets, or throws what refuses it. */
+export type Admit = (context: AgentContext, demands: Demands, readText: ReadText) => Promise<AgentRequest>
+
 /**
  * Creates everything between a request's head and its endpoint, in this order: guard, session, limit, CSRF token, body.
  * A form carries its token in the body, so there the last two change places.
  */
-export function createAdmission(
-  parts: AdmissionParts,
-): (context: AgentContext, demands: Demands, readText: ReadText) => Promise<AgentRequest> {
+export function createAdmission(parts: AdmissionParts): Admit {
   const { config, keys, catalogue, reader, store, clock } = parts
   const { login, refresh, session: reading } = config.agent.rateLimits
   const limiters = {

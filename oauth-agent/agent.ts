@@ -4,7 +4,7 @@ import Koa, { type Context } from 'koa'
 import { koaBody } from 'koa-body'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { createCatalogue } from '../shared/cookies/catalogue.ts'
+import { type Catalogue, createCatalogue } from '../shared/cookies/catalogue.ts'
 import type { RequestCookies } from '../shared/cookies/header.ts'
 import { createCookieReader } from '../shared/cookies/open.ts'
 import { createSuccessorBox } from '../shared/cookies/successor.ts'
@@ -18,7 +18,7 @@ import { TokenHandlerError } from '../shared/errors.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Store } from '../shared/store/store.ts'
-import { createAdmission, type ReadText } from './admission.ts'
+import { type Admit, createAdmission, type ReadText } from './admission.ts'
 import {
   type AgentContext,
   type AgentMiddleware,
@@ -56,9 +56,10 @@ export interface Agent {
 /** Creates the OAuth agent: the endpoints that sign users in and out, the only writer of cookies. */
 export function createAgent(agentParts: AgentParts): Agent {
   const { config } = agentParts
-  const parts = createEndpointParts(agentParts)
-  const rows = endpoints.filter(({ isOn }) => isOn(config))
-  const routes = createRoutes(rows, agentParts, parts)
+  const catalogue = createCatalogue(config)
+  const parts = createEndpointParts(agentParts, catalogue)
+  const admit = createAdmission({ ...parts, keys: agentParts.keys, catalogue })
+  const routes = endpoints.filter(({ isOn }) => isOn(config)).map((row) => createRoute(row, parts, admit))
   const methodsOf = (path: string): string[] =>
     routes.filter((route) => route.path === path).map(({ method }) => method)
   const clearSession = (present: RequestCookies) => parts.writer.clearSession(present)
@@ -85,25 +86,17 @@ interface Steps extends Pick<AnswerParts, 'methodsOf'> {
   readonly headReading: AgentMiddleware
 }
 
-function createRoutes(
-  rows: readonly Row[],
-  { config, keys, store, clock }: AgentParts,
-  parts: EndpointParts,
-): readonly Route[] {
-  const catalogue = createCatalogue(config)
-  const admit = createAdmission({ config, keys, catalogue, reader: parts.reader, store, clock })
-  return rows.map((row) => {
-    const endpoint = row.create(parts)
-    return {
-      ...row,
-      path: `${config.agent.path}${row.path}`,
-      async serve(context, readText) {
-        if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${config.agent.path}/login`
-        const request = await admit(context, row, readText)
-        writeAnswer(context, await endpoint(request))
-      },
-    }
-  })
+function createRoute(row: Row, parts: EndpointParts, admit: Admit): Route {
+  const { path } = parts.config.agent
+  const endpoint = row.create(parts)
+  return {
+    ...row,
+    path: `${path}${row.path}`,
+    async serve(context, readText) {
+      if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${path}/login`
+      writeAnswer(context, await endpoint(await admit(context, row, readText)))
+    },
+  }
 }
 
 function createApp(routes: readonly Route[], steps: Steps, { config, observe }: EndpointParts): Agent['handle'] {
@@ -154,9 +147,8 @@ function createDirect(
 /** What is hot has no body that means anything. */
 const noText: ReadText = () => Promise.resolve('')
 
-function createEndpointParts(agentParts: AgentParts): EndpointParts {
+function createEndpointParts(agentParts: AgentParts, catalogue: Catalogue): EndpointParts {
   const { config, keys, authorizationServer, store, clock, observe, random = systemRandomBytes } = agentParts
-  const catalogue = createCatalogue(config)
   const binding = bindingOf(config)
   const successorBox = createSuccessorBox({ keys, binding, random })
   return {
