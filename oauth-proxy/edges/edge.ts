@@ -12,7 +12,7 @@ import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, Decision, Forward, Known, Preflight, Question } from '../decide.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { Streams } from '../streams.ts'
-import { tellRefusal } from './refusal.ts'
+import { type ProxySide, tellRefusal } from './refusal.ts'
 
 /** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
@@ -36,7 +36,7 @@ export interface Call<Output> {
 
 /** What makes one edge different from the others. */
 export interface Edge<Output> {
-  readonly side: 'proxy' | 'forward_auth'
+  readonly side: ProxySide
   /** Decides on a call; throws what refuses it before anything is known of the request that it is about. */
   decide(call: Call<Output>): Promise<Decision>
   /**
@@ -74,7 +74,7 @@ export function createEdge<Output>(
     } catch (thrown) {
       refusal = asTokenHandlerError(thrown)
     }
-    if (refusal !== undefined) tellRefusal(refusal, call.requestId, known, parts)
+    if (refusal !== undefined) tellRefusal(refusal, call.requestId, known, edge.side, parts)
     const error = refusal ?? failure
     if (error !== undefined) edge.answerError(call, error, known)
     observe.emit('request.answered', {

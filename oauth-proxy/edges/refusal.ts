@@ -26,11 +26,15 @@ export function allowField(
   return code === 'method_not_allowed' ? { allow: methods.join(', ') } : undefined
 }
 
+/** How events name the edges: those that forward, and the one that answers a gateway. */
+export type ProxySide = 'proxy' | 'forward_auth'
+
 /** Reports a request that is not carried out, with what was known of it by then. */
 export function tellRefusal(
   error: TokenHandlerError,
   requestId: string,
   { route, session, clientAddress }: Known,
+  side: ProxySide,
   { config, keys, observe }: { config: Pick<Config, 'observability'>; keys: KeySource; observe: Observe },
 ): void {
   if (error.code === 'server_error') {
@@ -41,7 +45,7 @@ export function tellRefusal(
     client_address: config.observability.clientAddresses ? reportableAddress(clientAddress?.()) : undefined,
     subject: session === undefined ? undefined : pseudonym(keys.current(), 'subject', session.subject),
     session: session === undefined ? undefined : pseudonym(keys.current(), 'session', session.sessionId),
-    side: 'proxy',
+    side,
     route: route?.path,
     error_code: error.code,
     ...error.detail,

@@ -122,6 +122,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
       expect(answer.status).toBe(gateway === 'nginx' ? 403 : 400)
       expect(answer.header('authorization')).toBeUndefined()
       expect(world.events.findLast(({ name: event }) => event === 'request.refused')?.fields).toMatchObject({
+        side: 'forward_auth',
         check: 'override',
       })
     },

@@ -15,12 +15,11 @@ it.each([
   const events: [EventName, object][] = []
   const observe = { emit: (event: EventName, fields: object) => void events.push([event, fields]) }
   const keys = fixedKeys(createKeyRing(testKeys()))
-  tellRefusal(
-    new TokenHandlerError('server_error', { cause }),
-    'r1',
-    {},
-    { config: parse(settingsFile()), keys, observe },
-  )
+  tellRefusal(new TokenHandlerError('server_error', { cause }), 'r1', {}, 'proxy', {
+    config: parse(settingsFile()),
+    keys,
+    observe,
+  })
   expect(events).toEqual([
     ['internal.failed', { request_id: 'r1', where: 'proxy', error_name: name }],
     ['request.refused', expect.objectContaining({ request_id: 'r1', side: 'proxy', error_code: 'server_error' })],
