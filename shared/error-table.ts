@@ -51,7 +51,12 @@ export const errorTable = {
     'The header of the request is too large.',
     'Clear the cookies of this site; the whole header must stay below 16 KiB.',
   ),
-  request_timeout: row(408, 'info', 'The request took too long to arrive.', 'Send it again, without pauses.'),
+  request_timeout: row(
+    408,
+    'info',
+    'The request took too long to arrive.',
+    'Send it again, without pauses; for long uploads raise operations.request_timeout_seconds.',
+  ),
   expectation_failed: row(
     417,
     'info',
@@ -79,13 +84,13 @@ export const errorTable = {
     403,
     'warn',
     'The token-handler-version header is missing.',
-    'Send token-handler-version: 1, or use the browser client.',
+    'Send token-handler-version: 1, or use the browser client; list WebSockets, event streams and downloads under headerless.',
   ),
   origin_not_allowed: row(
     403,
     'warn',
     'Requests from this origin are not allowed.',
-    'List the exact origin under cors.origins, or call from the public origin.',
+    'List the exact origin under cors.origins, or call from the public origin; the log names the check.',
   ),
   csrf_token_invalid: row(
     403,
