@@ -1,11 +1,11 @@
 import { z } from 'zod'
-import { headerName, listenToGateway, origin, ownPath, seconds } from './values.ts'
+import { headerName, listenToGateway, origin, ownPath, seconds, timerSeconds } from './values.ts'
 
 const limit = (count: number, perSeconds: number) =>
   z
     .strictObject({
       requests: z.number().int().positive().default(count).meta({ description: 'Requests allowed in the window.' }),
-      window_seconds: seconds.positive().default(perSeconds).meta({ description: 'Length of the window.' }),
+      window_seconds: timerSeconds.default(perSeconds).meta({ description: 'Length of the window.' }),
     })
     .prefault({})
 

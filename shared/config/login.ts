@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { pagePath, parameterName, scope, seconds } from './values.ts'
+import { milliseconds, pagePath, parameterName, scope, seconds } from './values.ts'
 
 /** Those of OpenID Connect for editors to offer; authorization servers have others of their own. */
 const authorizationParameter = z.union([
@@ -110,10 +110,7 @@ export const logoutSettings = z.strictObject({
   revoke: z.boolean().default(true).meta({
     description: 'Revokes the tokens at sign-out, and those of sign-ins that are refused (RFC 7009).',
   }),
-  revocation_timeout_ms: z
-    .number()
-    .int()
-    .positive()
+  revocation_timeout_ms: milliseconds
     .default(2500)
     .meta({ description: 'Longest time to wait for the revocation; then sign-out continues without it.' }),
   clear_site_data: z.boolean().default(false).meta({

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { filePath, listen, seconds, secret } from './values.ts'
+import { filePath, listen, milliseconds, seconds, secret, timerSeconds } from './values.ts'
 
 /** The `store` section. */
 export const storeSettings = z.discriminatedUnion('kind', [
@@ -10,12 +10,7 @@ export const storeSettings = z.discriminatedUnion('kind', [
     key_prefix: z.string().default('token-handler:').meta({
       description: 'Prefix of every key and channel; each application that shares the server needs its own.',
     }),
-    timeout_ms: z
-      .number()
-      .int()
-      .positive()
-      .default(500)
-      .meta({ description: 'Longest time to wait for an answer of the store.' }),
+    timeout_ms: milliseconds.default(500).meta({ description: 'Longest time to wait for an answer of the store.' }),
     ca_file: filePath
       .optional()
       .meta({ description: 'PEM file of certificate authorities for rediss:, instead of the system ones.' }),
@@ -35,10 +30,10 @@ export const operationsSettings = z.strictObject({
     description:
       'Processes that share the port. Several that sign users in and refresh need store.kind: valkey; otherwise each refreshes and remembers sign-outs for itself.',
   }),
-  keep_alive_seconds: seconds.positive().default(90).meta({
+  keep_alive_seconds: timerSeconds.default(90).meta({
     description: 'How long idle connections are kept; must exceed the idle limit of the load balancer in front.',
   }),
-  request_timeout_seconds: seconds.positive().default(300).meta({
+  request_timeout_seconds: timerSeconds.default(300).meta({
     description: 'Longest time in which a whole request with its body must arrive; raise it for long uploads.',
   }),
   shutdown_wait_seconds: seconds

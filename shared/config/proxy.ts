@@ -11,6 +11,7 @@ import {
   pathSetting,
   scope,
   seconds,
+  timerSeconds,
 } from './values.ts'
 
 const audience = z.string().optional().meta({ description: 'Audience to request (RFC 8693 §2.1).' })
@@ -152,7 +153,7 @@ export const routeSettings = z.strictObject({
         .int()
         .positive()
         .meta({ description: 'Requests allowed in the window.', examples: [100] }),
-      window_seconds: seconds.positive().meta({ description: 'Length of the window.', examples: [60] }),
+      window_seconds: timerSeconds.meta({ description: 'Length of the window.', examples: [60] }),
       by: z
         .enum(['session', 'address'])
         .default('session')

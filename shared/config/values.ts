@@ -54,8 +54,10 @@ export const pagePath = z.union([z.literal('/'), ownPath])
 
 /** A whole number of seconds. */
 export const seconds = z.number().int().nonnegative()
-/** A whole number of milliseconds, at least 1. */
-export const milliseconds = z.number().int().positive()
+/** A whole number of milliseconds that a timer of Node can wait, which counts in 31 bits and rings at once beyond that. */
+export const milliseconds = z.number().int().min(1).max(2_147_483_647)
+/** Seconds for a timer; one fewer than fit, which Node adds to the time in which it keeps a connection. */
+export const timerSeconds = seconds.min(1).max(2_147_482)
 
 /** Settings that `config print` showed and somebody took for a file. */
 const noMask = { message: `must be the secret itself, not the ${secretMask} that \`config print\` shows for it` }

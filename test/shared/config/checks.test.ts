@@ -215,6 +215,39 @@ describe('settings that are refused', () => {
       { operations: { shutdown_drain_seconds: 25_000 } },
       'operations.shutdown_drain_seconds',
     ],
+    ...[
+      ['authorization_server', 'timeout_ms', 2_147_483_648],
+      ['logout', 'revocation_timeout_ms', 2_147_483_648],
+      // Node adds a second to this one.
+      ['operations', 'keep_alive_seconds', 2_147_483],
+      ['operations', 'request_timeout_seconds', 9_007_199_254_740_991],
+    ].map(([section, name, value]): [string, object, string] => [
+      `${name} beyond what a timer can wait`,
+      { [String(section)]: { [String(name)]: value } },
+      `${section}.${name}`,
+    ]),
+    [
+      'a store that may take longer than a timer can wait',
+      { store: { kind: 'valkey', url: 'redis://a', timeout_ms: 2_147_483_648 } },
+      'store.timeout_ms',
+    ],
+    ...['connect_timeout_ms', 'response_timeout_ms', 'idle_timeout_ms', 'stream_idle_timeout_ms'].map(
+      (name): [string, object, string] => [
+        `${name} of a route beyond what a timer can wait`,
+        route({ [name]: 2_147_483_648 }),
+        `proxy.routes[0].${name}`,
+      ],
+    ),
+    [
+      'a rate limit whose count would be forgotten at once',
+      route({ rate_limit: { requests: 1, window_seconds: 2_147_484 } }),
+      'proxy.routes[0].rate_limit.window_seconds',
+    ],
+    [
+      'a rate limit of the agent whose count would be forgotten at once',
+      { agent: { rate_limits: { login: { window_seconds: 2_147_484 } } } },
+      'agent.rate_limits.login.window_seconds',
+    ],
     ['scope without openid', { login: { scope: 'profile openid2' } }, 'login.scope'],
     ['request objects without a key', { login: { signed_request_object: true } }, 'login.signed_request_object'],
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
@@ -332,6 +365,13 @@ describe('settings that are accepted', () => {
       {
         session: { max_access_token_seconds: 301, refresh_ahead_seconds: 300 },
         operations: { shutdown_wait_seconds: 3600, shutdown_drain_seconds: 3600 },
+      },
+    ],
+    [
+      'the longest times of a timer',
+      {
+        authorization_server: { timeout_ms: 2_147_483_647 },
+        operations: { keep_alive_seconds: 2_147_482, request_timeout_seconds: 2_147_482 },
       },
     ],
     ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
