@@ -1,5 +1,5 @@
 import { exitCodeOf, failureText } from './failure.ts'
-import { createProgram } from './program.ts'
+import { runProgram } from './program.ts'
 import { checkRuntime } from './runtime.ts'
 import { processTerminal } from './terminal.ts'
 
@@ -13,7 +13,7 @@ export async function runCommandLine(): Promise<void> {
   process.stderr.on('error', () => undefined)
   try {
     checkRuntime(process)
-    await createProgram(processTerminal).parseAsync()
+    await runProgram(process.argv.slice(2), processTerminal)
   } catch (error) {
     processTerminal.err(failureText(error))
     processTerminal.exitWith(exitCodeOf(error))

@@ -50,6 +50,12 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof ConfigError ? exitConfig : exitFailure
 }
 
+/** What went wrong, for a program that asked for JSON: the same as `config check --json` finds. */
+export function failureJson(error: unknown): string {
+  const problems = error instanceof ConfigError ? error.problems : [{ path: '', problem: failureText(error) }]
+  return JSON.stringify({ ok: false, problems }, null, 2)
+}
+
 /** What went wrong, for a person. */
 export function failureText(error: unknown): string {
   if (error instanceof ConfigError) {

@@ -4,8 +4,28 @@ import { addDemoCommand } from './commands/demo.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addKeyCommands } from './commands/keys.ts'
 import { addRunCommands } from './commands/run.ts'
+import { exitCodeOf, failureJson, failureText } from './failure.ts'
 import type { Terminal } from './terminal.ts'
 import { version } from './version.ts'
+
+/**
+ * Runs what `args` ask for; what goes wrong is told as a remark and sets the exit code.
+ *
+ * To whoever asked for JSON it is told in JSON, since a program that reads the answer can read no sentence in its place.
+ */
+export async function runProgram(args: readonly string[], terminal: Terminal): Promise<void> {
+  const program = createProgram(terminal)
+  let asJson = false
+  program.hook('preAction', (_, command) => {
+    asJson = command.opts<{ json?: boolean }>().json === true
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    terminal.err(asJson ? failureJson(error) : failureText(error))
+    terminal.exitWith(exitCodeOf(error))
+  }
+}
 
 /**
  * The command line as a whole; `parseAsync` runs what the arguments ask for and rejects with what went wrong.

@@ -12,7 +12,9 @@ export function commandsPage(): string {
 const intro = `# Commands
 
 \`token-handler [--config <file>] <command>\`; without \`--config\` the variable \`TOKEN_HANDLER_CONFIG\` names the settings
-file. Results go to standard output, remarks to standard error.
+file. Results go to standard output, remarks to standard error. What keeps a command with \`--json\` from its result is JSON
+as well, on standard error: \`{ "ok": false, "problems": [{ "path": …, "problem": …, "remedy": … }] }\`, as \`config check
+--json\` prints.
 
 | Exit code | Means |
 | --- | --- |

@@ -16,9 +16,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { exitCodeOf, failureText } from '../../bin/failure.ts'
 import { listening } from '../../bin/listening.ts'
-import { createProgram } from '../../bin/program.ts'
+import { createProgram, runProgram } from '../../bin/program.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { parseKeyRing } from '../../shared/crypto/key-ring.ts'
 import { formatKeyRingFile, parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
@@ -45,16 +44,12 @@ interface Ended {
 /** Runs a command in this process, as the executable does. */
 async function run(...args: string[]): Promise<Ended> {
   const ended = { code: 0, out: '', err: '' }
-  const program = createProgram({
+  await runProgram(args, {
     out: (text) => void (ended.out += `${text}\n`),
     err: (text) => void (ended.err += `${text}\n`),
     exitWith: (code) => void (ended.code = code),
   })
-  await program.parseAsync(args, { from: 'user' }).catch((error: unknown) => {
-    ended.err += failureText(error)
-    ended.code = exitCodeOf(error)
-  })
-  return ended
+  return { ...ended, err: ended.err.trimEnd() }
 }
 
 /** Writes a settings file whose ports are free ones, or those given. */
@@ -393,6 +388,27 @@ describe('config', () => {
     expect(out).toContain('idle_seconds: 3600')
     expect(out).toContain('secret: "[secret]"')
     expect(out).not.toContain('do-not-show-me')
+  })
+})
+
+describe('whoever asks for JSON gets it where there is no result, too:', () => {
+  it.each([
+    ['settings that cannot be used', 78, ['config', 'print'], 'bad.yaml', 'proxy.routes[0].path'],
+    ['settings that cannot be examined', 78, ['doctor'], 'bad.yaml', 'proxy.routes[0].path'],
+    ['no settings', 78, ['doctor', '--offline'], 'absent.yaml', ''],
+    ['a ring that is none', 78, ['keys', 'list', 'bad.yaml'], 'bad.yaml', 'bad.yaml'],
+    ['a ring that is not there', 1, ['keys', 'list', 'absent.json'], 'bad.yaml', ''],
+  ])('%s', async (_, exitCode, command, file, path) => {
+    settings('bad.yaml', { route: 'bad' })
+    const words = command.map((word) => (/\./.test(word) ? at(word) : word))
+    const { code, out, err } = await run('--config', at(file), ...words, '--json')
+    expect([code, out]).toEqual([exitCode, ''])
+    expect(JSON.parse(err)).toEqual({
+      ok: false,
+      problems: [expect.objectContaining({ path: path === 'bad.yaml' ? at(path) : path })],
+    })
+    const { err: text } = await run('--config', at(file), ...words)
+    expect(text).not.toContain('{')
   })
 })
 
