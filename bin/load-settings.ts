@@ -3,7 +3,7 @@ import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { loadConfig } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { partChecks, processChecks } from './part-checks.ts'
+import { partChecks, processChecks, settingsWarnings } from './part-checks.ts'
 import type { Mode } from './parts.ts'
 import { startChecks } from './start-checks.ts'
 
@@ -12,13 +12,21 @@ export function loadSettings(file: string | undefined, mode?: Mode): Config {
   return loadConfig(file, checksFor(mode))
 }
 
-/** Everything that keeps `mode` from starting with these settings and the files that they name; without a mode, every process. */
-export function settingsProblems(file: string | undefined, mode: Mode | undefined): readonly Problem[] {
+/** What was found in settings and the files that they name. */
+export interface JudgedSettings {
+  /** What keeps a process from starting. */
+  readonly problems: readonly Problem[]
+  /** What was hardly meant; none where there are problems. */
+  readonly warnings: readonly Problem[]
+}
+
+/** Judges the settings and the files that they name for `mode`; without a mode, for every process. */
+export function judgeSettings(file: string | undefined, mode: Mode | undefined): JudgedSettings {
   try {
-    loadConfig(file, [...checksFor(mode), ...startChecks(mode, systemClock)])
-    return []
+    const config = loadConfig(file, [...checksFor(mode), ...startChecks(mode, systemClock)])
+    return { problems: [], warnings: settingsWarnings(config, mode) }
   } catch (error) {
-    if (error instanceof ConfigError) return error.problems
+    if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
     throw error
   }
 }

@@ -1,5 +1,6 @@
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
+import type { Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { Mode } from './parts.ts'
 
@@ -25,6 +26,18 @@ function* backchannelCheck(
       'Use valkey, run agent and proxy as one process with serve and one worker, or set logout.backchannel: false.',
     given: ['logout.backchannel', 'operations.workers'],
   }
+}
+
+/** What keeps no process from starting, but was hardly meant; without a mode, in any that these settings could start. */
+export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | undefined): readonly Problem[] {
+  if (mode === 'agent' || proxy.routes.length > 0) return []
+  return [
+    {
+      path: 'proxy.routes',
+      problem: 'lists no API, so the proxy refuses every call and every question of a gateway with 404',
+      remedy: 'List the APIs under proxy.routes, or run the agent alone with `token-handler agent`.',
+    },
+  ]
 }
 
 /** What to say of workers that have nothing in common, or undefined; other replicas cannot be seen from here. */

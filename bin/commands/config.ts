@@ -13,16 +13,19 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
 
   config
     .command('check')
-    .description('List everything that is wrong with the settings, and with the files that they name.')
+    .description(
+      'List everything that is wrong with the settings, and with the files that they name; warnings leave them good.',
+    )
     .addOption(forOption())
     .option('--json', 'print JSON')
     .action(async ({ for: mode, json = false }: { for?: Mode; json?: boolean }) => {
-      const { settingsProblems } = await import('../load-settings.ts')
-      const problems = settingsProblems(file(), mode)
-      if (problems.length > 0) terminal.exitWith(exitConfig)
-      if (json) terminal.out(JSON.stringify({ ok: problems.length === 0, problems }, null, 2))
-      else if (problems.length === 0) terminal.out('The settings are good.')
-      else terminal.out(problems.map(problemText).join('\n'))
+      const { judgeSettings } = await import('../load-settings.ts')
+      const { problems, warnings } = judgeSettings(file(), mode)
+      const ok = problems.length === 0
+      if (!ok) terminal.exitWith(exitConfig)
+      if (json) return terminal.out(JSON.stringify({ ok, problems, warnings }, null, 2))
+      for (const warning of warnings) terminal.err(`Warning: ${problemText(warning)}`)
+      terminal.out(ok ? 'The settings are good.' : problems.map(problemText).join('\n'))
     })
 
   config

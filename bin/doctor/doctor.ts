@@ -30,7 +30,7 @@ export interface DoctorParts {
 
 /** Checks everything the settings name, as it is at this moment; the worst findings come first. */
 export async function examine(parts: DoctorParts): Promise<Finding[]> {
-  const { config, clock, refreshToken, fetch: ask } = parts
+  const { config, clock, mode, refreshToken, fetch: ask } = parts
   let skewSeconds = 0
   const observe: Observe = {
     emit(_, fields) {
@@ -71,7 +71,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
       findings.push(skewFinding(skewSeconds, config))
     }
     await collect('cookies', () => browserChecks(config, ask))
-    await collect('upstream', () => upstreamChecks(config))
+    await collect('upstream', () => upstreamChecks(config, mode))
     await collect('store', () => storeChecks(config, store, clock))
     await collect('keys', () => keyChecks(config, parts))
     await collect('listen.certificate', () => certificateChecks(config, parts))

@@ -6,10 +6,15 @@ import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { failureCode } from '../../shared/failure-code.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { settingsWarnings } from '../part-checks.ts'
+import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
 
 /** Whether every API can be connected to, with the certificates that the proxy would demand and show. */
-export async function* upstreamChecks({ proxy }: Config): AsyncIterable<Finding> {
+export async function* upstreamChecks({ proxy }: Config, mode: Mode | undefined): AsyncIterable<Finding> {
+  for (const { path, problem, remedy } of settingsWarnings({ proxy }, mode)) {
+    yield warning('upstream', `${path} ${problem}`, remedy)
+  }
   const seen = new Set<string>()
   for (const route of proxy.routes) {
     for (const upstream of upstreamsOf(route)) {

@@ -1,3 +1,8 @@
+/** False for the `*.example.com` and the like that the URL parser admits: no such host can be looked up, or be meant. */
+export function isSingleHost(hostname: string): boolean {
+  return /^(?:[\w.-]+|\[[\da-f:.]+\])$/.test(hostname)
+}
+
 /** True when only this machine can be meant: `localhost`, names below it, 127.0.0.0/8 and ::1 (RFC 6761 §6.3). */
 export function isLoopbackHost(hostname: string): boolean {
   const host = hostname.toLowerCase()

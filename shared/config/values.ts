@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Secret, secretMask } from '../secret.ts'
+import { isSingleHost } from './local.ts'
 
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
 export const origin = z.string().refine(isOrigin, { error: ({ input }) => originExpectation(String(input)) })
@@ -21,17 +22,29 @@ function originExpectation(text: string): string {
   return 'must be an origin such as https://www.example.com, without path or trailing slash'
 }
 
+const singleHost = { message: 'must name a single host, such as www.example.com, and no pattern' }
+
+/** True also for what is no URL, which has a reason of its own. */
+function isNoPattern(text: string): boolean {
+  const hostname = URL.parse(text)?.hostname ?? ''
+  return hostname === '' || isSingleHost(hostname)
+}
+
 /** An absolute URL; whether it may be http: is for the rules between settings to say. */
 export const httpsUrl = z
   .string()
   .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).hash === '', {
     message: 'must be an absolute http(s) URL without a fragment',
   })
+  .refine(isNoPattern, singleHost)
 
 /** Where an HTTP proxy listens; a user and password in it would be shown wherever the address is. */
-export const proxyOrigin = z.string().refine((text) => /^https?:\/\/[^\s/?#@\\]+$/.test(text) && URL.canParse(text), {
-  message: 'must be the address of a proxy such as http://proxy.example.com:3128, without path, user and password',
-})
+export const proxyOrigin = z
+  .string()
+  .refine((text) => /^https?:\/\/[^\s/?#@\\]+$/.test(text) && URL.canParse(text), {
+    message: 'must be the address of a proxy such as http://proxy.example.com:3128, without path, user and password',
+  })
+  .refine(isNoPattern, singleHost)
 
 /** An absolute path of our own: no dot segments, escapes, query or trailing slash, so that one reading is the only one. */
 export const ownPath = pathSetting(

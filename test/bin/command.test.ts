@@ -239,6 +239,28 @@ describe('config', () => {
     const ended = await run('--config', ringFor('for-proxies.json'), 'config', 'check', ...option)
     expect(ended).toMatchObject({ code, out: expect.stringContaining(words) as string })
   })
+  it.each([
+    [[], true],
+    [['--for', 'serve'], true],
+    [['--for', 'proxy'], true],
+    [['--for', 'agent'], false],
+  ])('check with %j warns of a proxy without any API: %j', async (option, isWarned) => {
+    const file = settings('no-routes.yaml')
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/, routes: .*\]/, ''))
+    const warned = /^Warning: proxy\.routes: lists no API[^]*proxy\.routes, or run the agent alone/
+    const plain = await run('--config', file, 'config', 'check', ...option)
+    expect(plain).toEqual({
+      code: 0,
+      out: 'The settings are good.\n',
+      err: isWarned ? expect.stringMatching(warned) : '',
+    })
+    const { code, out, err } = await run('--config', file, 'config', 'check', ...option, '--json')
+    expect([code, err, JSON.parse(out)]).toEqual([
+      0,
+      '',
+      { ok: true, problems: [], warnings: isWarned ? [expect.objectContaining({ path: 'proxy.routes' })] : [] },
+    ])
+  })
   it('check knows what agent and proxy need where each runs alone', async () => {
     const file = settings('alone.yaml')
     writeFileSync(file, 'logout: { backchannel: true }\n', { flag: 'a' })

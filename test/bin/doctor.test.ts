@@ -109,6 +109,11 @@ describe('doctor', () => {
     expect(levelOf(findings, 'provider.rotation')).toBe('skipped')
   })
 
+  it('asks no agent for APIs', async () => {
+    const findings = await look({ settings: { proxy: {} }, mode: 'agent' })
+    expect(levelOf(findings, 'upstream')).toBeUndefined()
+  })
+
   it.each<[string, Change, string, Finding['level'], string]>([
     ['a wrong secret', { settings: { client: { secret: 'wrong' } } }, 'client.accepted', 'error', 'invalid_client'],
     [
@@ -194,6 +199,7 @@ describe('doctor', () => {
       'error',
       'ECONNREFUSED',
     ],
+    ['a proxy without any API', { settings: { proxy: {} } }, 'upstream', 'warning', 'lists no API'],
     [
       'cookies too large for gateways',
       { settings: { cookies: { max_total_bytes: 10_000 } } },

@@ -1,4 +1,5 @@
 import type { CrossProblem } from './check.ts'
+import { isSingleHost } from '../local.ts'
 import type { Config } from '../schema.ts'
 
 /** The shared store: where it is. */
@@ -17,7 +18,7 @@ export function* storeChecks({ store }: Config): Iterable<CrossProblem> {
 function isStoreUrl(text: string): boolean {
   if (!/^rediss?:\/\//.test(text) || !URL.canParse(text)) return false
   const { hostname, pathname, search, hash, username, password } = new URL(text)
-  if (hostname === '' || search !== '' || hash !== '' || !/^(?:\/[0-9]{0,5})?$/.test(pathname)) return false
+  if (!isSingleHost(hostname) || search !== '' || hash !== '' || !/^(?:\/[0-9]{0,5})?$/.test(pathname)) return false
   try {
     decodeURIComponent(username + password)
     return true

@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import { isLoopbackHost, isLocalOrigin } from '../local.ts'
+import { isLoopbackHost, isLocalOrigin, isSingleHost } from '../local.ts'
 import type { Config, Route } from '../schema.ts'
 import { upstreamsOf } from '../upstreams.ts'
 
@@ -139,10 +139,11 @@ function* listenerChecks({ agent, proxy }: Config): Iterable<CrossProblem> {
 
 function* endpointCheck(endpoint: string | undefined): Iterable<CrossProblem> {
   if (endpoint === undefined) return
-  if (URL.canParse(endpoint) && /^https?:$/.test(new URL(endpoint).protocol)) return
+  const { protocol, hostname } = URL.parse(endpoint) ?? {}
+  if (/^https?:$/.test(protocol ?? '') && isSingleHost(hostname ?? '')) return
   yield {
     path: 'observability.otlp_endpoint',
-    problem: 'is not an http(s) URL',
+    problem: 'is not an http(s) URL of a single host',
     remedy: 'Give the whole URL, such as http://localhost:4318/v1/traces.',
   }
 }

@@ -298,6 +298,19 @@ describe('settings that are refused', () => {
       { observability: { otlp_endpoint: 'xhttp://collector:4318/v1/traces' } },
       'observability.otlp_endpoint',
     ],
+    ...[
+      ['authorization_server.issuer', { authorization_server: { issuer: 'https://*.example.com' } }],
+      ['authorization_server.http_proxy', { authorization_server: { http_proxy: 'http://*:3128' } }],
+      ['proxy.routes[0].upstream', route({ upstream: 'https://*.internal.example.com' })],
+      ['proxy.routes[0].upstream[1]', route({ upstream: ['https://a', 'https://(b)'] })],
+      ['store.url', { store: { kind: 'valkey', url: 'redis://*.example.com' } }],
+      ['observability.otlp_endpoint', { observability: { otlp_endpoint: 'http://*:4318/v1/traces' } }],
+    ].map(([path, change]): [string, object, string] => [
+      `a pattern for the host: ${JSON.stringify(change)}`,
+      Object(change),
+      String(path),
+    ]),
+    ['an upstream that is no URL', route({ upstream: ['https://a', 'b'] }), 'proxy.routes[0].upstream[1]'],
     ['traces to nowhere', { observability: { otlp_endpoint: 'collector:4318' } }, 'observability.otlp_endpoint'],
     ['an agent path with dots', { agent: { path: '/a/../b' } }, 'agent.path'],
   ])('%s', (_, change, path) => {
