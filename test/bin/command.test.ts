@@ -300,6 +300,8 @@ describe('config', () => {
       'old-ca.crt': oldAuthority.certificate,
       'no-ca.crt': authority.certificate + good.certificate,
       'half-ca.crt': `${authority.certificate}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+      'unfinished.crt': (good.certificate + authority.certificate).slice(0, -9),
+      'unfinished-ca.crt': (authority.certificate + good.certificate).slice(0, -40),
       'empty.pem': '',
     }
     beforeAll(() => {
@@ -343,6 +345,15 @@ describe('config', () => {
         'half-ca.crt',
         'client_ca_file',
         'not a certif',
+      ],
+      ['a chain that is still being written', 'unfinished.crt', 'tls.key', 'ca.crt', 'certificate_file', 'breaks off'],
+      [
+        'authorities that are still being written',
+        'tls.crt',
+        'tls.key',
+        'unfinished-ca.crt',
+        'client_ca_file',
+        'breaks',
       ],
       ['no authorities', 'tls.crt', 'tls.key', 'empty.pem', 'client_ca_file', 'not a certificate'],
     ])('finds %s', async (_, certificate, key, ca, setting, words) => {

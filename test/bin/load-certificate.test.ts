@@ -12,6 +12,8 @@ import { parse, settingsFile } from '../shared/config/settings.ts'
 const [first, second, third] = ['first', 'second', 'third'].map((name) => createCertificate({ name }))
 const expired = createCertificate({ name: 'expired', until: '210101000000Z' })
 
+const authorities = String(first?.certificate) + String(second?.certificate)
+
 let folder: string
 let clock: ManualClock
 let events: string[]
@@ -25,8 +27,14 @@ beforeEach(async () => {
   said = []
   put('tls.crt', first?.certificate)
   put('tls.key', first?.privateKey)
+  put('ca.crt', authorities)
   const config = parse(settingsFile())
-  const listen = { ...config.proxy.listen, certificateFile: path('tls.crt'), privateKeyFile: path('tls.key') }
+  const listen = {
+    ...config.proxy.listen,
+    certificateFile: path('tls.crt'),
+    privateKeyFile: path('tls.key'),
+    clientCaFile: path('ca.crt'),
+  }
   followed = await openCertificate({ ...config, proxy: { ...config.proxy, listen } }, 'proxy', {
     clock,
     observe: { emit: (name) => void events.push(name) },
@@ -72,6 +80,25 @@ describe('certificate and key', () => {
     await pass()
     expect(events).toEqual(['config.reloaded'])
     expect(followed?.current()).toMatchObject({ certificate: second?.certificate, privateKey: second?.privateKey })
+  })
+
+  it.each([
+    ['certificate', 'tls.crt', String(first?.certificate) + String(third?.certificate)],
+    ['key', 'tls.key', String(first?.privateKey)],
+    ['list of authorities', 'ca.crt', authorities + String(third?.certificate)],
+  ])('are not reported while the %s is written, and nothing is taken of it', async (_, name, text) => {
+    const before = followed?.current()
+    put(name, text.slice(0, -20))
+    await pass()
+    expect([events, followed?.current()]).toEqual([[], before])
+    put(name, `${text}\n`)
+    await pass()
+    expect(events).toEqual(['config.reloaded'])
+    put(name)
+    await pass()
+    expect(events).toEqual(['config.reloaded'])
+    await pass()
+    expect(events).toEqual(['config.reloaded', 'config.rejected'])
   })
 
   it('that do not fit at two readings are reported once, and taken when they do', async () => {

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { ConfigCheck, CrossProblem } from './check.ts'
+import { isUnfinishedPem, pemBlocks } from '../../crypto/certificate.ts'
 import type { Config } from '../schema.ts'
 
 /** Files that settings name: there, readable, of the right kind and belonging together. */
@@ -16,9 +17,9 @@ export function fileChecks(readFile: (path: string) => string): ConfigCheck {
     } else if ('certificateFile' in client) {
       yield* pairCheck(client.certificateFile, client.privateKeyFile, 'client.', readFile)
     }
-    yield* readCertificate(authorizationServer.caFile, 'authorization_server.ca_file', readFile)
-    yield* readCertificate(authorizationServer.httpProxyCaFile, 'authorization_server.http_proxy_ca_file', readFile)
-    if ('caFile' in config.store) yield* readCertificate(config.store.caFile, 'store.ca_file', readFile)
+    yield* readAuthorities(authorizationServer.caFile, 'authorization_server.ca_file', readFile)
+    yield* readAuthorities(authorizationServer.httpProxyCaFile, 'authorization_server.http_proxy_ca_file', readFile)
+    if ('caFile' in config.store) yield* readAuthorities(config.store.caFile, 'store.ca_file', readFile)
     yield* routeFileChecks(config, readFile)
   }
 }
@@ -26,7 +27,7 @@ export function fileChecks(readFile: (path: string) => string): ConfigCheck {
 function* routeFileChecks({ proxy }: Config, readFile: (path: string) => string): Iterable<CrossProblem> {
   for (const [index, route] of proxy.routes.entries()) {
     const path = `proxy.routes[${index}]`
-    yield* readCertificate(route.caFile, `${path}.ca_file`, readFile)
+    yield* readAuthorities(route.caFile, `${path}.ca_file`, readFile)
     if (route.clientCertificateFile === undefined || route.clientPrivateKeyFile === undefined) continue
     yield* pairCheck(route.clientCertificateFile, route.clientPrivateKeyFile, `${path}.client_`, readFile)
   }
@@ -71,12 +72,14 @@ export function* listenerFileCheck(
   }
 }
 
-/** Whether certificate and key can be read and do not belong together, as while they are replaced one after the other. */
+/** Whether a file ends too early, or certificate and key do not belong together, as while they are replaced. */
 export function isHalfReplaced(
-  { certificateFile, privateKeyFile }: ListenerFiles,
+  { certificateFile, privateKeyFile, clientCaFile = certificateFile }: ListenerFiles,
   readFile: (path: string) => string,
 ): boolean {
   try {
+    const texts = [certificateFile, privateKeyFile, clientCaFile].map(readFile)
+    if (texts.some((text) => text === '' || isUnfinishedPem(text))) return true
     const certificate = new X509Certificate(readFile(certificateFile))
     return !certificate.checkPrivateKey(createPrivateKey(readFile(privateKeyFile)))
   } catch {
@@ -90,15 +93,15 @@ function isExpired({ validToDate }: X509Certificate, nowMs: number): boolean {
 
 /** Every certificate of the file: node:tls leaves out what it cannot read, and then takes fewer than were meant. */
 function* readAuthorities(
-  file: string,
+  file: string | undefined,
   path: string,
   readFile: (path: string) => string,
 ): Found<readonly X509Certificate[]> {
-  const text = yield* readText(file, path, readFile)
+  const text = file === undefined ? undefined : yield* readPem(file, path, readFile)
   if (text === undefined) return undefined
-  const blocks = text.match(/-----BEGIN [^]*?-----END [^-]*-----/g) ?? []
+  const blocks = pemBlocks(text)
   try {
-    if (blocks.length > 0) return blocks.map((block) => new X509Certificate(block))
+    if (blocks.length > 0) return blocks.map((block) => new X509Certificate(block.text))
   } catch {
     // Said below.
   }
@@ -139,12 +142,8 @@ function* readKey(file: string, path: string, readFile: (path: string) => string
   }
 }
 
-function* readCertificate(
-  file: string | undefined,
-  path: string,
-  readFile: (path: string) => string,
-): Found<X509Certificate> {
-  const text = file === undefined ? undefined : yield* readText(file, path, readFile)
+function* readCertificate(file: string, path: string, readFile: (path: string) => string): Found<X509Certificate> {
+  const text = yield* readPem(file, path, readFile)
   if (text === undefined) return undefined
   try {
     return new X509Certificate(text)
@@ -152,6 +151,17 @@ function* readCertificate(
     yield { path, problem: 'holds no certificate that can be read', remedy: 'Give a PEM file.' }
     return undefined
   }
+}
+
+function* readPem(file: string, path: string, readFile: (path: string) => string): Found<string> {
+  const text = yield* readText(file, path, readFile)
+  if (text === undefined || !isUnfinishedPem(text)) return text
+  yield {
+    path,
+    problem: 'breaks off: not every BEGIN line has its END line',
+    remedy: 'Wait until the file is written, or copy it again as a whole.',
+  }
+  return undefined
 }
 
 function* readText(file: string, path: string, readFile: (path: string) => string): Found<string> {

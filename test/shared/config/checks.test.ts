@@ -402,6 +402,32 @@ it('authorities of an HTTP proxy without TLS are useless, and reported', () => {
   ])
 })
 
+describe('authorities, of which TLS leaves out what it cannot read', () => {
+  const [one, other] = [1, 2].map((count) => createCertificate({ name: `authority ${count}` }).certificate)
+  const places: [string, object][] = [
+    ['authorization_server.ca_file', { authorization_server: { ca_file: 'ca.pem' } }],
+    [
+      'authorization_server.http_proxy_ca_file',
+      { authorization_server: { http_proxy: 'https://proxy', http_proxy_ca_file: 'ca.pem' } },
+    ],
+    ['store.ca_file', { store: { kind: 'valkey', url: 'rediss://a', ca_file: 'ca.pem' } }],
+    ['proxy.routes[0].ca_file', route({ ca_file: 'ca.pem' })],
+  ]
+  const texts: [string, string, boolean][] = [
+    ['both', `# Two authorities\n${one}\n${other}`, true],
+    ['the second without its end', `${one}${other}`.slice(0, -20), false],
+    ['the second without its last dash', `${one}${other}`.trimEnd().slice(0, -1), false],
+    ['the first without its end', `${one}`.slice(0, -30) + String(other), false],
+    ['a second that is none', `${one}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`, false],
+    ['none', '', false],
+  ]
+  it.each(
+    places.flatMap(([path, change]) => texts.map(([name, text, isGood]) => ({ path, change, name, text, isGood }))),
+  )('$path with $name: $isGood', ({ path, change, text, isGood }) => {
+    expect(pathsOf(settingsFile({ ...change }), { readFile: () => text })).toEqual(isGood ? [] : [path])
+  })
+})
+
 describe('session profiles (NIST SP 800-63B-4)', () => {
   it.each([
     ['aal1', 2_592_000, 2_592_000],
