@@ -12,7 +12,7 @@ import {
   type ServerCertificate,
   type ServerCertificateSource,
 } from '../shared/http/server-certificate.ts'
-import type { ShownCertificate } from '../shared/observe/metrics.ts'
+import type { CertificateInUse } from '../shared/observe/metrics.ts'
 import { failureText } from './failure.ts'
 import type { Following } from './load-keys.ts'
 import { type Mode, listeningPart } from './parts.ts'
@@ -51,10 +51,16 @@ export async function openCertificate(
   })
 }
 
-/** The certificate of a listener as the metrics tell of it; none without TLS. */
-export function shownToGateways(source: ServerCertificateSource | undefined): readonly ShownCertificate[] {
+/** The certificates of a listener and of its authorities as the metrics tell of them; none without TLS. */
+export function listenerCertificates(source: ServerCertificateSource | undefined): readonly CertificateInUse[] {
   if (source === undefined) return []
-  return [{ shownTo: 'gateway', expiresAtSeconds: certificateExpirySeconds(source.current().certificate) }]
+  const { certificate, clientCa } = source.current()
+  const told = (file: CertificateInUse['file'], pem: string): CertificateInUse => ({
+    file,
+    shownTo: 'gateway',
+    expiresAtSeconds: certificateExpirySeconds(pem),
+  })
+  return [told('certificate', certificate), ...(clientCa === undefined ? [] : [told('client_ca', clientCa)])]
 }
 
 /** Finds files with which `mode` cannot serve TLS; without a mode, those of agent and proxy. */

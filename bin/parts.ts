@@ -8,7 +8,7 @@ import { isTargetBelow } from '../shared/http/request-gate.ts'
 import type { HttpHandler } from '../shared/http/serve.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { ShownCertificate } from '../shared/observe/metrics.ts'
+import type { CertificateInUse } from '../shared/observe/metrics.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../shared/store/store.ts'
 import { replaceable } from './replaceable.ts'
@@ -35,7 +35,7 @@ export interface Door extends HttpHandler {
   /** Takes the routes of `config` from now on; calls that run finish under the old ones. Rejects as `createProxy` does. */
   readonly replaceRoutes: (config: Config) => Promise<void>
   /** The certificates that are shown to the authorization server and to APIs now. */
-  certificates(): readonly ShownCertificate[]
+  certificates(): readonly CertificateInUse[]
   close(): Promise<void>
 }
 
@@ -99,7 +99,7 @@ async function loadAgent(shared: SharedParts, authorizationServer: Authorization
 /** One authorization server for agent and proxy, made for the first who asks; a proxy may never ask. */
 function sharedAuthorizationServer(shared: SharedParts): {
   load: () => Promise<AuthorizationServer>
-  certificates: () => readonly ShownCertificate[]
+  certificates: () => readonly CertificateInUse[]
   close: () => Promise<void>
 } {
   let made: Promise<AuthorizationServer> | undefined
@@ -121,7 +121,10 @@ function sharedAuthorizationServer(shared: SharedParts): {
       })
       return made
     },
-    certificates: () => (expiresAtSeconds === undefined ? [] : [{ shownTo: 'authorization_server', expiresAtSeconds }]),
+    certificates: () =>
+      expiresAtSeconds === undefined
+        ? []
+        : [{ file: 'certificate', shownTo: 'authorization_server', expiresAtSeconds }],
     close: async () => (await made)?.close(),
   }
 }

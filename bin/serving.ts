@@ -7,7 +7,7 @@ import type { Metrics } from '../shared/observe/metrics.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
-import { openCertificate, shownToGateways } from './load-certificate.ts'
+import { openCertificate, listenerCertificates } from './load-certificate.ts'
 import { openKeys } from './load-keys.ts'
 import { type Mode, createDoor, listeningPart, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
@@ -56,7 +56,7 @@ export async function startServing(
   metrics.watch({
     storeAvailable: () => store.available,
     keys: () => keys.current(),
-    certificates: () => [...shownToGateways(certificate), ...door.certificates()],
+    certificates: () => [...listenerCertificates(certificate), ...door.certificates()],
   })
   const settings = followSettings({ source, text, config, apply: door.replaceRoutes, onRoutes, clock, observe, say })
   const ring = watchRing({ keys, store, clock })

@@ -11,7 +11,7 @@ import { createAddressMatcher } from '../shared/http/client-address.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { ShownCertificate } from '../shared/observe/metrics.ts'
+import type { CertificateInUse } from '../shared/observe/metrics.ts'
 import type { Store } from '../shared/store/store.ts'
 import { asksForTokens, createCredentials } from './credentials/credentials.ts'
 import type { TokenRequests } from './credentials/token-request.ts'
@@ -44,7 +44,7 @@ export interface Proxy {
   /** Ends event streams and WebSockets in good order, as a process does that is about to stop. */
   endStreams(): void
   /** The certificates that its routes show to their APIs. */
-  readonly certificates: readonly ShownCertificate[]
+  readonly certificates: readonly CertificateInUse[]
   /** Cuts the connections to the APIs; calls in flight fail. */
   close(): Promise<void>
 }
@@ -96,7 +96,7 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
       forwardAuth?.asks(request) === true ? forwardAuth.upgrade(request, socket) : upgrade(request, socket, head),
     endStreams: () => streams.stop(),
     certificates: routes.flatMap(({ path, upstream: { certificateExpiresAtSeconds: expiresAtSeconds } }) =>
-      expiresAtSeconds === undefined ? [] : [{ shownTo: 'api', route: path, expiresAtSeconds }],
+      expiresAtSeconds === undefined ? [] : [{ file: 'certificate', shownTo: 'api', route: path, expiresAtSeconds }],
     ),
     async close() {
       streams.stop()

@@ -169,8 +169,8 @@ export const panelRows: readonly (readonly [title: string, panels: readonly Pane
         kind: 'stat',
         targets: [
           [
-            `min by (shown_to, route) (token_handler_certificate_expiry_timestamp_seconds{${select}}) - time()`,
-            '{{shown_to}} {{route}}',
+            `min by (file, shown_to, route) (token_handler_certificate_expiry_timestamp_seconds{${select}}) - time()`,
+            '{{file}} {{shown_to}} {{route}}',
           ],
         ],
       },

@@ -13,7 +13,14 @@ export function pemBlocks(pem: string): readonly { readonly label: string; reado
   return [...pem.matchAll(block)].map(([text, label = '']) => ({ label, text }))
 }
 
-/** When the first certificate of a PEM text expires, in seconds since 1970 (RFC 5280 §4.1.2.5); throws Error for a text that begins with none. */
+/**
+ * When the first of the certificates of a PEM text to expire does so, in seconds since 1970 (RFC 5280 §4.1.2.5): a chain is
+ * worth as much as the certificate in it that ends first. Throws Error for a text without any, or with one that cannot be
+ * read.
+ */
 export function certificateExpirySeconds(pem: string): number {
-  return Math.floor(new X509Certificate(pem).validToDate.getTime() / 1000)
+  const certificates = pemBlocks(pem).filter(({ label }) => label.endsWith('CERTIFICATE'))
+  if (certificates.length === 0) throw new Error('a PEM text without a certificate')
+  const expiries = certificates.map(({ text }) => new X509Certificate(text).validToDate.getTime())
+  return Math.floor(Math.min(...expiries) / 1000)
 }

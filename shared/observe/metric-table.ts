@@ -161,8 +161,8 @@ export const processMetricTable = {
   },
   token_handler_certificate_expiry_timestamp_seconds: {
     kind: 'gauge',
-    labels: ['shown_to', 'route'],
-    help: 'When a certificate in use expires, in seconds since 1970; shown_to is gateway, authorization_server or api, the last with the route.',
+    labels: ['file', 'shown_to', 'route'],
+    help: 'When the first certificate of a file in use expires, in seconds since 1970; shown_to is gateway, authorization_server or api, the last with the route; file is certificate, or client_ca for the authorities of gateways.',
   },
   token_handler_workers: {
     kind: 'gauge',

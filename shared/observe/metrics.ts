@@ -4,12 +4,14 @@ import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
 import type { ObservedEvent, Reading } from './observe.ts'
 
-/** A certificate in use with which a process proves itself. */
-export interface ShownCertificate {
+/** A file of certificates in use, with which a process proves itself or judges who proves themselves to it. */
+export interface CertificateInUse {
+  readonly file: 'certificate' | 'client_ca'
+  /** Whom a certificate is shown to; for authorities, who shows theirs. */
   readonly shownTo: 'gateway' | 'authorization_server' | 'api'
   /** Path of the route whose API it is shown to. */
   readonly route?: string
-  /** Seconds since 1970. */
+  /** When the first certificate of the file expires, in seconds since 1970. */
   readonly expiresAtSeconds: number
 }
 
@@ -26,7 +28,7 @@ export interface Metrics {
   watch(state: {
     readonly storeAvailable: () => boolean
     readonly keys: () => Pick<KeyRing, 'primaryKeyId' | 'keyIds'>
-    readonly certificates: () => readonly ShownCertificate[]
+    readonly certificates: () => readonly CertificateInUse[]
   }): void
 }
 
@@ -84,14 +86,14 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
         name: 'token_handler_certificate_expiry_timestamp_seconds',
         help: processMetricTable.token_handler_certificate_expiry_timestamp_seconds.help,
         aggregator: 'min',
-        labelNames: ['shown_to', 'route'],
+        labelNames: ['file', 'shown_to', 'route'],
         registers,
         collect() {
           this.reset()
           // Routes of one path differ in their methods and perhaps in their certificates; what expires first is set last.
           const latestFirst = certificates().toSorted((one, two) => two.expiresAtSeconds - one.expiresAtSeconds)
-          for (const { shownTo, route = '', expiresAtSeconds } of latestFirst) {
-            this.set({ shown_to: shownTo, route }, expiresAtSeconds)
+          for (const { file, shownTo, route = '', expiresAtSeconds } of latestFirst) {
+            this.set({ file, shown_to: shownTo, route }, expiresAtSeconds)
           }
         },
       })

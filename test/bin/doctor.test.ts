@@ -490,6 +490,24 @@ describe('certificates for TLS', () => {
   ])('%s', (_, now, expected) => {
     expect(find(now, 'serve').map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
   })
+  it.each([
+    ['2029-12-01T00:00:00Z', ['ok', 'ok']],
+    ['2029-12-20T00:00:00Z', ['expires in 13 days', 'expires in 13 days']],
+    ['2030-01-02T00:00:01Z', ['has expired', 'has expired']],
+  ])('are judged with the authorities of clients and what stands behind them, at %s', (now, expected) => {
+    const earlier = createCertificate({ name: 'earlier', until: '300102000000Z' }).certificate
+    writeFileSync(join(folder, 'chain.crt'), certificate + earlier)
+    writeFileSync(join(folder, 'ca.crt'), earlier + createCertificate({ name: 'later' }).certificate)
+    const listen = { ...files, certificate_file: 'chain.crt', client_ca_file: 'ca.crt' }
+    const found = find(now, 'proxy', listen).filter(({ check }) => check === 'listen.certificate')
+    expect(found.map(({ found: words }) => words)).toEqual(
+      ['certificate_file', 'client_ca_file'].map((setting, index) =>
+        expected[index] === 'ok'
+          ? `proxy.listen.${setting} is valid for 32 days`
+          : `proxy.listen.${setting} holds a certificate that ${expected[index]}`,
+      ),
+    )
+  })
   it('are those of the process that is to run', () => {
     expect(find('2029-01-30T00:00:00Z', 'agent').map(({ level }) => level)).toEqual(['error', 'error'])
     expect(find('2029-01-30T00:00:00Z', undefined).map(({ level }) => level)).toEqual(['error', 'error'])

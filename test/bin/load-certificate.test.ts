@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { openCertificate } from '../../bin/load-certificate.ts'
+import { listenerCertificates, openCertificate } from '../../bin/load-certificate.ts'
 import type { FollowedFile } from '../../shared/config/followed-file.ts'
 import type { ServerCertificate } from '../../shared/http/server-certificate.ts'
 import { createCertificate } from '../support/certificate.ts'
@@ -59,6 +59,27 @@ const replacements: readonly (readonly [string, () => void])[] = [
   ['tls.crt', () => put('tls.crt', second?.certificate)],
   ['tls.key', () => put('tls.key', second?.privateKey)],
 ]
+
+describe('what the metrics tell of', () => {
+  it('is the first certificate of each file to expire', () => {
+    const earlier = createCertificate({ name: 'earlier', until: '300101000000Z' }).certificate
+    const [certificate, privateKey] = [`${first?.certificate}${earlier}`, `${first?.privateKey}`]
+    const told = (current: ServerCertificate) =>
+      listenerCertificates({ current: () => current, onChange: () => undefined })
+    const [early, late] = [Date.UTC(2030, 0), Date.UTC(2049, 11, 31, 23, 59, 59)].map((ms) => ms / 1000)
+    const shown = { file: 'certificate', shownTo: 'gateway', expiresAtSeconds: early }
+    expect(told({ certificate, privateKey })).toEqual([shown])
+    expect(told({ certificate, privateKey, clientCa: authorities })).toEqual([
+      shown,
+      { ...shown, file: 'client_ca', expiresAtSeconds: late },
+    ])
+    expect(told({ certificate: authorities, privateKey, clientCa: authorities + earlier })).toEqual([
+      { ...shown, expiresAtSeconds: late },
+      { ...shown, file: 'client_ca' },
+    ])
+    expect(listenerCertificates(undefined)).toEqual([])
+  })
+})
 
 describe('certificate and key', () => {
   it('that are replaced between two readings are taken by the next', async () => {

@@ -6,7 +6,7 @@ import { type Door, type Mode, createDoor, openStore } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
 import type { EventName } from '../../shared/observe/events.ts'
-import type { ShownCertificate } from '../../shared/observe/metrics.ts'
+import type { CertificateInUse } from '../../shared/observe/metrics.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { StoreUnavailable } from '../../shared/store/store.ts'
 import { createCertificate } from '../support/certificate.ts'
@@ -109,9 +109,9 @@ describe('the certificates in use', () => {
     const config = shownBy(configWith({}), '/orders', pair('for-api', '300601000000Z'))
     const client = { id: 'app', authentication: 'tls_client_auth', ...pair('for-server', '310101000000Z') } as const
     const started = await doorFor(mode, { ...config, client })
-    const all: readonly ShownCertificate[] = [
-      { shownTo: 'authorization_server', expiresAtSeconds: at('2031-01-01T00:00:00Z') },
-      { shownTo: 'api', route: '/orders', expiresAtSeconds: at('2030-06-01T00:00:00Z') },
+    const all: readonly CertificateInUse[] = [
+      { file: 'certificate', shownTo: 'authorization_server', expiresAtSeconds: at('2031-01-01T00:00:00Z') },
+      { file: 'certificate', shownTo: 'api', route: '/orders', expiresAtSeconds: at('2030-06-01T00:00:00Z') },
     ]
     expect(started.certificates()).toEqual(all.filter((each) => shownTo.includes(each.shownTo)))
     await started.close()
@@ -126,7 +126,7 @@ describe('the certificates in use', () => {
     expect(started.certificates()).toEqual(before)
     await started.replaceRoutes(config)
     expect(started.certificates()).toEqual([
-      { shownTo: 'api', route: '/orders', expiresAtSeconds: at('2032-06-01T00:00:00Z') },
+      { file: 'certificate', shownTo: 'api', route: '/orders', expiresAtSeconds: at('2032-06-01T00:00:00Z') },
     ])
     writeFileSync(files.certificateFile, 'no certificate')
     await expect(started.replaceRoutes(config)).rejects.toThrow()

@@ -174,7 +174,7 @@ it.each([1, 2])(
     /** Asks one after the other, so that every worker has its turn. */
     const shownByAll = async () => [await shown(), await shown()]
     const expiry = async () =>
-      /^token_handler_certificate_expiry_timestamp_seconds\{shown_to="gateway",route=""\} (.*)$/m.exec(
+      /^token_handler_certificate_expiry_timestamp_seconds\{file="certificate",shown_to="gateway",route=""\} (.*)$/m.exec(
         await world.askOperations('/metrics'),
       )?.[1]
     const seconds = (moment: string) => String(Date.parse(moment) / 1000)

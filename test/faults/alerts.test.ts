@@ -82,12 +82,15 @@ const alerts: Readonly<Record<string, { fires: Series; quiet: Series }>> = {
   // Time is counted from 0 here, so the 40th minute is 2400 s, and 14 days after it are 1212000 s.
   TokenHandlerCertificateExpires: {
     fires: {
-      'token_handler_certificate_expiry_timestamp_seconds{instance="one",shown_to="gateway"}': '1900000+0x40',
-      'token_handler_certificate_expiry_timestamp_seconds{instance="two",shown_to="gateway"}': '1211999+0x40',
+      'token_handler_certificate_expiry_timestamp_seconds{instance="one",file="certificate",shown_to="gateway"}':
+        '1900000+0x40',
+      'token_handler_certificate_expiry_timestamp_seconds{instance="two",file="certificate",shown_to="gateway"}':
+        '1211999+0x40',
     },
     quiet: {
-      'token_handler_certificate_expiry_timestamp_seconds{shown_to="gateway"}': '1212000+0x40',
-      'token_handler_certificate_expiry_timestamp_seconds{shown_to="api",route="/api/**"}': '1211999+0x30 1900000+0x10',
+      'token_handler_certificate_expiry_timestamp_seconds{file="certificate",shown_to="gateway"}': '1212000+0x40',
+      'token_handler_certificate_expiry_timestamp_seconds{file="certificate",shown_to="api",route="/api/**"}':
+        '1211999+0x30 1900000+0x10',
     },
   },
   TokenHandlerLinesDropped: {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type EventName, eventTable } from '../../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../../shared/observe/metric-table.ts'
-import { createMetrics, type ShownCertificate } from '../../../shared/observe/metrics.ts'
+import { createMetrics, type CertificateInUse } from '../../../shared/observe/metrics.ts'
 import { sumMetrics } from '../../../shared/observe/metrics-sum.ts'
 import { createObserve } from '../../../shared/observe/observe.ts'
 
@@ -88,24 +88,26 @@ describe('events become metrics', () => {
   })
   it('tells when the certificates of the moment expire, and the first of one route', async () => {
     const { metrics, samples } = setup()
-    let certificates: readonly ShownCertificate[] = [
-      { shownTo: 'gateway', expiresAtSeconds: 1_900_000_000 },
-      { shownTo: 'authorization_server', expiresAtSeconds: 1_900_000_001 },
-      { shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_002 },
-      { shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_004 },
-      { shownTo: 'api', route: '/other', expiresAtSeconds: 1_900_000_003 },
+    let certificates: readonly CertificateInUse[] = [
+      { file: 'certificate', shownTo: 'gateway', expiresAtSeconds: 1_900_000_000 },
+      { file: 'client_ca', shownTo: 'gateway', expiresAtSeconds: 1_900_000_005 },
+      { file: 'certificate', shownTo: 'authorization_server', expiresAtSeconds: 1_900_000_001 },
+      { file: 'certificate', shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_002 },
+      { file: 'certificate', shownTo: 'api', route: '/api/**', expiresAtSeconds: 1_900_000_004 },
+      { file: 'certificate', shownTo: 'api', route: '/other', expiresAtSeconds: 1_900_000_003 },
     ]
     metrics.watch({ storeAvailable: () => true, keys: () => ring([]), certificates: () => certificates })
     const name = 'token_handler_certificate_expiry_timestamp_seconds'
     const expiries = async () => (await samples()).filter((line) => line.startsWith(name)).toSorted()
     expect(await expiries()).toEqual([
-      `${name}{shown_to="api",route="/api/**"} 1900000002`,
-      `${name}{shown_to="api",route="/other"} 1900000003`,
-      `${name}{shown_to="authorization_server",route=""} 1900000001`,
-      `${name}{shown_to="gateway",route=""} 1900000000`,
+      `${name}{file="certificate",shown_to="api",route="/api/**"} 1900000002`,
+      `${name}{file="certificate",shown_to="api",route="/other"} 1900000003`,
+      `${name}{file="certificate",shown_to="authorization_server",route=""} 1900000001`,
+      `${name}{file="certificate",shown_to="gateway",route=""} 1900000000`,
+      `${name}{file="client_ca",shown_to="gateway",route=""} 1900000005`,
     ])
-    certificates = [{ shownTo: 'gateway', expiresAtSeconds: 1_950_000_000 }]
-    expect(await expiries()).toEqual([`${name}{shown_to="gateway",route=""} 1950000000`])
+    certificates = [{ file: 'certificate', shownTo: 'gateway', expiresAtSeconds: 1_950_000_000 }]
+    expect(await expiries()).toEqual([`${name}{file="certificate",shown_to="gateway",route=""} 1950000000`])
   })
   it('takes every event that there is', async () => {
     const { observe, samples } = setup()
@@ -143,7 +145,9 @@ it('several processes add up: counters by sum, store and certificates by the wor
       metrics.watch({
         storeAvailable: () => available,
         keys: () => ring(['aaaaaaaa', 'bbbbbbbb']),
-        certificates: () => [{ shownTo: 'gateway', expiresAtSeconds: available ? 1_900_000_000 : 1_800_000_000 }],
+        certificates: () => [
+          { file: 'certificate', shownTo: 'gateway', expiresAtSeconds: available ? 1_900_000_000 : 1_800_000_000 },
+        ],
       })
       observe.emit('logout.completed', { revoked: true })
       observe.emit('upstream.called', { route: '/api/**', duration_ms: 40, outcome: 'complete' })
@@ -155,7 +159,9 @@ it('several processes add up: counters by sum, store and certificates by the wor
   expect(text).toContain('token_handler_store_available 0')
   expect(text).toContain('token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1')
   expect(text).toContain('token_handler_key_info{key_id="bbbbbbbb",seals="false"} 1')
-  expect(text).toContain('token_handler_certificate_expiry_timestamp_seconds{shown_to="gateway",route=""} 1800000000')
+  expect(text).toContain(
+    'token_handler_certificate_expiry_timestamp_seconds{file="certificate",shown_to="gateway",route=""} 1800000000',
+  )
   expect(text).toContain('token_handler_workers 3')
   expect(text).toContain('token_handler_workers_ready 2')
   expect(text).toContain('# TYPE token_handler_upstream_call_duration_seconds histogram')
