@@ -8,3 +8,8 @@ const bearerToken = /^[A-Za-z0-9._~+/-]+=*$/
 export function bearer(token: string): Credential {
   return bearerToken.test(token) ? { header: 'authorization', value: `Bearer ${token}` } : undefined
 }
+
+/** The part of a credential that is secret, without the scheme or prefix before it. */
+export function secretOf(credential: Credential): string | undefined {
+  return credential?.value.slice(credential.value.lastIndexOf(' ') + 1)
+}

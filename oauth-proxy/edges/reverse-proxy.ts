@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
+import { secretOf } from '../credentials/credential.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRefusal } from '../forward/challenge.ts'
 import { publicLocation } from '../forward/location.ts'
@@ -84,12 +85,12 @@ function callApi(
     clock: parts.clock,
     onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
     onHead(status, fields, { origin }) {
-      const refusal = upstreamRefusal(status, fields)
+      const credentialValue = secretOf(credential)
+      const refusal = upstreamRefusal(status, fields, credentialValue)
       if (refusal !== undefined) {
         if (refusal.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
         throw refusal
       }
-      const credentialValue = credential?.value.slice(credential.value.lastIndexOf(' ') + 1)
       return browserResponseHeaders(fields, {
         credentialValue,
         allowSetCookie: setting.allowSetCookie,

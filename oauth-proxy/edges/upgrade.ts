@@ -6,6 +6,7 @@ import { answerText } from '../../shared/http/answer-text.ts'
 import { endSocket } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
+import { secretOf } from '../credentials/credential.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import type { OpenWebSocket, WebSocketCall } from '../forward/websocket.ts'
@@ -99,6 +100,7 @@ async function shakeHands(
       upstream: route.upstream,
       path: forwardPath(decision.target, setting),
       headers: handshakeHeaders(decision, requestId),
+      credentialValue: secretOf(credential),
       connectTimeoutMs: setting.connectTimeoutMs,
       responseTimeoutMs: setting.responseTimeoutMs,
       idleTimeoutMs: setting.streamIdleTimeoutMs,

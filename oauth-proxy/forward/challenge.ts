@@ -1,5 +1,5 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { type UpstreamFields, one } from './response-headers.ts'
+import { type UpstreamFields, holdsCredential, one } from './response-headers.ts'
 
 /** A scope token (RFC 6749 §3.3); names of authentication contexts are held to the same. */
 const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
@@ -8,40 +8,54 @@ const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
  * The refusal by an API as an error of ours, or undefined for an answer that is the API's own business.
  *
  * A challenge speaks to whoever holds the token, which is us; the page gets what it can act on as checked JSON members,
- * never the challenge itself (RFC 6750 §3.1, RFC 9470 §3; HX-33).
+ * never the challenge itself (RFC 6750 §3.1, RFC 9470 §3; HX-33), and no member in which the API repeats the credential
+ * that it was sent: a short token has the form of a scope (HX-24).
  */
-export function upstreamRefusal(status: number, fields: UpstreamFields): TokenHandlerError | undefined {
+export function upstreamRefusal(
+  status: number,
+  fields: UpstreamFields,
+  credential: string | undefined,
+): TokenHandlerError | undefined {
   if (status !== 401 && status !== 403) return undefined
   const challenge = bearerChallenge(one(fields['www-authenticate']))
   const error = challenge?.get('error')
   if (challenge !== undefined && error === 'insufficient_user_authentication') {
-    return new TokenHandlerError('insufficient_user_authentication', { fields: stepUp(challenge), detail: fromApi })
+    return new TokenHandlerError('insufficient_user_authentication', {
+      fields: stepUp(challenge, credential),
+      detail: fromApi,
+    })
   }
   if (challenge !== undefined && error === 'insufficient_scope') {
-    return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge), detail: fromApi })
+    return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge, credential), detail: fromApi })
   }
   return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
 }
 
 const fromApi = { check: 'upstream' }
 
-function stepUp(challenge: ReadonlyMap<string, string>): { acr_values?: string; max_age?: number; scope?: string } {
-  const acrValues = words(challenge.get('acr_values'))
-  const maxAge = challenge.get('max_age')
+type Challenge = ReadonlyMap<string, string>
+
+function stepUp(
+  challenge: Challenge,
+  credential: string | undefined,
+): { acr_values?: string; max_age?: number; scope?: string } {
+  const acrValues = words(challenge.get('acr_values'), credential)
+  const maxAge = words(challenge.get('max_age'), credential)
   return {
     ...(acrValues === undefined ? undefined : { acr_values: acrValues }),
     ...(maxAge === undefined || !/^[0-9]{1,9}$/.test(maxAge) ? undefined : { max_age: Number(maxAge) }),
-    ...scopeOf(challenge),
+    ...scopeOf(challenge, credential),
   }
 }
 
-function scopeOf(challenge: ReadonlyMap<string, string>): { scope?: string } {
-  const scope = words(challenge.get('scope'))
+function scopeOf(challenge: Challenge, credential: string | undefined): { scope?: string } {
+  const scope = words(challenge.get('scope'), credential)
   return scope === undefined ? {} : { scope }
 }
 
-/** At most sixteen words; anything else is as if it had not been said. */
-function words(text: string | undefined): string | undefined {
+/** At most sixteen words, none of which holds the credential; anything else is as if it had not been said. */
+function words(text: string | undefined, credential: string | undefined): string | undefined {
+  if (holdsCredential(text, credential)) return undefined
   const list = text?.split(' ').filter((each) => each !== '') ?? []
   return list.length > 0 && list.length <= 16 && list.every((each) => word.test(each)) ? list.join(' ') : undefined
 }
@@ -51,7 +65,7 @@ const schemeOrParameter =
   /[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$)|[A-Za-z0-9._~+/-]+=+(?=[\t ]*(?:,|$)))/y
 
 /** The parameters of the first Bearer or DPoP challenge that names an error, or undefined. */
-function bearerChallenge(header: string | undefined): ReadonlyMap<string, string> | undefined {
+function bearerChallenge(header: string | undefined): Challenge | undefined {
   if (header === undefined || header.length > 4096) return undefined
   let current: Map<string, string> | undefined
   schemeOrParameter.lastIndex = 0

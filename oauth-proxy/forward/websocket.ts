@@ -19,6 +19,8 @@ export interface WebSocketCall {
   readonly path: string
   /** The whole header of the API's handshake. */
   readonly headers: Readonly<Record<string, string>>
+  /** The credential in it, which an API that repeats it must not hand to the browser (HX-24). */
+  readonly credentialValue: string | undefined
   /** Longest time until a place is connected to, with TLS where it speaks that. */
   readonly connectTimeoutMs: number
   /** Longest time from then until its answer. */
@@ -194,7 +196,7 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
   outgoing?.once('response', (answer: IncomingMessage) => {
     answer.resume()
     fail(
-      upstreamRefusal(answer.statusCode ?? 0, answer.headers) ??
+      upstreamRefusal(answer.statusCode ?? 0, answer.headers, call.credentialValue) ??
         new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } }),
     )
   })

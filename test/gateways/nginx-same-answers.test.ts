@@ -255,6 +255,23 @@ describe('nginx answers as the proxy does', () => {
     }
   })
 
+  it('HX-24 keeps a short token out of what a refusal says', async () => {
+    for (const world of [proxy, nginx]) {
+      upstream.behave((socket, seen) => {
+        const token = seen.values('authorization').join().slice(7)
+        const echoed = `acr_values="${token}", max_age=60, scope="a ${token}"`
+        const challenge = `Bearer error="insufficient_user_authentication", ${echoed}`
+        socket.write(okBytes('{}', [`WWW-Authenticate: ${challenge}`], '401 Unauthorized'))
+      })
+      const answered = await world.call('GET', '/api/a', { cookies: world.cookies({ accessToken: 'opaque-1' }) })
+      expect(answered.json()).toEqual({
+        error_code: 'insufficient_user_authentication',
+        detailed_error: expect.any(String) as string,
+        max_age: 60,
+      })
+    }
+  })
+
   it.each([
     ['302 Found', 502],
     ['201 Created', 201],

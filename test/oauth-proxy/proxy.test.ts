@@ -81,6 +81,20 @@ describe('HX-24 an API that repeats what it was sent', () => {
     expect([answered.status, answered.header('x-other'), answered.header('x-seen')]).toEqual([200, 'a', undefined])
   })
 
+  it('a short token does not come back as the scope that is missing', async () => {
+    api.behave((socket, seen) => {
+      const token = seen.values('authorization').join().replace('Bearer ', '')
+      const challenge = `Bearer error="insufficient_scope", scope="a ${token}"`
+      socket.write(okBytes('', [`WWW-Authenticate: ${challenge}`], '403 No'))
+    })
+    const answered = await world.call('GET', '/api/orders', { cookies: world.cookies({ accessToken: 'opaque-1' }) })
+    api.behave(echo)
+    expect([answered.status, answered.json()]).toEqual([
+      403,
+      { error_code: 'insufficient_scope', detailed_error: expect.any(String) as string },
+    ])
+  })
+
   it.each([
     ['302 Found', 502],
     ['201 Created', 201],

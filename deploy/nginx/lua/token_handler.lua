@@ -191,7 +191,7 @@ function M.refuse_for_api()
   local var = ngx.var
   -- Where a name has several addresses, the statuses of those that were tried before stand in front.
   local status = tonumber(var.upstream_status:match("%d+$"))
-  local code, members = challenge.refusal(status, var.upstream_http_www_authenticate)
+  local code, members = challenge.refusal(status, var.upstream_http_www_authenticate, response.token())
   ngx.log(settings.errors[code].level, "token handler: refused by the API, error_code=", code)
   return answer.refuse(settings, code, var.http_origin, members)
 end

@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { upstreamRefusal } from '../../../oauth-proxy/forward/challenge.ts'
 
-const refusal = (status: number, challenge?: string) => {
-  const error = upstreamRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge })
+const refusal = (status: number, challenge?: string, credential?: string) => {
+  const error = upstreamRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge }, credential)
   return error === undefined ? undefined : { code: error.code, ...error.fields }
 }
 
@@ -68,6 +68,23 @@ describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
     expect(refusal(401, `Bearer error="insufficient_user_authentication", ${parameter}`)).toEqual({
       code: 'insufficient_user_authentication',
     })
+  })
+
+  it.each([
+    ['as a scope', 'scope="opaque-1"', {}],
+    ['among scopes', 'scope="orders:write opaque-1", max_age=5', { max_age: 5 }],
+    ['within a scope', 'scope="for:opaque-1:only"', {}],
+    ['with escapes', 'scope="op\\aque-1"', {}],
+    ['without quotes', 'scope=opaque-1', {}],
+    ['as a context', 'acr_values="gold opaque-1", scope="a"', { scope: 'a' }],
+    ['beside honest scopes', 'error_description="opaque-1", scope="opaque"', { scope: 'opaque' }],
+  ])('HX-24 a short token is not handed on: %s', (_, parameters, kept) => {
+    const challenge = `Bearer error="insufficient_user_authentication", ${parameters}`
+    expect(refusal(401, challenge, 'opaque-1')).toEqual({ code: 'insufficient_user_authentication', ...kept })
+  })
+  it('HX-24 nor is one of digits, as an age', () => {
+    const challenge = 'Bearer error="insufficient_user_authentication", max_age="12345678"'
+    expect(refusal(401, challenge, '12345678')).toEqual({ code: 'insufficient_user_authentication' })
   })
 
   it('any text is read quickly and gives a code of ours or nothing', () => {

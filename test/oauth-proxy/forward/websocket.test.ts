@@ -56,9 +56,9 @@ async function start(...origins: string[]): Promise<ProxyWorld> {
   return world
 }
 
-async function ask(world: ProxyWorld): Promise<RawConnection> {
+async function ask(world: ProxyWorld, cookies = world.cookies()): Promise<RawConnection> {
   const connection = await openRaw(world.port)
-  const lines = [hostLine, `Origin: ${publicOrigin}`, `Cookie: ${world.cookies()}`]
+  const lines = [hostLine, `Origin: ${publicOrigin}`, `Cookie: ${cookies}`]
   const handshake = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13']
   const key = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='
   connection.write(rawRequest('GET', '/ws', [...lines, ...handshake, key]))
@@ -73,6 +73,21 @@ const told = ({ events }: ProxyWorld) =>
   events
     .filter(({ name }) => name.startsWith('upstream.'))
     .map(({ name, fields }) => [name, fields['outcome'] ?? fields['error_code'], fields['retried'] ?? fields['target']])
+
+it('HX-24 a short token does not come back as the scope that a handshake misses', async () => {
+  const up = await place((socket, seen) => {
+    const token = seen.values('authorization').join().replace('Bearer ', '')
+    const challenge = `WWW-Authenticate: Bearer error="insufficient_scope", scope="${token}"`
+    socket.write(`HTTP/1.1 403 No\r\n${challenge}\r\nContent-Length: 0\r\n\r\n`)
+  })
+  const world = await start(up.origin)
+  const connection = await ask(world, world.cookies({ accessToken: 'opaque-1' }))
+  const text = await connection.until((read) => read.includes('}'))
+  expect([parseAnswer(text).header('token-handler-error'), text.includes('opaque-1')]).toEqual([
+    'insufficient_scope',
+    false,
+  ])
+})
 
 describe('a handshake whose place cannot be connected to', () => {
   it('goes to another, with the name of that one', async () => {
@@ -228,6 +243,7 @@ it('a browser that has gone before is not heard of by any place', async () => {
     },
     path: '/ws',
     headers: {},
+    credentialValue: undefined,
     connectTimeoutMs: 1000,
     responseTimeoutMs: 1000,
     idleTimeoutMs: 1000,

@@ -35,8 +35,12 @@ local function bearer_challenge(header)
   end
 end
 
---- At most sixteen words of RFC 6749 §3.3; anything else is as if it had not been said.
-local function words(text)
+--- At most sixteen words of RFC 6749 §3.3, none of which holds the token that the API was sent (HX-24); anything else is
+-- as if it had not been said.
+local function words(text, token)
+  if text and token ~= "" and text:find(token, 1, true) then
+    return nil
+  end
   local list = {}
   for word in (text or ""):gmatch("[^ ]+") do
     if #word > 128 or word:find("[^\33\35-\91%]\94-\126]") then
@@ -48,9 +52,10 @@ local function words(text)
 end
 
 --- Members for the JSON answer. The words above hold neither quotes nor backslashes, so they need no escaping.
-local function members(challenge, with_authentication)
+local function members(challenge, token, with_authentication)
   local text = ""
-  local acr_values, max_age, scope = words(challenge.acr_values), challenge.max_age, words(challenge.scope)
+  local acr_values, max_age = words(challenge.acr_values, token), words(challenge.max_age, token)
+  local scope = words(challenge.scope, token)
   if with_authentication and acr_values then
     text = text .. ',"acr_values":"' .. acr_values .. '"'
   end
@@ -60,13 +65,13 @@ local function members(challenge, with_authentication)
   return scope and text .. ',"scope":"' .. scope .. '"' or text
 end
 
---- Error code and JSON members for an answer of an API, or nil for one that is the API's own business.
-function M.refusal(status, header)
+--- Error code and JSON members for an answer of an API that was sent `token`, or nil for one that is the API's own business.
+function M.refusal(status, header, token)
   local challenge = bearer_challenge(header)
   if challenge.error == "insufficient_user_authentication" then
-    return "insufficient_user_authentication", members(challenge, true)
+    return "insufficient_user_authentication", members(challenge, token, true)
   elseif challenge.error == "insufficient_scope" then
-    return "insufficient_scope", members(challenge, false)
+    return "insufficient_scope", members(challenge, token, false)
   end
   return status == 401 and "upstream_unauthorized" or nil, ""
 end

@@ -144,10 +144,15 @@ function M.expect_token(length)
   end
 end
 
+--- The token of this request; empty where the API is given none.
+function M.token()
+  return sub(ngx.var.th_authorization, 8)
+end
+
 --- True for a value that holds the token of this request: an API that echoes it must not hand it to the browser (HX-24).
 local function holds_token(value)
-  local authorization = ngx.var.th_authorization
-  return authorization ~= "" and find(value, sub(authorization, 8), 1, true) ~= nil
+  local token = M.token()
+  return token ~= "" and find(value, token, 1, true) ~= nil
 end
 
 --- Header filter of a route: drops fields by which the API would speak for more than itself. Answers a status of this
@@ -162,7 +167,7 @@ function M.filter_header(settings, routes)
   elseif status < 200 or status > 599 then
     -- After 101, which nobody asked for, nginx would pass bytes both ways that nobody decides on (HX-18).
     return M.INVALID
-  elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate) then
+  elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate, M.token()) then
     return M.REFUSED
   end
   local may_be_an_option = false
