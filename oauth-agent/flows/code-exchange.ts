@@ -57,6 +57,8 @@ export async function finishLogin(
     const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
     const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
     checkSessionStays(parts, attempt, arrived)
+    // While the keys cannot be had the code stays unused, so that the same response can be sent again.
+    await authorizationServer.prepareKeys()
     const tokens = await requestTokens(authorizationServer, { settings: config.session, clock }, (server, options) =>
       oauth.authorizationCodeGrantRequest(
         server,

@@ -24,6 +24,8 @@ export interface AuthorizationServer {
   readonly authenticate: oauth.ClientAuth
   /** Options that send a call of oauth4webapi through our transport. */
   callOptions(endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport
+  /** Resolves once there are keys for `verifyJwt`; throws ProviderUnavailable or ProviderAnswerInvalid. */
+  prepareKeys(): Promise<void>
   /** Verifies signature and given claims of a JWT of this issuer; throws the errors of jose, ProviderUnavailable or ProviderAnswerInvalid. */
   verifyJwt(jwt: string, options: JWTVerifyOptions): Promise<JWTVerifyResult>
   /** Signs an authorization request with our key; throws as `metadata` does. */
@@ -84,6 +86,7 @@ export function createAuthorizationServer(parts: {
     client: identity.client,
     authenticate: identity.authenticate,
     callOptions,
+    prepareKeys: () => keySet.prepare(),
     verifyJwt: (jwt, options) => keySet.verify(jwt, options),
     signRequestObject: async (parameters) => identity.signRequestObject(await metadata(), parameters),
     publicKeys: () => identity.publicKeys,

@@ -7,6 +7,8 @@ import { type Clock, isWithin } from '../clock.ts'
 
 /** The issuer's keys, as verification needs them. */
 export interface KeySet {
+  /** Fetches the keys where there are none or they are too old; throws what `load` throws as long as there are none. */
+  prepare(): Promise<void>
   /**
    * Verifies a JWT against the issuer's keys.
    *
@@ -76,6 +78,9 @@ export function createKeySet(parts: {
   }
 
   return {
+    async prepare() {
+      await present()
+    },
     async verify(jwt, options) {
       const tried = await present()
       try {

@@ -53,6 +53,23 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     await alone.close()
   })
 
+  it('a sign-in while the keys are away uses no code, and the same response succeeds when they are back', async () => {
+    world = await startScriptedWorld()
+    const { server, clock } = world
+    const page = world.browser()
+    const query = await world.start(page)
+    const good = server.script.jwks
+    server.script.jwks = () => ({ status: 503, body: '' })
+    const end = () => page.call('POST', '/oauth-agent/login/end', { form: query })
+    const away = await end()
+    expect([away.status, away.json()['error_code']]).toEqual([503, 'authorization_server_unavailable'])
+    expect(server.count('token')).toBe(0)
+    server.script.jwks = good
+    clock.pass(5)
+    expect((await end()).status).toBe(200)
+    expect([server.count('token'), server.count('jwks')]).toEqual([1, 2])
+  })
+
   it('a server that accepts and says nothing costs no more than the time limit', async () => {
     const silent: Server = createServer()
     const port = await freePort()

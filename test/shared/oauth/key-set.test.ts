@@ -45,6 +45,23 @@ describe('key set (L06, N02, FI-21)', () => {
     expect(fetches).toBe(2)
   })
 
+  it('can be had before they are needed, at no further cost', async () => {
+    const set = keySet()
+    down = true
+    await expect(set.prepare()).rejects.toBeInstanceOf(ProviderUnavailable)
+    down = false
+    clock.pass(2)
+    await set.prepare()
+    await set.prepare()
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(2)
+    down = true
+    clock.pass(601)
+    await set.prepare()
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(3)
+  })
+
   it('fetches at once for a key that signs the moment it is published (OID-15)', async () => {
     const set = keySet()
     await set.verify(await jwt(first), options)
