@@ -1,4 +1,5 @@
 import { AgentError, codeHeader, readError, userReplaced } from './agent.ts'
+import { onAbort } from './abort.ts'
 import type { Browser } from './browser.ts'
 import type { Session } from './session.ts'
 import type { SharedSession } from './shared-session.ts'
@@ -25,11 +26,8 @@ function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undef
   return new Promise((resolve, reject) => {
     // Nobody waits for what would be done for a call that is given up already.
     signal?.throwIfAborted()
-    const abort = () => reject(signal!.reason)
-    signal?.addEventListener('abort', abort)
-    work()
-      .then(resolve, reject)
-      .finally(() => signal?.removeEventListener('abort', abort))
+    const stop = onAbort(signal, () => reject(signal!.reason))
+    work().then(resolve, reject).finally(stop)
   })
 }
 
@@ -45,9 +43,14 @@ export function createApiFetch(parts: Parts) {
 
   return async (input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> => {
     // A Request made in a frame is none of this page's class.
-    const request = (input as Partial<Request>).url === undefined ? undefined : (input as Request)
+    let request = (input as Partial<Request>).url === undefined ? undefined : (input as Request)
     const url = new URL(request?.url ?? (input as string | URL), browser.base())
     if (!parts.origins.includes(url.origin)) return browser.fetch(input, init)
+    // Options may be a Request, too: a copy of one has none of its members.
+    if ((init as Partial<Request>).url !== undefined) {
+      request = new Request(request ?? url, init)
+      init = {}
+    }
     const signal = init.signal ?? request?.signal
     const repeatable = !(init.body instanceof ReadableStream)
 

@@ -41,21 +41,15 @@ export interface Browser {
   hasFocus(): boolean
   /** Hides the page, or shows it again. */
   conceal(hidden: boolean): void
-  onActivity(run: () => void): void
-  onVisible(run: () => void): void
-  onOnline(run: () => void): void
-  onEnterCache(run: () => void): void
-  onLeaveCache(run: () => void): void
+  /** Calls `run` at every such event of the window or anything in it. */
+  on(type: string, run: (event: Event) => void): void
 }
 
-const activityEvents = ['pointerdown', 'keydown', 'wheel', 'touchstart']
 /** Longer delays overflow the timer and fire at once. */
 const longestTimer = 2 ** 31 - 1
 
 /** The browser this script runs in. */
 export function thisBrowser(): Browser {
-  const on = (target: EventTarget, type: string, run: (event: Event) => void) =>
-    target.addEventListener(type, run, { capture: true, passive: true })
   const locks: LockManager | undefined = navigator.locks
   return {
     fetch: (input, init) => fetch(input, init),
@@ -90,12 +84,6 @@ export function thisBrowser(): Browser {
       // What is `visible` by a rule of its own does not inherit that; dialogs in the top layer do not inherit this.
       style.opacity = style.visibility && '0'
     },
-    onActivity: (run) => {
-      for (const type of activityEvents) on(window, type, run)
-    },
-    onVisible: (run) => on(document, 'visibilitychange', () => document.hidden || run()),
-    onOnline: (run) => on(window, 'online', run),
-    onEnterCache: (run) => on(window, 'pagehide', (event) => (event as PageTransitionEvent).persisted && run()),
-    onLeaveCache: (run) => on(window, 'pageshow', (event) => (event as PageTransitionEvent).persisted && run()),
+    on: (type, run) => addEventListener(type, run, { capture: true, passive: true }),
   }
 }

@@ -21,6 +21,7 @@ export interface KeepAlive {
   activityReported(count: number): void
 }
 
+const activityEvents = ['pointerdown', 'keydown', 'wheel', 'touchstart']
 /** A session is called expiring this long before its end, or in the last quarter of a short one. */
 const longestWarning = 60_000
 /** Tabs spread their refreshes over this part of the time that is left, at most this long. */
@@ -43,6 +44,9 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   /** From then on activity of the user prolongs the session at once. */
   let prolongFrom = Infinity
   let warning = { end: -Infinity, at: -Infinity, given: false }
+  /** Of the session that was planned for. */
+  let end = Infinity
+  let refreshAt = Infinity
   let timers: Stop[] = []
   let stopWaiting: Stop | undefined
 
@@ -72,17 +76,18 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   }
   const ask = () => void check().catch(() => undefined)
   const catchUp = () => {
-    const { refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
-    if (browser.now() >= Math.min(endsAt, idleEndsAt)) ask()
+    if (browser.now() >= end) ask()
     else if (overdue || browser.now() >= refreshAt) attempt()
   }
 
-  browser.onActivity(() => {
-    activity += 1
-    if (overdue || browser.now() >= prolongFrom) attempt()
-  })
-  browser.onVisible(catchUp)
-  browser.onOnline(catchUp)
+  for (const type of activityEvents) {
+    browser.on(type, () => {
+      activity += 1
+      if (overdue || browser.now() >= prolongFrom) attempt()
+    })
+  }
+  browser.on('visibilitychange', () => browser.isVisible() && catchUp())
+  browser.on('online', catchUp)
 
   return {
     activity: () => activity,
@@ -95,9 +100,10 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
       overdue = false
       prolongFrom = Infinity
       // Nobody's session has no such times.
-      const { refreshAt = Infinity, endsAt = Infinity, idleEndsAt = Infinity } = present()
+      const { endsAt = Infinity, idleEndsAt = Infinity } = present()
       const now = browser.now()
-      const end = Math.min(endsAt, idleEndsAt)
+      end = Math.min(endsAt, idleEndsAt)
+      refreshAt = present().refreshAt ?? Infinity
       if (refreshAt < end) {
         const left = Math.max(refreshAt - now, 0)
         dueAt(refreshAt - browser.random() * Math.min(left * jitterPart, longestJitter))

@@ -35,36 +35,30 @@ export function createPopupSignIn({ browser, callAgent, emitter, present, check,
   return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
     const popup = browser.popup(name)
     if (popup === null) return false
+    let finish!: (signedIn: boolean) => void
     const outcome = new Promise<boolean>((resolve) => {
-      const stopListening = emitter.on('signedIn', () => finish(true))
-      const finish = (signedIn: boolean) => {
-        stopListening()
-        stopLooking()
-        resolve(signedIn)
-      }
-      const giveUp = () => finish(false)
-      const look = () => {
-        stopLooking = browser.after(lookEvery, look)
-        if (!popup.closed || !browser.hasFocus()) return
-        stopLooking()
-        // A sign-in of which the agent tells ends this before.
-        check().then(giveUp, giveUp)
-      }
-      let stopLooking = browser.after(lookEvery, look)
-      onPopupEnd((popup, isSignedIn) => popup === name && finish(isSignedIn))
+      finish = resolve
     })
+    const giveUp = () => finish(false)
+    const look = () => {
+      // A sign-in of which the agent tells ends this before.
+      if (popup.closed && browser.hasFocus()) check().then(giveUp, giveUp)
+      else stopLooking = browser.after(lookEvery, look)
+    }
+    let stopLooking = browser.after(lookEvery, look)
+    const stopListening = emitter.on('signedIn', () => finish(true))
+    onPopupEnd((popup, isSignedIn) => popup === name && finish(isSignedIn))
     try {
       // A page with Cross-Origin-Opener-Policy loses the name of its window on the way; this comes back sealed in the login
       // cookie.
       const fields = { ...parameters, return_to: `/#${name}` }
       const { authorization_url: url } = await callAgent('/login/start', fields)
       popup.location.replace(String(url))
-    } catch (error) {
+      return (await outcome) && present().isLoggedIn
+    } finally {
+      stopListening()
+      stopLooking()
       popup.close()
-      throw error
     }
-    const signedIn = await outcome
-    popup.close()
-    return signedIn && present().isLoggedIn
   }
 }

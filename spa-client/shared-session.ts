@@ -1,4 +1,4 @@
-import type { Browser } from './browser.ts'
+import type { Channel } from './browser.ts'
 import type { Emitter, SignedOutCause } from './events.ts'
 import { isNewer, isOlder, isSameLogin, type Session, signedOut } from './session.ts'
 
@@ -24,18 +24,16 @@ export interface SharedSession {
   readonly onPopupEnd: (run: EndPopup) => void
 }
 
-interface Parts {
-  readonly browser: Browser
-  readonly name: string
-  readonly emitter: Emitter
-  /** Called whenever something was learned, new or not. */
-  readonly onLearned: () => void
-}
-
-/** One picture of the session in all tabs of the browser, and an event for every change of it. */
-export function createSharedSession({ browser, name, emitter, onLearned }: Parts): SharedSession {
-  const channel = browser.channel(name)
-  let endPopup: EndPopup = () => undefined
+/**
+ * One picture of the session in all tabs that share `channel`, and an event for every change of it; `onLearned` is called
+ * whenever something was learned, new or not.
+ */
+export function createSharedSession(
+  channel: Channel | undefined,
+  emitter: Emitter,
+  onLearned: () => void,
+): SharedSession {
+  let endPopup: EndPopup | undefined
   const tell = (message: Told) => channel?.postMessage(message)
 
   let present = signedOut
@@ -67,7 +65,7 @@ export function createSharedSession({ browser, name, emitter, onLearned }: Parts
   }
 
   const hear = (told: Told) => {
-    if ('popup' in told) return endPopup(told.popup, told.isSignedIn)
+    if ('popup' in told) return endPopup?.(told.popup, told.isSignedIn)
     const { session, cause } = told
     // A refresh in another tab may be told of after the sign-out that overtook it.
     if (isEnded(session)) return

@@ -1,11 +1,8 @@
+import { onAbort } from './abort.ts'
 import type { AgentError } from './agent.ts'
 import type { Emitter } from './events.ts'
 
-interface Parts {
-  readonly emitter: Emitter
-  readonly signInPopup: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
-  readonly signInPage: (parameters: Readonly<Record<string, string>>) => Promise<boolean>
-}
+type SignIn = (parameters: Readonly<Record<string, string>>) => Promise<boolean>
 
 /** One sign-in, and how many calls wait for it; it is declined when the last of them is aborted. */
 interface Asked {
@@ -27,7 +24,7 @@ function parametersOf({ fields }: AgentError): Record<string, string> {
  * Several calls refused for the same reason wait for one sign-in. If nobody listens to `stepUpNeeded` a popup is tried,
  * but only where `alone` says so: a call in the background must not open windows.
  */
-export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
+export function createStepUp(emitter: Emitter, signInPopup: SignIn, signInPage: SignIn) {
   const open: Record<string, Asked> = {}
 
   const ask = (code: string, parameters: Record<string, string>, alone: boolean): Asked => {
@@ -63,15 +60,13 @@ export function createStepUp({ emitter, signInPopup, signInPage }: Parts) {
     const key = JSON.stringify([error.code, parameters])
     const asked = (open[key] ??= ask(error.code, parameters, alone))
     asked.calls += 1
-    const leave = () => {
+    const stop = onAbort(signal, () => {
       asked.calls -= 1
       if (asked.calls === 0) asked.decline()
-    }
-    signal?.addEventListener('abort', leave)
+    })
     return asked.settled.finally(() => {
       delete open[key]
-      // A signal may live as long as the page, and be given to every call.
-      signal?.removeEventListener('abort', leave)
+      stop()
     })
   }
 }

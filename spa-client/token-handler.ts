@@ -84,7 +84,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const emitter = createEmitter()
   const address = base.href.replace(/\/$/, '')
   const name = `token-handler ${address}`
-  const shared = createSharedSession({ browser, name, emitter, onLearned: () => keepAlive.plan() })
+  const shared = createSharedSession(browser.channel(name), emitter, () => keepAlive.plan())
   const { present, adopt } = shared
   const headers = (): Record<string, string> => {
     const { csrfToken } = present()
@@ -115,7 +115,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   /** Settle the sign-ins for which the page was left, once the browser gives it back. */
   const left: ((isLoggedIn: boolean) => void)[] = []
   // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
-  browser.onEnterCache(() => browser.conceal(true))
+  const onCache = (type: string, run: () => void) =>
+    browser.on(type, (event) => (event as PageTransitionEvent).persisted && run())
+  onCache('pagehide', () => browser.conceal(true))
   const reveal = () => {
     check().then(
       () => {
@@ -126,7 +128,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       (error) => (error instanceof AgentError ? browser.reload() : browser.after(askAgain, reveal)),
     )
   }
-  browser.onLeaveCache(reveal)
+  onCache('pageshow', reveal)
 
   const signInPopup = createPopupSignIn({ browser, callAgent, emitter, check, ...shared })
   /** True for a part of the address that is meant for the agent; what looks like it on other pages is the app's own. */
@@ -214,7 +216,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       ...shared,
       refresh: sharedRefresh,
       check,
-      stepUp: createStepUp({ emitter, signInPopup, signInPage }),
+      stepUp: createStepUp(emitter, signInPopup, signInPage),
     }),
   }
 }

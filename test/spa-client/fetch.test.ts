@@ -109,6 +109,44 @@ describe('fetch', () => {
     ])
   })
 
+  it.each([
+    ['an address', 'https://app.example/api/orders'],
+    ['another Request', new Request('https://app.example/api/orders', { headers: { accept: 'text/plain' } })],
+  ])('takes a Request for the options of %s, as the browser does, and repeats it', async (_, input) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['POST /api/orders'] = () =>
+      profile.calls('/api/orders').length === 1 ? failure(401, 'access_token_expired') : json({})
+    const options = new Request('https://app.example/other', {
+      method: 'POST',
+      body: 'one order',
+      headers: { 'x-mine': 'yes' },
+    })
+    expect((await tokenHandler.fetch(input, options)).status).toBe(200)
+    expect(
+      profile
+        .calls('/api/orders')
+        .map(({ method, body, headers }) => [
+          method,
+          body,
+          headers.get('x-mine'),
+          headers.get('token-handler-version'),
+          headers.get('accept'),
+        ]),
+    ).toEqual(Array(2).fill(['POST', 'one order', 'yes', '1', null]))
+  })
+
+  it('is aborted by the signal of a Request that is its options', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const controller = new AbortController()
+    const options = new Request('https://app.example/other', { signal: controller.signal })
+    profile.answers['GET /api/orders'] = () => failure(401, 'access_token_expired')
+    profile.holdNextAnswer('POST /oauth-agent/refresh')
+    const call = tokenHandler.fetch('/api/orders', options)
+    await profile.settle()
+    controller.abort()
+    await expect(call).rejects.toMatchObject({ name: 'AbortError' })
+  })
+
   it('sends nothing of ours elsewhere with a Request of a frame, which is none of the class of the page', async () => {
     const { profile, tokenHandler } = await openSignedIn()
     const request = new Request('https://elsewhere.example/api/orders')

@@ -154,14 +154,8 @@ export function createProfile() {
   }
 
   const openTab = (options: TabOptions = {}): Tab => {
-    const runs: Record<'activity' | 'visible' | 'online' | 'enter' | 'leave', (() => void)[]> = {
-      activity: [],
-      visible: [],
-      online: [],
-      enter: [],
-      leave: [],
-    }
-    const call = (name: keyof typeof runs) => runs[name].forEach((run) => run())
+    const target = new EventTarget()
+    const call = (type: string, members: object = {}) => target.dispatchEvent(Object.assign(new Event(type), members))
     const state = {
       visible: true,
       focused: true,
@@ -240,26 +234,22 @@ export function createProfile() {
       isVisible: () => state.visible,
       hasFocus: () => state.focused,
       conceal: (hidden) => (state.concealed = hidden),
-      onActivity: (run) => runs.activity.push(run),
-      onVisible: (run) => runs.visible.push(run),
-      onOnline: (run) => runs.online.push(run),
-      onEnterCache: (run) => runs.enter.push(run),
-      onLeaveCache: (run) => runs.leave.push(run),
+      on: (type, run) => target.addEventListener(type, run),
     }
     const tokenHandler = createTokenHandler(options, browser)
     return Object.assign(state, {
       tokenHandler,
-      touch: () => call('activity'),
+      touch: () => call('pointerdown'),
       show() {
         state.visible = true
-        call('visible')
+        call('visibilitychange')
       },
       goOnline() {
         offline = false
         call('online')
       },
-      enterCache: () => call('enter'),
-      leaveCache: () => call('leave'),
+      enterCache: () => call('pagehide', { persisted: true }),
+      leaveCache: () => call('pageshow', { persisted: true }),
     })
   }
 

@@ -96,4 +96,15 @@ describe('signIn', () => {
     await expect(tokenHandler.signIn({ popup: true })).rejects.toMatchObject({ status: 503 })
     expect(tab.popups[1]!.closed).toBe(true)
   })
+
+  it('in a window looks at it no longer once it could not start', async () => {
+    const { profile, tab, tokenHandler } = await openSignedIn()
+    profile.answers['POST /oauth-agent/login/start'] = () => failure(503, 'authorization_server_unavailable')
+    tab.focused = false
+    await expect(tokenHandler.signIn({ popup: true })).rejects.toMatchObject({ status: 503 })
+    const asked = profile.calls('/oauth-agent/session').length
+    tab.focused = true
+    await profile.pass(1000)
+    expect(profile.calls('/oauth-agent/session')).toHaveLength(asked)
+  })
 })
