@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { ConfigError, problemText } from '../shared/config/problem.ts'
+import { ConfigError, type Problem, problemText } from '../shared/config/problem.ts'
 import { KeyRingEditError } from '../shared/crypto/key-ring-edit.ts'
 import { failureCode } from '../shared/failure-code.ts'
 
@@ -50,10 +50,10 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof ConfigError ? exitConfig : exitFailure
 }
 
-/** What went wrong, for a program that asked for JSON: the same as `config check --json` finds. */
+/** What went wrong, for a program that asked for JSON, in the shape of `config check --json`. */
 export function failureJson(error: unknown): string {
-  const problems = error instanceof ConfigError ? error.problems : [{ path: '', problem: failureText(error) }]
-  return JSON.stringify({ ok: false, problems }, null, 2)
+  const told = (): Problem => ({ path: '', problem: failureText(error), remedy: '' })
+  return JSON.stringify({ ok: false, problems: error instanceof ConfigError ? error.problems : [told()] }, null, 2)
 }
 
 /** What went wrong, for a person. */

@@ -5,7 +5,7 @@ const block = /-----BEGIN ([^-]+)-----(?:(?!-----)[^])*-----END \1-----/g
 
 /** True for a PEM text with a block that begins and does not end, as while it is written: who reads it leaves that one out. */
 export function isUnfinishedPem(pem: string): boolean {
-  return pem.replace(block, '').includes('-----')
+  return /-----(?:BEGIN|END)\b|-----[A-Z]*$/.test(pem.replace(block, ''))
 }
 
 /** The blocks of a PEM text, each with the label that says what it holds. */

@@ -438,7 +438,13 @@ describe('whoever asks for JSON gets it where there is no result, too:', () => {
     expect([code, out]).toEqual([exitCode, ''])
     expect(JSON.parse(err)).toEqual({
       ok: false,
-      problems: [expect.objectContaining({ path: path === 'bad.yaml' ? at(path) : path })],
+      problems: [
+        expect.objectContaining({
+          path: path === 'bad.yaml' ? at(path) : path,
+          problem: expect.any(String) as string,
+          remedy: expect.any(String) as string,
+        }),
+      ],
     })
     const { err: text } = await run('--config', at(file), ...words)
     expect(text).not.toContain('{')

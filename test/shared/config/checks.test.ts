@@ -415,6 +415,8 @@ describe('authorities, of which TLS leaves out what it cannot read', () => {
   ]
   const texts: [string, string, boolean][] = [
     ['both', `# Two authorities\n${one}\n${other}`, true],
+    ['lines of dashes between them', `------- one -------\n${one}\n-------\n${other}-------\n`, true],
+    ['the second only begun', `${one}-----BEG`, false],
     ['the second without its end', `${one}${other}`.slice(0, -20), false],
     ['the second without its last dash', `${one}${other}`.trimEnd().slice(0, -1), false],
     ['the first without its end', `${one}`.slice(0, -30) + String(other), false],
