@@ -35,7 +35,8 @@ export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | 
     {
       path: 'proxy.routes',
       problem: 'lists no API, so the proxy refuses every call and every question of a gateway with 404',
-      remedy: 'List the APIs under proxy.routes, or run the agent alone with `token-handler agent`.',
+      remedy:
+        'List the APIs under proxy.routes. Where no proxy is to run, start `token-handler agent` and check with --for agent.',
     },
   ]
 }

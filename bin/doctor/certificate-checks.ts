@@ -9,7 +9,7 @@ import { type KeyReader, readersFinding } from './key-checks.ts'
 const soonDays = 14
 const daySeconds = 86_400
 
-/** The certificates with which agent and proxy listen: whether they can be used, for how long, also what stands behind them, and who may read the keys. */
+/** The certificates with which agent and proxy listen, and the authorities of their clients: whether they can be used, for how long, and who may read the keys. */
 export function* certificateChecks(config: Config, { clock, mode, userId }: KeyReader): Iterable<Finding> {
   const problems = [...certificateCheck(mode, clock)(config)]
   for (const { path, problem, remedy } of problems) yield error('listen.certificate', `${path} ${problem}`, remedy)
