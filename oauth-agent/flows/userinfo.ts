@@ -47,7 +47,8 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
 }
 
 function isJwt(response: Response): boolean {
-  return response.status === 200 && response.headers.get('content-type')?.split(';', 1)[0]?.trim() === 'application/jwt'
+  const mediaType = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  return response.status === 200 && mediaType === 'application/jwt'
 }
 
 async function parseSignedUserinfo(parts: UserinfoParts, jwt: string): Promise<Readonly<Record<string, unknown>>> {
@@ -57,11 +58,12 @@ async function parseSignedUserinfo(parts: UserinfoParts, jwt: string): Promise<R
 }
 
 function userinfoFailure(error: Error): TokenHandlerError {
-  if (error instanceof ProviderRefused && error.error === 'insufficient_scope') {
-    return new TokenHandlerError('insufficient_scope', { cause: error })
-  }
-  if (error instanceof ProviderRefused && (error.status === 401 || error.error === 'invalid_token')) {
-    return new TokenHandlerError('upstream_unauthorized', { cause: error })
+  if (error instanceof ProviderRefused) {
+    const context = { detail: { provider_error: error.error }, cause: error }
+    if (error.error === 'insufficient_scope') return new TokenHandlerError('insufficient_scope', context)
+    if (error.status === 401 || error.error === 'invalid_token') {
+      return new TokenHandlerError('upstream_unauthorized', context)
+    }
   }
   if (error instanceof ProviderAnswerInvalid && error.endpoint === 'userinfo') {
     return new TokenHandlerError('userinfo_invalid', { detail: { check: error.check }, cause: error })

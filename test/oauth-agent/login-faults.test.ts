@@ -102,39 +102,61 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
 })
 
 describe('faults of userinfo', () => {
-  it.each<[string, Act, number, string]>([
-    ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable'],
-    ['silence', always('hang'), 503, 'authorization_server_unavailable'],
-    ['401 without a word', always({ status: 401, body: '' }), 502, 'userinfo_invalid'],
+  it.each<[string, Act, number, string, string]>([
+    ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable', 'server_error'],
+    ['silence', always('hang'), 503, 'authorization_server_unavailable', 'timeout'],
+    ['401 without a word', always({ status: 401, body: '' }), 502, 'userinfo_invalid', 'response_is_not_conform'],
+    [
+      '403 with a body only, as Dex sends it',
+      always({ status: 403, body: { error: 'access_denied' } }),
+      502,
+      'userinfo_invalid',
+      'response_is_not_conform',
+    ],
     [
       '401 invalid_token',
       always({ status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' }, body: '' }),
       401,
       'upstream_unauthorized',
+      'invalid_token',
     ],
     [
       '403 insufficient_scope',
       always({ status: 403, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' }, body: '' }),
       403,
       'insufficient_scope',
+      'insufficient_scope',
     ],
-    ['no sub', always({ body: { name: 'Alice' } }), 502, 'userinfo_invalid'],
-    ['a list', always({ body: [] }), 502, 'userinfo_invalid'],
-    ['20 000 levels', always({ body: `{"sub":"alice","name":${deepClaim}}` }), 502, 'userinfo_invalid'],
-    ['html', always({ headers: { 'content-type': 'text/html' }, body: '<html>' }), 502, 'userinfo_invalid'],
+    ['no sub', always({ body: { name: 'Alice' } }), 502, 'userinfo_invalid', 'invalid_response'],
+    ['a list', always({ body: [] }), 502, 'userinfo_invalid', 'invalid_response'],
+    ['20 000 levels', always({ body: `{"sub":"alice","name":${deepClaim}}` }), 502, 'userinfo_invalid', 'format'],
+    [
+      'html',
+      always({ headers: { 'content-type': 'text/html' }, body: '<html>' }),
+      502,
+      'userinfo_invalid',
+      'response_is_not_json',
+    ],
     [
       'an unsigned JWT',
       always({ headers: { 'content-type': 'application/jwt' }, body: 'eyJhbGciOiJub25lIn0.e30.' }),
       502,
       'userinfo_invalid',
+      'alg',
     ],
-  ])('%s keeps the session', async (_what, act, status, code) => {
+  ])('%s keeps the session, and the log says why', async (_what, act, status, code, why) => {
     const page = world.browser()
     await world.signIn(page)
     world.server.script.userinfo = act
     const answer = await page.call('GET', '/oauth-agent/userinfo')
     expect([answer.status, answer.json()['error_code'], answer.setCookies]).toEqual([status, code, []])
     expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+    const [failed] = world.told('request.refused').slice(-1)
+    expect(failed?.fields['request_id']).toBe(answer.headers['x-request-id'])
+    expect([failed?.fields['error_code'], failed?.fields['check'] ?? failed?.fields['provider_error']]).toEqual([
+      code,
+      why,
+    ])
   })
 
   it('is not asked for with an access token that is over', async () => {
@@ -152,7 +174,8 @@ describe('faults of userinfo', () => {
     await world.signIn(page)
     const answerWith = async (claims: Record<string, unknown>, tamper = (jwt: string) => jwt) => {
       const jwt = tamper(await world.server.idToken(claims))
-      world.server.script.userinfo = () => ({ headers: { 'content-type': 'application/jwt' }, body: jwt })
+      // Media types have no case (RFC 9110 §8.3.1).
+      world.server.script.userinfo = () => ({ headers: { 'content-type': 'application/JWT' }, body: jwt })
       return page.call('GET', '/oauth-agent/userinfo')
     }
     expect((await answerWith({ name: 'Alice' })).json()).toEqual({ sub: 'alice', name: 'Alice' })
