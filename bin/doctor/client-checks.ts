@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { endsSession } from '../../oauth-agent/flows/refresh-at-server.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
@@ -30,21 +31,22 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
     if (!(failure instanceof ProviderRefused)) {
       return warning(check, 'the token endpoint gave an answer that cannot be read', 'Look at what stands before it.')
     }
+    if (endsSession(failure, config)) return ok(check, 'the client and its credentials are accepted')
     switch (failure.error) {
-      case 'invalid_grant':
-        return ok(check, 'the client and its credentials are accepted')
       case 'invalid_client':
-        return error(
-          check,
-          'the client or its credentials are refused (invalid_client)',
-          'Compare client.id, client.authentication and the secret or key with the registration.',
-        )
+        return error(check, 'the client or its credentials are refused (invalid_client)', remedyFor(config.client))
       case 'unauthorized_client':
       case 'unsupported_grant_type':
         return error(
           check,
           `the client may not use refresh tokens (${failure.error})`,
           'Allow the grants authorization_code and refresh_token for this client.',
+        )
+      case 'invalid_request':
+        return warning(
+          check,
+          `the token endpoint answered invalid_request (${failure.status}) where invalid_grant was expected`,
+          'Look at its log; if it answers so with 400 to an expired token, set session.end_on_invalid_request: true.',
         )
       default:
         return warning(
@@ -54,6 +56,12 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
         )
     }
   }
+}
+
+function remedyFor(client: Config['client']): string {
+  const remedy = 'Compare client.id, client.authentication and the secret or key with the registration.'
+  const isTyped = client.authentication === 'private_key_jwt' && client.typedAssertion
+  return isTyped ? `${remedy} Some servers refuse the type of the assertion: client.typed_assertion: false.` : remedy
 }
 
 /**

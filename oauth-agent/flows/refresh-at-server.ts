@@ -41,7 +41,7 @@ export interface Renewed {
 /** `refused` says that this refresh token is of no use any more; everything unclear is thrown. */
 export type RefreshOutcome =
   | { readonly kind: 'renewed'; readonly renewed: Renewed }
-  | { readonly kind: 'refused'; readonly cause: Error }
+  | { readonly kind: 'refused'; readonly cause: ProviderRefused }
 
 /**
  * Presents the refresh token once and makes the next generation of the session.
@@ -66,9 +66,15 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
     const idToken = await readIdToken(parts, tokens, refresh)
     return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {
-    if (error instanceof ProviderRefused && error.error === 'invalid_grant') return { kind: 'refused', cause: error }
+    if (error instanceof ProviderRefused && endsSession(error, config)) return { kind: 'refused', cause: error }
     throw providerFailure(error)
   }
+}
+
+/** True when this refusal of a refresh says that the token is of no use any more (RFC 6749 §5.2). */
+export function endsSession({ error, status }: ProviderRefused, { session }: Pick<Config, 'session'>): boolean {
+  // Only with the status of §5.2: Keycloak says invalid_request with 403 where a gateway lost the TLS, and that passes.
+  return error === 'invalid_grant' || (session.endOnInvalidRequest && error === 'invalid_request' && status === 400)
 }
 
 /** What came of a new ID token: its claims, or the check that it failed; neither if there was none. */

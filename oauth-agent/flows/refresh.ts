@@ -43,7 +43,7 @@ export type Refresh = (
  *
  * However many tabs and replicas present one refresh token, the authorization server sees it once: the first takes the
  * lock and refreshes, all others get the same new tokens (RFC 9700 §4.14.2: a second use looks like theft and ends the
- * session). Nothing but `invalid_grant` on the token presented ends a session; whatever is unclear keeps every cookie.
+ * session). Nothing but a refusal of the token presented ends a session; whatever is unclear keeps every cookie.
  */
 export function createRefresh(parts: RefreshParts): Refresh {
   const { store, clock, config } = parts
@@ -95,7 +95,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     if (winner !== undefined) return joining(winner)
     // Without the lock another replica may have won: its caller gets new cookies, and only the losers ask again.
     if (turn === 'no lock' && !refusedBefore(ticket)) throw inProgress()
-    throw new TokenHandlerError('session_expired', { detail: { check: 'invalid_grant' }, cause: outcome.cause })
+    throw new TokenHandlerError('session_expired', { detail: { check: outcome.cause.error }, cause: outcome.cause })
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */

@@ -25,6 +25,10 @@ export const sessionSettings = z.strictObject({
   refresh_ahead_seconds: seconds.default(30).meta({
     description: 'refresh_in tells the client to refresh this long before the access token expires.',
   }),
+  end_on_invalid_request: z.boolean().default(false).meta({
+    description:
+      'Takes invalid_request with status 400 in answer to a refresh as the end of the session, for servers that say so of an expired refresh token instead of invalid_grant (RFC 6749 §5.2).',
+  }),
   allowed_refresh_parameters: z
     .array(parameterName)
     .default([])

@@ -110,6 +110,7 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     ['temporarily_unavailable', error(400, 'temporarily_unavailable'), 503, 'authorization_server_unavailable'],
     ['invalid_client', error(401, 'invalid_client'), 503, 'client_authentication_failed'],
     ['invalid_scope', error(400, 'invalid_scope'), 502, 'authorization_server_error'],
+    ['invalid_request', error(400, 'invalid_request'), 502, 'authorization_server_error'],
     ['an error nobody knows', error(400, '<script>'), 502, 'authorization_server_error'],
     ['a reset', 'reset', 502, 'token_response_lost'],
     ['an answer cut in its middle', 'cut', 502, 'token_response_lost'],
@@ -153,6 +154,24 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     world.server.script.token = (form) => world.server.tokens(form)
     expect((await world.signIn(page)).status).toBe(200)
   })
+
+  it.each([
+    [400, 401, 'session_expired', false],
+    // What Keycloak says of a request that reached it without TLS.
+    [403, 502, 'authorization_server_error', true],
+    [500, 503, 'authorization_server_unavailable', true],
+  ])(
+    'invalid_request with status %s, where the settings say that it means an expired refresh token',
+    async (theirs, ours, code, stays) => {
+      const page = await signedIn({ settings: 'session: { end_on_invalid_request: true }' })
+      world.server.script.token = () => ({ status: theirs, body: { error: 'invalid_request' } })
+      expect(statusAndCode(await refresh(page))).toEqual([ours, code])
+      expect(await isSignedIn(page)).toBe(stays)
+      const [failed] = world.told('session.refresh_failed').slice(-1)
+      expect(failed?.fields['ends_session']).toBe(!stays)
+      if (!stays) expect(failed?.fields['check']).toBe('invalid_request')
+    },
+  )
 
   it('the circuit opens after failures in a row, and closes by itself', async () => {
     const page = await signedIn()

@@ -12,6 +12,7 @@ const settings = {
   defaultAccessTokenSeconds: 300,
   maxAccessTokenSeconds: 86_400,
   refreshAheadSeconds: 30,
+  endOnInvalidRequest: false,
   allowedRefreshParameters: [],
 }
 

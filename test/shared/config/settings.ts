@@ -3,7 +3,8 @@ import { type ParseOptions, parseConfig } from '../../../shared/config/load.ts'
 import { ConfigError, type Problem } from '../../../shared/config/problem.ts'
 import type { Config } from '../../../shared/config/schema.ts'
 
-type Tree = { readonly [key: string]: unknown }
+/** Settings as they stand in a file. */
+export type Tree = { readonly [key: string]: unknown }
 
 const least: Tree = {
   public_origin: 'https://www.example.com',
