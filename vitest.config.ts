@@ -63,7 +63,16 @@ export default defineConfig({
       {
         test: {
           name: 'keycloak',
-          include: ['test/interop/**/*.test.ts'],
+          include: ['test/interop/keycloak.test.ts'],
+          expect: expected,
+          testTimeout: 120_000,
+          hookTimeout: 600_000,
+        },
+      },
+      {
+        test: {
+          name: 'spring',
+          include: ['test/interop/spring.test.ts'],
           expect: expected,
           testTimeout: 120_000,
           hookTimeout: 600_000,

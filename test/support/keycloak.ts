@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
@@ -6,6 +6,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { demand, run } from './command.ts'
 import { freePort } from './free-port.ts'
 
 /** The release that is tested; it runs on Java 17 and 21. */
@@ -107,13 +108,4 @@ function unpacked(): string {
     rmSync(beside, { recursive: true })
   }
   return folder
-}
-
-function demand(command: string, parameters: readonly string[], remedy: string): void {
-  if (spawnSync(command, parameters).error !== undefined) throw new Error(`This test needs ${command}: ${remedy}`)
-}
-
-function run(command: string, parameters: readonly string[]): void {
-  const { status, stderr } = spawnSync(command, parameters, { encoding: 'utf8' })
-  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`)
 }

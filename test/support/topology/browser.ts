@@ -84,21 +84,34 @@ export function createBrowser(origin: string, person: Person, jar = createCookie
   }
 }
 
+const navigation = { accept: 'text/html,*/*;q=0.8' }
+
 /** Follows the provider's redirects, fills in its form, and answers the address to which it returns. */
 async function passProvider(jar: CookieJar, start: URL, { username, password }: Person, origin: string): Promise<URL> {
   let url = start
   for (let step = 0; step < 10; step += 1) {
     if (url.origin === origin) return url
-    const page = await exchange({ jar, url, method: 'GET', headers: {} })
-    const body = new URLSearchParams({ username, password, action: 'sign-in' }).toString()
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    const action = new URL(/<form[^>]* action="([^"]+)"/.exec(page.text)?.[1]?.replaceAll('&amp;', '&') ?? '', url)
+    const page = await exchange({ jar, url, method: 'GET', headers: navigation })
+    const [form = ''] = /<form[^]*?<\/form>/.exec(page.text) ?? []
+    const body = new URLSearchParams({ ...hiddenFields(form), username, password, action: 'sign-in' }).toString()
+    const headers = { ...navigation, 'content-type': 'application/x-www-form-urlencoded' }
+    const action = new URL(/ action="([^"]+)"/.exec(form)?.[1]?.replaceAll('&amp;', '&') ?? '', url)
     const next =
       page.location === undefined ? await exchange({ jar, url: action, method: 'POST', headers, body }) : page
     if (next.location === undefined) throw new Error(`the provider answered ${next.status} ${next.text.slice(0, 300)}`)
     url = new URL(next.location, url)
   }
   throw new Error('the provider redirects for ever')
+}
+
+/** What a form sends along unseen, such as a token against forged requests. */
+function hiddenFields(form: string): Record<string, string> {
+  const inputs = form.match(/<input[^>]* type="hidden"[^>]*>/g) ?? []
+  return Object.fromEntries(inputs.map((input) => [attribute(input, 'name'), attribute(input, 'value')]))
+}
+
+function attribute(tag: string, name: string): string {
+  return new RegExp(` ${name}="([^"]*)"`).exec(tag)?.[1] ?? ''
 }
 
 interface Exchange {
