@@ -39,6 +39,11 @@ function refused(error: ProviderRefused): TokenHandlerError {
     case 'temporarily_unavailable':
     case 'server_error':
       return new TokenHandlerError('authorization_server_unavailable', { ...context, fields: { retry_after: 1 } })
+    // Words of the authorization endpoint, which some token endpoints use as well: only the user can help.
+    case 'consent_required':
+    case 'interaction_required':
+    case 'login_required':
+      return new TokenHandlerError(error.error, context)
     default:
       return new TokenHandlerError('authorization_server_error', context)
   }

@@ -292,6 +292,7 @@ describe('failures of the token request', () => {
     ['invalid_request', refusal('invalid_request'), 'token_exchange_failed'],
     ['an unknown word', refusal('<script>'), 'token_exchange_failed'],
     ['invalid_client', refusal('invalid_client', 401), 'client_authentication_failed'],
+    ['interaction_required', refusal('interaction_required'), 'interaction_required'],
     ['temporarily_unavailable', refusal('temporarily_unavailable'), 'authorization_server_unavailable'],
     ['no answer', unavailable, 'authorization_server_unavailable'],
     ['no object', () => ({ body: 'token' }), 'token_exchange_failed'],
