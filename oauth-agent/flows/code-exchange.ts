@@ -41,8 +41,8 @@ export interface Arrived {
  * Finishes an attempt: checks the response, exchanges the code, checks the ID token, and only then makes a session.
  *
  * Throws the errors of `readAuthorizationResponse`, `checkAuthorizationResponse` and `checkIdToken`;
- * `login_restart_required` when attempt or code are too old or already used, or when the session of a step-up has gone;
- * and what providerFailure gives.
+ * `login_restart_required` when attempt or code are too old or already used, when the session of a step-up has gone, or
+ * when the new one was ended before it began; and what providerFailure gives.
  */
 export async function finishLogin(
   parts: CodeExchangeParts,
@@ -99,7 +99,10 @@ async function acceptTokens(
   checkSameUser(attempt, claims)
   checkSessionStays(parts, attempt, arrived)
   checkGrantedDetails(tokens.authorizationDetails, parts.config.login.authorizationDetails)
-  return newSession(parts, attempt, tokens, claims)
+  const session = newSession(parts, attempt, tokens, claims)
+  // The authorization server may have ended it while its tokens were on their way: no page may take it for a session.
+  if (parts.store.hasEnded(session.access)) throw sessionGone(attempt, 'ended')
+  return session
 }
 
 /** Whose session may stay when this attempt fails. */
@@ -136,16 +139,19 @@ function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangePart
  */
 function checkSessionStays(
   { store }: Pick<CodeExchangeParts, 'store'>,
-  { stepUpOf, startedAt, prompt }: LoginContent,
+  attempt: LoginContent,
   { signedIn }: Arrived,
 ): void {
+  const { stepUpOf, startedAt } = attempt
   if (stepUpOf === undefined) return
   const { subject } = stepUpOf
   const hasEnded = store.hasEnded(stepUpKey(stepUpOf, startedAt))
   if (!hasEnded && (signedIn === undefined || signedIn.subject === subject)) return
-  throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', {
-    detail: { check: hasEnded ? 'ended' : 'session' },
-  })
+  throw sessionGone(attempt, hasEnded ? 'ended' : 'session')
+}
+
+function sessionGone({ prompt }: LoginContent, check: 'ended' | 'session'): TokenHandlerError {
+  return new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', { detail: { check } })
 }
 
 /** Another user at the authorization server is no step-up of this one, and no silent renewal either. */

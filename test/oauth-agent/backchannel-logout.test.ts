@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EndedEntry, StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
-import { fromServer, logOutByToken, type Page, statusAndCode } from '../support/page.ts'
+import { endLogin, fromServer, logOutByToken, type Page, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -132,8 +132,12 @@ describe('a good logout token', () => {
       return reply
     }
     const page = world.browser()
-    await world.signIn(page, {}, 'ivan')
-    expect((await page.call('GET', '/oauth-agent/session')).json()).toEqual({ is_logged_in: false })
+    const query = await world.start(page, {}, 'ivan')
+    world.events.length = 0
+    expect(statusAndCode(await endLogin(page, query))).toEqual([409, 'login_restart_required'])
+    expect(page.jar.names('localhost')).toEqual([])
+    expect([world.told('login.completed'), world.told('login.failed')[0]?.fields['check']]).toEqual([[], 'ended'])
+    await expect.poll(() => world.server.requests.at(-1)?.endpoint).toBe('revocation')
   })
 
   it.each([
