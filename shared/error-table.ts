@@ -7,7 +7,7 @@ export interface ErrorRow {
   /** What the receiver can do about it; printed on the reference page. */
   readonly remedy: string
   readonly level: 'debug' | 'info' | 'warn' | 'error'
-  /** True when the session is over and its cookies are cleared by the same answer. */
+  /** True when the session is over; the agent clears its cookies by the same answer, unless they may be another's by now. */
   readonly endsSession: boolean
 }
 

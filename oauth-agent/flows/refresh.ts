@@ -1,4 +1,4 @@
-import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
+import { type RefreshContent, type SessionCookies, reachedLimit } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
@@ -29,6 +29,14 @@ interface Wanted extends Presented {
   readonly activity: boolean
 }
 
+/** Why a session was over when its refresh came back, though not when it set out; not by what the refresh token was answered. */
+export const endsMeanwhile: ReadonlySet<string | undefined> = new Set([
+  'replaced',
+  'ended',
+  'absolute_limit',
+  'idle_limit',
+])
+
 /**
  * Refreshes a session; with `activity` the idle limit moves as well. `further` goes to the authorization server, unless
  * another request refreshes this session already: then its answer is this one's, too.
@@ -55,16 +63,25 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
     checkNarrower(further.get('scope'), refresh)
-    const refreshed = await refreshOnce({ session, refresh, further, activity })
+    const refreshed = await refreshOnce({ session, refresh, further, activity }).catch(async (error: unknown) => {
+      // Whatever the authorization server says of a session that ended meanwhile, its end is what counts.
+      if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
+      throw error
+    })
+    const cookies = afterUse(refreshed.cookies, activity)
 
-    // A sign-out that came in the meantime wins, and so does a sign-in: nothing may bring the session back.
-    if (store.hasEnded(session.facts)) {
-      const { refreshToken } = refreshed.cookies.refresh ?? {}
-      await revokeTokens(parts, { refreshToken })
-      const check = (await wasReplaced(parts, session.facts)) ? 'replaced' : 'ended'
-      throw new TokenHandlerError('session_expired', { detail: { check } })
+    // A sign-out that came in the meantime wins, and so does a sign-in or the end of its time: nothing may bring it back.
+    const limit = reachedLimit(cookies.access, clock.nowSeconds())
+    if (limit !== undefined || store.hasEnded(session.facts)) {
+      await revokeTokens(parts, { refreshToken: cookies.refresh?.refreshToken })
+      throw await overMeanwhile(session, limit)
     }
-    return { ...refreshed, cookies: afterUse(refreshed.cookies, activity) }
+    return { ...refreshed, cookies }
+  }
+
+  async function overMeanwhile({ facts }: Session, limit = 'ended'): Promise<TokenHandlerError> {
+    const check = (await wasReplaced(parts, facts)) ? 'replaced' : limit
+    return new TokenHandlerError('session_expired', { detail: { check } })
   }
 
   function afterUse(cookies: SessionCookies, activity: boolean): SessionCookies {

@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, checkParameterValue, notAllowed, type Parameters } from '../flows/parameters.ts'
-import type { Refreshed } from '../flows/refresh.ts'
+import { endsMeanwhile, type Refreshed } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
 
@@ -34,8 +34,8 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     } catch (thrown) {
       const error = asTokenHandlerError(thrown)
       tellFailure(request, session, error)
-      // Somebody else has signed in meanwhile: clearing the cookies would sign them out.
-      const isOver = error.row.endsSession && error.detail.check !== 'replaced'
+      // Whoever has signed in meanwhile owns the browser's cookies by now: clearing them would sign them out.
+      const isOver = error.row.endsSession && !endsMeanwhile.has(error.detail.check)
       return { error, cookies: isOver ? writer.clearSession(request.cookies) : [] }
     }
   }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import { isSignedIn, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
+import { isSignedIn, logOutByToken, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
 import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -266,6 +266,21 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
   })
 })
 
+/** Keeps the answers to refreshes back until the function is called; they are good ones if absent. */
+function holdRefresh(reply?: Reply): () => void {
+  let go = () => {}
+  const waiting = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  world.server.script.token = async (form) => {
+    const good = await world.server.tokens(form)
+    if (form.get('grant_type') !== 'refresh_token') return good
+    await waiting
+    return reply ?? good
+  }
+  return () => go()
+}
+
 describe('signing out', () => {
   it('holds for copies of the cookies as long as they could have been used, whatever the server still takes', async () => {
     const page = await signedIn()
@@ -280,21 +295,38 @@ describe('signing out', () => {
   it('wins over a refresh in flight', async () => {
     const page = await signedIn()
     const tab = world.tab({ ...page, jar: page.jar.copy() })
-    let go = () => {}
-    const waiting = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    world.server.script.token = async (form) => {
-      const reply = await world.server.tokens(form)
-      await waiting
-      return reply
-    }
+    const go = holdRefresh()
     const refreshing = refresh(tab)
     await expect.poll(() => world.server.count('token')).toBe(2)
     await page.call('POST', '/oauth-agent/logout')
     go()
     expect(statusAndCode(await refreshing)).toEqual([401, 'session_expired'])
-    expect(tab.jar.names('localhost')).toEqual([])
     expect(world.server.requests.at(-1)?.endpoint).toBe('revocation')
+    expect([await isSignedIn(tab), tab.jar.names('localhost')]).toEqual([false, []])
   })
+
+  it.each([
+    ['the user', 'tokens'],
+    ['the user', 'invalid_grant'],
+    ['the authorization server', 'tokens'],
+    ['the authorization server', 'invalid_grant'],
+  ] as const)(
+    'by %s, and then in again: a refresh that was in flight and gets %s does not clear the new cookies',
+    async (by, outcome) => {
+      const page = await signedIn({ settings: 'logout: { backchannel: true }' })
+      const go = holdRefresh(outcome === 'tokens' ? undefined : { status: 400, body: { error: outcome } })
+      const refreshing = refresh(page)
+      await expect.poll(() => world.server.count('token')).toBe(2)
+      const token = await world.server.logoutToken({ sub: world.open(page).subject })
+      const ended =
+        by === 'the user' ? page.call('POST', '/oauth-agent/logout') : logOutByToken(page, { logout_token: token })
+      expect((await ended).status).toBe(200)
+      world.clock.pass(1)
+      expect((await world.signIn(page)).status).toBe(200)
+      go()
+      const late = await refreshing
+      expect([...statusAndCode(late), late.setCookies]).toEqual([401, 'session_expired', []])
+      expect(await isSignedIn(page)).toBe(true)
+    },
+  )
 })

@@ -60,6 +60,20 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
     }),
   )
 
+  it('over also where the limit comes while a refresh is under way; what it brings is revoked', () =>
+    inWorld('session: { profile: aal3 }', async (world, page) => {
+      world.clock.pass(15 * minute - 1)
+      world.server.script.token = async (form) => {
+        const reply = await world.server.tokens(form)
+        world.clock.pass(2)
+        return reply
+      }
+      const answer = await refresh(page, { activity: 'background' })
+      expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
+      expect(world.told('session.ended').map(({ fields }) => fields['cause'])).toEqual(['idle_limit'])
+      expect(world.server.count('revocation')).toBe(1)
+    }))
+
   it('an access token that would live longer ends with its session, from the sign-in on', () =>
     inWorld('session: { idle_seconds: 100, absolute_seconds: 100 }', (world, page) => {
       const { accessTokenExpiresAt, absoluteExpiresAt, createdAt } = world.open(page)
