@@ -36,6 +36,8 @@ export interface OpenIdProviderOptions
   /** PEM texts; with them the provider speaks TLS and asks clients for a certificate. */
   readonly tls?: { readonly key: string; readonly cert: string; readonly ca?: string }
   readonly clock?: Clock
+  /** Further private keys, so that whoever has them can sign as this provider. */
+  readonly signingKeys?: readonly JWK[]
   readonly onEvent?: (name: ProviderEvent, grantType: string | undefined) => void
 }
 
@@ -100,7 +102,12 @@ export async function startOpenIdProvider(options: OpenIdProviderOptions): Promi
     ? createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false }, listener)
     : createServer(listener)
   const listen = (port: number) =>
-    new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve))
+    new Promise<void>((resolve, reject) => {
+      server.once('error', reject).listen(port, host, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
   const goOffline = () =>
     new Promise<void>((resolve) => {
       server.close(() => resolve())
@@ -110,7 +117,8 @@ export async function startOpenIdProvider(options: OpenIdProviderOptions): Promi
   await listen(options.port ?? 0)
   const { port } = server.address() as AddressInfo
   const issuer = options.issuer ?? `${tls ? 'https' : 'http'}://${host}:${port}`
-  const signingKeys = await Promise.all(['RS256', 'ES256', 'PS256', 'EdDSA'].map(signingKey))
+  const own = await Promise.all(['RS256', 'ES256', 'PS256', 'EdDSA'].map(signingKey))
+  const signingKeys = [...own, ...(options.signingKeys ?? [])]
   const jwks = { keys: signingKeys.map(publicPart) }
 
   const provider: Provider = new Provider(

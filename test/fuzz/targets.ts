@@ -22,6 +22,7 @@ import { pathReaders } from '../support/path-readers.ts'
 import { settingsFile } from '../shared/config/settings.ts'
 import { authorizationResponse, logoutToken } from './authorization-targets.ts'
 import { framing } from './framing-target.ts'
+import { sessionsTarget } from './sessions-target.ts'
 import { type FuzzTarget, promise, unlessRefused } from './target.ts'
 
 const catalogue = createCatalogue(cookieSettings())
@@ -446,4 +447,6 @@ export const targets: readonly FuzzTarget[] = [
   gateway,
   logoutToken,
   settings,
+  sessionsTarget('sessions', true),
+  sessionsTarget('sessions-without-store', false),
 ]

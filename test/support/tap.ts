@@ -26,6 +26,8 @@ export interface Tap {
   /** Calls of one grant type. */
   grants(grantType: string): TappedCall[]
   secrets(): readonly TappedSecret[]
+  /** Keeps an answer back for as long as this promises. */
+  hold: (endpoint: ProviderEndpoint) => Promise<void>
   around(parts: { config: TransportSettings; clock: Clock; observe: Observe; tls?: TransportTls }): Transport
 }
 
@@ -39,8 +41,9 @@ export function createTap(): Tap {
   const note = (kind: string, value: unknown) => {
     if (typeof value === 'string' && value !== '') seen.set(value, kind)
   }
-  return {
+  const tap: Tap = {
     calls,
+    hold: () => Promise.resolve(),
     grants: (grantType) => calls.filter(({ form }) => form.get('grant_type') === grantType),
     secrets: () => [...seen].map(([value, kind]) => ({ kind, forms: formsOf(value) })),
     around(parts) {
@@ -60,12 +63,14 @@ export function createTap(): Tap {
               .catch(() => ({}))) as Record<string, unknown> | null
             for (const name of answerSecrets) note(name, body?.[name])
           }
+          await tap.hold(endpoint)
           return response
         },
         close: () => transport.close(),
       }
     },
   }
+  return tap
 }
 
 /** Plain, base64, base64url and URL-encoded; and the tail of a JWT, since its beginning is the same in all of them. */

@@ -40,7 +40,9 @@ export interface World {
   /** What went between agent and authorization server. */
   readonly tap: Tap
   /** Which replica answers the next request; all take turns unless it is replaced. */
-  balance: () => number
+  balance: (request: IncomingMessage) => number
+  /** Starts a replica anew, counted from 0; a store of its own begins empty. */
+  restart(replica: number): Promise<void>
   /** A browser without cookies. */
   browser(): Page
   /** Another tab of the same browser. */
@@ -92,8 +94,9 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   let turn = 0
   const server = await serve({
     handler: {
-      handle: (request, response) => handlers[world.balance() % handlers.length]?.(request, response),
-      upgrade: (request, socket, head) => proxies[world.balance() % proxies.length]?.upgrade(request, socket, head),
+      handle: (request, response) => handlers[world.balance(request) % handlers.length]?.(request, response),
+      upgrade: (request, socket, head) =>
+        proxies[world.balance(request) % proxies.length]?.upgrade(request, socket, head),
     },
     listen: { host: '127.0.0.1', port: options.port ?? 0 },
     clock,
@@ -109,23 +112,23 @@ export async function startWorld(options: WorldOptions): Promise<World> {
 
   const shared = options.store ?? createMemoryStore({ clock })
   const closers: (() => Promise<void>)[] = []
-  for (let replica = 0; replica < (options.replicas ?? 1); replica++) {
+  async function startReplica(replica: number): Promise<void> {
     const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
     const authorizationServer = tappedServer(config, clock, observe, tap)
     const parts = { config, keys: options.keysOf?.(replica) ?? keys, store, clock, observe }
     const agent = createAgent({ ...parts, authorizationServer })
     const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
-    proxies.push(proxy)
-    handlers.push((request, response) =>
+    proxies[replica] = proxy
+    handlers[replica] = (request, response) =>
       (request.url ?? '').startsWith(`${config.agent.path}/`)
         ? agent.handle(request, response)
-        : proxy.handle(request, response),
-    )
-    closers.push(
-      () => proxy.close(),
-      () => authorizationServer.close(),
-    )
+        : proxy.handle(request, response)
+    closers[replica] = async () => {
+      await proxy.close()
+      await authorizationServer.close()
+    }
   }
+  for (let replica = 0; replica < (options.replicas ?? 1); replica++) await startReplica(replica)
 
   const catalogue = createCatalogue(config)
   const binding = { clientId, issuer: options.issuer, publicOrigin }
@@ -145,6 +148,10 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     store: shared,
     tap,
     balance: () => turn++,
+    async restart(replica) {
+      await closers[replica]?.()
+      await startReplica(replica)
+    },
     browser: () => openPage({ ...pageParts, jar: createCookieJar(clock) }),
     tab: ({ jar }) => openPage({ ...pageParts, jar }),
     open(page) {
