@@ -25,7 +25,7 @@ it('a process serves, reloads on SIGHUP, keeps the old settings when the new are
   world.writeSettings('bad')
   child.kill('SIGHUP')
   await expect.poll(events, patience).toContain('config.rejected')
-  expect(errors()).toContain('proxy.routes[0].path')
+  await expect.poll(errors, patience).toContain('proxy.routes[0].path')
   world.writeSettings('/other/**')
   child.kill('SIGHUP')
   await expect.poll(events, patience).toContain('config.reloaded')
@@ -66,8 +66,8 @@ it('workers share one port, one that dies is replaced, and all end together', as
   const [worker = 0] = childrenOf(child.pid)
   process.kill(worker, 'SIGKILL')
   await expect.poll(() => ports().length, patience).toBe(3)
-  expect(errors()).toContain('With store.kind: memory each of the 2 workers')
-  expect(errors()).toContain('A worker ended')
+  await expect.poll(errors, patience).toContain('With store.kind: memory each of the 2 workers')
+  await expect.poll(errors, patience).toContain('A worker ended')
   expect(new Set(ports())).toEqual(new Set([port]))
   expect(await ask(port, session)).toContain('{"is_logged_in":false}')
   child.kill('SIGTERM')
@@ -191,7 +191,7 @@ it.each([1, 2])(
     }
     await expect.poll(() => count('config.rejected'), patience).toBe(workers)
     await expect.poll(errors, patience).toContain('proxy.listen.private_key_file: is not the key of the certificate')
-    expect(errors()).toContain('The changed certificate is not used.')
+    await expect.poll(errors, patience).toContain('The changed certificate is not used.')
     expect(await shownByAll()).toEqual(['first', 'first'])
     expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
