@@ -1,9 +1,16 @@
 import { X509Certificate } from 'node:crypto'
 
-/** A whole block and its label (RFC 7468 §2); none begins within another. */
-const block = /-----BEGIN ([^-]+)-----(?:(?!-----)[^])*-----END \1-----/g
+/**
+ * A whole block and its label (RFC 7468 §3); none begins within another, and BEGIN and END have a line of their own. OpenSSL
+ * passes over an indented one, and stops reading where two files were joined without a line break.
+ */
+const block =
+  /(?<=^\uFEFF?|\n)-----BEGIN ([^-]+)-----[ \t\r]*\n(?:(?!-----)[^])*(?<=\n)-----END \1-----(?=[ \t\r]*(?:\n|$))/g
 
-/** True for a PEM text with a block that begins and does not end, as while it is written: who reads it leaves that one out. */
+/**
+ * True for a PEM text with a block that begins and does not end, as while it is written, or has something else on these
+ * lines: who reads it leaves that one out, and perhaps those behind it.
+ */
 export function isUnfinishedPem(pem: string): boolean {
   return /-----(?:BEGIN|END)\b|-----[A-Z]*$/.test(pem.replace(block, ''))
 }

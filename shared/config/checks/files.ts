@@ -158,8 +158,8 @@ function* readPem(file: string, path: string, readFile: (path: string) => string
   if (text === undefined || !isUnfinishedPem(text)) return text
   yield {
     path,
-    problem: 'breaks off: not every BEGIN line has its END line',
-    remedy: 'Wait until the file is written, or copy it again as a whole.',
+    problem: 'breaks off, or has something else on a BEGIN or END line',
+    remedy: 'Wait until the file is written, or copy it again; each certificate begins on a line of its own.',
   }
   return undefined
 }

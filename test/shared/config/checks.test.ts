@@ -421,6 +421,8 @@ describe('authorities, of which TLS leaves out what it cannot read', () => {
     ['the second without its last dash', `${one}${other}`.trimEnd().slice(0, -1), false],
     ['the first without its end', `${one}`.slice(0, -30) + String(other), false],
     ['a second that is none', `${one}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`, false],
+    ['both joined without a line break', one?.trimEnd() + String(other), false],
+    ['line breaks of Windows', `${one}${other}`.replaceAll('\n', '\r\n'), true],
     ['none', '', false],
   ]
   it.each(
