@@ -7,7 +7,7 @@ import { type Clock, isWithin } from '../clock.ts'
 
 /** The issuer's keys, as verification needs them. */
 export interface KeySet {
-  /** Fetches the keys where there are none or they are too old; throws what `load` throws as long as there are none. */
+  /** Fetches the keys where there are none; throws what `load` throws as long as there are none. */
   prepare(): Promise<void>
   /**
    * Verifies a JWT against the issuer's keys.
@@ -79,7 +79,8 @@ export function createKeySet(parts: {
 
   return {
     async prepare() {
-      await present()
+      // Old ones are renewed by `verify`; a renewal that hangs would be waited for twice.
+      if (keys === undefined) await fetchKeys()
     },
     async verify(jwt, options) {
       const tried = await present()
