@@ -4,7 +4,7 @@ import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { RefreshContent, SessionCookies, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { providerFailure } from '../../shared/oauth/failure.ts'
+import { continuationFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import { checkRenewedDetails } from './granted-details.ts'
@@ -46,7 +46,7 @@ export type RefreshOutcome =
 /**
  * Presents the refresh token once and makes the next generation of the session.
  *
- * Throws `session_expired` when the answer is about another user, and what providerFailure gives.
+ * Throws `session_expired` when the answer is about another user, and what continuationFailure gives.
  */
 export async function refreshAtServer(parts: RefreshAtServerParts, presented: Presented): Promise<RefreshOutcome> {
   const { authorizationServer, config, clock } = parts
@@ -67,7 +67,7 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
     return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {
     if (error instanceof ProviderRefused && endsSession(error, config)) return { kind: 'refused', cause: error }
-    throw providerFailure(error)
+    throw continuationFailure(error)
   }
 }
 

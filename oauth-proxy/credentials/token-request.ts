@@ -2,7 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { providerFailure } from '../../shared/oauth/failure.ts'
+import { continuationFailure, providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
 import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
@@ -74,7 +74,7 @@ export function createTokenRequests(parts: {
         const expiresAt = Math.min(answer.expiresAt, subject.accessTokenExpiresAt)
         return obtained(answer.accessToken, expiresAt)
       } catch (error) {
-        throw credentialFailure(error)
+        throw credentialFailure(error, continuationFailure)
       }
     },
 
@@ -91,7 +91,7 @@ export function createTokenRequests(parts: {
         )
         return obtained(answer.accessToken, answer.expiresAt)
       } catch (error) {
-        throw credentialFailure(error)
+        throw credentialFailure(error, providerFailure)
       }
     },
   }
@@ -112,11 +112,12 @@ function targetParameters({ audience, resource, scope }: TokenTarget): URLSearch
 }
 
 /**
- * A failed token request as an answer to the API call: the server is away, or it gave no token for this API.
+ * A failed token request as an answer to the API call: the server is away, or it gave no token for this API; `read` tells
+ * what else it means.
  *
  * It never ends the session: even `invalid_grant` here speaks of this exchange, not of the user's refresh token.
  */
-function credentialFailure(error: unknown): TokenHandlerError {
+function credentialFailure(error: unknown, read: typeof providerFailure): TokenHandlerError {
   if (error instanceof ProviderUnavailable && error.reason !== 'queue_full') {
     return new TokenHandlerError('authorization_server_unavailable', {
       fields: { retry_after: error.retryAfterSeconds },
@@ -124,7 +125,7 @@ function credentialFailure(error: unknown): TokenHandlerError {
       cause: error,
     })
   }
-  const known = providerFailure(error)
+  const known = read(error)
   if (known.code !== 'authorization_server_error') return known
   return new TokenHandlerError('token_exchange_failed', { detail: known.detail, cause: error })
 }

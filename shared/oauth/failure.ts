@@ -19,6 +19,24 @@ export function providerFailure(error: unknown): TokenHandlerError {
   return new TokenHandlerError('server_error', { cause: error })
 }
 
+/**
+ * As `providerFailure`, for a request that continues a session: some token endpoints answer with words of the authorization
+ * endpoint where only the user can help.
+ *
+ * Not for the code of a sign-in: the user was there a moment ago, and a page that signs in again would do so without end.
+ */
+export function continuationFailure(error: unknown): TokenHandlerError {
+  if (!(error instanceof ProviderRefused)) return providerFailure(error)
+  switch (error.error) {
+    case 'consent_required':
+    case 'interaction_required':
+    case 'login_required':
+      return new TokenHandlerError(error.error, refusedContext(error))
+    default:
+      return providerFailure(error)
+  }
+}
+
 function unavailable(error: ProviderUnavailable): TokenHandlerError {
   const context = {
     fields: { retry_after: error.retryAfterSeconds },
@@ -31,7 +49,7 @@ function unavailable(error: ProviderUnavailable): TokenHandlerError {
 }
 
 function refused(error: ProviderRefused): TokenHandlerError {
-  const context = { detail: { provider_error: error.error }, cause: error }
+  const context = refusedContext(error)
   switch (error.error) {
     case 'invalid_client':
     case 'unauthorized_client':
@@ -39,14 +57,13 @@ function refused(error: ProviderRefused): TokenHandlerError {
     case 'temporarily_unavailable':
     case 'server_error':
       return new TokenHandlerError('authorization_server_unavailable', { ...context, fields: { retry_after: 1 } })
-    // Words of the authorization endpoint, which some token endpoints use as well: only the user can help.
-    case 'consent_required':
-    case 'interaction_required':
-    case 'login_required':
-      return new TokenHandlerError(error.error, context)
     default:
       return new TokenHandlerError('authorization_server_error', context)
   }
+}
+
+function refusedContext(error: ProviderRefused) {
+  return { detail: { provider_error: error.error }, cause: error }
 }
 
 /** Reads an error thrown while an answer of `endpoint` was processed; those of the transport pass through. */

@@ -56,6 +56,14 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
     ['invalid_grant with 200', always({ body: { error: 'invalid_grant' } }), 409, 'login_restart_required'],
     ['invalid_client', always({ status: 401, body: { error: 'invalid_client' } }), 503, 'client_authentication_failed'],
     ['invalid_request', always({ status: 400, body: { error: 'invalid_request' } }), 502, 'authorization_server_error'],
+    // A page that is told so signs in again, which would end the same way.
+    ['login_required', always({ status: 400, body: { error: 'login_required' } }), 502, 'authorization_server_error'],
+    [
+      'interaction_required',
+      always({ status: 400, body: { error: 'interaction_required' } }),
+      502,
+      'authorization_server_error',
+    ],
     ['html', always({ headers: { 'content-type': 'text/html' }, body: '<html>' }), 502, 'authorization_server_error'],
     ['an empty object', always({ body: {} }), 502, 'authorization_server_error'],
     ['no ID token', changed({ id_token: undefined }), 502, 'authorization_server_error'],

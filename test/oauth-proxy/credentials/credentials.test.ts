@@ -304,6 +304,12 @@ describe('failures of the token request', () => {
     expect(events.at(-1)).toMatchObject({ name: 'credential.obtained', fields: { outcome: code, cached: false } })
   })
 
+  it('no user is sent to sign in for a token of the application', async () => {
+    const { credentials, sessionOf } = credentialsWith(refusal('interaction_required'))
+    const failed = credentials.obtain(route({ credential: { kind: 'client_credentials' } }), sessionOf('at'), 'r1')
+    expect(await codeOf(failed)).toBe('token_exchange_failed')
+  })
+
   it.each<[string, Reply, object]>([
     ['which word the server used', refusal('invalid_target'), { provider_error: 'invalid_target' }],
     ['what was wrong with the answer', () => ({ body: 'token' }), { check: expect.any(String) }],
