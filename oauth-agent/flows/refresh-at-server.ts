@@ -66,15 +66,27 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
     const idToken = await readIdToken(parts, tokens, refresh)
     return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {
-    if (error instanceof ProviderRefused && endsSession(error, config)) return { kind: 'refused', cause: error }
+    if (error instanceof ProviderRefused && endsSession(error, config, further)) {
+      return { kind: 'refused', cause: error }
+    }
     throw continuationFailure(error)
   }
 }
 
-/** True when this refusal of a refresh says that the token is of no use any more (RFC 6749 §5.2). */
-export function endsSession({ error, status }: ProviderRefused, { session }: Pick<Config, 'session'>): boolean {
-  // Only with the status of §5.2: Keycloak says invalid_request with 403 where a gateway lost the TLS, and that passes.
-  return error === 'invalid_grant' || (session.endOnInvalidRequest && error === 'invalid_request' && status === 400)
+/**
+ * True when this refusal of a refresh, which carried these further parameters, says that the token is of no use any more
+ * (RFC 6749 §5.2).
+ */
+export function endsSession(
+  { error, status }: ProviderRefused,
+  { session }: Pick<Config, 'session'>,
+  further?: Parameters,
+): boolean {
+  if (error === 'invalid_grant') return true
+  if (!session.endOnInvalidRequest || error !== 'invalid_request') return false
+  // Only with the status of §5.2: Keycloak says invalid_request with 403 where a gateway lost the TLS, and that passes. And
+  // where the page asked for nothing: its parameter may be what is invalid.
+  return status === 400 && (further?.size ?? 0) === 0
 }
 
 /** What came of a new ID token: its claims, or the check that it failed; neither if there was none. */

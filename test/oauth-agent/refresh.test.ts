@@ -253,6 +253,14 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
     expect([sent()['scope'], scopeOf(page)]).toEqual([undefined, 'openid profile'])
   })
 
+  it('may be what is invalid, so invalid_request ends no session then, whatever it means otherwise', async () => {
+    const page = await signedIn({ settings: settings.replace('session: {', '$& end_on_invalid_request: true,') })
+    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_request' } })
+    expect(statusAndCode(await refresh(page, { ui_theme: 'dark' }))).toEqual([502, 'authorization_server_error'])
+    expect(await isSignedIn(page)).toBe(true)
+    expect(statusAndCode(await refresh(page))).toEqual([401, 'session_expired'])
+  })
+
   it.each([
     { scope: 'openid admin' },
     { scope: 'openid  profile' },
