@@ -20,14 +20,19 @@ export function pemBlocks(pem: string): readonly { readonly label: string; reado
   return [...pem.matchAll(block)].map(([text, label = '']) => ({ label, text }))
 }
 
+/** The certificates of a PEM text, in its order and without keys beside them; throws Error for one that cannot be read. */
+export function certificatesOf(pem: string): readonly X509Certificate[] {
+  const certificates = pemBlocks(pem).filter(({ label }) => label.endsWith('CERTIFICATE'))
+  return certificates.map(({ text }) => new X509Certificate(text))
+}
+
 /**
  * When the first of the certificates of a PEM text to expire does so, in seconds since 1970 (RFC 5280 §4.1.2.5): a chain is
  * worth as much as the certificate in it that ends first. Throws Error for a text without any, or with one that cannot be
  * read.
  */
 export function certificateExpirySeconds(pem: string): number {
-  const certificates = pemBlocks(pem).filter(({ label }) => label.endsWith('CERTIFICATE'))
+  const certificates = certificatesOf(pem)
   if (certificates.length === 0) throw new Error('a PEM text without a certificate')
-  const expiries = certificates.map(({ text }) => new X509Certificate(text).validToDate.getTime())
-  return Math.floor(Math.min(...expiries) / 1000)
+  return Math.floor(Math.min(...certificates.map(({ validToDate }) => validToDate.getTime())) / 1000)
 }

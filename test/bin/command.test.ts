@@ -290,7 +290,10 @@ describe('config', () => {
     const good = createCertificate({ name: 'proxy', issuer: authority, hosts: ['localhost'] })
     const old = createCertificate({ name: 'proxy', issuer: authority, until: '210101000000Z' })
     const oldAuthority = createCertificate({ name: 'authority', until: '210101000000Z' })
+    const weak = createCertificate({ name: 'proxy', issuer: authority, curve: 'secp112r1' })
     const files = {
+      'weak.crt': weak.certificate,
+      'weak.key': weak.privateKey,
       'tls.crt': good.certificate + authority.certificate,
       'tls.key': good.privateKey,
       'other.key': old.privateKey,
@@ -335,7 +338,8 @@ describe('config', () => {
         'certificate_file',
         'at 2021-01-01T00:00:00',
       ],
-      ['a chain that cannot be read', 'broken-chain.crt', 'tls.key', 'ca.crt', 'certificate_file', '(ERR_OSSL_'],
+      ['a chain that cannot be read', 'broken-chain.crt', 'tls.key', 'ca.crt', 'certificate_file', 'cannot be read'],
+      ['a key that is too short', 'weak.crt', 'weak.key', 'ca.crt', 'certificate_file', 'cannot be served (EE_KEY'],
       ['authorities that have expired', 'tls.crt', 'tls.key', 'old-ca.crt', 'client_ca_file', 'only certificates that'],
       ['authorities that are none', 'tls.crt', 'tls.key', 'no-ca.crt', 'client_ca_file', 'not of an authority'],
       [

@@ -16,6 +16,8 @@ export interface CertificateOptions {
   readonly hosts?: readonly string[]
   /** Last moment at which it is valid, as UTCTime (RFC 5280 §4.1.2.5.1). */
   readonly until?: string
+  /** Curve of its key; one that is wide enough if absent. */
+  readonly curve?: string
 }
 
 /** Makes an X.509 certificate (RFC 5280 §4.1) on the spot, so that no private key has to lie in the repository. */
@@ -24,8 +26,9 @@ export function createCertificate({
   issuer,
   hosts = [],
   until = '491231235959Z',
+  curve = 'prime256v1',
 }: CertificateOptions): TestCertificate {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: curve })
   const signer = issuer ?? { name, key: privateKey }
   const extensions = [
     ...(issuer === undefined ? [extension('551d13', sequence(Buffer.from('0101ff', 'hex')))] : []),

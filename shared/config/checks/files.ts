@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { ConfigCheck, CrossProblem } from './check.ts'
-import { isUnfinishedPem, pemBlocks } from '../../crypto/certificate.ts'
+import { certificatesOf, isUnfinishedPem, pemBlocks } from '../../crypto/certificate.ts'
 import type { Config } from '../schema.ts'
 
 /** Files that settings name: there, readable, of the right kind and belonging together. */
@@ -146,11 +146,13 @@ function* readCertificate(file: string, path: string, readFile: (path: string) =
   const text = yield* readPem(file, path, readFile)
   if (text === undefined) return undefined
   try {
-    return new X509Certificate(text)
+    const [certificate] = certificatesOf(text)
+    if (certificate !== undefined) return certificate
+    yield { path, problem: 'holds no certificate', remedy: 'Give a PEM file.' }
   } catch {
-    yield { path, problem: 'holds no certificate that can be read', remedy: 'Give a PEM file.' }
-    return undefined
+    yield { path, problem: 'holds a certificate that cannot be read', remedy: 'Give a PEM file.' }
   }
+  return undefined
 }
 
 function* readPem(file: string, path: string, readFile: (path: string) => string): Found<string> {

@@ -432,6 +432,26 @@ describe('authorities, of which TLS leaves out what it cannot read', () => {
   })
 })
 
+describe('the chain of a certificate, which fails every handshake or is cut short where a part of it cannot be read', () => {
+  const { certificate, privateKey } = createCertificate({ name: 'client' })
+  const pair = { certificate_file: 'chain.pem', private_key_file: 'key.pem' }
+  const settings: [string, object][] = [
+    ['client.certificate_file', { client: { authentication: 'tls_client_auth', secret: undefined, ...pair } }],
+    [
+      'proxy.routes[0].client_certificate_file',
+      route({ client_certificate_file: 'chain.pem', client_private_key_file: 'key.pem' }),
+    ],
+  ]
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  it.each(settings)('%s', (path, change) => {
+    const found = (chain: string) =>
+      pathsOf(settingsFile({ ...change }), { readFile: (file) => (file.endsWith('key.pem') ? privateKey : chain) })
+    expect(found(certificate + createCertificate({ name: 'between' }).certificate)).toEqual([])
+    expect(found(privateKey + certificate)).toEqual([])
+    expect(found(certificate + broken)).toEqual([path])
+  })
+})
+
 describe('session profiles (NIST SP 800-63B-4)', () => {
   it.each([
     ['aal1', 2_592_000, 2_592_000],
