@@ -19,6 +19,8 @@ interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
 const almostExpired = 2000
 const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
+/** The session goes on, but without the user it gets no more tokens. */
+const needUser = ['interaction_required', 'consent_required', 'login_required']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
 
 /** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
@@ -93,14 +95,15 @@ export function createApiFetch(parts: Parts) {
 
     const over = response.status === 401 && sessionOver.includes(code()) && user !== undefined
     if (over) await abortable(() => parts.check().catch(() => undefined), signal)
-    if (!repeatable || !(over || needStepUp.includes(code()))) return response
+    const stepUp = needStepUp.includes(code())
+    if (!repeatable || !(over || stepUp || needUser.includes(code()))) return response
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn
     const error = await readError(response)
     // Without a scope to ask for, another sign-in would end the same way; the answer to HEAD does not even say what to ask.
     const needed = error.fields[error.code === 'insufficient_scope' ? 'scope' : 'error_code']
     if (!over && needed === undefined) return response
-    const again = alive || (await abortable(() => parts.stepUp(error, !over, signal), signal))
+    const again = alive || (await abortable(() => parts.stepUp(error, stepUp, signal), signal))
     return again && !isReplaced() ? attempt() : response
   }
 }

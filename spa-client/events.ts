@@ -5,7 +5,10 @@ export type SignedOutCause = 'signOut' | 'end'
 
 /** A call that was refused until the user authenticates again; the app answers by calling one of the functions. */
 export interface StepUp {
-  /** Why: `insufficient_user_authentication`, `insufficient_scope`, or a code that says that the session ended. */
+  /**
+   * Why: `insufficient_user_authentication`, `insufficient_scope`, a code that says that the session ended, or one such as
+   * `interaction_required`, which says that it gets no more tokens without the user.
+   */
   readonly code: string
   /** The parameters that a new sign-in needs, such as `acr_values` and `max_age`. */
   readonly parameters: Readonly<Record<string, string>>

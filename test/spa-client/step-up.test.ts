@@ -276,6 +276,47 @@ describe('step-up', () => {
     expect(needs).toHaveLength(1)
   })
 
+  const refusals: [string, (profile: Profile) => void][] = [
+    [
+      'a refresh',
+      ({ answers, session }) => {
+        session.accessEndsAt = 0
+        answers['POST /oauth-agent/refresh'] = () => failure(401, 'interaction_required')
+      },
+    ],
+    [
+      'a token for the API',
+      ({ answers, session }) => {
+        const { createdAt } = session
+        const orders = answers['GET /api/orders']!
+        answers['GET /api/orders'] = (request) =>
+          session.createdAt === createdAt ? failure(401, 'interaction_required') : orders(request)
+      },
+    ],
+  ]
+  it.each(refusals)('is offered where %s needs the user, who stays signed in until then', async (_name, refuse) => {
+    const { profile, tokenHandler } = await openSignedIn()
+    refuse(profile)
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    const response = tokenHandler.fetch('/api/orders')
+    await profile.settle()
+    expect(needs).toMatchObject([{ code: 'interaction_required', parameters: {} }])
+    expect(tokenHandler.session().isLoggedIn).toBe(true)
+    const done = needs[0]!.inPopup()
+    await profile.settle()
+    await returnToPopup(profile)
+    expect(await done).toBe(true)
+    expect((await response).status).toBe(200)
+  })
+
+  it.each(refusals)('opens no window by itself where %s needs the user', async (_name, refuse) => {
+    const { profile, tab, tokenHandler } = await openSignedIn()
+    refuse(profile)
+    expect((await tokenHandler.fetch('/api/orders')).status).toBe(401)
+    expect(tab.popups).toHaveLength(0)
+  })
+
   it('opens no window by itself when the session ends', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     profile.session.isLoggedIn = false
