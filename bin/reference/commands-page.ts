@@ -14,7 +14,7 @@ const intro = `# Commands
 \`token-handler [--config <file>] <command>\`; without \`--config\` the variable \`TOKEN_HANDLER_CONFIG\` names the settings
 file. Results go to standard output, remarks to standard error. What keeps a command with \`--json\` from its result is JSON
 as well, on standard error: \`{ "ok": false, "problems": [{ "path": …, "problem": …, "remedy": … }] }\`, as \`config check
---json\` prints.
+--json\` prints; only a command line that is not understood is answered in words.
 
 | Exit code | Means |
 | --- | --- |
