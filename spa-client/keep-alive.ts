@@ -1,6 +1,7 @@
+import type { AgentError } from './agent.ts'
 import type { Browser, Stop } from './browser.ts'
 import type { Events } from './events.ts'
-import type { Session } from './session.ts'
+import { isNewer, isSameLogin, type Session } from './session.ts'
 
 interface Parts {
   readonly browser: Browser
@@ -68,7 +69,18 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
     if (Math.abs(browser.now() - triedAt) < retryAfter / 2) return retry()
     triedAt = browser.now()
     overdue = false
-    refresh().then(() => (triedAt = -Infinity), retry)
+    const tried = present()
+    refresh().then(
+      () => (triedAt = -Infinity),
+      (error: Partial<AgentError>) => {
+        if (error.status !== 401) return retry()
+        // A session that came in its place has its own plan.
+        if (!isSameLogin(tried, present()) || isNewer(present(), tried)) return
+        // There are no more tokens without the user, and some servers lock out who asks again and again.
+        stopWaiting?.()
+        overdue = true
+      },
+    )
   }
   const due = () => {
     if (browser.isVisible() || activity > 0) attempt()

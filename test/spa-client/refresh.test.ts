@@ -350,4 +350,32 @@ describe('a clock that is set back by hours', () => {
     await profile.settle()
     expect(tab.tokenHandler.session().generation).toBe(3)
   })
+
+  it('that needs the user is not asked for again until the user does something', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    const refreshes = () => profile.calls('/oauth-agent/refresh').length
+    profile.answers['POST /oauth-agent/refresh'] = () => failure(401, 'interaction_required')
+    await profile.pass(300_000)
+    expect(refreshes()).toBe(1)
+    tab.touch()
+    await profile.settle()
+    expect(refreshes()).toBe(2)
+  })
+
+  it('that was refused because somebody signed in meanwhile is followed by those of the new session', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab()
+    await tab.tokenHandler.onPageLoad()
+    const refresh = profile.answers['POST /oauth-agent/refresh']!
+    profile.answers['POST /oauth-agent/refresh'] = () => {
+      profile.session.createdAt += 1
+      profile.session.accessEndsAt += 60_000
+      profile.answers['POST /oauth-agent/refresh'] = refresh
+      return failure(401, 'session_expired')
+    }
+    await profile.pass(120_000)
+    expect(tab.tokenHandler.session().generation).toBeGreaterThan(1)
+  })
 })
