@@ -10,6 +10,7 @@ const stateMs = 1000
 export async function runWorker(options: ServingOptions, terminal: Terminal): Promise<void> {
   // Ctrl-C reaches the whole process group; only the primary decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  answerForLostConnections()
   const starting = new Promise<Serving>((resolve) => {
     process.on('message', (asked: Asked) => {
       if (asked.kind === 'start') resolve(startWorker(options, asked))
@@ -45,4 +46,24 @@ function carryOut(asked: Asked, serving: Serving): void {
 
 function tell(told: Told): void {
   if (process.connected) process.send?.(told)
+}
+
+/**
+ * Settles a connection that was handed over while this process had no file descriptor left for it.
+ *
+ * Node (lib/internal/cluster/) sends no answer for it, but hands over no other before it has one: the worker would get
+ * no connection for the rest of its life, and count as ready. The answer makes the primary close the lost one, as the
+ * system library does with what it cannot accept.
+ */
+function answerForLostConnections(): void {
+  process.on('internalMessage', ({ cmd, msg }: Handover, connection: object | null) => {
+    const isLost = cmd === 'NODE_HANDLE' && msg?.act === 'newconn' && connection === null
+    if (isLost && process.connected) process.send?.({ cmd: 'NODE_CLUSTER', ack: msg.seq, accepted: true })
+  })
+}
+
+/** A message of Node's own; `msg` is what the primary sent with a connection. */
+interface Handover {
+  readonly cmd: string
+  readonly msg?: { readonly act: string; readonly seq: number }
 }

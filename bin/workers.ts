@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { ReadSettings } from '../shared/config/load.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
@@ -52,8 +53,28 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
   /** `failed` is how many before it died before they were ready; absent for those whose death ends the start. */
   const fork = (failed?: number): Worker => {
     const worker = cluster.fork()
-    ask(worker, { kind: 'start', text, routesText })
     let ready = false
+    const lost = (how: string): void => {
+      silence.remove(worker)
+      counts.remove(worker)
+      states.delete(worker.id)
+      if (stopping || (failed === undefined && !ready)) return
+      const failures = ready ? 0 : (failed ?? 0) + 1
+      const delayMs = restartDelayMs(failures)
+      say(`A worker ${how}; another is started in ${delayMs / 1000} s.`)
+      clock.after(delayMs, () => {
+        if (!stopping) fork(failures)
+      })
+    }
+    // Without a listener an error ends the primary, and all other workers with it.
+    worker.on('error', (error) => {
+      // One that began has an end, too, or falls silent.
+      if (worker.process.pid !== undefined) return
+      // Node forgets a worker at its exit only, which this one will not have.
+      Reflect.deleteProperty(cluster.workers ?? {}, worker.id)
+      lost(`could not be started (${forkProblem(error)})`)
+    })
+    ask(worker, { kind: 'start', text, routesText })
     silence.add(worker)
     worker.on('message', (told: Told) => {
       // Its last words may be read after its end.
@@ -68,17 +89,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
       if (told.kind === 'state') states.set(worker.id, told.reasons)
     })
     worker.on('exit', (code: number | null, signal: string | null) => {
-      silence.remove(worker)
-      counts.remove(worker)
-      states.delete(worker.id)
-      if (stopping || (failed === undefined && !ready)) return
-      const failures = ready ? 0 : (failed ?? 0) + 1
-      const delayMs = restartDelayMs(failures)
-      const how = signal === null ? `code ${code}` : signal
-      say(`A worker ended (${how}); another is started in ${delayMs / 1000} s.`)
-      clock.after(delayMs, () => {
-        if (!stopping) fork(failures)
-      })
+      lost(`ended (${signal === null ? `code ${code}` : signal})`)
     })
     return worker
   }
@@ -133,7 +144,22 @@ function askAll(asked: Asked): void {
 
 /** A worker may have died unnoticed; without a callback the failed write would end the primary, and all others with it. */
 function ask(worker: Worker, asked: Asked): void {
-  worker.send(asked, () => undefined)
+  if (worker.isConnected()) worker.send(asked, () => undefined)
+}
+
+/** What the system lacks to start one more process, by the error of `spawn`. */
+const forkRemedies: Readonly<Record<string, string>> = {
+  EAGAIN: 'raise the limit of processes',
+  EMFILE: 'raise the limit of open files',
+  ENFILE: 'raise the limit of open files of the machine',
+  ENOENT: `${process.execPath} is missing`,
+  EACCES: `${process.execPath} may not be run`,
+}
+
+function forkProblem(error: Error): string {
+  const code = failureCode(error) ?? 'unknown'
+  const remedy = forkRemedies[code]
+  return remedy === undefined ? code : `${code}: ${remedy}`
 }
 
 function living(): Worker[] {
@@ -145,6 +171,10 @@ function untilReady(worker: Worker): Promise<number> {
     const onExit = (code: number | null): void =>
       reject(new CommandError('The workers could not start.', code ?? exitFailure))
     worker.once('exit', onExit)
+    worker.on('error', (error) => {
+      if (worker.process.pid === undefined)
+        reject(new CommandError(`The workers could not start (${forkProblem(error)}).`))
+    })
     worker.on('message', function onMessage(told: Told) {
       if (told.kind !== 'ready') return
       worker.off('exit', onExit)

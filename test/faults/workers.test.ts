@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { renameSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -61,6 +62,40 @@ it('workers that cannot start again are missing in the metrics, and tried ever l
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 120_000)
+
+/** Lets a process have no more file descriptors than these. */
+function limitFiles(pid: number, files: number): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}:`])
+}
+
+it('a worker that the system cannot start takes nobody with it, and is tried again', async () => {
+  const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
+  const { pid = 0 } = child
+  limitFiles(pid, 10)
+  process.kill(childrenOf(pid)[0] ?? 0, 'SIGKILL')
+  const wanted =
+    'A worker could not be started (EMFILE: raise the limit of open files); another is started in 2 s.\n' +
+    'A worker could not be started (EMFILE: raise the limit of open files); another is started in 4 s.'
+  await expect.poll(errors, patience).toContain(wanted)
+  limitFiles(pid, 1024)
+  await expect.poll(() => ports().length, patience).toBe(3)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
+it('a worker that had no file descriptor left for a connection gets others later', async () => {
+  const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
+  const [port = 0] = ports()
+  const workers = childrenOf(child.pid)
+  for (const worker of workers) limitFiles(worker, 10)
+  // More than there are workers, so that none of them can keep one.
+  for (let round = 0; round < 4; round++) expect(await ask(port, '/oauth-agent/session')).toBe('')
+  for (const worker of workers) limitFiles(worker, 1024)
+  for (let round = 0; round < 4; round++) expect(await ask(port, '/oauth-agent/session')).toContain('200 OK')
+  expect(childrenOf(child.pid)).toEqual(workers)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 60_000)
 
 it('what workers have counted stays in the metrics when they end', async () => {
   world.settings.operationsPort = await freePort()
