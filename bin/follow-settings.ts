@@ -42,7 +42,9 @@ const settleMs = 1000
 export function followSettings(parts: FollowParts): SettingsFollower {
   const { source, clock, observe, say } = parts
   let { config } = parts
+  /** What was read last, and what the routes in force were read from. */
   let text: string | undefined = parts.text
+  let textInForce = parts.text
   let cancel = clock.after(pollMs, () => poll(text))
   let closed = false
   // One after another, so that what was read last is what stays.
@@ -52,7 +54,7 @@ export function followSettings(parts: FollowParts): SettingsFollower {
   function poll(before: string | undefined): void {
     const found = readable()
     const settled = found === text || found === before
-    if (settled && found !== text) take(found)
+    if (settled && found !== text) take(found, (next) => next === textInForce)
     cancel = clock.after(settled ? pollMs : settleMs, () => poll(found))
   }
 
@@ -64,15 +66,21 @@ export function followSettings(parts: FollowParts): SettingsFollower {
     }
   }
 
-  function take(found: string | undefined): void {
+  /** `isInForce` tells of a text that needs no applying; streams end with the routes under which they were opened. */
+  function take(found: string | undefined, isInForce: (next: string) => boolean): void {
     text = found
-    turn = turn.then(() => (closed ? undefined : apply(found)))
+    turn = turn.then(() => (closed ? undefined : apply(found, isInForce)))
   }
 
-  async function apply(found: string | undefined): Promise<void> {
+  async function apply(found: string | undefined, isInForce: (next: string) => boolean): Promise<void> {
     try {
       const next = found ?? source.readText()
+      if (isInForce(next)) {
+        observe.emit('config.reloaded', { part: 'routes' })
+        return
+      }
       await use(source.parse(next))
+      textInForce = next
       parts.onRoutes?.(next)
     } catch (error) {
       const problems = error instanceof ConfigError ? error.problems.length : 1
@@ -98,7 +106,7 @@ export function followSettings(parts: FollowParts): SettingsFollower {
   }
 
   return {
-    reload: () => take(readable()),
+    reload: () => take(readable(), () => false),
     close() {
       closed = true
       cancel()

@@ -110,6 +110,25 @@ describe('the settings file', () => {
     await pass(60)
     expect([applied, events.length]).toEqual([[], 1])
   })
+  it.each([
+    ['could not be read', undefined],
+    ['was bad', withRoute('no-slash')],
+  ])('that %s and is as before ends no stream: its routes are not replaced', async (_, between) => {
+    text = between
+    await pass(60)
+    text = withRoute('/one')
+    await pass(60)
+    expect(applied).toEqual([])
+    expect(events).toEqual([
+      { name: 'config.rejected', fields: { part: 'settings', problems: 1 } },
+      { name: 'config.reloaded', fields: { part: 'routes' } },
+    ])
+    text = withRoute('/two')
+    await pass(60)
+    text = withRoute('/one')
+    await pass(60)
+    expect(applied).toEqual(['/two', '/one'])
+  })
   it('keeps what is read at start, and reports for all of it that a restart is needed', async () => {
     text = withRoute('/two', {
       session: { idle_seconds: 60 },
