@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, isWithin } from '../../shared/clock.ts'
 
 /** A token obtained for an API. */
 export interface ObtainedToken {
@@ -83,7 +83,9 @@ export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntri
     },
     evict(key, token) {
       const entry = entries.get(key)
-      if (entry?.token === token && clock.nowSeconds() - entry.obtainedAt >= refusedAfterSeconds) entries.delete(key)
+      if (entry?.token !== token) return
+      const isYoung = isWithin(clock, entry.obtainedAt * 1000, refusedAfterSeconds * 1000)
+      if (!isYoung) entries.delete(key)
     },
   }
 }

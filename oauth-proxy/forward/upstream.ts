@@ -1,6 +1,6 @@
 // The index of the package loads its fetch, caches and mocks as well, and Node's own fetch: a sixth of each start.
 import Pool from 'undici/lib/dispatcher/pool.js'
-import type { Clock } from '../../shared/clock.ts'
+import { type Clock, isWithin } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
@@ -114,7 +114,7 @@ function createTarget(
     rejectUnauthorized: true,
   }
   let failures = 0
-  let pausedUntilMs = 0
+  let pausedSinceMs = 0
   return {
     origin,
     index,
@@ -131,10 +131,10 @@ function createTarget(
       allowH2: false,
       connect,
     }),
-    isUsable: () => failures < failuresBeforePause || clock.nowMs() >= pausedUntilMs,
+    isUsable: () => failures < failuresBeforePause || !isWithin(clock, pausedSinceMs, pauseMs),
     report(answered) {
       failures = answered ? 0 : failures + 1
-      if (failures >= failuresBeforePause) pausedUntilMs = clock.nowMs() + pauseMs
+      if (failures >= failuresBeforePause) pausedSinceMs = clock.nowMs()
     },
   }
 }

@@ -75,6 +75,14 @@ describe('token cache', () => {
     expect(cache.find('a')).toBeUndefined()
   })
 
+  it('forgets a refused token also where the clock was set back since it came', async () => {
+    const { cache, clock, gives } = cacheWith()
+    await cache.obtain('a', gives('first', 300))
+    clock.pass(-3600)
+    cache.evict('a', 'first')
+    expect(cache.find('a')).toBeUndefined()
+  })
+
   it('an API that refuses everything costs one token in five seconds', async () => {
     const { cache, clock, gives } = cacheWith()
     let loads = 0

@@ -61,6 +61,14 @@ describe('several targets', () => {
     expect(ports(3)).toContain(broken.origin.at(-1))
   })
 
+  it('one that is left out comes back at once when the clock is set back, and not when the old time comes again', () => {
+    const broken = upstream.pick()
+    for (let failure = 0; failure < 3; failure++) broken.report(false)
+    clock.pass(-3600)
+    expect(ports(3)).toContain(broken.origin.at(-1))
+    broken.report(true)
+  })
+
   it('failures that are not in a row do not count', () => {
     const target = upstream.pick()
     for (const answered of [false, false, true, false, false]) target.report(answered)
