@@ -51,6 +51,8 @@ export function reportFailedCall(
 ): void {
   const facts = { request_id: requestId, route, duration_ms: clock.nowMs() - startedMs }
   observe.emit('upstream.called', { ...facts, outcome: code })
-  if (!code.startsWith('upstream_') && code !== 'server_error') return
+  // Whoever is told to wait comes back; only the check says that it is file descriptors of ours that are short.
+  const isOurs = code === 'server_error' || code === 'overloaded'
+  if (!code.startsWith('upstream_') && !isOurs) return
   observe.emit('upstream.failed', { ...facts, error_code: code, check: detail.check })
 }

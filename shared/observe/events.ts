@@ -159,7 +159,7 @@ export const eventTable = {
   'upstream.failed': {
     level: 'warn',
     audit: false,
-    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on; check is the rule that the answer broke, or the code of the network or TLS failure. With target, one of several upstreams (counted from 0) could not be reached and the call went on at another.',
+    when: 'An API could not be reached, kept us waiting, broke off, or gave an answer that cannot be passed on; check is the rule that the answer broke, or the code of the network or TLS failure; EMFILE says that this process has no file descriptor left. With target, one of several upstreams (counted from 0) could not be reached and the call went on at another.',
     fields: {
       ...request,
       route: 'route',
