@@ -23,10 +23,12 @@ export class AgentError extends Error {
   constructor(response: Response, fields: Readonly<Record<string, unknown>> = {}) {
     // The answer to HEAD has no body.
     const inHeader = response.headers.get(codeHeader) ?? 'server_error'
-    const { error_code: code = inHeader, detailed_error: sentence = response.status } = fields as ErrorBody
+    // Often it is not the agent that answers: its address tells who was asked.
+    const { status, url } = response
+    const { error_code: code = inHeader, detailed_error: sentence = `${status} from ${url}` } = fields as ErrorBody
     super(`${code}: ${sentence}`)
     this.code = code
-    this.status = response.status
+    this.status = status
     this.fields = fields
     this.response = response
   }

@@ -15,8 +15,8 @@ interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
   readonly stepUp: (error: AgentError, alone: boolean, signal: AbortSignal | null | undefined) => Promise<boolean>
 }
 
-/** A call with an access token that is about to expire is likely to arrive too late. */
-const almostExpired = 2000
+/** A call with an access token that expires within so many milliseconds is likely to arrive too late. */
+export const almostExpired = 2000
 const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 /** The session goes on, but without the user it gets no more tokens. */

@@ -1,5 +1,5 @@
 import { AgentError, type Answer, createCallAgent, userReplaced } from './agent.ts'
-import { createApiFetch } from './api-fetch.ts'
+import { almostExpired, createApiFetch } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
@@ -37,7 +37,10 @@ export interface SignInOptions {
 
 /** The functions of the browser client. */
 export interface TokenHandler {
-  /** To be called once when the page has loaded: ends a sign-in if the page is its return, and returns who is signed in. */
+  /**
+   * To be called when the page has loaded: ends a sign-in if the page is its return, and returns who is signed in. Calls at
+   * the same time share one answer.
+   */
   readonly onPageLoad: () => Promise<Session>
   /** The session as last heard of. */
   readonly session: () => Session
@@ -180,20 +183,27 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     return { ...present(), returnTo }
   }
 
+  const loadPage = async (): Promise<Session> => {
+    const { searchParams, hash } = browser.address()
+    const home = new URL('.', browser.address()).pathname
+    if (isReturn(searchParams)) return endSignIn(searchParams, home)
+    // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
+    // of this user to be seen in a history, in the report of an error or in a message of the page.
+    if (isReturn(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
+    return check()
+  }
+  /** React calls effects twice; a second end of one sign-in would know neither its page nor why it failed. */
+  let loading: Promise<Session> | undefined
+
   return {
     on: emitter.on,
     session: present,
     check,
     refresh,
-    async onPageLoad() {
-      const { searchParams, hash } = browser.address()
-      const home = new URL('.', browser.address()).pathname
-      if (isReturn(searchParams)) return endSignIn(searchParams, home)
-      // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
-      // of this user to be seen in a history, in the report of an error or in a message of the page.
-      if (isReturn(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
-      return check()
-    },
+    onPageLoad: () =>
+      (loading ??= loadPage().finally(() => {
+        loading = undefined
+      })),
     async signIn({ popup = false, returnTo, parameters = {} } = {}) {
       return popup ? signInPopup(parameters) : signInPage(parameters, returnTo)
     },
@@ -205,7 +215,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     async headers() {
       const { accessTokenExpiresAt = Infinity } = present()
       const user = shared.user()
-      if (accessTokenExpiresAt <= browser.now()) await refresh()
+      if (accessTokenExpiresAt - browser.now() < almostExpired) await refresh()
       if (shared.isReplaced(user)) throw userReplaced()
       return headers()
     },

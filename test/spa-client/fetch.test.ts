@@ -349,10 +349,14 @@ describe('a call that waits for a refresh while somebody else signs in', () => {
 })
 
 describe('headers', () => {
-  it('are given for calls made without fetch, with a fresh token behind them', async () => {
+  it.each([
+    ['is still good', 50_000, 0],
+    ['ends before the call arrives', 59_000, 1],
+    ['has ended', 61_000, 1],
+  ])('are given for calls made without fetch, where the token %s', async (_name, after, refreshes) => {
     const { profile, tokenHandler } = await openSignedIn()
-    profile.sleep(61_000)
+    profile.sleep(after)
     expect(await tokenHandler.headers()).toEqual({ 'token-handler-version': '1' })
-    expect(profile.calls('/oauth-agent/refresh')).toHaveLength(1)
+    expect(profile.calls('/oauth-agent/refresh')).toHaveLength(refreshes)
   })
 })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isResponse } from '../../spa-client/callback.ts'
 import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
-import { broken, createProfile, failure, openSignedIn } from './profile.ts'
+import { broken, createProfile, failure, json, openSignedIn } from './profile.ts'
 
 describe('onPageLoad', () => {
   it.each([
@@ -72,6 +72,30 @@ describe('onPageLoad', () => {
     profile.answers['POST /oauth-agent/login/end'] = end
     const reloaded = profile.openTab({ href })
     expect(await reloaded.tokenHandler.onPageLoad()).toMatchObject({ isLoggedIn: true, returnTo: '/after' })
+  })
+
+  it.each([
+    ['ends one sign-in', json({ is_logged_in: true, return_to: '/orders?page=2' }), true],
+    ['says why it failed', failure(403, 'access_denied', { return_to: '/orders?page=2' }), 'access_denied'],
+  ])('called twice at once %s', async (_name, answer, expected) => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    const answers = [answer, failure(400, 'invalid_state')]
+    profile.answers['POST /oauth-agent/login/end'] = () => answers.shift()!
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    const outcome = () => tab.tokenHandler.onPageLoad().then(({ isLoggedIn }) => isLoggedIn, ({ code }) => code)
+    expect(await Promise.all([outcome(), outcome()])).toEqual([expected, expected])
+    expect(tab.address).toBe('https://app.example/orders?page=2')
+  })
+
+  it('asks again when it is called again', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.session.isLoggedIn = false
+    expect((await tokenHandler.onPageLoad()).isLoggedIn).toBe(false)
+    profile.goOffline()
+    await expect(tokenHandler.onPageLoad()).rejects.toThrow('Failed to fetch')
+    await expect(tokenHandler.onPageLoad()).rejects.toThrow('Failed to fetch')
+    expect(profile.calls('/oauth-agent/session')).toHaveLength(2)
   })
 
   it('that could not end a sign-in is no place to come back to', async () => {

@@ -20,10 +20,18 @@ describe('signIn', () => {
 
   it.each([
     ['a sentence', () => failure(503, 'overloaded'), 'overloaded: x'],
-    ['nothing, as from a gateway', () => new Response('<p>', { status: 502 }), 'server_error: 502'],
+    ['nothing, as from a gateway', () => new Response('<p>', { status: 502 }), 'server_error: 502 from https://app.example/oauth-agent/login/start'],
+    [
+      'a page, as from a development server that does not forward the path',
+      () => new Response('<p>'),
+      'server_error: 200 from https://app.example/oauth-agent/login/start',
+    ],
   ])('says why it failed where the answer has %s', async (_name, answer, message) => {
     const { profile, tokenHandler } = await openSignedIn()
-    profile.answers['POST /oauth-agent/login/start'] = answer
+    profile.answers['POST /oauth-agent/login/start'] = () => {
+      const url = 'https://app.example/oauth-agent/login/start'
+      return Object.defineProperty(answer(), 'url', { value: url })
+    }
     await expect(tokenHandler.signIn()).rejects.toThrow(message)
   })
 
