@@ -160,7 +160,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     // A code and a state have no business in the history or in a bookmark.
     const goOn = (page: unknown) => {
       returnTo = page as typeof returnTo
-      browser.replaceAddress(returnTo ?? home)
+      // Another client in this page, or its router, may have gone on meanwhile.
+      if (isReturn(browser.address().searchParams)) browser.replaceAddress(returnTo ?? home)
     }
     try {
       // The answer to a refresh that is under way would put the old session over the new one.

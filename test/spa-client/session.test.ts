@@ -83,9 +83,29 @@ describe('onPageLoad', () => {
     const answers = [answer, failure(400, 'invalid_state')]
     profile.answers['POST /oauth-agent/login/end'] = () => answers.shift()!
     const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
-    const outcome = () => tab.tokenHandler.onPageLoad().then(({ isLoggedIn }) => isLoggedIn, ({ code }) => code)
+    const outcome = () =>
+      tab.tokenHandler.onPageLoad().then(
+        ({ isLoggedIn }) => isLoggedIn,
+        ({ code }) => code,
+      )
     expect(await Promise.all([outcome(), outcome()])).toEqual([expected, expected])
     expect(tab.address).toBe('https://app.example/orders?page=2')
+  })
+
+  it.each([
+    ['ended', json({ is_logged_in: true })],
+    ['failed', failure(403, 'access_denied', { return_to: '/orders' })],
+  ])('leaves the page alone that another client or the router shows when the sign-in has %s', async (_name, answer) => {
+    const profile = createProfile()
+    profile.answers['POST /oauth-agent/login/end'] = () => answer
+    const release = profile.holdNextAnswer('POST /oauth-agent/login/end')
+    const tab = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    const loaded = tab.tokenHandler.onPageLoad().catch(() => undefined)
+    await profile.settle()
+    Object.assign(tab, { address: 'https://app.example/basket?page=3' })
+    release()
+    await loaded
+    expect(tab.address).toBe('https://app.example/basket?page=3')
   })
 
   it('asks again when it is called again', async () => {
@@ -197,6 +217,14 @@ describe('onPageLoad', () => {
     profile.answers['POST /oauth-agent/login/end'] = () => failure(401, 'login_required')
     const { tokenHandler } = profile.openTab({ href: 'https://app.example/callback?error=login_required&state=s' })
     expect(await tokenHandler.onPageLoad()).toEqual(signedOut)
+  })
+
+  it('tells that a silent sign-in has been tried, so that it is not tried for ever', async () => {
+    const profile = createProfile()
+    profile.session.isLoggedIn = false
+    profile.answers['POST /oauth-agent/login/end'] = () => failure(401, 'login_required', { return_to: '/orders' })
+    const { tokenHandler } = profile.openTab({ href: 'https://app.example/callback?error=login_required&state=s' })
+    expect(await tokenHandler.onPageLoad()).toEqual({ ...signedOut, returnTo: '/orders' })
   })
 
   it('asks for the session otherwise', async () => {

@@ -20,7 +20,11 @@ describe('signIn', () => {
 
   it.each([
     ['a sentence', () => failure(503, 'overloaded'), 'overloaded: x'],
-    ['nothing, as from a gateway', () => new Response('<p>', { status: 502 }), 'server_error: 502 from https://app.example/oauth-agent/login/start'],
+    [
+      'nothing, as from a gateway',
+      () => new Response('<p>', { status: 502 }),
+      'server_error: 502 from https://app.example/oauth-agent/login/start',
+    ],
     [
       'a page, as from a development server that does not forward the path',
       () => new Response('<p>'),
