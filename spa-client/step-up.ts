@@ -57,7 +57,8 @@ export function createStepUp(emitter: Emitter, signInPopup: SignIn, signInPage: 
 
   return (error: AgentError, alone: boolean, signal: AbortSignal | null | undefined): Promise<boolean> => {
     const parameters = parametersOf(error)
-    const key = JSON.stringify([error.code, parameters])
+    // The first refusal of an ended session takes the cookies along, so that later ones have another code.
+    const key = JSON.stringify([alone && error.code, parameters])
     const asked = (open[key] ??= ask(error.code, parameters, alone))
     asked.calls += 1
     const stop = onAbort(signal, () => {

@@ -232,6 +232,20 @@ describe('step-up', () => {
     expect((await response).status).toBe(200)
   })
 
+  it('is offered once when the session ends under several calls, which the refusal of the first left without cookies', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    const needs: StepUp[] = []
+    tokenHandler.on('stepUpNeeded', (need) => needs.push(need))
+    profile.session.isLoggedIn = false
+    const refusals = [failure(401, 'session_expired'), failure(401, 'session_missing')]
+    profile.answers['GET /api/orders'] = () => refusals.shift()!
+    const calls = [tokenHandler.fetch('/api/orders'), tokenHandler.fetch('/api/orders')]
+    await profile.settle()
+    expect(needs.map(({ code }) => code)).toEqual(['session_expired'])
+    needs[0]!.decline()
+    expect((await Promise.all(calls)).map(({ status }) => status)).toEqual([401, 401])
+  })
+
   it('is not asked for when somebody signed in again meanwhile: the call is repeated', async () => {
     const { profile, tab, tokenHandler } = await openSignedIn()
     const orders = profile.answers['GET /api/orders']!
