@@ -64,12 +64,12 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
   const retry = () => dueAt(browser.now() + retryAfter)
 
   const attempt = () => {
-    if (!present().isLoggedIn) return
+    const tried = present()
+    if (!tried.isLoggedIn) return
     // A clock that was set back must not make the wait longer.
     if (Math.abs(browser.now() - triedAt) < retryAfter / 2) return retry()
     triedAt = browser.now()
     overdue = false
-    const tried = present()
     refresh().then(
       () => (triedAt = -Infinity),
       (error: Partial<AgentError>) => {
@@ -121,11 +121,11 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
         dueAt(refreshAt - browser.random() * Math.min(left * jitterPart, longestJitter))
       }
       if (end === Infinity) return
-      const prolongable = idleEndsAt < endsAt
       // The same end, heard of again with whole seconds, is no news.
       if (Math.abs(end - warning.end) > 2000) {
         warning = { end, at: end - Math.min(longestWarning, (end - now) / 4), given: false }
       }
+      const prolongable = idleEndsAt < endsAt
       if (prolongable) prolongFrom = warning.at
       if (!warning.given) {
         later(warning.at, () => {

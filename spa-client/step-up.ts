@@ -50,8 +50,10 @@ export function createStepUp(emitter: Emitter, signInPopup: SignIn, signInPage: 
       decline,
       settled,
     })
-    if (!heard && alone) inPopup().then(settle, decline)
-    else if (!heard) decline()
+    if (!heard) {
+      if (alone) inPopup().then(settle, decline)
+      else decline()
+    }
     return { settled: settled.finally(() => stops.forEach((stop) => stop())), decline, calls: 0 }
   }
 
