@@ -20,7 +20,8 @@ export interface TokensToRevoke {
  * also where `logout.revoke` is off.
  *
  * The refresh token's revocation covers its access tokens at most servers, the access token is sent for those where it
- * does not. Never throws: the caller has already ended the session, and tokens expire by themselves.
+ * does not, and after it: some servers keep both in one record, and of two changes at once the later undid the first.
+ * Never throws: the caller has already ended the session, and tokens expire by themselves.
  */
 export async function revokeTokens(
   { config: { logout }, authorizationServer: server }: RevocationParts,
@@ -28,28 +29,27 @@ export async function revokeTokens(
 ): Promise<boolean> {
   if (!logout.revoke) return false
   const { client, authenticate } = server
-  try {
-    const metadata = await server.metadata()
-    if (metadata.revocation_endpoint === undefined) return false
-    const revoke = async (token: string, hint: string): Promise<void> => {
-      const options = {
-        ...server.callOptions('revocation', logout.revocationTimeoutMs),
-        additionalParameters: { token_type_hint: hint },
-      }
-      await oauth.processRevocationResponse(
-        await oauth.revocationRequest(metadata, client, authenticate, token, options),
-      )
+  // The transport has reported what fails here.
+  const metadata = await server.metadata().catch(() => undefined)
+  if (metadata?.revocation_endpoint === undefined) return false
+
+  const revoke = async (token: string | undefined, hint: string): Promise<boolean | undefined> => {
+    if (token === undefined) return undefined
+    const options = {
+      ...server.callOptions('revocation', logout.revocationTimeoutMs),
+      additionalParameters: { token_type_hint: hint },
     }
-    const { refreshToken, accessToken } = tokens
-    const [first] = await Promise.allSettled([
-      ...(refreshToken === undefined ? [] : [revoke(refreshToken, 'refresh_token')]),
-      ...(accessToken === undefined ? [] : [revoke(accessToken, 'access_token')]),
-    ])
-    return first?.status === 'fulfilled'
-  } catch {
-    // The transport has reported it.
-    return false
+    return oauth
+      .revocationRequest(metadata, client, authenticate, token, options)
+      .then(oauth.processRevocationResponse)
+      .then(
+        () => true,
+        () => false,
+      )
   }
+  const refreshRevoked = await revoke(tokens.refreshToken, 'refresh_token')
+  const accessRevoked = await revoke(tokens.accessToken, 'access_token')
+  return refreshRevoked ?? accessRevoked ?? false
 }
 
 /**

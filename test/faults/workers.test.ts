@@ -35,7 +35,7 @@ it('a worker that is replaced gets the settings of the others, whatever the file
   expect(await ask(port, '/api/x')).toContain('route_not_found')
   // The replacements follow the file as those before them did.
   await expect.poll(() => count('config.rejected'), patience).toBeGreaterThan(rejected)
-  expect(errors()).toContain('The changed settings are not used.')
+  await expect.poll(errors, patience).toContain('The changed settings are not used.')
   world.writeSettings('/third/**')
   await expect.poll(() => count('config.restart_needed'), patience).toBe(2)
   await expect.poll(() => ask(port, '/third/x'), patience).toContain('session_missing')
@@ -118,7 +118,7 @@ it('a worker that hangs is killed and replaced', async () => {
   const [worker = 0] = childrenOf(child.pid)
   process.kill(worker, 'SIGSTOP')
   await expect.poll(() => ports().length, patience).toBe(3)
-  expect(errors()).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
+  await expect.poll(errors, patience).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
   expect(childrenOf(child.pid)).not.toContain(worker)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
@@ -131,7 +131,7 @@ it('a stop does not wait for a worker that hangs', async () => {
   process.kill(worker, 'SIGSTOP')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
-  expect(errors()).toContain(`Worker ${worker} did not end in time and is killed.`)
+  await expect.poll(errors, patience).toContain(`Worker ${worker} did not end in time and is killed.`)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
 }, 90_000)
 

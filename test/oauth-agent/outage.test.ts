@@ -45,6 +45,30 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     expect(world.told('logout.completed')[0]?.fields['revoked']).toBe(false)
   })
 
+  it.each([
+    [200, true],
+    [400, false],
+  ])(
+    'signing out revokes one token after the other (%i), since servers keep both in one record',
+    async (status, revoked) => {
+      world = await startScriptedWorld()
+      const page = world.browser()
+      await world.signIn(page)
+      const log: string[] = []
+      world.server.script.revocation = async (form) => {
+        const hint = String(form.get('token_type_hint'))
+        log.push(`${hint} begins`)
+        await new Promise((resolve) => setImmediate(resolve))
+        log.push(`${hint} ends`)
+        return { status: hint === 'refresh_token' ? status : 200, body: '' }
+      }
+      expect((await page.call('POST', '/oauth-agent/logout')).status).toBe(200)
+      const inTurn = ['refresh_token begins', 'refresh_token ends', 'access_token begins', 'access_token ends']
+      expect(log).toEqual(inTurn)
+      expect(world.told('logout.completed')[0]?.fields['revoked']).toBe(revoked)
+    },
+  )
+
   it('signing out goes to our own page while nothing is known of the server', async () => {
     const port = await freePort()
     const alone = await startWorld({ issuer: `http://127.0.0.1:${port}` })

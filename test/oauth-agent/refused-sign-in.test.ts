@@ -114,6 +114,6 @@ describe('tokens of a sign-in that is refused', () => {
     world.server.script.token = answeringWith(fresh, { nonce: 'other' })
     const answer = await world.signIn(world.browser())
     expect(answer.json()['error_code']).toBe('id_token_invalid')
-    await expect.poll(revoked).toEqual(both)
+    await expect.poll(revoked).toEqual(['fresh-refresh-token'])
   })
 })
