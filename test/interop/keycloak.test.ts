@@ -1,16 +1,12 @@
-import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { stringify } from 'yaml'
 import { freePort } from '../support/free-port.ts'
+import { type InteropWorld, json, startInterop } from '../support/interop.ts'
 import { keycloakRealm, ordersApi, passwordLevel, secondLevel } from '../support/keycloak-realm.ts'
 import { type Keycloak, startKeycloak } from '../support/keycloak.ts'
-import type { ApiLedger } from '../support/topology/api.ts'
-import { type Answer, type Browser, createBrowser } from '../support/topology/browser.ts'
-import { type Replica, startAsked, startReplica } from '../support/topology/processes.ts'
+import type { Browser } from '../support/topology/browser.ts'
 
 const alice = { subject: '8d3c5f0e-6d0f-4a53-9d0c-0d7b6f1f8a11', username: 'alice', password: 'a long password' }
 /** Has no session but the one of a single test. */
@@ -20,7 +16,7 @@ const clientSecret = 'the secret of this client at Keycloak'
 const stops: (() => unknown)[] = []
 let keycloak: Keycloak
 let origin: string
-let tokenHandler: Replica
+let world: InteropWorld
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'token-handler-interop-'))
@@ -29,51 +25,31 @@ beforeAll(async () => {
   origin = `http://localhost:${port}`
   keycloak = await startKeycloak(keycloakRealm({ publicOrigin: origin, clientSecret, people: [alice, bob] }))
   stops.push(() => keycloak.stop())
-  const api = await startAsked<ApiLedger>('api')
-  stops.push(() => api.stop())
-
-  const keys = join(folder, 'keys.json')
-  execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
-  const config = join(folder, 'token-handler.yaml')
-  const route = { upstream: `http://127.0.0.1:${api.port}` }
-  writeFileSync(
-    config,
-    stringify({
-      public_origin: origin,
-      insecure_allow_http: true,
+  world = await startInterop({
+    folder,
+    port,
+    operationsPort,
+    settings: {
       authorization_server: { issuer: `${keycloak.origin}/realms/example` },
       client: { id: 'example-app', authentication: 'client_secret_basic', secret: clientSecret },
       login: { scope: 'openid profile email' },
       logout: { backchannel: true },
-      cookies: { id_token_hint: true },
-      keys: { file: keys },
-      proxy: {
-        listen: { host: '127.0.0.1', port },
-        routes: [
-          { path: '/api/mine', ...route },
-          { path: '/api/orders', ...route, credential: { kind: 'exchange', audience: ordersApi } },
-          { path: '/api/transfers', ...route, require: { acr: [secondLevel] } },
-        ],
-      },
-      operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
-      observability: { log_level: 'warn' },
-    }),
-  )
-  tokenHandler = await startReplica({ mode: 'serve', config, port, operationsPort, log: join(folder, 'log') })
-  stops.push(() => tokenHandler.stop())
+    },
+    routes: (upstream) => [
+      { path: '/api/mine', upstream },
+      { path: '/api/orders', upstream, credential: { kind: 'exchange', audience: ordersApi } },
+      { path: '/api/transfers', upstream, require: { acr: [secondLevel] } },
+    ],
+  })
+  stops.push(() => world.stop())
 })
 
 afterAll(async () => {
   for (const stop of stops.reverse()) await stop()
 })
 
-const json = ({ text }: Answer) => JSON.parse(text)
-async function signedIn(person = alice): Promise<Browser> {
-  const browser = createBrowser(origin, person)
-  await browser.signIn()
-  return browser
-}
-const session = async (browser: Browser) => json(await browser.fetch('GET', '/oauth-agent/session'))
+const signedIn = (person = alice) => world.signedIn(person)
+const session = (browser: Browser) => world.session(browser)
 
 describe('Keycloak', () => {
   it('signs in, and the API sees the user', async () => {

@@ -1,23 +1,20 @@
-import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { stringify } from 'yaml'
 import { freePort } from '../support/free-port.ts'
+import { type InteropWorld, json, startInterop } from '../support/interop.ts'
 import { type Spring, startSpring } from '../support/spring.ts'
-import type { ApiLedger } from '../support/topology/api.ts'
-import { type Answer, type Browser, createBrowser } from '../support/topology/browser.ts'
-import { type Replica, startAsked, startReplica } from '../support/topology/processes.ts'
+import { type Browser, createBrowser } from '../support/topology/browser.ts'
 
 const alice = { subject: 'alice', username: 'alice', password: 'a long password' }
 
 const stops: (() => unknown)[] = []
 let spring: Spring
 let origin: string
-let tokenHandler: Replica
+let world: InteropWorld
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'token-handler-interop-'))
@@ -26,19 +23,14 @@ beforeAll(async () => {
   origin = `http://localhost:${port}`
   spring = await startSpring({ publicOrigin: origin, clientId: 'example-app', person: alice })
   stops.push(() => spring.stop())
-  const api = await startAsked<ApiLedger>('api')
-  stops.push(() => api.stop())
-
-  const [keys, clientKey] = [join(folder, 'keys.json'), join(folder, 'client-key.pem')]
-  execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
+  const clientKey = join(folder, 'client-key.pem')
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   writeFileSync(clientKey, privateKey.export({ type: 'pkcs8', format: 'pem' }))
-  const config = join(folder, 'token-handler.yaml')
-  writeFileSync(
-    config,
-    stringify({
-      public_origin: origin,
-      insecure_allow_http: true,
+  world = await startInterop({
+    folder,
+    port,
+    operationsPort,
+    settings: {
       authorization_server: { issuer: spring.issuer },
       client: {
         id: 'example-app',
@@ -47,31 +39,18 @@ beforeAll(async () => {
         typed_assertion: false,
       },
       login: { scope: 'openid profile' },
-      cookies: { id_token_hint: true },
-      keys: { file: keys },
-      proxy: {
-        listen: { host: '127.0.0.1', port },
-        routes: [{ path: '/api/mine', upstream: `http://127.0.0.1:${api.port}` }],
-      },
-      operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
-      observability: { log_level: 'warn' },
-    }),
-  )
-  tokenHandler = await startReplica({ mode: 'serve', config, port, operationsPort, log: join(folder, 'log') })
-  stops.push(() => tokenHandler.stop())
+    },
+    routes: (upstream) => [{ path: '/api/mine', upstream }],
+  })
+  stops.push(() => world.stop())
 })
 
 afterAll(async () => {
   for (const stop of stops.reverse()) await stop()
 })
 
-const json = ({ text }: Answer) => JSON.parse(text)
-async function signedIn(): Promise<Browser> {
-  const browser = createBrowser(origin, alice)
-  await browser.signIn()
-  return browser
-}
-const session = async (browser: Browser) => json(await browser.fetch('GET', '/oauth-agent/session'))
+const signedIn = () => world.signedIn(alice)
+const session = (browser: Browser) => world.session(browser)
 const refresh = (browser: Browser) => browser.fetch('POST', '/oauth-agent/refresh', undefined)
 
 describe('Spring Authorization Server', () => {
@@ -109,7 +88,7 @@ describe('Spring Authorization Server', () => {
     expect([left.status, left.headers.get('location')?.split('?')[0]]).toEqual([302, `${origin}/`])
     expect((await session(browser)).is_logged_in).toBe(false)
     // Another process of the agent would not know of the sign-out, but the server does.
-    await tokenHandler.restart()
+    await world.tokenHandler.restart()
     expect(json(await refresh(before))).toMatchObject({ error_code: 'session_expired' })
   })
 })

@@ -1,0 +1,81 @@
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import type { ApiLedger } from './topology/api.ts'
+import { type Answer, type Browser, createBrowser, type Person } from './topology/browser.ts'
+import { type Replica, startAsked, startReplica } from './topology/processes.ts'
+
+/** What differs from one authorization server to the next. */
+export interface InteropSettings {
+  /** Folder for keys, settings and log. */
+  readonly folder: string
+  readonly port: number
+  readonly operationsPort: number
+  /** Settings beside those that are the same everywhere. */
+  readonly settings: Readonly<Record<string, unknown>>
+  /** Routes, given the address of the API. */
+  readonly routes: (upstream: string) => readonly object[]
+}
+
+/** What `GET /session` tells somebody who is signed in, as far as these tests look at it. */
+interface SessionAnswer {
+  readonly is_logged_in: boolean
+  readonly session: { readonly generation: number; readonly acr?: string }
+}
+
+/** The program with an API behind it, as a browser uses it. */
+export interface InteropWorld {
+  readonly tokenHandler: Replica
+  signedIn(person: Person): Promise<Browser>
+  session(browser: Browser): Promise<SessionAnswer>
+  stop(): Promise<void>
+}
+
+/** The JSON of an answer. */
+export const json = ({ text }: Answer) => JSON.parse(text)
+
+/** Starts API and program for an authorization server that runs already. */
+export async function startInterop(options: InteropSettings): Promise<InteropWorld> {
+  const { folder, port, operationsPort } = options
+  const origin = `http://localhost:${port}`
+  const api = await startAsked<ApiLedger>('api')
+  const [keys, config] = [join(folder, 'keys.json'), join(folder, 'token-handler.yaml')]
+  execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
+  writeFileSync(
+    config,
+    stringify({
+      public_origin: origin,
+      insecure_allow_http: true,
+      cookies: { id_token_hint: true },
+      keys: { file: keys },
+      proxy: { listen: { host: '127.0.0.1', port }, routes: options.routes(`http://127.0.0.1:${api.port}`) },
+      operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
+      observability: { log_level: 'warn' },
+      ...options.settings,
+    }),
+  )
+  const tokenHandler = await startReplica({
+    mode: 'serve',
+    config,
+    port,
+    operationsPort,
+    log: join(folder, 'log'),
+  }).catch(async (error: unknown) => {
+    await api.stop()
+    throw error
+  })
+  return {
+    tokenHandler,
+    async signedIn(person) {
+      const browser = createBrowser(origin, person)
+      await browser.signIn()
+      return browser
+    },
+    session: async (browser) => json(await browser.fetch('GET', '/oauth-agent/session')) as SessionAnswer,
+    async stop() {
+      await tokenHandler.stop()
+      await api.stop()
+    },
+  }
+}
