@@ -37,8 +37,7 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
         import('../load-settings.ts'),
         import('../settings-text.ts'),
       ])
-      const settings = loadSettings(file())
-      terminal.out(json ? JSON.stringify(settings, null, 2) : settingsText(settings))
+      terminal.out(settingsText(loadSettings(file()), json ? 'json' : 'yaml'))
     })
 
   config
