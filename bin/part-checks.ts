@@ -1,7 +1,7 @@
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
 import type { Problem } from '../shared/config/problem.ts'
-import type { Config } from '../shared/config/schema.ts'
+import type { Config, Route } from '../shared/config/schema.ts'
 import type { Mode } from './parts.ts'
 
 /** What agent and proxy know of their settings beyond the schema, where no command says which of them will run. */
@@ -30,13 +30,25 @@ function* backchannelCheck(
 
 /** What keeps no process from starting, but was hardly meant; without a mode, in any that these settings could start. */
 export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | undefined): readonly Problem[] {
-  if (mode === 'agent' || proxy.routes.length > 0) return []
+  if (mode === 'agent') return []
+  if (proxy.routes.length > 0) return proxy.routes.flatMap(socketWarning)
   return [
     {
       path: 'proxy.routes',
       problem: 'lists no API, so the proxy refuses every call and every question of a gateway with 404',
       remedy:
         'List the APIs under proxy.routes. Where no proxy is to run, start `token-handler agent` and check with --for agent.',
+    },
+  ]
+}
+
+function socketWarning({ websocket, headerless }: Route, index: number): readonly Problem[] {
+  if (!websocket || headerless.includes('websocket')) return []
+  return [
+    {
+      path: `proxy.routes[${index}].websocket`,
+      problem: 'is on, but no browser can send token-handler-version with a WebSocket, so each is refused with 403',
+      remedy: 'Add headerless: [websocket]; exact Origin and Fetch Metadata are checked instead.',
     },
   ]
 }

@@ -16,6 +16,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parse as parseYaml } from 'yaml'
 import { listening } from '../../bin/listening.ts'
 import { createProgram, runProgram } from '../../bin/program.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
@@ -261,6 +262,21 @@ describe('config', () => {
       { ok: true, problems: [], warnings: isWarned ? [expect.objectContaining({ path: 'proxy.routes' })] : [] },
     ])
   })
+  it.each([
+    ['websocket: true', [], true],
+    ['websocket: true', ['--for', 'agent'], false],
+    ['websocket: true, headerless: [event_stream]', [], true],
+    ['websocket: true, headerless: [websocket]', [], false],
+    ['headerless: [event_stream]', [], false],
+  ])('check of a route with %s and %j warns that no browser can open a WebSocket: %j', async (words, option, isWarned) => {
+    const file = settings('websocket.yaml')
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/(routes: \[\{ )/, `$1${words}, `))
+    const { code, err } = await run('--config', file, 'config', 'check', ...option)
+    expect([code, err]).toEqual([
+      0,
+      isWarned ? expect.stringMatching(/^Warning: proxy\.routes\[0\]\.websocket: [^]*headerless: \[websocket\]/) : '',
+    ])
+  })
   it('check knows what agent and proxy need where each runs alone', async () => {
     const file = settings('alone.yaml')
     writeFileSync(file, 'logout: { backchannel: true }\n', { flag: 'a' })
@@ -425,6 +441,14 @@ describe('config', () => {
     expect(out).toContain('idle_seconds: 3600')
     expect(out).toContain('secret: "[secret]"')
     expect(out).not.toContain('do-not-show-me')
+  })
+  it('print names the settings in JSON as in the file', async () => {
+    const file = settings('good.yaml')
+    const [yaml, json] = await Promise.all([
+      run('--config', file, 'config', 'print'),
+      run('--config', file, 'config', 'print', '--json'),
+    ])
+    expect(JSON.parse(json.out)).toEqual(parseYaml(yaml.out))
   })
 })
 
