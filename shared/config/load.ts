@@ -26,8 +26,12 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const lines = linesOf(document, raw, lineCounter)
   throw new ConfigError(
     problems.map((problem) => {
-      const line = lines.get(problem.path)
-      return line === undefined ? problem : { ...problem, line }
+      // A check of several settings knows of a secret, but not that it stands in a file.
+      for (const path of [problem.path, `${problem.path}_file`]) {
+        const line = lines.get(path)
+        if (line !== undefined) return { ...problem, path, line }
+      }
+      return problem
     }),
   )
 }

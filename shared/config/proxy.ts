@@ -194,7 +194,7 @@ export const proxySettings = z.strictObject({
       }),
       secret: headerSecret.optional().meta({
         description:
-          'Secret that the gateway sends in token-handler-gateway; it keeps out browsers whose requests a gateway forwards to this path. Required if there is a gateway.',
+          'Secret of at least 16 characters that the gateway sends in token-handler-gateway; it keeps out browsers whose requests a gateway forwards to this path. Required if there is a gateway.',
       }),
       insecure_no_secret: z.boolean().default(false).meta({
         description: 'Answers every question from the peers; refused unless the public origin is on localhost.',

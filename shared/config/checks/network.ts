@@ -76,8 +76,17 @@ function* gatewaySecretChecks({ proxy, publicOrigin }: Config): Iterable<CrossPr
       remedy: 'Give the gateway and the proxy one secret, such as 32 random bytes in hexadecimal; deploy/ shows where.',
       given: ['proxy.forward_auth.gateway', 'proxy.forward_auth.secret_file'],
     }
+  } else if (secret !== undefined && secret.reveal().length < leastGatewaySecret) {
+    yield {
+      path: 'proxy.forward_auth.secret',
+      problem: `has fewer than ${leastGatewaySecret} characters, so pages behind a gateway could try out what it is`,
+      remedy: 'Take 32 random bytes in hexadecimal: `openssl rand -hex 32`.',
+    }
   }
 }
+
+/** 64 random bits in hexadecimal: a page can ask as often as it likes, but not that often. */
+const leastGatewaySecret = 16
 
 /** Whoever connects through a socket is a gateway: without its word there would be no address of any client. */
 function* socketChecks({ agent, proxy, operations }: Config): Iterable<CrossProblem> {

@@ -126,8 +126,13 @@ describe('settings that are refused', () => {
     ['a host name as range', { operations: { trusted_proxies: ['gateway'] } }, 'operations.trusted_proxies[0]'],
     [
       'a gateway that may not ask',
-      { proxy: { forward_auth: { gateway: 'nginx', secret: 'x' } } },
+      { proxy: { forward_auth: { gateway: 'nginx', secret: 'only-the-gateway-knows' } } },
       'proxy.forward_auth.peers',
+    ],
+    [
+      'a gateway with a secret that can be guessed',
+      { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'fifteen-letters' } } },
+      'proxy.forward_auth.secret',
     ],
     [
       'a gateway that shows no secret (J10)',
@@ -167,7 +172,7 @@ describe('settings that are refused', () => {
       {
         proxy: {
           listen: { socket: '/run/proxy.sock' },
-          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' },
+          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'only-the-gateway-knows' },
         },
         operations: { trusted_proxies: ['unix:'] },
       },
@@ -178,7 +183,7 @@ describe('settings that are refused', () => {
       `a route at ${path}, where a gateway asks`,
       {
         proxy: {
-          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' },
+          forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'only-the-gateway-knows' },
           routes: [{ path, upstream: 'https://api' }],
         },
       },
@@ -364,7 +369,7 @@ describe('settings that are accepted', () => {
         agent: { listen: { socket: `/run/${'x'.repeat(98)}` } },
         proxy: {
           listen: { socket: '/run/proxy.sock' },
-          forward_auth: { gateway: 'nginx', peers: ['unix:'], secret: 'x' },
+          forward_auth: { gateway: 'nginx', peers: ['unix:'], secret: 'only-the-gateway-knows' },
         },
         operations: { listen: { port: 8082 }, trusted_proxies: ['unix:'] },
       },

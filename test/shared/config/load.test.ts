@@ -109,6 +109,15 @@ describe('secrets in files', () => {
     expect(inline).toMatchObject([{ path: 'client.secret', problem, line: 7 }])
     expect(JSON.stringify([inFile, inline])).not.toContain('lines')
   })
+  it('are named as they were written by what is found only when all settings are known', () => {
+    const forwardAuth = { gateway: 'nginx', peers: ['127.0.0.1'] }
+    const inFile = settingsFile({ proxy: { forward_auth: { ...forwardAuth, secret_file: 'short' } } })
+    const inline = settingsFile({ proxy: { forward_auth: { ...forwardAuth, secret: 'short' } } })
+    expect([inFile, inline].flatMap((text) => problemsOf(text, { readFile: () => 'short' }))).toMatchObject([
+      { path: 'proxy.forward_auth.secret_file', line: 15 },
+      { path: 'proxy.forward_auth.secret', line: 15 },
+    ])
+  })
   it('of headers are held to the same', () => {
     const credential = { kind: 'api_key', value: '[secret]' }
     const proxy = { routes: [{ path: '/a', upstream: 'https://a', credential }] }
