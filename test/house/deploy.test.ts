@@ -166,6 +166,11 @@ describe('files for deployment', () => {
     expect(api).toMatch(/^[^}]*client_max_body_size 0;/)
     expect(read('deploy/kubernetes/overlays/production/ingress.yaml')).toContain('proxy-body-size: "0"')
   })
+  it('nginx that asks tells the API the host that was decided on, with its port', () => {
+    const conf = read('deploy/nginx/forward-auth.conf')
+    const valueOf = (header: string) => new RegExp(`proxy_set_header ${header} (\\$\\S+);`).exec(conf)?.[1]
+    expect(valueOf('X-Forwarded-Host')).toBe(valueOf('X-Original-Host'))
+  })
   it('nginx lets go of a connection before agent and proxy do, also before those that are told to stop', () => {
     const nginx = [...read('deploy/compose/nginx.conf').matchAll(/keepalive_timeout (\d+)s/g)].map((match) =>
       Number(match[1]),
