@@ -7,7 +7,9 @@ import type { Terminal } from '../terminal.ts'
 export function addDemoCommand(program: Command, { out }: Terminal): void {
   program
     .command('demo')
-    .description('Run everything on this machine, with an example app and its own OpenID Provider; in the repository only.')
+    .description(
+      'Run everything on this machine, with an example app and its own OpenID Provider; in the repository only.',
+    )
     .option('-p, --port <number>', 'port of the app', parsePort, 3000)
     .option('--plain-cookies', 'for Safari, which keeps no Secure cookies on http://localhost')
     .action(async (options: { port: number; plainCookies?: boolean }) => {

@@ -64,11 +64,22 @@ function discoveryFailure(config: Config, failure: unknown): Finding {
     )
   }
   const check = failure instanceof ProviderAnswerInvalid ? failure.check : 'unknown'
+  const member = checkedMembers[check]
   return error(
     'provider.discovery',
-    `the metadata document cannot be used (${check})`,
-    'Open <issuer>/.well-known/openid-configuration and check this member.',
+    `the metadata document at ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration cannot be used (${check})`,
+    member === undefined
+      ? 'Open it: what is there is no JSON object with status 200. Copy the issuer from the pages of your server.'
+      : `Open it and look at ${member}: the authorization server has to be configured otherwise.`,
   )
+}
+
+/** What the checks of the metadata look at. */
+const checkedMembers: Readonly<Record<string, string | undefined>> = {
+  authorization_endpoint: 'authorization_endpoint',
+  token_endpoint: 'token_endpoint',
+  jwks_uri: 'jwks_uri',
+  pkce: 'code_challenge_methods_supported, which has to list S256',
 }
 
 /** How the client proves who it is, and that a code is its own. */

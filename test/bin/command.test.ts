@@ -268,15 +268,18 @@ describe('config', () => {
     ['websocket: true, headerless: [event_stream]', [], true],
     ['websocket: true, headerless: [websocket]', [], false],
     ['headerless: [event_stream]', [], false],
-  ])('check of a route with %s and %j warns that no browser can open a WebSocket: %j', async (words, option, isWarned) => {
-    const file = settings('websocket.yaml')
-    writeFileSync(file, readFileSync(file, 'utf8').replace(/(routes: \[\{ )/, `$1${words}, `))
-    const { code, err } = await run('--config', file, 'config', 'check', ...option)
-    expect([code, err]).toEqual([
-      0,
-      isWarned ? expect.stringMatching(/^Warning: proxy\.routes\[0\]\.websocket: [^]*headerless: \[websocket\]/) : '',
-    ])
-  })
+  ])(
+    'check of a route with %s and %j warns that no browser can open a WebSocket: %j',
+    async (words, option, isWarned) => {
+      const file = settings('websocket.yaml')
+      writeFileSync(file, readFileSync(file, 'utf8').replace(/(routes: \[\{ )/, `$1${words}, `))
+      const { code, err } = await run('--config', file, 'config', 'check', ...option)
+      expect([code, err]).toEqual([
+        0,
+        isWarned ? expect.stringMatching(/^Warning: proxy\.routes\[0\]\.websocket: [^]*headerless: \[websocket\]/) : '',
+      ])
+    },
+  )
   it('check knows what agent and proxy need where each runs alone', async () => {
     const file = settings('alone.yaml')
     writeFileSync(file, 'logout: { backchannel: true }\n', { flag: 'a' })

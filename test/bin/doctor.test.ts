@@ -17,7 +17,7 @@ import { deriveKeyRing, generateKeyRing } from '../../shared/crypto/key-ring-edi
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
-import { ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
 import { createCertificate } from '../support/certificate.ts'
@@ -259,6 +259,32 @@ describe('doctor', () => {
     if (level === 'error' || level === 'warning') expect(finding?.remedy?.length).toBeGreaterThan(8)
     expect(JSON.stringify(findings)).not.toContain(secret)
   })
+
+  it('says where it looked for metadata when there is none', async () => {
+    const issuer = `${provider.issuer}/realms/wrong`
+    const [finding] = await look({ settings: { authorization_server: { issuer } } })
+    expect(finding).toMatchObject({
+      level: 'error',
+      check: 'provider.discovery',
+      found: `the metadata document at ${issuer}/.well-known/openid-configuration cannot be used (response_is_not_conform)`,
+      remedy: expect.stringContaining('Copy the issuer') as string,
+    })
+  })
+
+  it.each(['authorization_endpoint', 'token_endpoint', 'jwks_uri', 'pkce'])(
+    'names the member of metadata that cannot be used: %s',
+    async (check) => {
+      const server = { metadata: () => Promise.reject(new ProviderAnswerInvalid('metadata', check)) }
+      const member = check === 'pkce' ? 'code_challenge_methods_supported' : check
+      for await (const finding of providerChecks(parse(settingsFile()), server)) {
+        expect(finding).toMatchObject({
+          level: 'error',
+          remedy: expect.stringContaining(`look at ${member}`) as string,
+        })
+      }
+      expect.assertions(1)
+    },
+  )
 
   it('reports an issuer that is spelled differently', async () => {
     const findings = await look({ settings: { authorization_server: { issuer: `${provider.issuer}/` } } })
