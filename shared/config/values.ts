@@ -62,8 +62,13 @@ export function pathSetting(pattern: RegExp, expectation: string): z.ZodString {
   })
 }
 
-/** A page of the SPA: as `ownPath`, and `/` is allowed. */
-export const pagePath = z.union([z.literal('/'), ownPath])
+/** A page of the SPA: as `ownPath`, also `/` and with a slash at its end, as the first page below a base path has it. */
+export const pagePath = z
+  .string()
+  .regex(
+    /^\/(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*\/)*(?:[A-Za-z0-9._~-]*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?$/,
+    'must be a path such as /, /app/ or /callback, of letters, digits, ".", "_", "~" and "-"',
+  )
 
 /** A whole number of seconds. */
 export const seconds = z.number().int().nonnegative()

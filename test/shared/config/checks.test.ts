@@ -290,6 +290,14 @@ describe('settings that are refused', () => {
       'session.allowed_refresh_parameters[0]',
     ]),
     ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
+    ['a page at the path of the agent', { logout: { return_path: '/oauth-agent/' } }, 'logout.return_path'],
+    ...['', 'app/', '//', '/app//', '/app//x', '/../', '/app/./', '/app/?x', '/app/#x', '/%61pp/', '/a\\\\b'].map(
+      (page): [string, object, string] => [
+        `a page at ${page}`,
+        { logout: { return_path: page } },
+        'logout.return_path',
+      ],
+    ),
     ['a redirect page below the agent', { login: { redirect_path: '/oauth-agent/cb' } }, 'login.redirect_path'],
     ['a store that is no store', { store: { kind: 'valkey', url: 'http://a' } }, 'store.url'],
     ['a store whose scheme only ends as one', { store: { kind: 'valkey', url: 'x-redis://a' } }, 'store.url'],
@@ -344,6 +352,10 @@ it('the insecure setting opens nothing on a public origin', () => {
 
 describe('settings that are accepted', () => {
   it.each<[string, object]>([
+    [
+      'pages with a slash at their end, as below a base path',
+      { login: { redirect_path: '/app/callback/', default_return_to: '/app/' }, logout: { return_path: '/app/' } },
+    ],
     ['http: on localhost, when asked for', { ...local, authorization_server: { issuer: 'http://127.0.0.1:3001' } }],
     ['http: on a name below localhost', { ...local, public_origin: 'http://www.app.localhost:3000' }],
     ['http: upstream on this machine', route({ upstream: 'http://127.0.0.1:3002' })],

@@ -204,7 +204,7 @@ describe('problems', () => {
   })
   it.each([
     [{ agent: { path: '/a/' } }, 'must be a path without a slash at its end, not "/a/"'],
-    [{ logout: { return_path: '/bye/' } }, 'must be a path without a slash at its end, not "/bye/"'],
+    [{ proxy: { forward_auth: { path: '/v/' } } }, 'must be a path without a slash at its end, not "/v/"'],
     [
       { proxy: { routes: [{ path: '/api/z/', upstream: 'https://a' }] } },
       'must be a path without a slash at its end, not "/api/z/"',
