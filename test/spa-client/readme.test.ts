@@ -25,7 +25,7 @@ const compilerOptions = {
   allowImportingTsExtensions: true,
   jsx: 'preserve',
   types: [],
-  paths: { 'token-handler/client': [join(root, 'spa-client/token-handler.ts')] },
+  paths: { 'token-handler-client': [join(root, 'spa-client/token-handler.ts')] },
 }
 
 /** What the compiler says of the snippets, as files of one app. */
