@@ -58,6 +58,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
   const singleFlight = createSingleFlight<Refreshed>()
   const successors = createSuccessors(parts)
   const refusedBefore = createRefusals()
+  /** Tickets of refreshes under way that somebody asked for with the user there. */
+  const attended = new Set<string>()
 
   return async (session, { activity, further }) => {
     const { refresh } = session
@@ -90,21 +92,24 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
   function refreshOnce(presented: Wanted): Promise<Refreshed> {
     const ticket = ticketOf(presented.refresh)
+    if (presented.activity) attended.add(ticket)
     return singleFlight(ticket, async () => {
       const find = () => successors.latest(ticket)
       const outcome = await inTurn(parts, { key: `refresh:${ticket}`, find }, (turn) =>
         presentToken(presented, ticket, turn),
       )
       if (outcome === undefined) throw inProgress()
-      return 'found' in outcome ? goOnFrom(outcome.found, presented) : outcome.done
-    })
+      const refreshed = 'found' in outcome ? await goOnFrom(outcome.found, presented) : outcome.done
+      // Whichever answer the browser hears last, that of a tab in the background must not take back what the user gave.
+      return { ...refreshed, cookies: afterUse(refreshed.cookies, attended.has(ticket)) }
+    }).finally(() => attended.delete(ticket))
   }
 
   async function presentToken(presented: Wanted, ticket: string, turn: Turn): Promise<Refreshed> {
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
-      // Before it is kept: a tab in the background that joins must not take back what the user's own gave.
-      const cookies = afterUse(outcome.renewed.cookies, presented.activity)
+      // Before it is kept, for tabs in the background that come later or ask another replica.
+      const cookies = afterUse(outcome.renewed.cookies, attended.has(ticket))
       await successors.keep(ticket, cookies, presented.session)
       return { ...outcome.renewed, cookies, joined: false }
     }

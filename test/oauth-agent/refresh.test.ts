@@ -213,6 +213,32 @@ describe('limits of a session', () => {
     expect([...together, await refresh(late, { activity: 'background' })].map(idle)).toEqual([200, 200, 200])
   })
 
+  it("nor does one that went first and was joined by the user's own", async () => {
+    const page = await signedIn({ settings: 'session: { idle_seconds: 200 }', replicas: 2 })
+    const joins = world.tab({ ...page, jar: page.jar.copy() })
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    world.clock.pass(150)
+    let answer = () => {}
+    const waiting = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    world.server.script.token = async (form) => {
+      if (form.get('grant_type') === 'refresh_token') await waiting
+      return world.server.tokens(form)
+    }
+    world.balance = () => 0
+    const first = refresh(page, { activity: 'background' })
+    await expect.poll(refreshCalls).toBe(1)
+    const own = refresh(joins)
+    // The user's own has joined when a whole sign-in has come and gone at the same process.
+    await world.signIn(world.browser())
+    answer()
+    expect([await first, await own].map(idle)).toEqual([200, 200])
+    world.balance = () => 1
+    expect(idle(await refresh(late, { activity: 'background' }))).toBe(200)
+    expect(refreshCalls()).toBe(1)
+  })
+
   it('the absolute limit holds whatever happens, also with a cookie kept longer (CK-4)', async () => {
     const page = await signedIn({ settings: 'session: { idle_seconds: 500, absolute_seconds: 500 }' })
     const stolen = page.jar.header('localhost', '/', 'same-site') ?? ''
