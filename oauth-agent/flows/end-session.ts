@@ -35,7 +35,10 @@ export interface EndedSession {
  */
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts
-  if (session !== undefined) await markEnded(parts, session.facts)
+  if (session !== undefined) {
+    await markEnded(parts, session.facts)
+    for (const before of await predecessorsOf(parts, session.facts)) await markEnded(parts, before)
+  }
   const timeoutMs = config.logout.revocationTimeoutMs
   let metadata: Metadata | undefined
   const tellServer = async (): Promise<boolean> => {
@@ -62,8 +65,44 @@ export async function endReplaced(
   parts: Pick<EndSessionParts, 'store' | 'clock'>,
   session: ReplacedSession,
 ): Promise<void> {
-  await parts.store.put(replacedKey(session), '1', replacedSeconds).catch(() => {})
-  await markEnded(parts, session)
+  for (const each of [session, ...(await predecessorsOf(parts, session))]) {
+    await parts.store.put(replacedKey(each), '1', replacedSeconds).catch(() => {})
+    await markEnded(parts, each)
+  }
+}
+
+/**
+ * Remembers for a minute which session of the same user `session` has replaced in this browser. That one goes on, for its
+ * requests and streams are the same user's; but whatever ends `session` has to end it as well, or a refresh of it that is
+ * under way would bring the user back after a sign-out, or over the next user.
+ */
+export async function keepPredecessor(
+  { store }: Pick<EndSessionParts, 'store'>,
+  session: SessionFacts,
+  { sessionId }: Pick<SessionFacts, 'sessionId'>,
+): Promise<void> {
+  await store.put(predecessorKey(session), sessionId, replacedSeconds).catch(() => {})
+}
+
+/** Nobody signs in more often than this within the time of one refresh. */
+const maxPredecessors = 8
+
+/** What this session has replaced, latest first; they end no later than it, since their time began earlier. */
+async function predecessorsOf(
+  { store }: Pick<EndSessionParts, 'store'>,
+  session: ReplacedSession,
+): Promise<ReplacedSession[]> {
+  const found: ReplacedSession[] = []
+  for (let latest = session; found.length < maxPredecessors; found.push(latest)) {
+    const sessionId = await store.get(predecessorKey(latest)).catch(() => undefined)
+    if (sessionId === undefined) break
+    latest = { ...session, sessionId }
+  }
+  return found
+}
+
+function predecessorKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
+  return `predecessor:${sessionId}`
 }
 
 /** True when the session ended a moment ago because another user signed in, who may own the browser's cookies by now. */

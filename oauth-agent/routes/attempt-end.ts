@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type Arrived, presentSubjects } from '../flows/code-exchange.ts'
-import { endReplaced } from '../flows/end-session.ts'
+import { endReplaced, keepPredecessor } from '../flows/end-session.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import { revokeUnused } from '../flows/revocation.ts'
@@ -71,11 +71,16 @@ export function createAttemptEnd(
 
   async function endOther(
     { session, marks }: AgentRequest,
-    { replaces }: LoginContent,
-    { subject }: SessionFacts,
+    { replaces, stepUpOf }: LoginContent,
+    begun: SessionFacts,
   ): Promise<void> {
     const present = session.kind === 'open' ? session.session.facts : replaces
-    if (present === undefined || present.subject === subject) return
+    if (present === undefined || present.subject === begun.subject) {
+      const before = present ?? stepUpOf
+      // A response that comes again finds the session that it began.
+      if (before !== undefined && before.sessionId !== begun.sessionId) await keepPredecessor(parts, begun, before)
+      return
+    }
     await endReplaced(parts, present)
     const who = { ...marks, ...parts.pseudonyms(present) }
     observe.emit('session.ended', { ...who, cause: 'replaced' })

@@ -76,6 +76,30 @@ describe('a second sign-in replaces the first wholly', () => {
     },
   )
 
+  it('C35 also one of a session that the first user had replaced before', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const before = page.jar.copy()
+    const tab = () => world.tab({ ...page, jar: before.copy() })
+    let go = () => {}
+    const waiting = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    world.server.script.token = async (form) => {
+      const reply = await world.server.tokens(form)
+      if (form.get('grant_type') === 'refresh_token') await waiting
+      return reply
+    }
+    const [calls, refreshing] = [world.server.count('token'), refresh(tab())]
+    await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+    await world.signIn(page)
+    await world.signIn(page, {}, 'bob')
+    // What set out with the cookies of that session clears none of the second user's.
+    expect((await tab().call('GET', '/oauth-agent/session')).setCookies).toEqual([])
+    go()
+    expect([...statusAndCode(await refreshing), (await refreshing).setCookies]).toEqual([401, 'session_expired', []])
+  })
+
   it('leaves other sessions of the same user alone', async () => {
     const page = world.browser()
     await world.signIn(page)

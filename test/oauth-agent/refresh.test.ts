@@ -339,6 +339,24 @@ describe('signing out', () => {
     expect([await isSignedIn(tab), tab.jar.names('localhost')]).toEqual([false, []])
   })
 
+  it.each([1, 2])(
+    'wins over a refresh in flight of a session that the same user has replaced since, %i times',
+    async (times) => {
+      const page = await signedIn({ replicas: 2 })
+      const tab = world.tab({ ...page, jar: page.jar.copy() })
+      const go = holdRefresh()
+      const refreshing = refresh(tab)
+      await expect.poll(refreshCalls).toBe(1)
+      for (let time = 0; time < times; time++) await world.signIn(page)
+      // That user's streams and requests go on until then.
+      expect(await isSignedIn(world.tab({ ...tab, jar: tab.jar.copy() }))).toBe(true)
+      await page.call('POST', '/oauth-agent/logout')
+      go()
+      expect([...statusAndCode(await refreshing), (await refreshing).setCookies]).toEqual([401, 'session_expired', []])
+      expect(await isSignedIn(tab)).toBe(false)
+    },
+  )
+
   it.each([
     ['the user', 'tokens'],
     ['the user', 'invalid_grant'],
