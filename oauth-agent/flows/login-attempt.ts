@@ -38,12 +38,10 @@ export function pageArrival(config: Pick<Config, 'login' | 'pageOrigin' | 'publi
   }
 }
 
+type NavigationSettings = Pick<Config, 'login' | 'agent' | 'publicOrigin'>
+
 /** The arrival at our own callback, for apps that sign in by plain navigation. */
-export function navigationArrival({
-  login,
-  agent,
-  publicOrigin,
-}: Pick<Config, 'login' | 'agent' | 'publicOrigin'>): Arrival {
+export function navigationArrival({ login, agent, publicOrigin }: NavigationSettings): Arrival {
   return {
     by: 'navigation',
     redirectUri: `${publicOrigin}${agent.path}/callback`,
@@ -106,6 +104,19 @@ export async function startLogin(
     content,
     authorizationUrl: await deliverRequest(parts, request),
   }
+}
+
+/**
+ * The attempt with the session that has begun in its browser meanwhile, which the navigation at its end will not bring;
+ * undefined for an attempt whose response is brought by a page, together with the session.
+ */
+export function afterSignIn(
+  attempt: LoginContent,
+  session: SessionFacts,
+  config: NavigationSettings,
+): LoginContent | undefined {
+  if (attempt.redirectUri !== navigationArrival(config).redirectUri) return undefined
+  return { ...attempt, replaces: replaced(session) }
 }
 
 function replaced({ sessionId, subject, absoluteExpiresAt }: SessionFacts): ReplacedSession {

@@ -5,7 +5,7 @@ import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type Arrived, presentSubjects } from '../flows/code-exchange.ts'
 import { endReplaced, keepPredecessor } from '../flows/end-session.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
-import { isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
+import { afterSignIn, isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import { revokeUnused } from '../flows/revocation.ts'
 import type { Session } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
@@ -44,7 +44,11 @@ export function createAttemptEnd(
       const signedIn = request.session.kind === 'open' ? request.session.session.facts : undefined
       const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
       const finished = await finishOnce(attempt.content, arrived)
-      const setCookies = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
+      const setCookies = [
+        ...sessionCookies(request, attempt.content, arrived, finished),
+        ...writer.clearLogin(id),
+        ...otherAttempts(request, attempt.content, finished.cookies.access),
+      ]
       await endOther(request, attempt.content, finished.cookies.access)
       return succeeded(request, attempt.content, finished, setCookies)
     } catch (error) {
@@ -67,6 +71,13 @@ export function createAttemptEnd(
       if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
       throw error
     }
+  }
+
+  /** They may end by a navigation from another site, with which the browser sends their cookies, but not the session's. */
+  function otherAttempts({ cookies }: AgentRequest, { state }: LoginContent, begun: SessionFacts): readonly string[] {
+    return writer.changeLogins(cookies, (other) =>
+      other.state === state ? undefined : afterSignIn(other, begun, config),
+    )
   }
 
   async function endOther(

@@ -27,6 +27,11 @@ export interface CookieWriter {
    * Throws `return_to_not_allowed`, or `invalid_request` where there is none, for an attempt too large for a cookie.
    */
   setLogin(id: string, content: LoginContent, present: RequestCookies): string[]
+  /**
+   * The attempts under way for which `change` gives another content, each for the time that it has left. One that would
+   * become too large for a cookie stays as it is.
+   */
+  changeLogins(present: RequestCookies, change: (content: LoginContent) => LoginContent | undefined): string[]
   clearLogin(id: string): string[]
 }
 
@@ -72,24 +77,35 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
 
     setLogin(id, content, present) {
       const row = catalogue.login(id)
-      const { value } = seal(row, codecs.login, content)
-      if (row.name.length + value.length > maxLoginOctets) {
+      const piece = sealLogin(row, content)
+      if (piece === undefined) {
         // What makes an attempt this large is nearly always return_to, and only that can the page make shorter.
         const code = content.returnTo === undefined ? 'invalid_request' : 'return_to_not_allowed'
         throw new TokenHandlerError(code, { detail: { check: 'login_cookie_size' } })
       }
       const others = loginIds(catalogue, present).filter((other) => other !== id)
       const stay = others
-        .map((other) => ({ other, startedAt: startedAt(other, present) }))
+        .map((other) => ({ other, startedAt: openLogin(other, present)?.startedAt ?? 0 }))
         .filter((attempt) => attempt.startedAt > clock.nowSeconds() - settings.login.attemptSeconds)
         .sort((one, two) => two.startedAt - one.startedAt)
         .slice(0, settings.login.maxAttempts - 1)
         .map(({ other }) => other)
       return [
-        setCookie(row, { name: row.name, value }, settings.login.attemptSeconds),
+        setCookie(row, piece, settings.login.attemptSeconds),
         ...others.filter((other) => !stay.includes(other)).map((other) => clearLoginCookie(other)),
       ]
     },
+
+    changeLogins: (present, change) =>
+      loginIds(catalogue, present).flatMap((id) => {
+        const content = openLogin(id, present)
+        const changed = content && change(content)
+        const row = catalogue.login(id)
+        const piece = changed && sealLogin(row, changed)
+        if (piece === undefined || changed === undefined) return []
+        const secondsLeft = changed.startedAt + settings.login.attemptSeconds - clock.nowSeconds()
+        return secondsLeft > 0 ? [setCookie(row, piece, secondsLeft)] : []
+      }),
 
     clearLogin: (id) => [clearLoginCookie(id)],
   }
@@ -114,10 +130,16 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     return pieces
   }
 
-  function startedAt(id: string, present: RequestCookies): number {
+  /** Undefined for an attempt too large for a cookie. */
+  function sealLogin(row: CookieRow, content: LoginContent): NamedValue | undefined {
+    const { value } = seal(row, codecs.login, content)
+    return row.name.length + value.length > maxLoginOctets ? undefined : { name: row.name, value }
+  }
+
+  function openLogin(id: string, present: RequestCookies): LoginContent | undefined {
     const row = catalogue.login(id)
     const opened = openContent(openFor(row), codecs.login, present.ours.get(row.name) ?? '')
-    return opened.kind === 'opened' ? opened.content.startedAt : 0
+    return opened.kind === 'opened' ? opened.content : undefined
   }
 
   /** First chunks always, since a cookie with a path of its own may be there without having been sent. */

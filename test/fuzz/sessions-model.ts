@@ -44,12 +44,27 @@ interface Ended {
   readonly matches: (session: SessionFacts) => boolean
 }
 
+interface Predecessor {
+  readonly sessionId: string
+  readonly before: string
+  readonly untilSeconds: number
+  /** Those that know of it. */
+  readonly replicas: Set<number>
+}
+
+/** What is under way when a session is replaced has come to its end by then. */
+export const replacedSeconds = 60
+
 /** What must hold of sessions, whatever browsers, users and time do. */
 export interface SessionsModel {
   judge(cookies: RequestCookies, replica: number): Judged
   /** The code with which a proxy refuses these cookies, or undefined. */
   refusal(cookies: RequestCookies, replica: number): string | undefined
   end(replica: number, matches: Ended['matches'], ttlSeconds: number): void
+  /** Ends this session, and those that the same user has replaced by it a moment ago. */
+  endWithPredecessors(replica: number, sessionId: string, ttlSeconds: number): void
+  /** A sign-in of the same user has put `session` in the place of `before`. */
+  succeed(replica: number, session: SessionFacts, before: string): void
   hasEnded(session: SessionFacts, replica: number): boolean
   /** Whether something ended in this very second, which ends what begins in it. */
   endedJustNow(): boolean
@@ -76,6 +91,7 @@ export function createSessionsModel(parts: {
   const rows = [catalogue.access, catalogue.refresh, catalogue.identity]
   const sessions = new Map<string, Known>()
   const ended: Ended[] = []
+  const predecessors: Predecessor[] = []
 
   const isOver = (session: SessionFacts, replica: number) =>
     reachedLimit(session, clock.nowSeconds()) !== undefined || model.hasEnded(session, replica)
@@ -107,13 +123,26 @@ export function createSessionsModel(parts: {
       const atSeconds = clock.nowSeconds()
       ended.push({ atSeconds, untilSeconds: atSeconds + ttlSeconds, replicas, matches })
     },
+    endWithPredecessors(replica, sessionId, ttlSeconds) {
+      for (let id: string | undefined = sessionId; id !== undefined; ) {
+        const ending: string = id
+        model.end(replica, (session) => session.sessionId === ending, ttlSeconds)
+        const isKnown = (each: Predecessor) => each.replicas.has(replica) && each.untilSeconds > clock.nowSeconds()
+        id = predecessors.findLast((each) => each.sessionId === ending && isKnown(each))?.before
+      }
+    },
+    succeed(replica, { sessionId }, before) {
+      if (sessionId === before) return
+      const untilSeconds = clock.nowSeconds() + replacedSeconds
+      predecessors.push({ sessionId, before, untilSeconds, replicas: new Set(sharedStore ? [0, 1] : [replica]) })
+    },
     hasEnded: (session, replica) =>
       ended.some(
         (each) => each.replicas.has(replica) && each.untilSeconds > clock.nowSeconds() && each.matches(session),
       ),
     endedJustNow: () => ended.some(({ atSeconds }) => atSeconds === clock.nowSeconds()),
     forget(replica) {
-      if (!sharedStore) for (const { replicas } of ended) replicas.delete(replica)
+      if (!sharedStore) for (const { replicas } of [...ended, ...predecessors]) replicas.delete(replica)
     },
 
     checkAnswer(what, answer) {
@@ -133,9 +162,13 @@ export function createSessionsModel(parts: {
       for (const [name, line] of lines) {
         const login = catalogue.login(name.slice(catalogue.loginPrefix.length))
         const found = [...rows, login].find(({ names }) => names.includes(name))
-        const lifetime = found === login ? attemptSeconds : (set?.absoluteExpiresAt ?? 0) - clock.nowSeconds()
-        const attributes = `; Path=/; Max-Age=${isClear(line) ? 0 : lifetime}; Secure; HttpOnly; SameSite=${found?.sameSite}`
+        const lifetime = Number(/; Max-Age=(\d+);/.exec(line)?.[1])
+        const attributes = `; Path=/; Max-Age=${lifetime}; Secure; HttpOnly; SameSite=${found?.sameSite}`
         promise(line.endsWith(attributes), `${what}: ${name} has other attributes`)
+        const left = (set?.absoluteExpiresAt ?? 0) - clock.nowSeconds()
+        // An attempt that another sign-in has changed keeps its time.
+        const isAttempt = found === login && lifetime > 0 && lifetime <= attemptSeconds
+        promise(isClear(line) ? lifetime === 0 : isAttempt || lifetime === left, `${what}: ${name} lives too long`)
       }
       return { set, cleared: firsts.length > 0 && set === undefined }
     },

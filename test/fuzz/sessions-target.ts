@@ -2,19 +2,20 @@ import { mock } from 'node:test'
 import { decodeJwt, exportJWK, SignJWT } from 'jose'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { parseCookieHeader } from '../../shared/cookies/header.ts'
-import { createCookieReader } from '../../shared/cookies/open.ts'
+import { createCookieReader, loginIds } from '../../shared/cookies/open.ts'
 import type { SessionFacts } from '../../shared/cookies/session.ts'
 import { promoteKey, removeKey, rotateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { bindingOf } from '../../shared/crypto/seal.ts'
-import { testKeys } from '../support/installation.ts'
+import { loginAttemptId } from '../../oauth-agent/flows/login-attempt.ts'
+import { browserAfter, testKeys } from '../support/installation.ts'
 import { logOutByToken, type Page, type PageAnswer } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { createSigningKey } from '../support/scripted-authorization-server.ts'
 import { startUpstream } from '../support/upstream.ts'
 import { createDice } from './mutate.ts'
-import { createSessionsModel, type Judged, type SessionsModel } from './sessions-model.ts'
+import { createSessionsModel, type Judged, replacedSeconds, type SessionsModel } from './sessions-model.ts'
 import { type FuzzTarget, promise } from './target.ts'
 
 const [accessSeconds, idleSeconds, absoluteSeconds, attemptSeconds] = [300, 1800, 14_400, 600]
@@ -60,6 +61,8 @@ export function sessionsTarget(name: string, sharedStore: boolean): FuzzTarget {
       '0sign-in-alice 0refresh-held 0sign-in-bob 0deliver 0refresh-held 0by-sub 0wait-1 0sign-in-bob 0deliver 0logout',
       '0navigate 0alice 0end 3navigate 3bob 3end-twice 0background-held 0wait-idle 0deliver 3sign-in-alice 0keep 1sign-in-bob 1take-rt 1refresh 0logout 0bring-back 3refresh',
       '0login 0alice 0keep 0end 0take-login 3end-again 0refresh 0wait-access 0refresh-twice 0by-sub 0sign-in-alice',
+      '0login 0alice 0end 0refresh-held 0login 0alice 0end 0logout 0deliver',
+      '0navigate 0sign-in-alice 0refresh-held 0bob 0end 0deliver',
       ...Array.from({ length: 2 }, (_, seed) => drawProgram(seed + 1, 25)),
     ],
     dictionary: [...new Set(actions)].flatMap((action) => [` 0${action} `, ` 4${action} `]),
@@ -81,8 +84,6 @@ interface Attempt {
   readonly startedAt: number
   /** Only the user of a session may come back. */
   readonly isBound: boolean
-  /** Who was signed in when it began. */
-  readonly replaces: SessionFacts | undefined
   query?: URLSearchParams
   isUsed?: boolean
 }
@@ -105,6 +106,7 @@ interface Browser {
 /** An answer on its way. */
 interface Late {
   readonly changes: number
+  readonly since: number
   /** Lets the browser hear of it, or never. */
   readonly arrive: (isHeard: boolean) => unknown
 }
@@ -153,6 +155,8 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
   /** Sessions of which a refresh waits at the authorization server. */
   let held: Set<string>
   let wasDownAt: number
+  /** Nothing that was sealed before can be opened with certainty. */
+  let keyRemovedAt: number
 
   const noHold = () => Promise.resolve()
   /** Keeps back the answer to the next token call. */
@@ -221,6 +225,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
 
     async function exchange(send: (page: Page) => Promise<PageAnswer>, settle: Settle): Promise<void> {
       const { changes } = browser
+      const since = clock.nowSeconds()
       const copies = (manner === 'twice' ? [page, page] : [page]).map(copyOf)
       const hold = manner === 'held' ? holdTokenCall() : undefined
       const answering = Promise.all(copies.map((copy) => send(copy)))
@@ -247,7 +252,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
         if (isHeard) hearing()
         else model.spoil(present.facts)
       }
-      if (isLate) browser.late.push({ changes, arrive })
+      if (isLate) browser.late.push({ changes, since, arrive })
       else await arrive(manner !== 'lost')
       if (isLate && !isHeld) model.spoil(present.facts)
     }
@@ -260,8 +265,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       model.checkAnswer('start', answer)
       if (answer.status >= 400) return
       const url = String(byPage ? answer.json()['authorization_url'] : answer.headers.location)
-      const replaces = present.kind === 'open' && !byPage ? present.facts : undefined
-      attempts.push({ by, url, startedAt: clock.nowSeconds(), isBound: Object.keys(form).length > 0, replaces })
+      attempts.push({ by, url, startedAt: clock.nowSeconds(), isBound: Object.keys(form).length > 0 })
     }
 
     async function visit(user: string): Promise<void> {
@@ -277,8 +281,13 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       const query = attempt?.query
       if (attempt === undefined || query === undefined) return
       browser.finished = attempt
-      const { by, replaces, isBound } = attempt
-      const isFresh = !attempt.isUsed && clock.nowSeconds() - attempt.startedAt < freshSeconds
+      const { by, isBound } = attempt
+      const sent = cookiesOf(page)
+      const id = loginAttemptId(query.get('state') ?? '')
+      const login = reader.login(sent, id)
+      const { replaces, stepUpOf } = login.kind === 'opened' ? login.content : {}
+      const isReadable = attempt.startedAt > keyRemovedAt
+      const isFresh = isReadable && !attempt.isUsed && clock.nowSeconds() - attempt.startedAt < freshSeconds
       const isOpen = page.jar.names('localhost').filter((name) => name.includes('-login-')).length > 0
       const send = (via: Page) =>
         by === 'page'
@@ -293,17 +302,24 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
         promise(set !== undefined || mayFail || isAway() || isLate, `end: ${code} although nothing was wrong`)
         if (set === undefined) return undefined
         model.checkSet('end', set, undefined, clock.nowSeconds() + idleSeconds)
+        const told = browserAfter(answer.setCookies)
+        for (const other of loginIds(catalogue, sent).filter((each) => each !== id)) {
+          const [before, after] = [sent, told].map((cookies) => reader.login(cookies, other))
+          const isBlind = before?.kind === 'opened' && before.content.redirectUri.endsWith('/oauth-agent/callback')
+          if (!isBlind || clock.nowSeconds() - before.content.startedAt >= attemptSeconds) continue
+          const isTold = after?.kind === 'opened' && after.content.replaces?.sessionId === set.sessionId
+          promise(isTold, 'end: an attempt under way does not hear of the session')
+        }
         if (isLate || manner === 'lost') model.spoil(set)
         promise(!model.hasEnded(set, replica), 'end: signs in with a session that has ended')
-        const before = by === 'navigation' ? replaces : kind === 'open' ? facts : undefined
-        if (before !== undefined && before.subject !== set.subject) {
-          model.end(replica, ({ sessionId }) => sessionId === before.sessionId, absoluteSeconds)
-        }
+        const before = (by === 'page' && kind === 'open' ? facts : replaces) ?? stepUpOf
+        if (before?.subject === set.subject) model.succeed(replica, set, before.sessionId)
+        else if (before !== undefined) model.endWithPredecessors(replica, before.sessionId, absoluteSeconds)
         return () => {
           browser.who = set.subject
           browser.session = set.sessionId
           browser.changes += 1
-          // Browsers keep the session back from a navigation, so one that began after the attempt did is not ended.
+          // Browsers keep the session back from a navigation, so one that began while the attempt did is not ended.
           browser.tampered = by === 'navigation' && facts !== undefined && facts.sessionId !== replaces?.sessionId
         }
       })
@@ -399,8 +415,10 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       }
       case 'deliver': {
         const late = browser.late.shift()
-        // No answer takes as long as a sign-in after another, or after a sign-out.
-        return late?.arrive(browser.changes - late.changes <= 1) as Promise<void> | undefined
+        if (late === undefined) return
+        // No answer takes longer than what is replaced is remembered, if there was more than one change meanwhile.
+        const isInTime = clock.nowSeconds() - late.since < replacedSeconds
+        return late.arrive(isInTime || browser.changes - late.changes <= 1) as Promise<void>
       }
       case 'session':
       case 'userinfo': {
@@ -414,7 +432,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
             const { cleared } = model.checkAnswer('logout', answer)
             promise(cleared && answer.status === 200, 'logout: leaves cookies')
             if (facts !== undefined && kind !== 'invalid') {
-              model.end(replica, ({ sessionId }) => sessionId === facts.sessionId, absoluteSeconds)
+              model.endWithPredecessors(replica, facts.sessionId, absoluteSeconds)
             }
             return () => {
               browser.who = undefined
@@ -455,7 +473,11 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       case 'rotate': {
         const [, second] = entries
         if (second === undefined) entries = rotateKeyRing(entries, { random: systemRandomBytes, clock }, 'stage')
-        else entries = isStaged ? promoteKey(entries, second.id) : removeKey(entries, second.id)
+        else if (isStaged) entries = promoteKey(entries, second.id)
+        else {
+          entries = removeKey(entries, second.id)
+          keyRemovedAt = clock.nowSeconds()
+        }
         isStaged = second === undefined
         ring = createKeyRing(entries)
         // Whoever has not refreshed since the promotion is signed out by the removal.
@@ -471,6 +493,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       kept = new Map()
       held = new Set()
       wasDownAt = 0
+      keyRemovedAt = 0
       const open = (): Browser => ({ page: world.browser(), attempts: [], late: [], changes: 0, tampered: false })
       const browsers = [open(), open(), open()] as const
       let isDown = false

@@ -27,13 +27,17 @@ describe('a second sign-in replaces the first wholly', () => {
     { replicas: 1, by: 'page' },
     { replicas: 2, by: 'page' },
     { replicas: 2, by: 'navigation' },
+    // The attempt is older than the session, so at its start there was nothing to remember.
+    { replicas: 2, by: 'navigation before' },
   ])(
     'C35 whatever a refresh of the first user finds out too late, the browser stays that of the second: %j',
     async ({ replicas, by }) => {
       const shared = await startScriptedWorld({ replicas, settings: 'login: { navigation: { enabled: true } }' })
       const page = shared.browser()
+      const navigate = () => page.navigate('GET', '/oauth-agent/login')
+      const before = by === 'navigation before' ? await navigate() : undefined
       await shared.signIn(page)
-      const started = by === 'page' ? undefined : await page.navigate('GET', '/oauth-agent/login')
+      const started = by === 'navigation' ? await navigate() : before
       const query =
         started === undefined
           ? await shared.start(page, {}, 'bob')
@@ -42,7 +46,7 @@ describe('a second sign-in replaces the first wholly', () => {
         by === 'page'
           ? endLogin(page, query)
           : page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
-      const before = page.jar.copy()
+      const first = page.jar.copy()
       let go = () => {}
       const waiting = new Promise<void>((resolve) => {
         go = resolve
@@ -62,7 +66,7 @@ describe('a second sign-in replaces the first wholly', () => {
       expect(shared.server.count('revocation')).toBe(1)
       expect(shared.told('session.ended').map(({ fields }) => fields['cause'])).toContain('replaced')
       // Nor do copies of the first user's cookies.
-      const copy = () => shared.tab({ ...page, jar: before.copy() })
+      const copy = () => shared.tab({ ...page, jar: first.copy() })
       expect(await isSignedIn(copy())).toBe(false)
       // They may be those of a request that set out earlier: to clear them would sign the second user out.
       for (const [method, path] of [
@@ -98,6 +102,14 @@ describe('a second sign-in replaces the first wholly', () => {
     expect((await tab().call('GET', '/oauth-agent/session')).setCookies).toEqual([])
     go()
     expect([...statusAndCode(await refreshing), (await refreshing).setCookies]).toEqual([401, 'session_expired', []])
+  })
+
+  it('leaves attempts alone that come back to a page, which brings the session', async () => {
+    const page = world.browser()
+    await world.start(page)
+    const { setCookies } = await world.signIn(page)
+    const logins = setCookies.filter((line) => line.includes('-login-'))
+    expect(logins).toEqual([expect.stringContaining('Max-Age=0;')])
   })
 
   it('leaves other sessions of the same user alone', async () => {

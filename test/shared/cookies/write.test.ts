@@ -199,6 +199,28 @@ describe('attempts to sign in', () => {
     expect([...browserAfter(lines, mixed).ours.keys()].map((name) => name.at(-1))).toEqual(['c'])
   })
 
+  it('can be changed, for the time that they have left', () => {
+    const { writer, reader, clock } = createInstallation()
+    const startedAt = clock.nowSeconds()
+    const replaces = { sessionId: 'A'.repeat(22), subject: 'bob', absoluteExpiresAt: startedAt + 28_800 }
+    let cookies = browserAfter(writer.setLogin(id('a'), loginContent({ startedAt, state: 'a' }), noCookies))
+    for (const state of ['b', 'c']) {
+      cookies = browserAfter(writer.setLogin(id(state), loginContent({ startedAt, state }), cookies), cookies)
+    }
+    clock.pass(100)
+    const lines = writer.changeLogins(cookies, (content) =>
+      content.state === 'b'
+        ? undefined
+        : { ...content, replaces, ...(content.state === 'c' && { returnTo: '/'.repeat(1500) }) },
+    )
+    expect(lines.map((line) => line.replace(/=[\w-]+/, ''))).toEqual([
+      `__Host-Http-th-login-${id('a')}; Path=/; Max-Age=500; Secure; HttpOnly; SameSite=Lax`,
+    ])
+    expect(reader.login(browserAfter(lines, cookies), id('a'))).toMatchObject({ content: { state: 'a', replaces } })
+    clock.pass(500)
+    expect(writer.changeLogins(cookies, (content) => content)).toEqual([])
+  })
+
   it('are refused when they would be too large for five of them to travel', () => {
     const { writer } = createInstallation()
     const start = (change: object) => () => writer.setLogin(id('a'), loginContent(change), noCookies)
