@@ -47,9 +47,7 @@ function checkEscapes(path: string): void {
   if (decoded === undefined) throw ambiguous('path_utf8')
   // Readers that map look-alikes ("／", "．．", "⁄") to ASCII would find other segments than we do.
   const folded = decoded.normalize('NFKC').replaceAll(slashLookAlike, '/')
-  if (folded !== decoded && (segmentCount(folded) !== segmentCount(decoded) || dotSegment.test(folded))) {
-    throw ambiguous('path_fold')
-  }
+  if (segmentCount(folded) !== segmentCount(decoded) || dotSegment.test(folded)) throw ambiguous('path_fold')
 }
 
 /** Characters that are no slash by NFKC, but by the best-fit tables of some systems. */

@@ -65,6 +65,11 @@ const outcome = (promise: Promise<unknown>) =>
       error instanceof TokenHandlerError ? `${error.code} ${error.detail.check}` : (error as Error).name,
   )
 
+/** A list in a list, so many levels deep. */
+function nested(levels: number): unknown {
+  return levels === 0 ? 'leaf' : [nested(levels - 1)]
+}
+
 describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['as it should be', {}, 'good'],
@@ -80,9 +85,10 @@ describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
     ['exp now, within tolerance', { exp: now - 29 }, 'good'],
     ['exp beyond tolerance', { exp: now - 31 }, 'id_token_invalid exp'],
     ['exp as text', { exp: String(now + 300) }, 'id_token_invalid exp'],
-    ['iat ahead within tolerance', { iat: now + 29 }, 'good'],
-    ['iat tomorrow', { iat: now + 86_400 }, 'id_token_invalid iat'],
-    ['iat eleven minutes ago', { iat: now - 660 }, 'id_token_invalid iat'],
+    ['iat ahead by the tolerance', { iat: now + 30 }, 'good'],
+    ['iat ahead by more', { iat: now + 31 }, 'id_token_invalid iat'],
+    ['iat ten minutes ago', { iat: now - 600 }, 'good'],
+    ['iat before that', { iat: now - 601 }, 'id_token_invalid iat'],
     ['iat as text', { iat: String(now) }, 'id_token_invalid iat'],
     ['nbf tomorrow', { nbf: now + 86_400 }, 'id_token_invalid nbf'],
     ['nonce as a list', { nonce: ['n'] }, 'id_token_invalid nonce'],
@@ -95,16 +101,25 @@ describe('the ID token of a sign-in (standards.md 11, OID-1 to OID-11)', () => {
     ['acr with half a surrogate pair', { acr: '\udc00' }, 'id_token_invalid acr'],
     ['sid with half a surrogate pair', { sid: 'x\ud800' }, 'id_token_invalid sid'],
     ['amr with half a surrogate pair', { amr: ['pwd', '\ud800'] }, 'id_token_invalid amr'],
+    ['acr, amr and sid as they should be', { acr: 'high', amr: ['pwd', 'otp'], sid: 's-1' }, 'good'],
+    ['auth_time in the first second of 1970', { auth_time: 0 }, 'good'],
     ['auth_time before 1970', { auth_time: -1 }, 'id_token_invalid auth_time'],
-    ['auth_time beyond all dates', { auth_time: 2 ** 53 - 1 }, 'id_token_invalid auth_time'],
-    ['auth_time with a fraction', { auth_time: now - 0.5 }, 'good'],
+    ['auth_time on the last day of all dates', { auth_time: 8.64e12 }, 'good'],
+    ['auth_time beyond all dates', { auth_time: 8.64e12 + 1 }, 'id_token_invalid auth_time'],
     ['auth_time as text', { auth_time: '5' }, 'id_token_invalid auth_time'],
     ['auth_time beyond numbers', { auth_time: 1e300 }, 'id_token_invalid auth_time'],
     ['acr as a list', { acr: ['high'] }, 'id_token_invalid acr'],
     ['amr as text', { amr: 'pwd' }, 'id_token_invalid amr'],
     ['sid as a number', { sid: 5 }, 'id_token_invalid sid'],
+    ['a claim nested 31 deep', { address: nested(31) }, 'good'],
+    ['a claim nested deeper, which cannot be written again', { address: nested(32) }, 'id_token_invalid format'],
   ])('%s', async (_what, claims, wanted) => {
     expect(await outcome(checkIdToken(parts(), await sign(claims), expected))).toBe(wanted)
+  })
+
+  it('auth_time counts in whole seconds, as sessions do', async () => {
+    const claims = await checkIdToken(parts(), await sign({ auth_time: now - 0.5 }), expected)
+    expect(claims.auth_time).toBe(now - 1)
   })
 
   it('a trusted further audience is taken, with azp ours only', async () => {
@@ -213,6 +228,11 @@ describe('the ID token of a refresh continues that of the sign-in (OID-14)', () 
     ['another aud', { aud: 'evil' }, 'id_token_invalid aud'],
   ])('%s', async (_what, claims, wanted) => {
     expect(await outcome(checkRefreshedIdToken(parts(), await sign(claims), continued))).toBe(wanted)
+  })
+
+  it('an auth_time that the sign-in did not have contradicts nothing', async () => {
+    const { authTime: _, ...without } = continued
+    expect(await outcome(checkRefreshedIdToken(parts(), await sign({ auth_time: 100 }), without))).toBe('good')
   })
 })
 

@@ -7,11 +7,38 @@ const refusal = (status: number, challenge?: string, credential?: string) => {
   return error === undefined ? undefined : { code: error.code, ...error.fields }
 }
 
+const sized = (length: number) => 'Bearer error=insufficient_scope, realm='.padEnd(length, 'x')
+
 describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
   it.each<[string, number, string | undefined, object | undefined]>([
     ['no challenge', 401, undefined, { code: 'upstream_unauthorized' }],
     ['a token it does not want', 401, 'Bearer error="invalid_token"', { code: 'upstream_unauthorized' }],
     ['another scheme', 401, 'Basic realm="api"', { code: 'upstream_unauthorized' }],
+    ['another scheme in our words', 401, 'Basic error="insufficient_scope"', { code: 'upstream_unauthorized' }],
+    ['a scheme that begins as ours', 403, 'Bearer2 error="insufficient_scope"', undefined],
+    ['a scheme that ends as ours', 403, 'X-Bearer error="insufficient_scope"', undefined],
+    ['the first of two errors', 403, 'Bearer error="access_denied", ERROR="insufficient_scope"', undefined],
+    [
+      'behind a token68 of our own scheme',
+      403,
+      'Bearer YWJj==, error=insufficient_scope',
+      { code: 'insufficient_scope' },
+    ],
+    ['the error of a later challenge', 403, 'Bearer error=access_denied, Bearer error=insufficient_scope', undefined],
+    ['a challenge of 4,096 characters', 403, sized(4096), { code: 'insufficient_scope' }],
+    ['a longer one', 403, sized(4097), undefined],
+    [
+      'sixteen scopes',
+      403,
+      `Bearer error="insufficient_scope", scope="${'a '.repeat(15)}a"`,
+      { code: 'insufficient_scope', scope: `${'a '.repeat(15)}a` },
+    ],
+    [
+      'seventeen, which are too many',
+      403,
+      `Bearer error="insufficient_scope", scope="${'a '.repeat(16)}a"`,
+      { code: 'insufficient_scope' },
+    ],
     [
       'a stronger sign-in',
       401,

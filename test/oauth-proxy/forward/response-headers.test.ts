@@ -89,8 +89,8 @@ it.each(['content-type', 'content-length', 'content-disposition', 'etag'])('two 
   )
 })
 
-it('H17 fields that Connection names stay behind', () => {
-  expect(browserResponseHeaders({ connection: 'close, X-Foo', 'x-foo': 'a', 'x-bar': 'b' }, policy)).toEqual({
+it.each(['close, X-Foo', ['close', 'X-Foo']])('H17 fields that Connection names stay behind: %j', (connection) => {
+  expect(browserResponseHeaders({ connection, 'x-foo': 'a', 'x-bar': 'b' }, policy)).toEqual({
     ...always,
     'x-bar': 'b',
   })
@@ -106,6 +106,9 @@ describe('HX-31 CK-14 no shared cache may keep an answer', () => {
     ['max-age=5, no-store', 'no-store'],
     ['private="x-y", max-age=60', 'private, max-age=60'],
     ['max-age="60"', 'no-store'],
+    ['x-max-age=60', 'no-store'],
+    ['max-age=60 public', 'no-store'],
+    [['max-age=60', 'no-store'], 'no-store'],
   ])('%s becomes %s', (value, expected) => {
     const fields = value === undefined ? {} : { 'cache-control': value }
     expect(browserResponseHeaders(fields, policy)['cache-control']).toBe(expected)
@@ -134,7 +137,7 @@ describe('HX-24 a token that the API echoes', () => {
 })
 
 describe('HX-23 cookies of the API', () => {
-  const lines = ['lang=de; Path=/', ' theme = dark', '__Host-Http-th-at=x', 'langs=1', 'noname']
+  const lines = ['lang=de; Path=/', ' theme = dark', '__Host-Http-th-at=x', 'langs=1', 'noname', 'x;lang=1', 'x lang=1']
 
   it('none pass unless listed', () => {
     expect(browserResponseHeaders({ 'set-cookie': lines }, policy)['set-cookie']).toBeUndefined()
@@ -143,6 +146,11 @@ describe('HX-23 cookies of the API', () => {
   it('listed ones pass by exact name', () => {
     const headers = browserResponseHeaders({ 'set-cookie': lines }, { ...policy, allowSetCookie: ['lang', 'theme'] })
     expect(headers['set-cookie']).toEqual(['lang=de; Path=/', ' theme = dark'])
+  })
+
+  it('one alone passes, too', () => {
+    const headers = browserResponseHeaders({ 'set-cookie': 'lang=de' }, { ...policy, allowSetCookie: ['lang'] })
+    expect(headers['set-cookie']).toEqual(['lang=de'])
   })
 })
 

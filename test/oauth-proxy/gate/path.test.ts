@@ -102,6 +102,10 @@ describe('what is refused', () => {
     expect(check(target)).toBeDefined()
   })
 
+  it.each([...'\u2044\u2215\u2216\u29f5\u29f8\u29f9'])('G22 %s, which looks like a slash', (slash) => {
+    expect(check(`/public${encodeURIComponent(slash)}admin`)).toBe('path_fold')
+  })
+
   it('G20 a long path of dots costs nothing much', () => {
     expect(check('/..'.repeat(5000))).toBe('path_segment')
   })

@@ -86,11 +86,16 @@ describe('the memory of opened cookies', () => {
     const second = rotated[1]?.id ?? ''
     let ring = createKeyRing(rotated)
     const keys = { current: () => ring }
-    const { reader, writer } = createInstallation({ keys })
+    const { reader, writer, events } = createInstallation({ keys })
     const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))
     expect(reader.access(cookies).kind).toBe('opened')
     ring = createKeyRing(removeKey(promoteKey(rotated, second), first[0]?.id ?? ''))
     expect(reader.access(cookies).kind).toBe('unreadable')
+
+    const renewed = browserAfter(writer.setSession(sessionCookies(), noCookies))
+    reader.access(renewed)
+    reader.access(renewed)
+    expect(events.at(-1)?.fields).toMatchObject({ key_id: second, cached: true })
   })
 
   const entry = (content: string) => ({ kind: 'opened', content, keyId: 'k' }) as const

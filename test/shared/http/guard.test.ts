@@ -49,6 +49,7 @@ describe('requests of the browser client', () => {
     ['same-origin with a foreign Origin', 'POST', { ...browser, origin: 'https://evil.test' }, 'origin_not_allowed'],
     ['same-origin with the sibling as Origin', 'POST', { ...browser, origin: sibling }, 'origin_not_allowed'],
     ['FM-2 no Fetch Metadata, unsafe, own Origin', 'POST', { ...api, origin: own }, 'pass'],
+    ['FM-2 no Fetch Metadata, unsafe, the Origin of a listed sibling', 'POST', { ...api, origin: sibling }, 'pass'],
     ['FM-2 no Fetch Metadata, unsafe, no Origin', 'POST', api, 'origin_not_allowed'],
     ['FM-2 no Fetch Metadata, safe, no Origin', 'GET', api, 'pass'],
     ['FM-2 no Fetch Metadata, HEAD, no Origin', 'HEAD', api, 'pass'],
@@ -194,6 +195,25 @@ describe('BBA-14 kinds that cannot carry the header', () => {
         everyKind.filter((other) => other !== kind),
       ),
     ).not.toBe('pass')
+  })
+})
+
+describe('BBA-14 what is of none of these kinds takes the header', () => {
+  const ours: Fields = { 'sec-fetch-site': 'same-origin' }
+  it.each<[string, GuardedRequest]>([
+    ['any other GET', { method: 'GET', fields: { ...ours, accept: 'application/json' } }],
+    ['a GET that takes streams among others', { method: 'GET', fields: { ...ours, accept: 'text/event-stream, */*' } }],
+    [
+      'an event stream with another version',
+      { method: 'GET', fields: { ...ours, accept: 'text/event-stream', 'token-handler-version': '2' } },
+    ],
+    [
+      'a download with another version',
+      { method: 'GET', fields: { ...ours, 'sec-fetch-mode': 'navigate', 'token-handler-version': '2' } },
+    ],
+    ['F04 an upgrade with the header, which would be a safe GET', { method: 'GET', upgrade: true, fields: api }],
+  ])('%s', (_, request) => {
+    expect(verdict(request, everyKind)).toBe('header_missing')
   })
 })
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { TokenHandlerError } from '../../../shared/errors.ts'
-import { allowedHosts, parseRequestHead, type RawRequest } from '../../../shared/http/request-gate.ts'
+import { allowedHosts, isTargetBelow, parseRequestHead, type RawRequest } from '../../../shared/http/request-gate.ts'
 
 const hosts = allowedHosts('https://www.example.com')
 
@@ -88,6 +88,10 @@ describe('one reading', () => {
   it.each(['\u0000', '\r', '\n', '\u007f', '\u0080', 'ÿ', '\u001b[31m'])('H12 the value %j is refused', (value) => {
     expect(refusal(() => read({}, [['X-Thing', `a${value}b`]]))).toBe('ambiguous_request header_value')
   })
+
+  it('a Cookie line is left to its own reader: a sibling host that writes odd cookies locks nobody out (B16)', () => {
+    expect(read({}, [['Cookie', 'theme=\u00fcber\u0001']]).fields['cookie']).toBe('theme=\u00fcber\u0001')
+  })
 })
 
 describe('host', () => {
@@ -117,6 +121,13 @@ describe('host', () => {
   it('an origin with a port is asked for with that port only', () => {
     expect([...allowedHosts('http://localhost:8080')]).toEqual(['localhost:8080'])
   })
+
+  it.each([
+    ['https://www.example.com', 'www.example.com:443'],
+    ['http://localhost', 'localhost:80'],
+  ])('%s is asked for without a port, or as %s', (origin, withPort) => {
+    expect([...allowedHosts(origin)]).toEqual([new URL(origin).host, withPort])
+  })
 })
 
 describe('target', () => {
@@ -126,6 +137,25 @@ describe('target', () => {
       expect(refusal(() => read({ target }))).toBe('ambiguous_request target_form')
     },
   )
+
+  it.each<[string, boolean]>([
+    ['/agent', true],
+    ['/agent/', true],
+    ['/agent/session', true],
+    ['/agent?x=/agent', true],
+    ['/agents', false],
+    ['/AGENT/session', false],
+    ['/%61gent/session', false],
+    ['//agent/session', false],
+    ['/api/agent/', false],
+    ['/', false],
+  ])('%s is below /agent: %s', (target, expected) => {
+    expect(isTargetBelow(target, '/agent')).toBe(expected)
+  })
+})
+
+it.each(['', '0.9', '1.2', '2.0', '11'])('HTTP version %j is refused', (httpVersion) => {
+  expect(refusal(() => read({ httpVersion }))).toBe('ambiguous_request version')
 })
 
 describe('framing', () => {
@@ -175,6 +205,11 @@ describe('framing', () => {
     ['', 'expectation_failed'],
   ])('I16 Expect: %s', (value, expected) => {
     expect(refusal(() => read({}, [['Expect', value]]))).toBe(expected)
+  })
+
+  it('I16 it is known whether the client waits before it sends the body', () => {
+    expect(read().expectsContinue).toBe(false)
+    expect(read({}, [['Expect', '100-Continue']]).expectsContinue).toBe(true)
   })
 })
 
