@@ -189,6 +189,11 @@ describe('F08 csrf.token: required', () => {
     expect(api.seen).toHaveLength(0)
   })
 
+  it('is not asked of a visitor, who has none', async () => {
+    const answered = await tokens.call('POST', '/api/x', { cookies: undefined, more: [`Origin: ${publicOrigin}`] })
+    expect([answered.status, answered.json().error_code]).toEqual([401, 'session_missing'])
+  })
+
   it('is not asked of a download, which could not carry it and has a stricter guard', async () => {
     const cookie = `Cookie: ${tokens.cookies()}`
     const download = (site: string) => {

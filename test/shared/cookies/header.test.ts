@@ -23,6 +23,10 @@ describe('the Cookie header', () => {
     ['nameless; a=b', {}, 'nameless; a=b'],
     ['a="q;r"; b=%41', {}, 'a="q; r"; b=%41'],
     ['a=1; a=2', {}, 'a=1; a=2'],
+    ['a; =b; c=', {}, 'a; =b; c='],
+    ['a=b;; =; c=d;', {}, 'a=b; c=d'],
+    ['a=\x7f; b=\x1f; c=\u0100; d=e', {}, 'd=e'],
+    ['a=\xff; b=c\td', {}, 'a=\xff; b=c\td'],
     [`__Host-Http-other-at=1; ${at}=v`, { [at]: 'v' }, '__Host-Http-other-at=1'],
     ['__Host-Http-th2-at=1', {}, '__Host-Http-th2-at=1'],
   ])('%j', (header, ours, others) => {

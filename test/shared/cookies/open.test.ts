@@ -165,11 +165,18 @@ describe('the memory of opened cookies', () => {
 
   it('hands out contents that nobody can change for others', () => {
     const { reader, writer } = createInstallation()
-    const cookies = browserAfter(writer.setSession(sessionCookies(), noCookies))
+    const session = sessionCookies()
+    const claims = { sub: 'alice', middle_name: null, address: { lines: ['1 High Street'] } }
+    const cookies = browserAfter(
+      writer.setSession({ ...session, identity: { ...session.identity, claims } }, noCookies),
+    )
     const opened = reader.access(cookies)
     expect(opened.kind === 'opened' && Object.isFrozen(opened.content)).toBe(true)
     const identity = reader.identity(cookies)
-    expect(identity.kind === 'opened' && Object.isFrozen(identity.content.claims)).toBe(true)
+    if (identity.kind !== 'opened') throw new Error(identity.kind)
+    expect(identity.content.claims).toEqual(claims)
+    const { address } = identity.content.claims as typeof claims
+    for (const each of [identity.content.claims, address, address.lines]) expect(Object.isFrozen(each)).toBe(true)
   })
 })
 
