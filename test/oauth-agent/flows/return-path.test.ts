@@ -32,6 +32,10 @@ describe('return_to (E01, E04, E06, E14, BCP-7)', () => {
     },
   )
 
+  it('takes 1,024 characters', () => {
+    expect(isTaken(`/${'x'.repeat(1023)}`)).toBe(true)
+  })
+
   it.each(Object.entries(hostile.refused))('refuses %s, in every spelling', (_kind, values) => {
     expect(values.filter((value) => isTaken(value))).toEqual([])
   })

@@ -29,6 +29,9 @@ describe.each([
     const names = rows.flatMap((row) => row.names)
     expect(new Set(names).size).toBe(names.length)
     for (const name of names) expect(catalogue.ownPrefixes.some((prefix) => name.startsWith(prefix))).toBe(true)
+    const { prefix, insecurePlain } = settings.cookies
+    const claimed = [`__Host-Http-${prefix}-`, `__Http-${prefix}-`, ...(insecurePlain ? [`${prefix}-`] : [])]
+    expect(catalogue.ownPrefixes).toEqual(claimed)
   })
 
   it('keeps the promises of the name prefixes (CK-5)', () => {
