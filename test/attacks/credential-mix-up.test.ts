@@ -47,6 +47,9 @@ proxy:
     - { path: /api/payments/**, upstream: '${api.origin}', credential: { kind: exchange, audience: '${audiences.payments}', scope: payments } }
     - { path: /api/plain/**, upstream: '${api.origin}' }
     - { path: /api/wrong/**, upstream: '${api.origin}', credential: { kind: exchange, audience: nobody-knows-it } }
+    - { path: /api/key, upstream: '${api.origin}', credential: { kind: api_key, value: key-of-the-application } }
+    - { path: /api/own, upstream: '${api.origin}', credential: { kind: client_credentials, resource: '${audiences.orders}' } }
+    - { path: /api/none, upstream: '${api.origin}', credential: { kind: none } }
     - path: /api/chat
       upstream: ${api.origin}
       credential: { kind: exchange, resource: '${audiences.orders}' }
@@ -97,6 +100,16 @@ describe('each API sees its own token', () => {
     expect((await pages['alice']?.call('GET', '/api/catalogue?as=alice'))?.status).toBe(200)
     expect(api.seen.at(-1)?.values('authorization')).toEqual([])
   })
+
+  it.each(['/api/key', '/api/own', '/api/none'])(
+    'what %s gives to every user alike it gives to no visitor, since nobody said so',
+    async (target) => {
+      const answer = await world.browser().call('GET', target)
+      expect([answer.status, answer.json()['error_code']]).toEqual([401, 'session_missing'])
+      expect((await pages['alice']?.call('GET', target))?.status).toBe(200)
+      expect(api.seen.filter((request) => request.target === target)).toHaveLength(1)
+    },
+  )
 
   it('an API that the authorization server does not know gets nothing, and nobody is signed out', async () => {
     const before = api.seen.length

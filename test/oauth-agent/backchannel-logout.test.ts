@@ -285,6 +285,7 @@ describe('the endpoint', () => {
       [undefined, 200],
       ['JWT', 200],
       ['logout+jwt', 200],
+      ['application/logout+jwt', 200],
       ['at+jwt', 400],
       ['token-introspection+jwt', 400],
     ] as const) {
