@@ -101,6 +101,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       await world.signIn(page)
       const other = world.tab(page)
       const query = await world.start(page, form)
+      const sent = world.server.count('token')
       if (when === 'before the code is sent') await other.call('POST', '/oauth-agent/logout')
       else {
         world.server.script.token = async (tokenForm) => {
@@ -110,6 +111,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       }
       expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual(expected)
       expect(world.told('login.failed').at(-1)?.fields['check']).toBe('ended')
+      expect(world.server.count('token')).toBe(when === 'before the code is sent' ? sent : sent + 1)
       expect((await session(page))['is_logged_in']).toBe(false)
     }
   })
