@@ -34,6 +34,10 @@ describe.each([
     expect(catalogue.ownPrefixes).toEqual(claimed)
   })
 
+  it('spreads tokens over nine names at most, which one digit counts, and an attempt to sign in over none', () => {
+    expect(rows.map((row) => row.names.length)).toEqual([9, 9, 9, 1])
+  })
+
   it('keeps the promises of the name prefixes (CK-5)', () => {
     for (const { name, path, secure } of rows) {
       expect(secure && path === '/').toBe(name.startsWith('__Host-Http-'))

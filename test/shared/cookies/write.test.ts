@@ -163,6 +163,15 @@ describe('attempts to sign in', () => {
     expect(browserAfter(writer.clearLogin(id('a')), two).ours.size).toBe(1)
   })
 
+  it('are found by names of the form that we give, and by no other', () => {
+    const { catalogue } = createInstallation()
+    const { loginPrefix } = catalogue
+    const forms = ['', id('a').slice(1), `a${id('a')}`, `${id('a')}.1`, `.${id('a')}`, `${id('a').slice(1)}+`]
+    const names = [...forms.map((form) => `${loginPrefix}${form}`), `${'x'.repeat(loginPrefix.length)}${id('a')}`]
+    const cookies = { ours: new Map(names.map((name) => [name, 'v'])), others: undefined }
+    expect(loginIds(catalogue, cookies)).toEqual([])
+  })
+
   it.each([
     [true, 'form_post', 'None'],
     [true, 'query', 'Lax'],

@@ -89,7 +89,7 @@ describe('one reading', () => {
     expect(refusal(() => read({}, [['X-Thing', `a${value}b`]]))).toBe('ambiguous_request header_value')
   })
 
-  it('a Cookie line is left to its own reader: a sibling host that writes odd cookies locks nobody out (B16)', () => {
+  it('a Cookie line is left to its own reader: a sibling host that writes odd cookies locks nobody out', () => {
     expect(read({}, [['Cookie', 'theme=\u00fcber\u0001']]).fields['cookie']).toBe('theme=\u00fcber\u0001')
   })
 })
