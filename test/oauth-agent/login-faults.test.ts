@@ -6,13 +6,11 @@ import {
   type ScriptedWorld,
   startScriptedWorld,
 } from '../support/scripted-authorization-server.ts'
+import { worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld
 beforeAll(async () => {
-  world = await startScriptedWorld({
-    timeoutMs: 300,
-    settings: 'agent: { rate_limits: { login: { requests: 9999 } } }',
-  })
+  world = await startScriptedWorld({ settings: 'agent: { rate_limits: { login: { requests: 9999 } } }' })
 })
 afterAll(() => world.close())
 beforeEach(() => {
@@ -30,6 +28,12 @@ const always =
   (reply: Awaited<ReturnType<Act>>): Act =>
   () =>
     reply
+
+/** The request has arrived, and the time limit passes without an answer. */
+const silence: Act = () => {
+  world.clock.pass(worldTimeoutMs / 1000)
+  return 'hang'
+}
 
 const deepClaim = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
 /** Written by hand, because JSON.stringify cannot write it. */
@@ -49,7 +53,7 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
   it.each<[string, Act, number, string]>([
     ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable'],
     ['429', always({ status: 429, body: '' }), 503, 'authorization_server_unavailable'],
-    ['silence', always('hang'), 503, 'authorization_server_unavailable'],
+    ['silence', silence, 503, 'authorization_server_unavailable'],
     ['a reset', always('reset'), 502, 'token_response_lost'],
     ['half an answer', always('cut'), 502, 'token_response_lost'],
     ['invalid_grant', always({ status: 400, body: { error: 'invalid_grant' } }), 409, 'login_restart_required'],
@@ -112,7 +116,7 @@ describe('faults of the token endpoint while somebody signs in (D04, D05, D10, D
 describe('faults of userinfo', () => {
   it.each<[string, Act, number, string, string]>([
     ['500', always({ status: 500, body: '' }), 503, 'authorization_server_unavailable', 'server_error'],
-    ['silence', always('hang'), 503, 'authorization_server_unavailable', 'timeout'],
+    ['silence', silence, 503, 'authorization_server_unavailable', 'timeout'],
     ['401 without a word', always({ status: 401, body: '' }), 502, 'userinfo_invalid', 'response_is_not_conform'],
     [
       '403 with a body only, as Dex sends it',

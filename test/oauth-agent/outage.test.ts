@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { freePort, startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
-import { startWorld } from '../support/world.ts'
+import { startWorld, worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld | undefined
 afterEach(async () => {
@@ -36,10 +36,14 @@ describe('an authorization server that is down (N01, FI-01)', () => {
   })
 
   it('signing out works without it, within its time limit (FI-22)', async () => {
-    world = await startScriptedWorld({ settings: 'logout: { revocation_timeout_ms: 300 }' })
+    const started = await startScriptedWorld({ settings: 'logout: { revocation_timeout_ms: 15000 }' })
+    world = started
     const page = world.browser()
     await world.signIn(page)
-    world.server.script.revocation = () => 'hang'
+    world.server.script.revocation = () => {
+      started.clock.pass(15)
+      return 'hang'
+    }
     const answer = await page.call('POST', '/oauth-agent/logout')
     expect([answer.status, page.jar.names('localhost')]).toEqual([200, []])
     expect(world.told('logout.completed')[0]?.fields['revoked']).toBe(false)
@@ -98,7 +102,8 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     const silent: Server = createServer()
     const port = await freePort()
     await new Promise<void>((resolve) => silent.listen(port, '127.0.0.1', resolve))
-    const alone = await startWorld({ issuer: `http://127.0.0.1:${port}`, timeoutMs: 200 })
+    const alone = await startWorld({ issuer: `http://127.0.0.1:${port}` })
+    silent.on('connection', () => alone.clock.pass(worldTimeoutMs / 1000))
     const answer = await alone.browser().call('POST', '/oauth-agent/login/start')
     expect(answer.json()['error_code']).toBe('authorization_server_unavailable')
     await alone.close()

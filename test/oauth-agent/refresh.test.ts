@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { isSignedIn, logOutByToken, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
 import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld
 afterEach(() => world.close())
@@ -134,8 +135,11 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
   })
 
   it('silence ends at the time limit and keeps every cookie (D04, FI-03)', async () => {
-    const page = await signedIn({ timeoutMs: 300 })
-    world.server.script.token = () => 'hang'
+    const page = await signedIn()
+    world.server.script.token = () => {
+      world.clock.pass(worldTimeoutMs / 1000)
+      return 'hang'
+    }
     const answer = await refresh(page)
     expect(statusAndCode(answer)).toEqual([503, 'authorization_server_unavailable'])
     expect(answer.setCookies).toEqual([])
