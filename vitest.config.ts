@@ -15,6 +15,7 @@ export default defineConfig({
           include: ['test/{bin,shared,oauth-agent,oauth-proxy,spa-client,spa-example,attacks,fuzz,house}/**/*.test.ts'],
           // Files share a worker's modules: nothing here has state of its own, and loading it anew costs more than the tests.
           isolate: false,
+          globalSetup: 'test/support/run-folder.ts',
           expect: expected,
           // No test waits for time; this bound is for machines that are busy with something else.
           testTimeout: 30_000,

@@ -1,26 +1,21 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { beforeAll, expect, it } from 'vitest'
 import about from '../../package.json' with { type: 'json' }
 import { openRaw } from '../support/raw-http.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+const { path: folder, file } = temporaryFolder()
 const image = join(folder, 'image')
 const command = join(image, 'bin/token-handler.js')
-const settings = join(folder, 'settings.yaml')
-
-beforeAll(() => {
-  execFileSync(process.execPath, ['deploy/bundle.ts', image], { cwd: root })
-  execFileSync(process.execPath, [command, 'keys', 'generate', join(folder, 'keys.json')])
-  writeFileSync(
-    settings,
-    `public_origin: http://localhost:3000
+const settings = file(
+  'settings.yaml',
+  `public_origin: http://localhost:3000
 insecure_allow_http: true
 authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: a secret of this test }
@@ -28,9 +23,12 @@ keys: { file: keys.json }
 proxy: { listen: { port: 0 }, routes: [{ path: /api/**, upstream: "http://127.0.0.1:9" }] }
 operations: { listen: { port: 0 }, shutdown_wait_seconds: 0 }
 `,
-  )
+)
+
+beforeAll(() => {
+  execFileSync(process.execPath, ['deploy/bundle.ts', image], { cwd: root })
+  execFileSync(process.execPath, [command, 'keys', 'generate', join(folder, 'keys.json')])
 })
-afterAll(() => rmSync(folder, { recursive: true }))
 
 const run = (...words: string[]) => spawnSync(process.execPath, [command, ...words], { cwd: folder, encoding: 'utf8' })
 

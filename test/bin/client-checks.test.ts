@@ -1,7 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { clientChecks, rotationChecks } from '../../bin/doctor/client-checks.ts'
 import type { Finding } from '../../bin/doctor/finding.ts'
@@ -9,6 +7,9 @@ import { systemClock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { type AuthorizationServer, createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { parse, settingsFile, type Tree } from '../shared/config/settings.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const folder = temporaryFolder()
 
 const issuer = 'https://login.example.com'
 const refused = { status: 400, body: { error: 'invalid_grant' } }
@@ -91,18 +92,14 @@ it.each([
   [true, true],
   [false, false],
 ])('a refused assertion with a type (%s) brings up the type', async (isTyped, isNamed) => {
-  const folder = mkdtempSync(join(tmpdir(), 'doctor-'))
-  const keyFile = join(folder, 'key.pem')
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
   const client = {
     authentication: 'private_key_jwt',
     secret: undefined,
-    private_key_file: keyFile,
+    private_key_file: folder.file('key.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
     typed_assertion: isTyped,
   }
   const { config, server } = world([{ status: 401, body: { error: 'invalid_client' } }], { client })
   const { level, remedy = '' } = await clientChecks(config, server, systemClock)
-  rmSync(folder, { recursive: true })
   expect([level, remedy.includes('client.typed_assertion: false')]).toEqual(['error', isNamed])
 })

@@ -1,18 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { calculateJwkThumbprint, exportJWK, importSPKI, jwtVerify } from 'jose'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { authorizationUrlOf, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'authorization-request-'))
-afterAll(() => rmSync(folder, { recursive: true }))
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const keyFile = join(folder, 'client.pem')
-writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+const keyFile = temporaryFolder().file('client.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 const withKey = `  authentication: private_key_jwt\n  private_key_file: ${keyFile}`
 
 async function inWorld(

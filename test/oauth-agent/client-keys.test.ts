@@ -1,23 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { X509Certificate } from 'node:crypto'
 import { decodeProtectedHeader } from 'jose'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { fromServer } from '../support/page.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startScriptedServer, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { clientId } from '../support/world.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'client-keys-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-function file(name: string, text: string): string {
-  const path = join(folder, name)
-  writeFileSync(path, text)
-  return path
-}
+const { file } = temporaryFolder()
 function keyFile(name: string, { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })): string {
   return file(name, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 }

@@ -1,17 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { endpoints, type Row } from '../../oauth-agent/endpoints.ts'
 import { fromServer, type Page, type PageAnswer } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'head-'))
-const keyFile = join(folder, 'key.pem')
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
-afterAll(() => rmSync(folder, { recursive: true }))
+const keyFile = temporaryFolder().file('key.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 
 const queries = [
   '',

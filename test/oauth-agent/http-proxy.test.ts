@@ -1,20 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createCertificate } from '../support/certificate.ts'
 import { type ConnectProxy, startConnectProxy } from '../support/connect-proxy.ts'
 import { freePort } from '../support/free-port.ts'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { clientId } from '../support/world.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'http-proxy-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-function file(name: string, text: string): string {
-  const path = join(folder, name)
-  writeFileSync(path, text)
-  return path
-}
+const { file } = temporaryFolder()
 
 /** A name that resolves nowhere (RFC 6761 §6.4): the provider can be found through the proxy only. */
 const host = 'login.invalid'

@@ -1,16 +1,11 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { exportJWK } from 'jose'
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
 import type { Page } from '../support/page.ts'
 import { type ProviderWorld, type ProviderWorldOptions, startProviderWorld } from '../support/provider-world.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { clientSecret } from '../support/world.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'sign-in-'))
-afterAll(() => rmSync(folder, { recursive: true }))
 
 let world: ProviderWorld
 afterEach(() => world.close())
@@ -35,8 +30,7 @@ async function wholeSession(options: ProviderWorldOptions = {}) {
 }
 
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-const keyFile = join(folder, 'client.pem')
-writeFileSync(keyFile, ec.privateKey.export({ type: 'pkcs8', format: 'pem' }))
+const keyFile = temporaryFolder().file('client.pem', ec.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 
 describe('a whole session against the real oidc-provider', () => {
   it.each<[string, () => Promise<ProviderWorldOptions>]>([

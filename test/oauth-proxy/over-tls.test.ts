@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type RunningServer, serve } from '../../shared/http/serve.ts'
 import { createCertificate } from '../support/certificate.ts'
@@ -119,6 +119,7 @@ describe('I13 half an answer to an HTTP/1.0 client is cut where a connection can
 
   it('at a Unix socket', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
     const socket = join(folder, 'proxy.sock')
     const listen = { host: '127.0.0.1', port: 0, socket }
     const observe = { emit: () => undefined }
@@ -127,6 +128,5 @@ describe('I13 half an answer to an HTTP/1.0 client is cut where a connection can
     const end = atSocket.stop(1000)
     world.clock.pass(3)
     await end
-    rmSync(folder, { recursive: true })
   })
 })

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { requestIdOf } from '../../../shared/http/request-id.ts'
@@ -59,6 +59,7 @@ const answerOk: HttpHandler = {
 
 it('a Unix socket is for its owner and group, names who connects, and is gone in the end', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
   const socket = join(folder, 'agent.sock')
   const running = await start(
     { handle: (request, response) => void response.end(request.socket.remoteAddress) },
@@ -70,7 +71,6 @@ it('a Unix socket is for its owner and group, names who connects, and is gone in
   await running.stop(0)
   server = undefined
   expect(existsSync(socket)).toBe(false)
-  rmSync(folder, { recursive: true })
 })
 
 describe.each([

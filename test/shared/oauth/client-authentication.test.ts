@@ -1,15 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader, importSPKI, jwtVerify } from 'jose'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { type ClientSettings, createClientIdentity } from '../../../shared/oauth/client-authentication.ts'
 import { Secret } from '../../../shared/secret.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'client-authentication-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = temporaryFolder()
 const clock = createManualClock()
 const server = { issuer: 'https://login.example.com', token_endpoint: 'https://login.example.com/token' }
 
@@ -22,9 +19,7 @@ async function authenticate(client: ClientSettings) {
 }
 
 function keyFile(name: string, pair: { privateKey: { export(options: object): string | Buffer } }): string {
-  const path = join(folder, name)
-  writeFileSync(path, pair.privateKey.export({ type: 'pkcs8', format: 'pem' }))
-  return path
+  return folder.file(name, pair.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
 }
 
 describe('client secrets', () => {

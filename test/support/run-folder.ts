@@ -1,0 +1,22 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/**
+ * Gives the run a temporary folder of its own, so that also what a killed test leaves is gone in the end.
+ *
+ * Throws when something is left in it: a test forgot it, and would fill the machine of whoever runs it often.
+ */
+export function setup(): () => void {
+  const folder = mkdtempSync(join(tmpdir(), 'token-handler-run-'))
+  const { TMPDIR } = process.env
+  // The workers, and the commands that tests start, inherit it.
+  process.env['TMPDIR'] = folder
+  return () => {
+    if (TMPDIR === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = TMPDIR
+    const left = readdirSync(folder)
+    rmSync(folder, { recursive: true })
+    if (left.length > 0) throw new Error(`the tests left in the temporary folder: ${left.join(', ')}`)
+  }
+}
