@@ -5,7 +5,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createDice, type Dice } from '../fuzz/mutate.ts'
 import { type ChaosLink, startChaosLink, type Trouble } from '../support/chaos-link.ts'
 import type { Page } from '../support/page.ts'
-import { freePort, type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
+import { freePort } from '../support/free-port.ts'
+import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 
 /** TOKEN_HANDLER_LONG=1 sends 100,000 requests through the links. */
 const requests = process.env['TOKEN_HANDLER_LONG'] === '1' ? 100_000 : 1500

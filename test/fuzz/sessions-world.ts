@@ -8,6 +8,7 @@ import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { bindingOf } from '../../shared/crypto/seal.ts'
 import { testKeys } from '../support/installation.ts'
+import { freePort } from '../support/free-port.ts'
 import type { Page } from '../support/page.ts'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 import { createSigningKey } from '../support/scripted-authorization-server.ts'
@@ -57,6 +58,8 @@ export async function startSessionsWorld(sharedStore: boolean): Promise<Sessions
     keysOf: () => keys,
     metadata: { backchannel_logout_uri: 'http://127.0.0.1:9/', backchannel_logout_session_required: true },
     provider: {
+      // It goes, and comes back there.
+      port: await freePort(),
       accessTokenSeconds: accessSeconds,
       signingKeys: [{ ...(await exportJWK(signer.privateKey)), alg: 'ES256', use: 'sig', kid: signer.kid }],
     },

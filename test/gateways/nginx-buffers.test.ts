@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request as send } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
-import { freePort, type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
+import { freePort } from '../support/free-port.ts'
+import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 import { type Nginx, startNginx } from '../support/nginx.ts'
 
 let world: ProviderWorld | undefined

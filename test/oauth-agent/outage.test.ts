@@ -1,6 +1,7 @@
-import { createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { freePort, startProviderWorld } from '../support/provider-world.ts'
+import { freePort } from '../support/free-port.ts'
+import { startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { startWorld, worldTimeoutMs } from '../support/world.ts'
 
@@ -12,7 +13,8 @@ afterEach(async () => {
 
 describe('an authorization server that is down (N01, FI-01)', () => {
   it('agent starts without it, says so, and recovers by itself', async () => {
-    const started = await startProviderWorld()
+    // It comes back there.
+    const started = await startProviderWorld({ provider: { port: await freePort() } })
     await started.provider.goOffline()
     const page = started.browser()
     const start = () => page.call('POST', '/oauth-agent/login/start')
@@ -74,8 +76,7 @@ describe('an authorization server that is down (N01, FI-01)', () => {
   )
 
   it('signing out goes to our own page while nothing is known of the server', async () => {
-    const port = await freePort()
-    const alone = await startWorld({ issuer: `http://127.0.0.1:${port}` })
+    const alone = await startWorld({ issuer: 'http://127.0.0.1:1' })
     const answer = await alone.browser().call('POST', '/oauth-agent/logout')
     expect(answer.json()).toEqual({ logout_url: `${alone.publicOrigin}/` })
     await alone.close()
@@ -100,8 +101,8 @@ describe('an authorization server that is down (N01, FI-01)', () => {
 
   it('a server that accepts and says nothing costs no more than the time limit', async () => {
     const silent: Server = createServer()
-    const port = await freePort()
-    await new Promise<void>((resolve) => silent.listen(port, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const { port } = silent.address() as AddressInfo
     const alone = await startWorld({ issuer: `http://127.0.0.1:${port}` })
     silent.on('connection', () => alone.clock.pass(worldTimeoutMs / 1000))
     const answer = await alone.browser().call('POST', '/oauth-agent/login/start')

@@ -1,5 +1,3 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import {
   type OpenIdProvider,
   type OpenIdProviderOptions,
@@ -13,7 +11,7 @@ export interface ProviderWorld extends World {
 }
 
 /** What a test may turn, at the provider too. */
-export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'port'> {
+export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer'> {
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Client metadata at the provider beyond what every test needs. */
   readonly metadata?: Readonly<Record<string, unknown>> | ((origin: string) => Readonly<Record<string, unknown>>)
@@ -23,9 +21,27 @@ export interface ProviderWorldOptions extends Omit<WorldOptions, 'issuer' | 'por
 
 /** Starts the provider and a world before it. */
 export async function startProviderWorld(options: ProviderWorldOptions = {}): Promise<ProviderWorld> {
-  const port = await freePort()
-  const origin = `http://localhost:${port}`
-  const provider = await startOpenIdProvider({
+  let provider: OpenIdProvider | undefined
+  const issuer = async (origin: string) => {
+    provider = await startProvider(origin, options)
+    return provider.issuer
+  }
+  const world = await startWorld({ ...options, issuer })
+  if (provider === undefined) throw new Error('no provider')
+  const closeWorld = world.close.bind(world)
+  const closeProvider = provider.close
+  return Object.assign(world, {
+    provider,
+    async close() {
+      await closeProvider()
+      await closeWorld()
+    },
+  })
+}
+
+/** The provider, which knows the redirect URIs of the agent at this origin. */
+function startProvider(origin: string, options: ProviderWorldOptions): Promise<OpenIdProvider> {
+  return startOpenIdProvider({
     clients: [
       {
         client_id: clientId,
@@ -45,22 +61,4 @@ export async function startProviderWorld(options: ProviderWorldOptions = {}): Pr
     ],
     ...options.provider,
   })
-  const world = await startWorld({ ...options, issuer: provider.issuer, port })
-  const closeWorld = world.close.bind(world)
-  return Object.assign(world, {
-    provider,
-    async close() {
-      await provider.close()
-      await closeWorld()
-    },
-  })
-}
-
-/** A port that was free a moment ago; the provider must know the redirect URI before the agent listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return port
 }

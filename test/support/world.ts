@@ -57,7 +57,8 @@ export interface World {
 
 /** What a test may turn. */
 export interface WorldOptions {
-  readonly issuer: string
+  /** The issuer, or what starts it once the origin is known: its port is then held, not merely free a moment ago. */
+  readonly issuer: string | ((publicOrigin: string) => Promise<string>)
   /** YAML of further settings. */
   readonly settings?: string
   /** YAML of the authorization_server section beyond issuer and limits. */
@@ -71,7 +72,6 @@ export interface WorldOptions {
   readonly sharedStore?: boolean
   /** Replaces the shared store. */
   readonly store?: Store
-  readonly port?: number
   /** Longest wait for the authorization server; `worldTimeoutMs` if absent. */
   readonly timeoutMs?: number
   /** 50 if absent. */
@@ -100,14 +100,15 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       upgrade: (request, socket, head) =>
         proxies[world.balance(request) % proxies.length]?.upgrade(request, socket, head),
     },
-    listen: { host: '127.0.0.1', port: options.port ?? 0 },
+    listen: { host: '127.0.0.1', port: 0 },
     clock,
     observe,
   })
   const publicOrigin = `http://localhost:${server.port}`
   const entries = testKeys(publicOrigin)
   const keys = fixedKeys(createKeyRing(entries))
-  const config = parseConfig(settingsText(publicOrigin, options), {
+  const issuer = typeof options.issuer === 'string' ? options.issuer : await options.issuer(publicOrigin)
+  const config = parseConfig(settingsText(publicOrigin, issuer, options), {
     env: {},
     readFile: (path) => (path.endsWith('keys.json') ? formatKeyRingFile(entries) : readFileSync(path, 'utf8')),
   })
@@ -133,7 +134,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   for (let replica = 0; replica < (options.replicas ?? 1); replica++) await startReplica(replica)
 
   const catalogue = createCatalogue(config)
-  const binding = { clientId, issuer: options.issuer, publicOrigin }
+  const binding = { clientId, issuer, publicOrigin }
   const reader = createCookieReader({ keys, catalogue, binding, clock, observe })
   const exchanges: Exchange[] = []
   const pageParts = {
@@ -238,12 +239,12 @@ function createSecretFinder(secrets: readonly TappedSecret[]): (text: string) =>
   }
 }
 
-function settingsText(publicOrigin: string, options: WorldOptions): string {
+function settingsText(publicOrigin: string, issuer: string, options: WorldOptions): string {
   return `
 public_origin: ${publicOrigin}
 insecure_allow_http: true
 authorization_server:
-  issuer: ${options.issuer}
+  issuer: ${issuer}
   timeout_ms: ${options.timeoutMs ?? worldTimeoutMs}
   max_concurrent_requests: ${options.maxConcurrentRequests ?? 50}
 ${options.authorizationServer ?? ''}
