@@ -1,6 +1,7 @@
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
+import { systemClock } from '../../shared/clock.ts'
 import { startExampleApi } from '../../spa-example/api.ts'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
 
@@ -13,9 +14,9 @@ const jwks: JSONWebKeySet = { keys: [{ ...(await exportJWK(keys.publicKey)), alg
 
 /** An access token with `change` in place of what is right. */
 async function accessToken(change: Record<string, unknown> = {}, header: object = {}): Promise<string> {
-  const { lifetime = 60, ...claims } = { sub: 'u-1001', client_id: 'spa', scope: 'openid orders', ...change }
-  const now = Math.floor(performance.timeOrigin / 1000)
-  return new SignJWT({ iss: issuer, aud: audience, iat: now, exp: now + Number(lifetime) + 600, ...claims })
+  const { lifetime = 600, ...claims } = { sub: 'u-1001', client_id: 'spa', scope: 'openid orders', ...change }
+  const now = systemClock.nowSeconds()
+  return new SignJWT({ iss: issuer, aud: audience, iat: now, exp: now + Number(lifetime), ...claims })
     .setProtectedHeader({ alg: 'ES256', kid: 'k', typ: 'at+jwt', ...header })
     .sign(keys.privateKey)
 }

@@ -10,7 +10,6 @@ import { testKeys } from './installation.ts'
 import { openRaw } from './raw-http.ts'
 
 const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
-export const patience = { timeout: 30_000 }
 
 /** The command at work on a folder with settings and keys; `close` ends what it started. */
 export function createCommandWorld() {
@@ -61,7 +60,7 @@ ${more}
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     const ports = () => lines().flatMap(({ event, port }) => (event === 'process.started' ? [Number(port)] : []))
     await expect
-      .poll(() => [ports().length, errors.replace(/^With store.kind: memory each .*\n/, '')], patience)
+      .poll(() => [ports().length, errors.replace(/^With store.kind: memory each .*\n/, '')])
       .toEqual([processes, ''])
     return { child, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
   }
