@@ -131,7 +131,9 @@ describe('A14: a value of many megabytes', () => {
 
 describe('the log', () => {
   it('learns what failed and never a piece of the value', () => {
-    expect(events.length).toBeGreaterThan(1000)
+    events.length = 0
+    outcomes(positions.map((at) => sealedBytes((copy) => copy.writeUInt8(copy.readUInt8(at) ^ 1, at))))
+    expect(events.length).toBe(positions.length)
     const text = JSON.stringify(events)
     for (let at = 8; at + 12 < value.length; at += 7) expect(text).not.toContain(value.slice(at, at + 12))
   })

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { decodeJwt } from 'jose'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 import type { Page } from '../support/page.ts'
 import { rawRequest, sendRaw } from '../support/raw-http.ts'
@@ -28,8 +28,6 @@ const pages: Record<string, Page> = {}
 
 beforeAll(async () => {
   api = await startUpstream()
-  // An API that echoed what it got would hand the token to the page.
-  api.behave(empty)
   world = await startProviderWorld({
     metadata: { grant_types: ['authorization_code', 'refresh_token', 'client_credentials', tokenExchangeGrant] },
     provider: {
@@ -67,11 +65,13 @@ proxy:
     await page.signIn(name)
     pages[name] = page
   }
-}, 60_000)
+})
+// An API that echoed what it got would hand the token to the page.
+beforeEach(() => api.behave(empty))
 afterAll(async () => {
   await world?.close()
   await api?.close()
-}, 60_000)
+})
 
 /** Whom the API took the call for, and for whom the token was meant. */
 function bearerOf(target: string) {
@@ -127,7 +127,8 @@ describe('each API sees its own token', () => {
 
   it('a token is obtained once for many calls, and again when the API refuses it', async () => {
     const asked = () => world.tap.grants(tokenExchangeGrant).length
-    const page = pages['bob'] ?? world.browser()
+    const page = world.browser()
+    await page.signIn('bob')
     const before = asked()
     await Promise.all(Array.from({ length: 12 }, (_, at) => page.call('GET', `/api/orders/many-${at}`)))
     expect(asked()).toBe(before + 1)
@@ -142,7 +143,8 @@ describe('each API sees its own token', () => {
 
   it('also when it refuses the handshake of a WebSocket', async () => {
     const asked = () => world.tap.grants(tokenExchangeGrant).length
-    const page = pages['bob'] ?? world.browser()
+    const page = world.browser()
+    await page.signIn('bob')
     const { hostname, port, origin, host } = new URL(world.publicOrigin)
     const openSocket = async () => {
       const lines = [
@@ -167,7 +169,6 @@ describe('each API sees its own token', () => {
 
 describe('C05 two users, two APIs, exchange and refresh mixed at load', () => {
   it("the subject of every bearer is the cookie's user, and its audience the API's", async () => {
-    api.behave(empty)
     const expected = new Map<string, { sub: string | undefined; aud: string }>()
     let number = 0
     let refreshes = 0

@@ -31,6 +31,8 @@ afterAll(async () => {
   await canary.close()
 })
 beforeEach(async () => {
+  // A logout token of the test before ends what began before it.
+  world.clock.pass(2)
   page = world.browser()
   await world.signIn(page)
 })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { fromServer, logOutByToken, type Page } from '../support/page.ts'
@@ -5,12 +6,15 @@ import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../sup
 
 let world: ScriptedWorld
 let page: Page
+/** Each test has a session of its own at the server: what ends that of one must not end the next. */
+let good: { readonly sub: string; readonly sid: string }
 beforeAll(async () => {
   world = await startScriptedWorld({ settings: 'logout: { backchannel: true }' })
-  world.server.script.token = (form) => world.server.tokens(form, {}, { sid: 'the-session' })
+  world.server.script.token = (form) => world.server.tokens(form, {}, { sid: good.sid })
 })
 afterAll(() => world.close())
 beforeEach(async () => {
+  good = { sub: 'alice', sid: randomUUID() }
   page = world.browser()
   await world.signIn(page)
 })
@@ -20,7 +24,6 @@ const post = async (form: Record<string, string> | URLSearchParams) =>
 const isSignedIn = async () => (await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']
 
 const event = 'http://schemas.openid.net/event/backchannel-logout'
-const good = { sub: 'alice', sid: 'the-session' }
 
 describe('a defective logout token ends no session (D14)', () => {
   it('lacking any one claim that is demanded, or having one of another type', async () => {

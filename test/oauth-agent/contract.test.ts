@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Page, PageAnswer } from '../support/page.ts'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 
@@ -12,6 +12,8 @@ beforeAll(async () => {
   world = await startProviderWorld({
     settings: 'login: { scope: openid profile, pushed_authorization_requests: never }',
   })
+})
+beforeEach(() => {
   page = world.browser()
 })
 afterAll(() => world.close())
@@ -97,6 +99,7 @@ describe('wire contract', () => {
   })
 
   it('GET /session, signed in', async () => {
+    await page.signIn()
     const view = checkJson(await page.call('GET', '/oauth-agent/session'), 200)
     expect(keys(view)).toEqual(['access_token_expires_in', 'id_token_claims', 'is_logged_in', 'session'])
     expect(view['id_token_claims']).toMatchObject({ sub: 'u-1001', name: 'Alice Archer' })
@@ -109,6 +112,7 @@ describe('wire contract', () => {
   })
 
   it('GET /userinfo', async () => {
+    await page.signIn()
     const claims = checkJson(await page.call('GET', '/oauth-agent/userinfo'), 200)
     expect(claims).toMatchObject({ sub: 'u-1001', name: 'Alice Archer' })
   })
@@ -118,12 +122,14 @@ describe('wire contract', () => {
     ['as a form', { form: { activity: 'background' } }],
     ['as JSON', { body: '{"activity":"user"}', headers: { 'content-type': 'application/json' } }],
   ])('POST /refresh %s', async (_how, options) => {
+    await page.signIn()
     const view = checkJson(await page.call('POST', '/oauth-agent/refresh', options), 200)
     expect(keys(view)).toEqual(['access_token_expires_in', 'session'])
     expect(keys(view['session'])).toEqual(sessionKeys)
   })
 
   it('POST /logout, twice', async () => {
+    await page.signIn()
     for (const _time of ['first', 'second']) {
       const answer = await page.call('POST', '/oauth-agent/logout')
       const { logout_url: url, ...rest } = checkJson(answer, 200)

@@ -81,7 +81,7 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
     random: systemRandomBytes,
   })
   const cookies = (change: Partial<AccessContent> = {}) => {
-    const session = sessionCookies(change)
+    const session = sessionCookies({ accessTokenExpiresAt: clock.nowSeconds() + 300, ...change })
     const { access } = session
     return cookieHeader(browserAfter(writer.setSession({ ...session, access }, noCookies)))
   }

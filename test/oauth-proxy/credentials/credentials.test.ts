@@ -136,11 +136,13 @@ describe('what each kind of credential gives', () => {
     )
     expect(await outcome).toBe(asks)
   })
-  it('asks for the token of visitors with their own target', () => {
+  it('asks for the token of visitors with their own target', async () => {
+    const anonymousToken = { scope: 'catalogue', resource: 'https://c.example/of-this-test' }
+    await credentials.obtain(route({ anonymous: 'client_credentials', anonymousToken }), undefined, 'r1')
     expect(asked.at(-1)).toMatchObject({
       grant_type: 'client_credentials',
       scope: 'catalogue',
-      resource: 'https://c.example',
+      resource: 'https://c.example/of-this-test',
       client_id: 'the-app',
     })
   })

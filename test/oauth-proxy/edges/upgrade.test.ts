@@ -13,6 +13,7 @@ const sockets = new WebSocketServer({ server: api, handleProtocols: (offered) =>
 const handshakes: { url: string | undefined; headers: NodeJS.Dict<string | string[]> }[] = []
 let silent: Upstream
 let world: ProxyWorld
+let startAnew: () => Promise<ProxyWorld>
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
@@ -23,7 +24,8 @@ beforeAll(async () => {
   })
   sockets.on('headers', (lines) => lines.push('Set-Cookie: __Host-Http-th-at=x', 'X-Powered-By: api'))
   const { port } = api.address() as AddressInfo
-  world = await startProxy(`
+  startAnew = () =>
+    startProxy(`
     - { path: /ws/**, upstream: 'http://127.0.0.1:${port}', websocket: true, headerless: [websocket], strip_prefix: /ws }
     - { path: /plain, upstream: 'http://127.0.0.1:${port}' }
     - { path: /raw, upstream: '${silent.origin}', websocket: true, headerless: [websocket] }
@@ -31,6 +33,7 @@ beforeAll(async () => {
     - { path: /quiet, upstream: '${silent.origin}', websocket: true, headerless: [websocket], stream_idle_timeout_ms: 50 }
     - { path: /gone, upstream: 'http://127.0.0.1:1', websocket: true, headerless: [websocket] }
 `)
+  world = await startAnew()
 })
 
 beforeEach(() => {
@@ -426,4 +429,7 @@ it('closes with 1001 when the process stops', async () => {
   const closed = closing(socket)
   world.proxy.endStreams()
   expect(await closed).toEqual([1001, 'stopping'])
+  // What comes to this one from now on would end at once.
+  await world.close()
+  world = await startAnew()
 })
