@@ -18,8 +18,8 @@ export default defineConfig({
           globalSetup: 'test/support/run-folder.ts',
           expect: expected,
           // No test waits for time; this bound is for machines that are busy with something else.
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
         },
       },
       {

@@ -119,7 +119,6 @@ it.each([1, 2])(
     expect(await ended).toBe(0)
     expect(existsSync(socket)).toBe(false)
   },
-  90_000,
 )
 
 it.each([
@@ -135,19 +134,15 @@ it.each([
     78,
     'proxy.listen.certificate_file (line 6): names a file that cannot be read',
   ],
-])(
-  '%s ends the start with what to do',
-  async (_, listen, code, words) => {
-    world.settings.listen = listen
-    world.writeSettings('/api/**')
-    const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
-    let errors = ''
-    child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
-    expect(await once(child, 'close')).toEqual([code, null])
-    expect(errors).toContain(words)
-  },
-  60_000,
-)
+])('%s ends the start with what to do', async (_, listen, code, words) => {
+  world.settings.listen = listen
+  world.writeSettings('/api/**')
+  const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
+  let errors = ''
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  expect(await once(child, 'close')).toEqual([code, null])
+  expect(errors).toContain(words)
+})
 
 it.each([1, 2])(
   'TLS is spoken, its certificate replaced on SIGHUP, and one that cannot be used is not, with workers: %i',
@@ -203,27 +198,22 @@ it.each([1, 2])(
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
   },
-  90_000,
 )
 
-it.each([1, 2])(
-  'a second signal ends everything at once, whatever is in flight, with workers: %i',
-  async (workers) => {
-    const { child, ended, ports, events } = await world.start(workers, 'serve', '--workers', String(workers))
-    // The agent waits for a body that never comes.
-    const connection = await openRaw(ports()[0] ?? 0)
-    connection.write(
-      'POST /oauth-agent/login/end HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n',
-    )
-    expect(await connection.until((text) => text.includes('\r\n\r\n'))).toContain('100 Continue')
-    // All write to the same pipe, so it closes when the last worker is gone.
-    const closed = once(child, 'close')
-    child.kill('SIGTERM')
-    await expect.poll(() => events().filter((event) => event === 'process.stopping').length).toBe(workers)
-    expect(connection.socket.closed).toBe(false)
-    child.kill('SIGINT')
-    expect(await ended).toBe(1)
-    await closed
-  },
-  90_000,
-)
+it.each([1, 2])('a second signal ends everything at once, whatever is in flight, with workers: %i', async (workers) => {
+  const { child, ended, ports, events } = await world.start(workers, 'serve', '--workers', String(workers))
+  // The agent waits for a body that never comes.
+  const connection = await openRaw(ports()[0] ?? 0)
+  connection.write(
+    'POST /oauth-agent/login/end HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n',
+  )
+  expect(await connection.until((text) => text.includes('\r\n\r\n'))).toContain('100 Continue')
+  // All write to the same pipe, so it closes when the last worker is gone.
+  const closed = once(child, 'close')
+  child.kill('SIGTERM')
+  await expect.poll(() => events().filter((event) => event === 'process.stopping').length).toBe(workers)
+  expect(connection.socket.closed).toBe(false)
+  child.kill('SIGINT')
+  expect(await ended).toBe(1)
+  await closed
+})
