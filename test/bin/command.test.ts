@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -42,14 +43,22 @@ interface Ended {
   readonly err: string
 }
 
+/** What a command that serves listens to; left behind, it would end the process of other tests at a failure, unsaid. */
+const processEvents: readonly string[] = ['uncaughtException', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1']
+
 /** Runs a command in this process, as the executable does. */
 async function run(...args: string[]): Promise<Ended> {
   const ended = { code: 0, out: '', err: '' }
+  const present: EventEmitter = process
+  const before = processEvents.map((name) => [name, present.listeners(name)] as const)
   await runProgram(args, {
     out: (text) => void (ended.out += `${text}\n`),
     err: (text) => void (ended.err += `${text}\n`),
     exitWith: (code) => void (ended.code = code),
   })
+  for (const [name, kept] of before) {
+    for (const each of present.listeners(name)) if (!kept.includes(each)) present.off(name, each as () => void)
+  }
   return { ...ended, err: ended.err.trimEnd() }
 }
 
