@@ -44,13 +44,16 @@ export async function startSpring(options: SpringOptions): Promise<Spring> {
   demand('mvn', ['-version'], 'apt-get install maven')
   const port = await freePort()
   const issuer = `http://127.0.0.1:${port}`
+  const folder = await mkdtemp(join(tmpdir(), 'token-handler-spring-'))
   const child = spawn(
     'java',
     [
       '-Xmx256m',
       '-XX:TieredStopAtLevel=1',
+      // Tomcat's own folders stay where it is killed.
+      `-Djava.io.tmpdir=${folder}`,
       '-cp',
-      await classPath(),
+      await classPath(folder),
       'org.springframework.boot.SpringApplication',
       `--spring.main.sources=${sources.join(',')}`,
     ],
@@ -62,19 +65,21 @@ export async function startSpring(options: SpringOptions): Promise<Spring> {
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (log += text.toString('utf8')))
   const exit = once(child, 'exit')
+  const stop = async (): Promise<void> => {
+    child.kill('SIGKILL')
+    await exit
+    await rm(folder, { recursive: true })
+  }
   for (;;) {
-    if (child.exitCode !== null) throw new Error(`Spring Authorization Server ended:\n${log}`)
+    if (child.exitCode !== null) {
+      await stop()
+      throw new Error(`Spring Authorization Server ended:\n${log}`)
+    }
     const answer = await fetch(`${issuer}/.well-known/openid-configuration`).catch(() => undefined)
     if (answer?.ok === true) break
     await pause(250)
   }
-  return {
-    issuer,
-    async stop() {
-      child.kill('SIGKILL')
-      await exit
-    },
-  }
+  return { issuer, stop }
 }
 
 /** A client with a key instead of a secret, PKCE, and refresh tokens that rotate without grace. */
@@ -105,15 +110,10 @@ function settings({ publicOrigin, clientId, person }: SpringOptions, issuer: str
   }
 }
 
-/** The libraries, where Maven keeps them. */
-async function classPath(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'token-handler-spring-'))
-  try {
-    const pom = fileURLToPath(new URL('spring/pom.xml', import.meta.url))
-    const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath'
-    run('mvn', ['-q', '-B', '-f', pom, goal, `-Dmdep.outputFile=${join(folder, 'classpath')}`])
-    return await readFile(join(folder, 'classpath'), 'utf8')
-  } finally {
-    await rm(folder, { recursive: true })
-  }
+/** The libraries, where Maven keeps them; `folder` is for the list of them. */
+async function classPath(folder: string): Promise<string> {
+  const pom = fileURLToPath(new URL('spring/pom.xml', import.meta.url))
+  const goal = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath'
+  run('mvn', ['-q', '-B', '-f', pom, goal, `-Dmdep.outputFile=${join(folder, 'classpath')}`])
+  return readFile(join(folder, 'classpath'), 'utf8')
 }
