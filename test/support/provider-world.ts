@@ -26,7 +26,10 @@ export async function startProviderWorld(options: ProviderWorldOptions = {}): Pr
     provider = await startProvider(origin, options)
     return provider.issuer
   }
-  const world = await startWorld({ ...options, issuer })
+  const world = await startWorld({ ...options, issuer }).catch(async (error: unknown) => {
+    await provider?.close()
+    throw error
+  })
   if (provider === undefined) throw new Error('no provider')
   const closeWorld = world.close.bind(world)
   const closeProvider = provider.close

@@ -250,7 +250,10 @@ export interface ScriptedWorld extends World {
 /** Starts a scripted server and a world before it. */
 export async function startScriptedWorld(options: Omit<WorldOptions, 'issuer'> = {}): Promise<ScriptedWorld> {
   const server = await startScriptedServer()
-  const world = await startWorld({ ...options, issuer: server.issuer })
+  const world = await startWorld({ ...options, issuer: server.issuer }).catch(async (error: unknown) => {
+    await server.close()
+    throw error
+  })
   server.now = () => world.clock.nowSeconds()
   // Nobody here has a clock of their own, so limits can be judged to the second however slow the machine is.
   world.clock.stand()

@@ -85,8 +85,16 @@ export const worldTimeoutMs = 20_000
 /** Its secret. */
 export const clientSecret = 'correct-horse-battery-staple'
 
-/** Starts a world before the authorization server at `issuer`. */
+/** Starts a world before the authorization server at `issuer`; nothing of it is left where it cannot start. */
 export async function startWorld(options: WorldOptions): Promise<World> {
+  const undo: (() => Promise<void>)[] = []
+  return build(options, undo).catch(async (error: unknown) => {
+    for (const each of undo) await each()
+    throw error
+  })
+}
+
+async function build(options: WorldOptions, undo: (() => Promise<void>)[]): Promise<World> {
   const clock = createShiftedClock()
   const events: ToldEvent[] = []
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
@@ -104,6 +112,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     clock,
     observe,
   })
+  undo.push(() => server.stop(0))
   const publicOrigin = `http://localhost:${server.port}`
   const entries = testKeys(publicOrigin)
   const keys = fixedKeys(createKeyRing(entries))
