@@ -4,7 +4,15 @@ import type { Clock } from '../shared/clock.ts'
 import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
-import { type KeyRing, agentPurposes, missingPurposes, parseKeyRing, proxyPurposes } from '../shared/crypto/key-ring.ts'
+import type { Config } from '../shared/config/schema.ts'
+import {
+  agentPurposes,
+  type KeyRing,
+  missingPurposes,
+  parseKeyRing,
+  proofPurposes,
+  proxyPurposes,
+} from '../shared/crypto/key-ring.ts'
 import { failureCode } from '../shared/failure-code.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
@@ -18,14 +26,21 @@ export interface Following {
   readonly say: (text: string) => void
 }
 
+/** The settings that say which keys are needed, and where they are. */
+export type KeySettings = Pick<Config, 'keys' | 'client'>
+
 /** Opens the key ring, which from then on follows its file; throws ConfigError for a ring that `mode` cannot use. */
-export function openKeys(file: string, mode: Mode, { clock, observe, say }: Following): Promise<FollowedFile<KeyRing>> {
+export function openKeys(
+  { keys: { file }, client }: KeySettings,
+  mode: Mode,
+  { clock, observe, say }: Following,
+): Promise<FollowedFile<KeyRing>> {
   return followFile({
     part: 'keys',
     clock,
     observe,
     read: () => readText(file),
-    parse: (text) => parseFor(mode, text),
+    parse: (text) => parseFor(mode, client, text),
     about: (ring) => ({ key_id: ring.primaryKeyId }),
     onRejected: (error) => say(`The changed key ring is not used.\n${failureText(error)}`),
   })
@@ -33,9 +48,9 @@ export function openKeys(file: string, mode: Mode, { clock, observe, say }: Foll
 
 /** Finds a key ring that `mode` cannot use; without a mode, one that no process can use. */
 export function keyCheck(mode: Mode | undefined): ConfigCheck {
-  return function* ({ keys: { file } }) {
+  return function* ({ keys: { file }, client }) {
     try {
-      parseFor(mode, readTextNow(file))
+      parseFor(mode, client, readTextNow(file))
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       for (const problem of error.problems) yield { ...problem, given: ['keys.file'] }
@@ -73,11 +88,21 @@ function unreadable(file: string, cause: unknown): ConfigError {
   ])
 }
 
-function parseFor(mode: Mode | undefined, text: string): KeyRing {
+function parseFor(mode: Mode | undefined, client: KeySettings['client'], text: string): KeyRing {
   const ring = parse(text)
   // What a proxy needs is part of what every other process needs.
-  const missing = missingPurposes(ring, mode === undefined || mode === 'proxy' ? proxyPurposes : agentPurposes)
+  const usual = mode === undefined || mode === 'proxy' ? proxyPurposes : agentPurposes
+  const missing = missingPurposes(ring, client.dpopBoundAccessTokens ? [...usual, ...proofPurposes] : usual)
   if (missing.length === 0) return ring
+  if (missing.every((purpose) => proofPurposes.includes(purpose))) {
+    throw new ConfigError([
+      {
+        path: 'keys.file',
+        problem: `has no keys for ${missing.join(', ')}, which client.dpop_bound_access_tokens needs`,
+        remedy: 'Derive it again with `token-handler keys derive --dpop`.',
+      },
+    ])
+  }
   throw new ConfigError([
     {
       path: 'keys.file',

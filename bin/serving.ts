@@ -46,7 +46,7 @@ export async function startServing(
 ): Promise<Serving> {
   const telemetry = await createTelemetry(config, clock)
   const { observe, metrics } = telemetry
-  const keys = await openKeys(config.keys.file, mode, { clock, observe, say })
+  const keys = await openKeys(config, mode, { clock, observe, say })
   const certificate = await openCertificate(config, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
   const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {

@@ -6,6 +6,8 @@ import { createCookieReader } from '../shared/cookies/open.ts'
 import type { Clock } from '../shared/clock.ts'
 import type { Config } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
+import { createDpopKeys } from '../shared/crypto/dpop-keys.ts'
+import { type RandomBytes, systemRandomBytes } from '../shared/crypto/random.ts'
 import { bindingOf } from '../shared/crypto/seal.ts'
 import { createAddressMatcher } from '../shared/http/client-address.ts'
 import { allowedHosts } from '../shared/http/request-gate.ts'
@@ -20,6 +22,7 @@ import { createForwardAuth } from './edges/forward-auth.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createUpgrade } from './edges/upgrade.ts'
 import type { ReadFile } from './forward/upstream.ts'
+import { createProofs } from './forward/proofs.ts'
 import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
 import { createStreams } from './streams.ts'
@@ -35,6 +38,8 @@ export interface ProxyParts {
   readonly observe: Observe
   /** Reads the certificate files that routes name; from disk if absent. */
   readonly readFile?: ReadFile
+  /** Replaces the system's randomness in tests. */
+  readonly random?: RandomBytes
 }
 
 /** The OAuth proxy as a server sees it. */
@@ -55,7 +60,7 @@ export interface Proxy {
  * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `createUpstream` do.
  */
 export async function createProxy(given: ProxyParts): Promise<Proxy> {
-  const { config, keys, store, clock, observe, readFile = readText } = given
+  const { config, keys, store, clock, observe, readFile = readText, random = systemRandomBytes } = given
   const requests = await loadTokenRequests(given)
   const openWebSocket = await loadWebSockets(config)
   const catalogue = createCatalogue(config)
@@ -63,7 +68,9 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     createProxyRoute(setting, config.publicOrigin, { clock, store, readFile }),
   )
   const binding = bindingOf(config)
-  const credentials = createCredentials({ requests, clock, observe })
+  const isBound = config.client.dpopBoundAccessTokens
+  const dpop = isBound ? createDpopKeys({ keys, binding }) : undefined
+  const credentials = createCredentials({ requests, dpop, clock, observe })
   const decideParts = {
     config,
     hosts: allowedHosts(config.publicOrigin),
@@ -82,6 +89,7 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     config,
     keys,
     credentials,
+    proofs: isBound ? createProofs({ clock, random }) : undefined,
     streams,
     clock,
     observe,

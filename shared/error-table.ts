@@ -273,6 +273,12 @@ export const errorTable = {
     'The API does not accept the access token.',
     'Refresh once; if that does not help, check the audience and scope of the token.',
   ),
+  upstream_nonce_required: row(
+    503,
+    'info',
+    'The API wants the call to be proved anew, and has not carried it out.',
+    'Repeat the call after retry_after seconds; it will carry the nonce that the API asked for.',
+  ),
   token_exchange_failed: row(
     502,
     'error',

@@ -11,7 +11,7 @@ import {
   removeKey,
   rotateKeyRing,
 } from '../../shared/crypto/key-ring-edit.ts'
-import { createKeyRing, proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { createKeyRing, proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { pseudonymsOf } from '../../shared/crypto/pseudonym.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { CommandError, readText, writeFailure } from '../failure.ts'
@@ -90,10 +90,12 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
     .description('Make a key ring for proxies, which opens access cookies and nothing else.')
     .addArgument(file())
     .argument('<output>', 'file to write, or - for standard output')
-    .action((path: string, output: string) => {
-      const derived = deriveKeyRing(load(path), proxyPurposes)
+    .option('--dpop', 'also prove access tokens, for client.dpop_bound_access_tokens')
+    .action((path: string, output: string, { dpop = false }: { dpop?: boolean }) => {
+      const wanted = dpop ? [...proxyPurposes, ...proofPurposes] : proxyPurposes
+      const derived = deriveKeyRing(load(path), wanted)
       if (output !== standardOutput) checkReplaceable(output)
-      write(output, derived, `Wrote ${output} with keys for ${proxyPurposes.join(', ')}.`)
+      write(output, derived, `Wrote ${output} with keys for ${wanted.join(', ')}.`)
     })
 
   keys

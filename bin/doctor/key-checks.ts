@@ -3,7 +3,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { type ListedKey, listKeys } from '../../shared/crypto/key-ring-edit.ts'
 import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
-import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { keyCheck } from '../load-keys.ts'
 import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
@@ -83,5 +83,6 @@ export function furtherPurposes(file: string): string[] {
 }
 
 function beyondProxies(listed: readonly ListedKey[]): string[] {
-  return [...new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !proxyPurposes.includes(each)))]
+  const ofProxies = [...proxyPurposes, ...proofPurposes]
+  return [...new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !ofProxies.includes(each)))]
 }

@@ -45,6 +45,9 @@ const proxyRemedies: Readonly<Partial<Record<UnavailableReason, string>>> = {
     'The proxy answers, but does not reach the authorization server: check its names and its network.',
 }
 
+const dpopRemedy =
+  'Switch DPoP with ES256 on at the authorization server, or set client.dpop_bound_access_tokens: false.'
+
 function discoveryFailure(config: Config, failure: unknown): Finding {
   const { issuer, httpProxy } = config.authorizationServer
   if (failure instanceof ProviderUnavailable) {
@@ -62,6 +65,9 @@ function discoveryFailure(config: Config, failure: unknown): Finding {
       'the metadata document names another issuer',
       'Copy the value of "issuer" from the document, with or without its last slash, to authorization_server.issuer.',
     )
+  }
+  if (failure instanceof ProviderAnswerInvalid && failure.check === 'dpop') {
+    return error('provider.dpop', 'proofs (DPoP) may not be signed with ES256', dpopRemedy)
   }
   const check = failure instanceof ProviderAnswerInvalid ? failure.check : 'unknown'
   const member = checkedMembers[check]
@@ -91,6 +97,12 @@ function* clientAbilities({ client }: Config, metadata: Metadata): Iterable<Find
         'the metadata does not say that PKCE is supported',
         'Switch PKCE on at the authorization server.',
       )
+
+  if (client.dpopBoundAccessTokens) {
+    yield listed(metadata.dpop_signing_alg_values_supported, 'ES256')
+      ? ok('provider.dpop', 'access tokens can be bound to our key: proofs (DPoP) may be signed with ES256')
+      : error('provider.dpop', 'the metadata does not say that proofs (DPoP) are taken', dpopRemedy)
+  }
 
   const methods = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic']
   yield methods.includes(client.authentication)

@@ -41,7 +41,8 @@ function upstreamOrigin(route: Route): string {
 }
 
 /** A shared store can end a session at once; nginx would let its access token live until it expires. */
-function reasonForAll({ store }: Config): string | undefined {
+function reasonForAll({ store, client }: Config): string | undefined {
+  if (client.dpopBoundAccessTokens) return 'only the proxy proves access tokens (client.dpop_bound_access_tokens)'
   return store.kind === 'memory' ? undefined : 'the shared store can end sessions at any moment'
 }
 

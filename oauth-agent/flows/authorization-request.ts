@@ -118,7 +118,8 @@ export function demandedAcr({ acrValues, essentialAcr }: AuthorizationWish): rea
 }
 
 /**
- * The parameters of the authorization request (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3, RFC 8707 §2, RFC 9396 §2).
+ * The parameters of the authorization request (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3, RFC 8707 §2, RFC 9396 §2, RFC 9449
+ * §10).
  *
  * Ours are set last, so that no setting or wish can change them.
  */
@@ -126,7 +127,12 @@ export function authorizationParameters(
   wish: AuthorizationWish,
   attempt: LoginContent,
   codeChallenge: string,
-  parts: { clientId: string; settings: AuthorizationRequestSettings },
+  parts: {
+    clientId: string
+    settings: AuthorizationRequestSettings
+    /** Thumbprint of the key to which the code is bound (RFC 9449 §10). */
+    dpopJkt: string | undefined
+  },
 ): URLSearchParams {
   const { login } = parts.settings
   const parameters = new URLSearchParams()
@@ -148,6 +154,7 @@ export function authorizationParameters(
   parameters.set('nonce', attempt.nonce)
   parameters.set('code_challenge', codeChallenge)
   parameters.set('code_challenge_method', 'S256')
+  if (parts.dpopJkt !== undefined) parameters.set('dpop_jkt', parts.dpopJkt)
   return parameters
 }
 

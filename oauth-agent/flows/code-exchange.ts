@@ -7,7 +7,8 @@ import type { LoginContent, SessionCookies, SessionFacts } from '../../shared/co
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
-import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import type { DpopProver } from '../../shared/oauth/dpop.ts'
+import { requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { checkAuthorizationResponse } from './authorization-response.ts'
 import { checkGrantedDetails } from './granted-details.ts'
@@ -51,6 +52,11 @@ export async function finishLogin(
 ): Promise<SessionCookies> {
   const { config, authorizationServer, clock } = parts
   checkAttempt(attempt, parts)
+  const prover = proverOf(attempt, parts)
+  const revokeRefused = (tokens: Omit<TokenAnswer, 'expiresAt'>): void => {
+    const subject = unverifiedSubject(tokens.idToken)
+    revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
+  }
   try {
     const metadata = await authorizationServer.metadata()
     const { client } = authorizationServer
@@ -59,23 +65,29 @@ export async function finishLogin(
     checkSessionStays(parts, attempt, arrived)
     // While the keys cannot be had the code stays unused, so that the same response can be sent again.
     await authorizationServer.prepareKeys()
-    const tokens = await requestTokens(authorizationServer, { settings: config.session, clock }, (server, options) =>
-      oauth.authorizationCodeGrantRequest(
-        server,
-        client,
-        authorizationServer.authenticate,
-        response,
-        attempt.redirectUri,
-        attempt.codeVerifier,
-        { ...options, additionalParameters: resourceParameters(config.login) },
-      ),
+    const tokens = await requestTokens(
+      authorizationServer,
+      { settings: config.session, clock },
+      (server, options) =>
+        oauth.authorizationCodeGrantRequest(
+          server,
+          client,
+          authorizationServer.authenticate,
+          response,
+          attempt.redirectUri,
+          attempt.codeVerifier,
+          { ...options, additionalParameters: resourceParameters(config.login) },
+        ),
+      { prover },
     )
-    return await acceptTokens(parts, attempt, tokens, arrived).catch((error: unknown) => {
-      const subject = unverifiedSubject(tokens.idToken)
-      revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
-      throw error
-    })
+    return await acceptTokens(parts, attempt, { ...tokens, dpopKeyId: prover?.keyId }, arrived).catch(
+      (error: unknown) => {
+        revokeRefused(tokens)
+        throw error
+      },
+    )
   } catch (error) {
+    if (error instanceof TokensNotBound) revokeRefused(error.tokens)
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') {
       throw new TokenHandlerError('login_restart_required', { detail: { check: 'code' }, cause: error })
     }
@@ -83,10 +95,13 @@ export async function finishLogin(
   }
 }
 
+/** What the server gave, and the key to which it is bound. */
+type BoundTokens = TokenAnswer & { readonly dpopKeyId: string | undefined }
+
 async function acceptTokens(
   parts: CodeExchangeParts,
   attempt: LoginContent,
-  tokens: TokenAnswer,
+  tokens: BoundTokens,
   arrived: Arrived,
 ): Promise<SessionCookies> {
   if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
@@ -134,6 +149,18 @@ function checkAttempt(attempt: LoginContent, { config, clock }: CodeExchangePart
 }
 
 /**
+ * The prover of the key that the authorization request named, whatever key is in force by now: the server takes the code
+ * with no other (RFC 9449 §10).
+ */
+function proverOf({ dpopKeyId }: LoginContent, { authorizationServer }: CodeExchangeParts): DpopProver | undefined {
+  const { dpop } = authorizationServer
+  if (dpopKeyId === undefined) return dpop?.current()
+  const prover = dpop?.find(dpopKeyId)
+  if (prover === undefined) throw new TokenHandlerError('login_restart_required', { detail: { check: 'dpop_key' } })
+  return prover
+}
+
+/**
  * A step-up that began in one session does not bring back a user who has signed out since, and does not replace another
  * who has signed in. Another session of the same user is what another tab made of its own step-up.
  */
@@ -165,7 +192,7 @@ function checkSameUser({ stepUpOf, prompt }: LoginContent, { sub }: IdTokenClaim
 function newSession(
   { config, clock, random }: CodeExchangeParts,
   attempt: LoginContent,
-  tokens: TokenAnswer,
+  tokens: BoundTokens,
   claims: IdTokenClaims,
 ): SessionCookies {
   const now = clock.nowSeconds()
@@ -186,16 +213,18 @@ function newSession(
   }
   const amr = claims.amr === undefined ? undefined : { amr: claims.amr }
   const scope = tokens.scope ?? attempt.scope
+  const bound = tokens.dpopKeyId === undefined ? undefined : { dpopKeyId: tokens.dpopKeyId }
   return {
     access: {
       ...facts,
       accessToken: tokens.accessToken,
       accessTokenExpiresAt: Math.min(tokens.expiresAt, absoluteExpiresAt),
       scope,
+      ...bound,
     },
     ...(tokens.refreshToken === undefined
       ? undefined
-      : { refresh: { ...facts, ...amr, refreshToken: tokens.refreshToken, scope, nonce: attempt.nonce } }),
+      : { refresh: { ...facts, ...amr, refreshToken: tokens.refreshToken, scope, nonce: attempt.nonce, ...bound } }),
     identity: {
       ...facts,
       ...amr,

@@ -73,6 +73,7 @@ export async function startLogin(
   const { config, authorizationServer, clock } = parts
   const { wish, returnTo, sameUser } = parseWish(parameters, config)
   const acrValues = demandedAcr(wish)
+  const prover = authorizationServer.dpop?.current()
   const content: LoginContent = {
     state: oauth.generateRandomState(),
     nonce: oauth.generateRandomNonce(),
@@ -93,11 +94,13 @@ export async function startLogin(
     ...(signedIn !== undefined && !sameUser && arrival.by === 'navigation'
       ? { replaces: replaced(signedIn) }
       : undefined),
+    ...(prover === undefined ? undefined : { dpopKeyId: prover.keyId }),
   }
   const challenge = await oauth.calculatePKCECodeChallenge(content.codeVerifier)
   const request = authorizationParameters(wish, content, challenge, {
     clientId: authorizationServer.client.client_id,
     settings: config,
+    dpopJkt: prover?.thumbprint,
   })
   return {
     id: loginAttemptId(content.state),

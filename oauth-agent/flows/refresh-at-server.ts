@@ -4,9 +4,10 @@ import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { RefreshContent, SessionCookies, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { DpopProver } from '../../shared/oauth/dpop.ts'
 import { continuationFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
-import { requestTokens, type TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
+import { requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
 import { checkRenewedDetails } from './granted-details.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
@@ -52,25 +53,41 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
   const { authorizationServer, config, clock } = parts
   const { refresh, further } = presented
   const additionalParameters = new URLSearchParams([...resourceParameters(config.login), ...further])
+  const prover = proverOf(refresh, authorizationServer)
   try {
-    const tokens = await requestTokens(authorizationServer, { settings: config.session, clock }, (server, options) =>
-      oauth.refreshTokenGrantRequest(
-        server,
-        authorizationServer.client,
-        authorizationServer.authenticate,
-        refresh.refreshToken,
-        { ...options, additionalParameters },
-      ),
+    const tokens = await requestTokens(
+      authorizationServer,
+      { settings: config.session, clock },
+      (server, options) =>
+        oauth.refreshTokenGrantRequest(
+          server,
+          authorizationServer.client,
+          authorizationServer.authenticate,
+          refresh.refreshToken,
+          { ...options, additionalParameters },
+        ),
+      { prover },
     )
     checkRenewedDetails(tokens.authorizationDetails, config.login.authorizationDetails)
     const idToken = await readIdToken(parts, tokens, refresh)
-    return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
+    const bound = { ...tokens, dpopKeyId: prover?.keyId }
+    return { kind: 'renewed', renewed: nextGeneration(parts, presented, bound, idToken) }
   } catch (error) {
+    // Only the token that anybody could use: the session goes on with the refresh token it has, if the server lets it.
+    if (error instanceof TokensNotBound) void revokeTokens(parts, { accessToken: error.tokens.accessToken })
     if (error instanceof ProviderRefused && endsSession(error, config, further)) {
       return { kind: 'refused', cause: error }
     }
     throw continuationFailure(error)
   }
+}
+
+/**
+ * The prover of the session's key, because some servers bind refresh tokens as well; once the ring has lost it that of
+ * the key in force, since the refresh tokens of a confidential client need not be bound (RFC 9449 §5; RT-7).
+ */
+function proverOf({ dpopKeyId }: RefreshContent, { dpop }: AuthorizationServer): DpopProver | undefined {
+  return (dpopKeyId === undefined ? undefined : dpop?.find(dpopKeyId)) ?? dpop?.current()
 }
 
 /**
@@ -132,13 +149,14 @@ async function readIdToken(
 function nextGeneration(
   { config }: RefreshAtServerParts,
   { session, refresh, further }: Presented,
-  tokens: TokenAnswer,
+  tokens: TokenAnswer & { readonly dpopKeyId: string | undefined },
   idToken: IdTokenReading,
 ): Renewed {
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
   const narrowed = further.get('scope')
   const scope = tokens.scope ?? narrowed ?? refresh.scope
   const amr = refresh.amr === undefined ? undefined : { amr: refresh.amr }
+  const bound = tokens.dpopKeyId === undefined ? undefined : { dpopKeyId: tokens.dpopKeyId }
   const newIdToken = idToken.claims === undefined ? undefined : tokens.idToken
   const keptIdToken = config.cookies.idTokenHint ? (newIdToken ?? session.identity?.idToken) : undefined
   const claims =
@@ -151,6 +169,7 @@ function nextGeneration(
       accessToken: tokens.accessToken,
       accessTokenExpiresAt: Math.min(tokens.expiresAt, facts.absoluteExpiresAt),
       scope,
+      ...bound,
     },
     refresh: {
       ...onlyFacts(facts),
@@ -160,6 +179,7 @@ function nextGeneration(
       // Asking for less once does not narrow what the refresh token is good for.
       scope: narrowed === undefined ? scope : refresh.scope,
       nonce: refresh.nonce,
+      ...bound,
     },
     identity: {
       ...onlyFacts(facts),

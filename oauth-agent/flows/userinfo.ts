@@ -1,10 +1,13 @@
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import type { AccessContent } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { isShallow } from '../../shared/json-object.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { asProviderError, providerFailure } from '../../shared/oauth/failure.ts'
+import type { DpopProver } from '../../shared/oauth/dpop.ts'
+import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import { verifyProviderJwt } from './provider-jwt.ts'
 import type { Session } from './session-state.ts'
@@ -32,11 +35,12 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
   try {
     const metadata = await authorizationServer.metadata()
     if (metadata.userinfo_endpoint === undefined) throw new ProviderAnswerInvalid('userinfo', 'no_endpoint')
-    const options = authorizationServer.callOptions('userinfo')
-    const response = await oauth.userInfoRequest(metadata, authorizationServer.client, access.accessToken, options)
-    const claims = isJwt(response)
-      ? await parseSignedUserinfo(parts, await response.text())
-      : await oauth.processUserInfoResponse(metadata, authorizationServer.client, oauth.skipSubjectCheck, response)
+    const prover = proverOf(access, authorizationServer)
+    const claims = await askUserinfo(parts, metadata, access, prover).catch((error: unknown) => {
+      // Once more with the nonce of this answer, which the handle has kept (RFC 9449 §8.2).
+      if (prover === undefined || !oauth.isDPoPNonceError(error)) throw error
+      return askUserinfo(parts, metadata, access, prover)
+    })
     // An answer about somebody else is worse than none: a token substituted on the way (OpenID Connect Core §5.3.2).
     if (claims['sub'] !== facts.subject) throw new ProviderAnswerInvalid('userinfo', 'sub')
     if (!isShallow(claims)) throw new ProviderAnswerInvalid('userinfo', 'format')
@@ -44,6 +48,33 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
   } catch (error) {
     throw userinfoFailure(asProviderError(error, 'userinfo'))
   }
+}
+
+/**
+ * The prover of the key that the token is bound to; undefined for a bearer token.
+ *
+ * Throws `access_token_expired` where the settings bind tokens and this one is not, or the other way round, and for a token
+ * whose key the ring has lost: the next refresh brings one that fits.
+ */
+function proverOf({ dpopKeyId }: AccessContent, { dpop }: AuthorizationServer): DpopProver | undefined {
+  if (dpop === undefined && dpopKeyId === undefined) return undefined
+  const prover = dpopKeyId === undefined ? undefined : dpop?.find(dpopKeyId)
+  if (prover === undefined) throw new TokenHandlerError('access_token_expired', { detail: { check: 'dpop_key' } })
+  return prover
+}
+
+async function askUserinfo(
+  parts: UserinfoParts,
+  metadata: Metadata,
+  { accessToken }: AccessContent,
+  prover: DpopProver | undefined,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { callOptions, client } = parts.authorizationServer
+  const proof = prover === undefined ? undefined : { DPoP: prover.handle }
+  const response = await oauth.userInfoRequest(metadata, client, accessToken, { ...callOptions('userinfo'), ...proof })
+  return isJwt(response)
+    ? parseSignedUserinfo(parts, await response.text())
+    : oauth.processUserInfoResponse(metadata, client, oauth.skipSubjectCheck, response)
 }
 
 function isJwt(response: Response): boolean {

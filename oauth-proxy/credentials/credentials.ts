@@ -4,7 +4,8 @@ import type { CredentialSetting, Route } from '../../shared/config/schema.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
-import { bearer, type Credential } from './credential.ts'
+import type { DpopKey, DpopKeys } from '../../shared/crypto/dpop-keys.ts'
+import { bearer, bound, type Credential, secretOf } from './credential.ts'
 import { createTokenCache, type ObtainedToken } from './token-cache.ts'
 import type { TokenRequests } from './token-request.ts'
 
@@ -12,15 +13,15 @@ import type { TokenRequests } from './token-request.ts'
 export type CredentialRoute = Pick<Route, 'path' | 'credential' | 'anonymous' | 'anonymousToken'>
 
 /** The part of a session that credentials are made of. */
-export type CredentialSession = Pick<AccessContent, 'accessToken' | 'accessTokenExpiresAt'>
+export type CredentialSession = Pick<AccessContent, 'accessToken' | 'accessTokenExpiresAt' | 'dpopKeyId'>
 
 /** Gives each API call its credential; a call without a session is that of a visitor whom the route may let in. */
 export interface Credentials {
   /**
    * The credential of this route for this session.
    *
-   * Throws `session_missing`, `token_exchange_failed`, `authorization_server_unavailable` or
-   * `client_authentication_failed`; none of them ends the session.
+   * Throws `session_missing`, `access_token_expired` for a token that cannot be proved, `token_exchange_failed`,
+   * `authorization_server_unavailable` or `client_authentication_failed`; none of them ends the session.
    */
   obtain(route: CredentialRoute, session: CredentialSession | undefined, requestId: string): Promise<Credential>
   /** The API refused the credential that `obtain` gave (`invalid_token`, RFC 6750 §3.1): it is not given again. */
@@ -35,6 +36,8 @@ type Setting<K extends CredentialSetting['kind']> = Extract<CredentialSetting, {
 /** A token that is asked for, and the name under which it is kept. */
 interface TokenPlan {
   readonly key: string
+  /** What it will be bound to; undefined for a bearer token. */
+  readonly boundTo: DpopKey | undefined
   readonly load: () => Promise<ObtainedToken>
 }
 
@@ -49,10 +52,12 @@ export function asksForTokens({ credential, anonymous }: CredentialRoute): boole
 export function createCredentials(parts: {
   /** May be undefined if no route asks for tokens. */
   requests: TokenRequests | undefined
+  /** Undefined where access tokens are bound to no key. */
+  dpop?: DpopKeys | undefined
   clock: Clock
   observe: Observe
 }): Credentials {
-  const { clock, observe } = parts
+  const { clock, observe, dpop } = parts
   const cache = createTokenCache({ clock, maxEntries: maxTokens })
   // An opened cookie is the same object for as long as it is remembered, so its header is made once.
   const userCredentials = new WeakMap<CredentialSession, Credential>()
@@ -60,9 +65,22 @@ export function createCredentials(parts: {
   function userCredential(session: CredentialSession): Credential {
     const known = userCredentials.get(session)
     if (known !== undefined) return known
-    const made = bearerOf(session.accessToken, 'authorization_server_error')
+    const made = credentialOf(session.accessToken, keyOf(session), 'authorization_server_error')
     userCredentials.set(session, made)
     return made
+  }
+
+  /**
+   * The key that the session's token is bound to.
+   *
+   * A bearer token where the settings bind tokens is never sent: it counts as expired, as does a bound one where they do
+   * not, or whose key the ring has lost, and the next refresh brings one that fits.
+   */
+  function keyOf({ dpopKeyId }: CredentialSession): DpopKey | undefined {
+    if (dpop === undefined && dpopKeyId === undefined) return undefined
+    const key = dpopKeyId === undefined ? undefined : dpop?.find(dpopKeyId)
+    if (key === undefined) throw new TokenHandlerError('access_token_expired', { detail: { check: 'dpop_key' } })
+    return key
   }
 
   function requests(): TokenRequests {
@@ -78,17 +96,19 @@ export function createCredentials(parts: {
     const subject = hash('sha256', session.accessToken, 'base64url')
     return {
       key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
+      boundTo: keyOf(session),
       load: async () => requests().exchange(session, { audience, resource, scope, requestedTokenType }),
     }
   }
-  const clientCredentials = ({
-    audience,
-    resource,
-    scope,
-  }: Omit<Setting<'client_credentials'>, 'kind'>): TokenPlan => ({
-    key: JSON.stringify(['client_credentials', audience, resource, scope]),
-    load: async () => requests().clientCredentials({ audience, resource, scope }),
-  })
+  const clientCredentials = ({ audience, resource, scope }: Omit<Setting<'client_credentials'>, 'kind'>): TokenPlan => {
+    const boundTo = dpop?.current()
+    return {
+      // Of a key that is no longer the one in force nothing is asked any more.
+      key: JSON.stringify(['client_credentials', audience, resource, scope, boundTo?.keyId]),
+      boundTo,
+      load: async () => requests().clientCredentials({ audience, resource, scope }, boundTo?.keyId),
+    }
+  }
 
   /** The one table of kinds: what each gives at once, or how its token is obtained. */
   function sourceOf(
@@ -110,7 +130,7 @@ export function createCredentials(parts: {
   }
 
   async function load(plan: TokenPlan): Promise<Credential> {
-    return bearerOf(await cache.obtain(plan.key, plan.load), 'token_exchange_failed')
+    return credentialOf(await cache.obtain(plan.key, plan.load), plan.boundTo, 'token_exchange_failed')
   }
 
   return {
@@ -121,7 +141,8 @@ export function createCredentials(parts: {
       const facts = { request_id: requestId, route: route.path, credential: setting.kind }
       const kept = cache.find(source.key)
       try {
-        const credential = kept === undefined ? await load(source) : bearerOf(kept, 'token_exchange_failed')
+        const credential =
+          kept === undefined ? await load(source) : credentialOf(kept, source.boundTo, 'token_exchange_failed')
         observe.emit('credential.obtained', { ...facts, cached: kept !== undefined, outcome: 'obtained' })
         return credential
       } catch (error) {
@@ -132,7 +153,8 @@ export function createCredentials(parts: {
     },
     refused(route, session, credential) {
       const source = sourceOf(settingFor(route, session), session)
-      if ('key' in source && credential !== undefined) cache.evict(source.key, credential.value.slice('Bearer '.length))
+      const token = secretOf(credential)
+      if ('key' in source && token !== undefined) cache.evict(source.key, token)
     },
   }
 }
@@ -156,8 +178,12 @@ function present(session: CredentialSession | undefined): CredentialSession {
 }
 
 /** A token that cannot stand in a header is an error, never a request without its credential (H12). */
-function bearerOf(token: string, code: 'authorization_server_error' | 'token_exchange_failed'): Credential {
-  const credential = bearer(token)
+function credentialOf(
+  token: string,
+  key: DpopKey | undefined,
+  code: 'authorization_server_error' | 'token_exchange_failed',
+): Credential {
+  const credential = key === undefined ? bearer(token) : bound(token, key)
   if (credential === undefined) throw new TokenHandlerError(code, { detail: { check: 'access_token' } })
   return credential
 }

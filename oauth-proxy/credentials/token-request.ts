@@ -2,6 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import type { DpopProver } from '../../shared/oauth/dpop.ts'
 import { continuationFailure, providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
@@ -25,14 +26,19 @@ export interface ExchangeTarget extends TokenTarget {
 export interface SubjectToken {
   readonly accessToken: string
   readonly accessTokenExpiresAt: number
+  /** Id of the ring key whose DPoP key it is bound to; absent for a bearer token. */
+  readonly dpopKeyId?: string | undefined
 }
 
 /** Asks the authorization server for tokens meant for APIs; all throw as `credentialFailure` says. */
 export interface TokenRequests {
-  /** The user's token for one meant for `target` (RFC 8693 §2.1); it never outlives the token it was made from. */
+  /**
+   * The user's token for one meant for `target` (RFC 8693 §2.1); it never outlives the token it was made from, and is bound
+   * to the same key.
+   */
   exchange(subject: SubjectToken, target: ExchangeTarget): Promise<ObtainedToken>
-  /** The application's own token (RFC 6749 §4.4). */
-  clientCredentials(target: TokenTarget): Promise<ObtainedToken>
+  /** The application's own token (RFC 6749 §4.4), bound to the DPoP key of the ring key named, if one is. */
+  clientCredentials(target: TokenTarget, dpopKeyId?: string): Promise<ObtainedToken>
 }
 
 const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -47,6 +53,15 @@ export function createTokenRequests(parts: {
   clock: Clock
 }): TokenRequests {
   const { authorizationServer: server, settings, clock } = parts
+
+  /** Throws RangeError for a key that cannot be had: its token would be asked for as a bearer token. */
+  function proverOf(dpopKeyId: string | undefined): DpopProver | undefined {
+    if (dpopKeyId === undefined && server.dpop === undefined) return undefined
+    const prover = dpopKeyId === undefined ? undefined : server.dpop?.find(dpopKeyId)
+    if (prover === undefined) throw new RangeError('a token is asked for without its key')
+    return prover
+  }
+
   return {
     async exchange(subject, { requestedTokenType, ...target }) {
       const parameters = targetParameters(target)
@@ -66,7 +81,7 @@ export function createTokenRequests(parts: {
               parameters,
               options,
             ),
-          ['bearer', 'n_a'],
+          { tokenTypes: ['bearer', 'n_a'], prover: proverOf(subject.dpopKeyId) },
         )
         if (!bearerTypes.has(answer.issuedTokenType ?? '')) {
           throw new ProviderAnswerInvalid('token', 'issued_token_type')
@@ -78,16 +93,20 @@ export function createTokenRequests(parts: {
       }
     },
 
-    async clientCredentials(target) {
+    async clientCredentials(target, dpopKeyId) {
       try {
-        const answer = await requestTokens(server, { settings, clock }, (as, options) =>
-          oauth.clientCredentialsGrantRequest(
-            as,
-            server.client,
-            server.authenticate,
-            targetParameters(target),
-            options,
-          ),
+        const answer = await requestTokens(
+          server,
+          { settings, clock },
+          (as, options) =>
+            oauth.clientCredentialsGrantRequest(
+              as,
+              server.client,
+              server.authenticate,
+              targetParameters(target),
+              options,
+            ),
+          { prover: proverOf(dpopKeyId) },
         )
         return obtained(answer.accessToken, answer.expiresAt)
       } catch (error) {

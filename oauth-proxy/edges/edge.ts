@@ -10,7 +10,11 @@ import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, Decision, Forward, Known, Preflight, Question } from '../decide.ts'
+import { checkNonce, type Proofs } from '../forward/proofs.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
+import type { UpstreamFields } from '../forward/response-headers.ts'
+import type { Target } from '../forward/upstream.ts'
+import { forwardPath } from '../routes/forward-path.ts'
 import type { Streams } from '../streams.ts'
 import { type ProxySide, tellRefusal } from './refusal.ts'
 
@@ -20,6 +24,8 @@ export interface EdgeParts {
   readonly config: Pick<Config, 'publicOrigin' | 'cors' | 'observability'>
   readonly keys: KeySource
   readonly credentials: Pick<Credentials, 'refused'>
+  /** Undefined where access tokens are bound to no key. */
+  readonly proofs: Proofs | undefined
   readonly streams: Streams
   readonly clock: Clock
   readonly observe: Observe
@@ -112,6 +118,28 @@ export function ownRequestFields(
     ...traceContext(fields),
   }
 }
+
+/** How the calls of a decision are proved, and what their answers say of it; undefined where there is nothing to prove. */
+export function proving(
+  { head, target, route, credential }: Forward,
+  proofs: Proofs | undefined,
+): { readonly prove: (target: Target) => string; readonly check: OnAnswer } | undefined {
+  const possession = credential?.possession
+  if (possession === undefined) return undefined
+  if (proofs === undefined) throw new RangeError('a credential is bound to a key that nobody proves')
+  const { setting } = route
+  const path = forwardPath({ path: target.path, query: '' }, setting)
+  return {
+    prove({ origin }) {
+      const url = `${setting.dpopBaseUrl ?? origin}${path}`
+      return proofs.prove(possession, { method: head.method, url, origin })
+    },
+    check: (status, fields, { origin }) => checkNonce(proofs, origin, status, fields),
+  }
+}
+
+/** Looks at the head of an answer; throws what refuses it. */
+type OnAnswer = (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void
 
 /** The trace of the caller, if it is well formed (W3C Trace Context §3.2); tracestate means nothing without it. */
 function traceContext({ traceparent, tracestate }: HeaderFields): Pick<OwnRequestFields, 'traceparent' | 'tracestate'> {

@@ -11,7 +11,7 @@ import { browserResponseHeaders, holdsCredential, one } from '../forward/respons
 import { type CallOutcome, send } from '../forward/send.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
-import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
+import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields, proving } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
 
@@ -71,6 +71,7 @@ function callApi(
   const { head, target, route, session, credential } = decision
   const { setting } = route
   const path = forwardPath(target, setting)
+  const proved = proving(decision, parts.proofs)
   const mayStream = head.fields.accept?.includes('text/event-stream') === true
   return send({
     request,
@@ -79,12 +80,14 @@ function callApi(
     method: head.method,
     path,
     headers: upstreamRequestHeaders(head, ownRequestFields(decision, requestId)),
+    proof: proved?.prove,
     hasBody: head.hasBody,
     maxBodyBytes: setting.maxBodyBytes,
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
     onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
-    onHead(status, fields, { origin }) {
+    onHead(status, fields, place) {
+      proved?.check(status, fields, place)
       const credentialValue = secretOf(credential)
       const refusal = upstreamRefusal(status, fields, credentialValue)
       if (refusal !== undefined) {
@@ -96,7 +99,7 @@ function callApi(
         allowSetCookie: setting.allowSetCookie,
         requestId,
         cors: corsHeaders(head.fields.origin, parts.config),
-        location: visibleLocation(status, one(fields.location), { origin, path, credentialValue }, route),
+        location: visibleLocation(status, one(fields.location), { origin: place.origin, path, credentialValue }, route),
       })
     },
     onEventStream: (cut) =>

@@ -12,7 +12,7 @@ import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import type { OpenWebSocket, WebSocketCall } from '../forward/websocket.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
-import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields } from './edge.ts'
+import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields, proving } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
 
@@ -94,12 +94,15 @@ async function shakeHands(
   const { setting } = route
   if (parts.openWebSocket === undefined) throw new TokenHandlerError('upgrade_not_allowed')
   const startedMs = parts.clock.nowMs()
+  const proved = proving(decision, parts.proofs)
   try {
     const webSocket = await parts.openWebSocket({
       ...browser,
       upstream: route.upstream,
       path: forwardPath(decision.target, setting),
       headers: handshakeHeaders(decision, requestId),
+      proof: proved?.prove,
+      onHead: proved?.check,
       credentialValue: secretOf(credential),
       connectTimeoutMs: setting.connectTimeoutMs,
       responseTimeoutMs: setting.responseTimeoutMs,

@@ -17,7 +17,7 @@ export function upstreamRefusal(
   credential: string | undefined,
 ): TokenHandlerError | undefined {
   if (status !== 401 && status !== 403) return undefined
-  const challenge = bearerChallenge(one(fields['www-authenticate']))
+  const challenge = findChallenge(one(fields['www-authenticate']), tokenSchemes)
   const error = challenge?.get('error')
   if (challenge !== undefined && error === 'insufficient_user_authentication') {
     return new TokenHandlerError('insufficient_user_authentication', {
@@ -29,6 +29,11 @@ export function upstreamRefusal(
     return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge, credential), detail: fromApi })
   }
   return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
+}
+
+/** True for the refusal of a proof that lacks the API's present nonce (RFC 9449 §9); the API has done nothing else. */
+export function demandsNonce(status: number, fields: UpstreamFields): boolean {
+  return status === 401 && findChallenge(one(fields['www-authenticate']), /^dpop$/i)?.get('error') === 'use_dpop_nonce'
 }
 
 const fromApi = { check: 'upstream' }
@@ -64,8 +69,10 @@ function words(text: string | undefined, credential: string | undefined): string
 const schemeOrParameter =
   /[\t ]*(?:,[\t ]*)*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)[\t ]*=[\t ]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z-]+))|([!#$%&'*+.^_`|~0-9A-Za-z-]+)(?=[\t ]|,|$)|[A-Za-z0-9._~+/-]+=+(?=[\t ]*(?:,|$)))/y
 
-/** The parameters of the first Bearer or DPoP challenge that names an error, or undefined. */
-function bearerChallenge(header: string | undefined): Challenge | undefined {
+const tokenSchemes = /^(?:bearer|dpop)$/i
+
+/** The parameters of the first challenge of these schemes that names an error, or undefined. */
+function findChallenge(header: string | undefined, schemes: RegExp): Challenge | undefined {
   if (header === undefined || header.length > 4096) return undefined
   let current: Map<string, string> | undefined
   schemeOrParameter.lastIndex = 0
@@ -73,7 +80,7 @@ function bearerChallenge(header: string | undefined): Challenge | undefined {
     const [, name, quoted, plain, scheme] = match
     if (scheme !== undefined) {
       if (current?.has('error') === true) return current
-      current = /^(?:bearer|dpop)$/i.test(scheme) ? new Map() : undefined
+      current = schemes.test(scheme) ? new Map() : undefined
     } else if (name !== undefined && current !== undefined && !current.has(name.toLowerCase())) {
       current.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? plain ?? '')
     }

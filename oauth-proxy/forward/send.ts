@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { TokenHandlerError } from '../../shared/errors.ts'
+import { isNonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
 import { requestBody } from './request-body.ts'
@@ -13,6 +14,8 @@ export interface UpstreamCall extends AnswerParts {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
+  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. */
+  readonly proof: ((target: Target) => string) | undefined
   readonly hasBody: boolean
   readonly maxBodyBytes: number
   /** Told of a place that could not be connected to while another is tried. */
@@ -33,6 +36,8 @@ interface Attempt {
   /** Where no connection could be made before. */
   readonly unreachable: readonly Target[]
   readonly retried: boolean
+  /** Sent again with the nonce that the API asked for. */
+  readonly withNonce: boolean
 }
 
 const none: readonly Target[] = []
@@ -46,13 +51,14 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
   const { method, path, headers, idleTimeoutMs: bodyTimeout } = call
   return new Promise((resolve, reject) => {
     const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null
-    attempt({ target: call.upstream.pick(), unreachable: none, retried: false })
+    attempt({ target: call.upstream.pick(), unreachable: none, retried: false, withNonce: false })
 
     function attempt(current: Attempt): void {
       const { target, retried } = current
       const handler = answerHandler(call, target, (ending, status, error) => {
         if (ending === 'refused') {
-          reject(error)
+          if (mayProveAgain(current, error, call)) attempt({ ...current, retried: true, withNonce: true })
+          else reject(error)
         } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
         } else {
@@ -65,14 +71,16 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
           else attempt(next)
         }
       })
-      target.pool.dispatch({ method, path, headers, body, bodyTimeout }, handler)
+      // An API takes each proof once, so every try has its own (RFC 9449 §11.1).
+      const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(target) }
+      target.pool.dispatch({ method, path, headers: own, body, bodyTimeout }, handler)
     }
   })
 }
 
 /** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
 function elsewhere(
-  { target, unreachable }: Attempt,
+  { target, unreachable, withNonce }: Attempt,
   error: unknown,
   call: UpstreamCall,
   body: Readable | null,
@@ -81,13 +89,22 @@ function elsewhere(
   const other = body?.readableDidRead === true ? undefined : call.upstream.other(away)
   if (other === undefined) return undefined
   call.onUnreachable(target, upstreamFailure(error))
-  return { target: other, unreachable: away, retried: true }
+  return { target: other, unreachable: away, retried: true, withNonce }
 }
 
 /** A connection that broke may have been one that the API was about to close. */
-function onceMore({ unreachable, retried }: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
+function onceMore(
+  { unreachable, retried, withNonce }: Attempt,
+  error: unknown,
+  call: UpstreamCall,
+): Attempt | undefined {
   const mayRepeat = !retried && isRepeatable(call) && isBrokenConnection(error)
-  return mayRepeat ? { target: call.upstream.pick(), unreachable, retried: true } : undefined
+  return mayRepeat ? { target: call.upstream.pick(), unreachable, retried: true, withNonce } : undefined
+}
+
+/** Whoever refuses a proof has done nothing, so any method may be sent again, once; a body has gone by. */
+function mayProveAgain({ withNonce }: Attempt, error: unknown, { hasBody }: UpstreamCall): boolean {
+  return isNonceDemand(error) && !withNonce && !hasBody
 }
 
 /** Asking again without a body changes nothing at the API (RFC 9110 §9.2.2); anything else is never sent twice. */

@@ -8,6 +8,8 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
+import { isNonceDemand } from './proofs.ts'
+import type { UpstreamFields } from './response-headers.ts'
 import type { Target, Upstream } from './upstream.ts'
 
 /** One handshake with an API, ready to go. */
@@ -19,6 +21,10 @@ export interface WebSocketCall {
   readonly path: string
   /** The whole header of the API's handshake. */
   readonly headers: Readonly<Record<string, string>>
+  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. */
+  readonly proof: ((target: Target) => string) | undefined
+  /** Looks at the head of the answer; throws what refuses it. */
+  readonly onHead: ((status: number, fields: UpstreamFields, target: Target) => void) | undefined
   /** The credential in it, which an API that repeats it must not hand to the browser (HX-24). */
   readonly credentialValue: string | undefined
   /** Longest time until a place is connected to, with TLS where it speaks that. */
@@ -39,7 +45,7 @@ export interface OpenWebSocket {
   close(code: number, reason: string): void
   /** Resolves when the connection to the browser is gone. */
   readonly closed: Promise<void>
-  /** True when another place was tried before. */
+  /** True when the handshake was tried before, at another place or without a nonce. */
   readonly retried: boolean
 }
 
@@ -59,9 +65,8 @@ const frameGraceMs = 1000
  * Rejects with TokenHandlerError as long as the browser has seen nothing; the library's own answers are kept from it.
  */
 export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
-  const { request, socket, upstream, headers, path } = call
+  const { request, socket, upstream, headers, path, proof } = call
   // The library copies these two; nothing else of the browser's request may reach the API.
-  request.headers = { ...headers }
   request.url = path
   return new Promise((resolve, reject) => {
     let handshake: Handshake | undefined
@@ -74,16 +79,22 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
       fail(error)
     })
     if (socket.destroyed) fail(browserGone())
-    else attempt(upstream.pick(), none)
+    else attempt({ target: upstream.pick(), unreachable: none, withNonce: false })
 
-    function attempt(target: Target, unreachable: readonly Target[]): void {
+    function attempt({ target, unreachable, withNonce }: Attempt): void {
+      request.headers = { ...headers, ...(proof === undefined ? undefined : { dpop: proof(target) }) }
       handshake = shakeHands(call, target, {
         onOpen(upstreamSocket) {
           stopWatching()
           target.report(true)
-          resolve({ ...join(call, upstreamSocket), retried: unreachable.length > 0 })
+          resolve({ ...join(call, upstreamSocket), retried: withNonce || unreachable.length > 0 })
         },
         onFailure(error, connected) {
+          if (isNonceDemand(error) && !withNonce) {
+            handshake?.forget()
+            attempt({ target, unreachable, withNonce: true })
+            return
+          }
           const isAway = isConnectFailure(error, connected)
           if (isAway) target.report(false)
           const away = [...unreachable, target]
@@ -95,7 +106,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
           }
           call.onUnreachable(target, upstreamFailure(error))
           handshake?.forget()
-          attempt(other, away)
+          attempt({ target: other, unreachable: away, withNonce })
         },
       })
     }
@@ -120,6 +131,15 @@ function watchBrowser(socket: Socket, onEnd: (error: TokenHandlerError) => void)
 
 function browserGone(): TokenHandlerError {
   return new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } })
+}
+
+/** One try of a handshake. */
+interface Attempt {
+  readonly target: Target
+  /** Where no connection could be made before. */
+  readonly unreachable: readonly Target[]
+  /** Sent again with the nonce that the API asked for. */
+  readonly withNonce: boolean
 }
 
 /** A handshake with one place. */
@@ -172,6 +192,7 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
       })
     })
     clientRequest.prependListener('upgrade', (answer: IncomingMessage) => {
+      call.onHead?.(101, answer.headers, target)
       answer.headers = handshakeAnswer(answer, call.requestId)
     })
   })
@@ -195,12 +216,21 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
   outgoing?.removeAllListeners('response')
   outgoing?.once('response', (answer: IncomingMessage) => {
     answer.resume()
-    fail(
-      upstreamRefusal(answer.statusCode ?? 0, answer.headers, call.credentialValue) ??
-        new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } }),
-    )
+    fail(refusalOf(call, answer, target))
   })
   return { abandon, forget }
+}
+
+function refusalOf(call: WebSocketCall, { statusCode: status = 0, headers }: IncomingMessage, target: Target): unknown {
+  try {
+    call.onHead?.(status, headers, target)
+  } catch (error) {
+    return error
+  }
+  return (
+    upstreamRefusal(status, headers, call.credentialValue) ??
+    new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } })
+  )
 }
 
 /** Runs something that listens to a socket; the answered function takes these listeners away again. */

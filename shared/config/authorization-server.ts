@@ -59,6 +59,11 @@ const clientId = z
   .min(1)
   .max(512)
   .meta({ description: 'Client identifier, as registered.', examples: ['my-app'] })
+/** Spelled as the client metadata of RFC 9449 §5.2. */
+const dpopBoundAccessTokens = z.boolean().default(false).meta({
+  description:
+    'Binds access tokens to a key that only agent and proxy have, which prove it with every call (DPoP, RFC 9449 §5.2); agent and proxy need the same value.',
+})
 const clientSecret = secret.meta({ description: 'Client secret, as registered; better kept in a file.' })
 const privateKeyJwt = {
   private_key_file: filePath.meta({
@@ -96,11 +101,13 @@ export const clientSettings = z.discriminatedUnion('authentication', [
       .literal('client_secret_basic')
       .meta({ description: 'The secret in an Authorization header (RFC 6749 §2.3.1).' }),
     secret: clientSecret,
+    dpop_bound_access_tokens: dpopBoundAccessTokens,
   }),
   z.strictObject({
     id: clientId,
     authentication: z.literal('client_secret_post').meta({ description: 'The secret in the body (RFC 6749 §2.3.1).' }),
     secret: clientSecret,
+    dpop_bound_access_tokens: dpopBoundAccessTokens,
   }),
   z.strictObject({
     id: clientId,
@@ -108,6 +115,7 @@ export const clientSettings = z.discriminatedUnion('authentication', [
       .literal('private_key_jwt')
       .meta({ description: 'A signed assertion (RFC 7523 §2.2); recommended.' }),
     ...privateKeyJwt,
+    dpop_bound_access_tokens: dpopBoundAccessTokens,
   }),
   z.strictObject({
     id: clientId,
@@ -115,6 +123,7 @@ export const clientSettings = z.discriminatedUnion('authentication', [
       .literal('tls_client_auth')
       .meta({ description: 'A client certificate of a known authority (RFC 8705 §2.1).' }),
     ...certificate,
+    dpop_bound_access_tokens: dpopBoundAccessTokens,
   }),
   z.strictObject({
     id: clientId,
@@ -122,5 +131,6 @@ export const clientSettings = z.discriminatedUnion('authentication', [
       .literal('self_signed_tls_client_auth')
       .meta({ description: 'A registered self-signed client certificate (RFC 8705 §2.2).' }),
     ...certificate,
+    dpop_bound_access_tokens: dpopBoundAccessTokens,
   }),
 ])

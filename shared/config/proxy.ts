@@ -87,6 +87,17 @@ export const routeSettings = z.strictObject({
   strip_prefix: ownPath.optional().meta({ description: 'Removed from the beginning of the path before forwarding.' }),
   add_prefix: ownPath.optional().meta({ description: 'Added to the beginning of the path before forwarding.' }),
   credential: credential.default({ kind: 'user' }),
+  dpop_base_url: httpsUrl
+    .refine((text) => !/[?@]|\/$/.test(text), {
+      message:
+        'must be scheme, host and, if need be, a path without a slash at its end, such as https://api.example.com',
+    })
+    .optional()
+    .meta({
+      description:
+        'What stands before the path in the URL that proofs name (htu, RFC 9449 §4.2), where a further gateway changes host or path on the way to this API; the origin of the upstream if absent.',
+      examples: ['https://api.example.com'],
+    }),
   anonymous: z
     .enum(['deny', 'client_credentials', 'none'])
     .default('deny')

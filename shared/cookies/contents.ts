@@ -1,4 +1,4 @@
-import { bytes16, count, json, scope, text, textList, time, timeBase, token } from './fields.ts'
+import { bytes16, count, json, keyId, scope, text, textList, time, timeBase, token } from './fields.ts'
 import { type FieldTable, createRecordCodec, optional, recordField } from './record.ts'
 import type {
   AccessContent,
@@ -27,6 +27,7 @@ const access: FieldTable<AccessContent> = {
   accessToken: token,
   accessTokenExpiresAt: time,
   scope,
+  dpopKeyId: optional(keyId),
 }
 
 const refresh: FieldTable<RefreshContent> = {
@@ -35,6 +36,7 @@ const refresh: FieldTable<RefreshContent> = {
   scope,
   amr: optional(textList),
   nonce: token,
+  dpopKeyId: optional(keyId),
 }
 
 const identity: FieldTable<IdentityContent> = {
@@ -59,6 +61,7 @@ const login: FieldTable<LoginContent> = {
   responseMode: optional(text),
   stepUpOf: optional(recordField<NonNullable<LoginContent['stepUpOf']>>({ sessionId: bytes16, subject: text })),
   replaces: optional(recordField<ReplacedSession>({ sessionId: bytes16, subject: text, absoluteExpiresAt: time })),
+  dpopKeyId: optional(keyId),
 }
 
 /** What each purpose seals. */

@@ -24,6 +24,15 @@ export const bytes16: Field<string> = {
   read: (input) => input.text(16, 'base64url'),
 }
 
+/** The id of a key of the ring: 4 bytes that are written as 8 hex characters. */
+export const keyId: Field<string> = {
+  write(out, value) {
+    if (!/^[0-9a-f]{8}$/.test(value)) throw new RangeError('not the id of a key')
+    out.raw(Buffer.from(value, 'hex'))
+  },
+  read: (input) => input.raw(4).toString('hex'),
+}
+
 /** Seconds since 1970, from which the other times of the record are counted. */
 export const timeBase: Field<number> = {
   write(out, value) {

@@ -50,7 +50,7 @@ export function createRecordCodec<T extends object>(table: FieldTable<T>): Recor
 export function recordField<T extends object>(table: FieldTable<T>): Field<T> {
   const entries: [string, Field<unknown> | OptionalField<unknown>][] = Object.entries(table)
   const optionals = entries.flatMap(([name, row]) => ('optional' in row ? [name] : []))
-  if (optionals.length > 7) throw new RangeError('a record has at most 7 optional fields')
+  if (optionals.length > 8) throw new RangeError('a record has at most 8 optional fields')
   const rows = entries.map(([name, row]) =>
     'optional' in row ? { name, field: row.optional, bit: 1 << optionals.indexOf(name) } : { name, field: row, bit: 0 },
   )

@@ -33,6 +33,8 @@ export interface AccessContent extends SessionFacts {
   readonly accessTokenExpiresAt: number
   /** Granted scope, space-separated. */
   readonly scope: string
+  /** Id of the ring key whose DPoP key the token is bound to (RFC 9449 §6); absent for a bearer token. */
+  readonly dpopKeyId?: string
 }
 
 /** Content of the refresh cookie; only the agent has its key. */
@@ -42,6 +44,8 @@ export interface RefreshContent extends SessionFacts {
   readonly amr?: readonly string[]
   /** The nonce of the sign-in, for ID-token continuity on refresh (OpenID Connect Core §12.2). */
   readonly nonce: string
+  /** Id of the ring key whose DPoP key proved the last token request; absent where none did. */
+  readonly dpopKeyId?: string
 }
 
 /** Content of the identity cookie: what the SPA may see, and the ID token itself only where id_token_hint is on. */
@@ -73,6 +77,8 @@ export interface LoginContent {
   readonly stepUpOf?: { readonly sessionId: string; readonly subject: string }
   /** The session that a sign-in by navigation may replace: browsers keep it back when the response comes (CK-9). */
   readonly replaces?: ReplacedSession
+  /** Id of the ring key whose DPoP key the code will be bound to (RFC 9449 §10). */
+  readonly dpopKeyId?: string
 }
 
 /** All cookies of one signed-in browser that belong together. */

@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import { type KeyEntries, type KeyEntry, parseKeyRingFile } from './key-ring-file.ts'
 import {
   type MacPurpose,
+  type PairPurpose,
   type Purpose,
   type SealPurpose,
   derivePurposeKey,
@@ -29,6 +30,8 @@ export interface KeyRing {
   openingKey(purpose: SealPurpose, keyId: string): XaesKey | undefined
   /** All keys for codes of `purpose`: the first makes, all verify. */
   macKeys(purpose: MacPurpose): readonly KeyObject[]
+  /** The key named, from which a key pair is derived; undefined when the ring has none for `purpose` by this id. */
+  pairKey(purpose: PairPurpose, keyId: string): KeyObject | undefined
 }
 
 /** The ring in force at this moment; a reload replaces it as a whole. */
@@ -77,6 +80,7 @@ export function createKeyRing(entries: KeyEntries): KeyRing {
     },
     openingKey: (purpose, keyId) => ciphers.get(purpose)?.get(keyId),
     macKeys: (purpose) => [...(keys.get(purpose)?.values() ?? [])],
+    pairKey: (purpose, keyId) => keys.get(purpose)?.get(keyId),
   }
 }
 
@@ -85,10 +89,12 @@ export function missingPurposes(ring: KeyRing, needed: readonly Purpose[]): read
   return needed.filter((purpose) => !ring.canSeal(purpose))
 }
 
-/** What an agent needs of its ring. */
-export const agentPurposes: readonly Purpose[] = purposes
-/** What a proxy needs of its ring, and all it should be given. */
+/** What a proxy needs of its ring. */
 export const proxyPurposes: readonly Purpose[] = ['access', 'csrf', 'pseudonym']
+/** What a proxy needs besides where access tokens are bound to a key, and all it should ever be given with the above. */
+export const proofPurposes: readonly Purpose[] = ['dpop']
+/** What an agent needs of its ring; those of proofs besides, where access tokens are bound to a key. */
+export const agentPurposes: readonly Purpose[] = purposes.filter((purpose) => !proofPurposes.includes(purpose))
 
 function purposeKey({ material }: KeyEntry, purpose: Purpose): KeyObject | undefined {
   return material.kind === 'master' ? derivePurposeKey(material.master, purpose) : material.purposeKeys[purpose]

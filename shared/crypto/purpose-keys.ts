@@ -4,13 +4,17 @@ import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 export const sealPurposes = ['access', 'refresh', 'identity', 'login'] as const
 /** Keys that make message authentication codes. */
 const macPurposes = ['csrf', 'pseudonym'] as const
+/** Keys from which key pairs are derived. */
+const pairPurposes = ['dpop'] as const
 /** What a key may be used for; no key serves two of them. */
-export const purposes = [...sealPurposes, ...macPurposes] as const
+export const purposes = [...sealPurposes, ...macPurposes, ...pairPurposes] as const
 
 /** A purpose whose key seals. */
 export type SealPurpose = (typeof sealPurposes)[number]
 /** A purpose whose key makes codes. */
 export type MacPurpose = (typeof macPurposes)[number]
+/** A purpose whose key becomes a key pair. */
+export type PairPurpose = (typeof pairPurposes)[number]
 /** Any purpose of a key. */
 export type Purpose = (typeof purposes)[number]
 

@@ -1,5 +1,6 @@
 import { decodeBase64url, encodeBase64url } from './base64url.ts'
 import type { KeySource } from './key-ring.ts'
+import { encodeLengthPrefixed } from './length-prefixed.ts'
 import type { SealPurpose } from './purpose-keys.ts'
 import type { RandomBytes } from './random.ts'
 import { xaesNonceBytes, xaesTagBytes } from './xaes.ts'
@@ -84,10 +85,7 @@ export function createOpener(parts: { keys: KeySource; binding: Binding }) {
   }
 }
 
-/**
- * Every part is preceded by its length in two bytes, big-endian: without it, `("ab", "c")` and `("a", "bc")` would be
- * one and the same (A10).
- */
+/** What a sealed value belongs to, as FORMAT.md lists it. */
 export function associatedData(keyId: string, slot: SealSlot, binding: Binding): Buffer {
   const parts = [
     Buffer.from([formatVersion]),
@@ -96,13 +94,7 @@ export function associatedData(keyId: string, slot: SealSlot, binding: Binding):
       Buffer.from(text, 'utf8'),
     ),
   ]
-  return Buffer.concat(
-    parts.flatMap((part) => {
-      const length = Buffer.alloc(2)
-      length.writeUInt16BE(part.length)
-      return [length, part]
-    }),
-  )
+  return encodeLengthPrefixed(parts)
 }
 
 /** Remembers the associated data of each key; asked only for keys of the ring, so strangers cannot make it grow. */

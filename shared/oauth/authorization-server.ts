@@ -4,10 +4,12 @@ import type * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import { certificateExpirySeconds } from '../crypto/certificate.ts'
+import type { KeySource } from '../crypto/key-ring.ts'
 import { isJsonObject } from '../json-object.ts'
 import type { Observe } from '../observe/events.ts'
 import { type CallThroughTransport, createCallOptions } from './call-options.ts'
 import { createClientIdentity } from './client-authentication.ts'
+import { createDpopProvers, type DpopProvers } from './dpop.ts'
 import { createKeySet } from './key-set.ts'
 import { createMetadataSource, type Metadata } from './metadata.ts'
 import { ProviderAnswerInvalid, type ProviderEndpoint } from './provider-error.ts'
@@ -22,6 +24,8 @@ export interface AuthorizationServer {
   metadata(): Promise<Metadata>
   readonly client: oauth.Client
   readonly authenticate: oauth.ClientAuth
+  /** Proves whose token requests these are; undefined where access tokens are bound to no key of ours. */
+  readonly dpop: DpopProvers | undefined
   /** Options that send a call of oauth4webapi through our transport. */
   callOptions(endpoint: ProviderEndpoint, timeoutMs?: number): CallThroughTransport
   /** Resolves once there are keys for `verifyJwt`; throws ProviderUnavailable or ProviderAnswerInvalid. */
@@ -42,6 +46,8 @@ export function createAuthorizationServer(parts: {
   config: AuthorizationServerSettings
   clock: Clock
   observe: Observe
+  /** Needed where access tokens are bound to a key of ours. */
+  keys?: KeySource
   /** Replaces the network in tests. */
   transport?: Transport
 }): AuthorizationServer {
@@ -63,6 +69,7 @@ export function createAuthorizationServer(parts: {
     issuer: settings.issuer,
     maxAgeSeconds: settings.metadataMaxAgeSeconds,
     allowHttp: config.insecureAllowHttp,
+    needsDpop: config.client.dpopBoundAccessTokens,
     options: callOptions('metadata'),
     clock,
     observe,
@@ -85,6 +92,7 @@ export function createAuthorizationServer(parts: {
     metadata,
     client: identity.client,
     authenticate: identity.authenticate,
+    dpop: createProvers(config, parts.keys, clock),
     callOptions,
     prepareKeys: () => keySet.prepare(),
     verifyJwt: (jwt, options) => keySet.verify(jwt, options),
@@ -93,6 +101,16 @@ export function createAuthorizationServer(parts: {
     certificateExpiresAtSeconds,
     close: () => transport.close(),
   }
+}
+
+function createProvers(
+  { client, authorizationServer }: AuthorizationServerSettings,
+  keys: KeySource | undefined,
+  clock: Clock,
+): DpopProvers | undefined {
+  if (!client.dpopBoundAccessTokens) return undefined
+  if (keys === undefined) throw new RangeError('tokens cannot be bound to a key without the ring')
+  return createDpopProvers({ keys, binding: { clientId: client.id, issuer: authorizationServer.issuer }, clock })
 }
 
 function parseKeySet(status: number, text: string): { keys: Readonly<Record<string, unknown>>[] } {

@@ -25,11 +25,12 @@ export function createMetadataSource(parts: {
   issuer: string
   maxAgeSeconds: number
   allowHttp: boolean
+  needsDpop: boolean
   options: CallThroughTransport
   clock: Clock
   observe: Observe
 }): () => Promise<Metadata> {
-  const { issuer, maxAgeSeconds, allowHttp, options, clock, observe } = parts
+  const { issuer, maxAgeSeconds, allowHttp, needsDpop, options, clock, observe } = parts
   let present: { readonly metadata: Metadata; readonly loadedMs: number } | undefined
   let renewedMs = Number.NEGATIVE_INFINITY
   let flight: Promise<Metadata> | undefined
@@ -38,7 +39,11 @@ export function createMetadataSource(parts: {
     try {
       const url = new URL(issuer)
       const response = await oauth.discoveryRequest(url, options)
-      const metadata = parseMetadata(await oauth.processDiscoveryResponse(url, response), issuer, allowHttp)
+      const metadata = parseMetadata(await oauth.processDiscoveryResponse(url, response), {
+        issuer,
+        allowHttp,
+        needsDpop,
+      })
       present = { metadata, loadedMs: clock.nowMs() }
       return metadata
     } catch (error) {
@@ -75,13 +80,25 @@ function isOtherIssuer(error: unknown): boolean {
 }
 
 /** Throws ProviderAnswerInvalid, naming the check. */
-function parseMetadata(metadata: oauth.AuthorizationServer, issuer: string, allowHttp: boolean): Metadata {
+function parseMetadata(
+  metadata: oauth.AuthorizationServer,
+  { issuer, allowHttp, needsDpop }: { issuer: string; allowHttp: boolean; needsDpop: boolean },
+): Metadata {
   // The library compares URLs after normalising them; a trailing slash or case must not pass (RFC 8414 §3.3).
   if (metadata.issuer !== issuer) throw new ProviderAnswerInvalid('metadata', 'issuer')
   // A server that lists its PKCE methods and leaves S256 out would ignore the challenge (RFC 9700 §2.1.1).
   const pkceMethods: unknown = metadata.code_challenge_methods_supported
   if (pkceMethods !== undefined && !(Array.isArray(pkceMethods) && pkceMethods.includes('S256'))) {
     throw new ProviderAnswerInvalid('metadata', 'pkce')
+  }
+  // A server that takes no ES256 proof would refuse every sign-in at its end, when the code is used up (RFC 9449 §5.1).
+  const dpopAlgorithms: unknown = metadata.dpop_signing_alg_values_supported
+  if (
+    needsDpop &&
+    dpopAlgorithms !== undefined &&
+    !(Array.isArray(dpopAlgorithms) && dpopAlgorithms.includes('ES256'))
+  ) {
+    throw new ProviderAnswerInvalid('metadata', 'dpop')
   }
   const endpoint = (name: 'authorization_endpoint' | 'token_endpoint' | 'jwks_uri'): string => {
     const value: unknown = metadata[name]

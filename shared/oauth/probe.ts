@@ -12,8 +12,11 @@ export function presentRefreshToken(
   lifetimes: Lifetimes,
   refreshToken: string,
 ): Promise<TokenAnswer> {
-  return requestTokens(server, lifetimes, (as, options) =>
-    oauth.refreshTokenGrantRequest(as, server.client, server.authenticate, refreshToken, options),
+  return requestTokens(
+    server,
+    lifetimes,
+    (as, options) => oauth.refreshTokenGrantRequest(as, server.client, server.authenticate, refreshToken, options),
+    { prover: server.dpop?.current() },
   )
 }
 

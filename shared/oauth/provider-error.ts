@@ -71,7 +71,7 @@ export class ProviderRefused extends Error {
 
 /**
  * RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6 and its extension for unmet_authentication_requirements,
- * RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9470 §3.
+ * RFC 6750 §3.1, RFC 7009 §2.2.1, RFC 8707 §2, RFC 9396 §5, RFC 9449 §5 and §8, RFC 9470 §3.
  */
 const knownErrors: ReadonlySet<string> = new Set([
   'access_denied',
@@ -82,6 +82,7 @@ const knownErrors: ReadonlySet<string> = new Set([
   'interaction_required',
   'invalid_authorization_details',
   'invalid_client',
+  'invalid_dpop_proof',
   'invalid_grant',
   'invalid_request',
   'invalid_request_object',
@@ -96,6 +97,7 @@ const knownErrors: ReadonlySet<string> = new Set([
   'unsupported_grant_type',
   'unsupported_response_type',
   'unsupported_token_type',
+  'use_dpop_nonce',
 ])
 
 /** An error code of the authorization server as a word that may be logged and compared; `other` if it is none we know. */

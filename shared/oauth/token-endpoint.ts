@@ -2,6 +2,7 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
 import { isJsonObject } from '../json-object.ts'
 import type { AuthorizationServer } from './authorization-server.ts'
+import type { DpopProver } from './dpop.ts'
 import { asProviderError } from './failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from './provider-error.ts'
 import { type LifetimeSettings, parseTokenLifetime } from './token-lifetime.ts'
@@ -34,35 +35,77 @@ export type SendTokenRequest = (
   options: oauth.TokenEndpointRequestOptions,
 ) => Promise<Response>
 
+/** How a token request is made, and what may come of it. */
+export interface TokenRequestOptions {
+  /** Accepted values of `token_type` in lower case, where the tokens are bound to no key; `bearer` if absent. */
+  readonly tokenTypes?: readonly string[]
+  /** Proves the key to which the tokens are to be bound; then only tokens that are bound are accepted. */
+  readonly prover?: DpopProver | undefined
+}
+
 /**
- * Asks the token endpoint once; `tokenTypes` are the accepted values of `token_type`, in lower case.
+ * The server gave tokens that anybody can use who has them, although we proved a key: whoever took the proof off the
+ * request would have made it do so (RFC 9449 §5).
+ */
+export class TokensNotBound extends ProviderAnswerInvalid {
+  /** What is of no use to us, and should be to nobody. */
+  readonly tokens: Omit<TokenAnswer, 'expiresAt'>
+
+  constructor(tokens: Omit<TokenAnswer, 'expiresAt'>) {
+    super('token', 'token_type')
+    this.tokens = tokens
+  }
+}
+
+/**
+ * Asks the token endpoint once, or once more with the nonce that the server demands in a proof (RFC 9449 §8).
  *
  * Throws ProviderRefused for an OAuth error, ProviderUnavailable when there was no answer, ProviderAnswerInvalid when
- * the answer cannot be used.
+ * the answer cannot be used, TokensNotBound where it is a downgrade.
  */
 export async function requestTokens(
   server: AuthorizationServer,
   lifetimes: Lifetimes,
   send: SendTokenRequest,
-  tokenTypes: readonly string[] = ['bearer'],
+  { tokenTypes = ['bearer'], prover }: TokenRequestOptions = {},
 ): Promise<TokenAnswer> {
   const metadata = await server.metadata()
-  const askedAt = lifetimes.clock.nowSeconds()
-  try {
-    const response = await send(metadata, server.callOptions('token'))
-    const { expiresIn, ...tokens } = await parseTokenAnswer(response, metadata, server.client, tokenTypes)
+  const options = {
+    ...server.callOptions('token'),
+    ...(prover === undefined ? undefined : { DPoP: prover.handle }),
+  }
+  const ask = async (): Promise<TokenAnswer> => {
+    const askedAt = lifetimes.clock.nowSeconds()
+    const { expiresIn, tokenType, ...tokens } = await parseTokenAnswer(
+      await send(metadata, options),
+      metadata,
+      server.client,
+    )
+    if (prover !== undefined && tokenType === 'bearer') throw new TokensNotBound(tokens)
+    const accepted = prover === undefined ? tokenTypes : ['dpop']
+    if (!accepted.includes(tokenType)) throw new ProviderAnswerInvalid('token', 'token_type')
     return { ...tokens, expiresAt: askedAt + parseTokenLifetime(expiresIn, lifetimes.settings) }
+  }
+  try {
+    return await ask().catch((error: unknown) => {
+      // The server has not looked at code or refresh token yet; the handle has kept the nonce of this answer.
+      if (prover === undefined || !isNonceDemand(error)) throw error
+      return ask()
+    })
   } catch (error) {
     throw asProviderError(error, 'token')
   }
+}
+
+function isNonceDemand(error: unknown): boolean {
+  return error instanceof ProviderRefused && error.error === 'use_dpop_nonce'
 }
 
 async function parseTokenAnswer(
   response: Response,
   metadata: oauth.AuthorizationServer,
   client: oauth.Client,
-  tokenTypes: readonly string[],
-): Promise<Omit<TokenAnswer, 'expiresAt'> & { readonly expiresIn: unknown }> {
+): Promise<Omit<TokenAnswer, 'expiresAt'> & { readonly expiresIn: unknown; readonly tokenType: string }> {
   const body = await parseJsonObject(response)
   // Some servers answer errors with 200, others invalid_grant with 401: the member decides, not the status (D24).
   const { error } = body
@@ -81,7 +124,6 @@ async function parseTokenAnswer(
     { status: response.status, headers: { 'content-type': 'application/json' } },
   )
   const tokens = await oauth.processGenericTokenEndpointResponse(metadata, client, plain, { recognizedTokenTypes })
-  if (!tokenTypes.includes(tokens.token_type)) throw new ProviderAnswerInvalid('token', 'token_type')
   const idToken = body['id_token']
   if (idToken !== undefined && typeof idToken !== 'string') throw new ProviderAnswerInvalid('token', 'id_token')
   const issuedTokenType = body['issued_token_type']
@@ -89,6 +131,7 @@ async function parseTokenAnswer(
   return {
     accessToken: checkHeaderText(tokens.access_token, 'access_token'),
     expiresIn: body['expires_in'],
+    tokenType: tokens.token_type,
     ...(tokens.refresh_token === undefined
       ? undefined
       : { refreshToken: checkVisibleText(tokens.refresh_token, 'refresh_token') }),

@@ -107,7 +107,12 @@ describe('the certificates in use', () => {
   ])('of %s are told with what they are shown to', async (mode, shownTo) => {
     writeFileSync(caFile, '')
     const config = shownBy(configWith({}), '/orders', pair('for-api', '300601000000Z'))
-    const client = { id: 'app', authentication: 'tls_client_auth', ...pair('for-server', '310101000000Z') } as const
+    const client = {
+      id: 'app',
+      authentication: 'tls_client_auth',
+      dpopBoundAccessTokens: false,
+      ...pair('for-server', '310101000000Z'),
+    } as const
     const started = await doorFor(mode, { ...config, client })
     const all: readonly CertificateInUse[] = [
       { file: 'certificate', shownTo: 'authorization_server', expiresAtSeconds: at('2031-01-01T00:00:00Z') },

@@ -60,7 +60,7 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
   const keys = fixedKeys(createKeyRing(entries))
   const store = createMemoryStore({ clock })
-  const authorizationServer = createAuthorizationServer({ config, clock, observe })
+  const authorizationServer = createAuthorizationServer({ config, keys, clock, observe })
   const proxy = await createProxy({
     config,
     keys,

@@ -126,8 +126,8 @@ async function build(options: WorldOptions, undo: (() => Promise<void>)[]): Prom
   const closers: (() => Promise<void>)[] = []
   async function startReplica(replica: number): Promise<void> {
     const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
-    const authorizationServer = tappedServer(config, clock, observe, tap)
     const parts = { config, keys: options.keysOf?.(replica) ?? keys, store, clock, observe }
+    const authorizationServer = tappedServer(parts, tap)
     const agent = createAgent({ ...parts, authorizationServer })
     const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
     proxies[replica] = proxy
@@ -183,14 +183,22 @@ async function build(options: WorldOptions, undo: (() => Promise<void>)[]): Prom
   return world
 }
 
-function tappedServer(config: Config, clock: ShiftedClock, observe: Observe, tap: Tap): AuthorizationServer {
+interface ServerParts {
+  readonly config: Config
+  readonly keys: KeySource
+  readonly clock: ShiftedClock
+  readonly observe: Observe
+}
+
+function tappedServer({ config, keys, clock, observe }: ServerParts, tap: Tap): AuthorizationServer {
   const { caFile, httpProxyCaFile } = config.authorizationServer
   const tls = {
     ...createClientIdentity({ config, clock }).tls,
     ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
     ...(httpProxyCaFile === undefined ? {} : { proxyCa: readFileSync(httpProxyCaFile, 'utf8') }),
   }
-  return createAuthorizationServer({ config, clock, observe, transport: tap.around({ config, clock, observe, tls }) })
+  const transport = tap.around({ config, clock, observe, tls })
+  return createAuthorizationServer({ config, keys, clock, observe, transport })
 }
 
 /**

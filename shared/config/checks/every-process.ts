@@ -1,5 +1,6 @@
 import type { ConfigCheck } from './check.ts'
 import { cookieChecks } from './cookies.ts'
+import { dpopChecks } from './dpop.ts'
 import { loginChecks } from './login.ts'
 import { networkChecks } from './network.ts'
 import { parameterChecks } from './parameters.ts'
@@ -16,4 +17,5 @@ export const checks: readonly ConfigCheck[] = [
   parameterChecks,
   cookieChecks,
   storeChecks,
+  dpopChecks,
 ]

@@ -16,6 +16,7 @@ const ownParameters = new Set([
   'code_challenge',
   'code_challenge_method',
   'code_verifier',
+  'dpop_jkt',
   'exp',
   'grant_type',
   'iat',

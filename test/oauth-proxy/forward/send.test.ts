@@ -63,6 +63,7 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
   const call = send({
     request,
     response: new ServerResponse(request),
+    proof: undefined,
     upstream: {
       pick: () => turns.shift() ?? second,
       other: (than) => [first, second].find((target) => !than.includes(target)),

@@ -243,6 +243,8 @@ it('a browser that has gone before is not heard of by any place', async () => {
     },
     path: '/ws',
     headers: {},
+    proof: undefined,
+    onHead: undefined,
     credentialValue: undefined,
     connectTimeoutMs: 1000,
     responseTimeoutMs: 1000,

@@ -23,9 +23,10 @@ function keyFile(name: string, pair: { privateKey: { export(options: object): st
 }
 
 describe('client secrets', () => {
+  const client = { id: 'a:b', dpopBoundAccessTokens: false }
   const secret = new Secret(`p@ss:w%rd+e'/"`)
   it('Basic encodes both halves, so that a colon or plus arrives as it is (RFC 6749 §2.3.1, D16)', async () => {
-    const { headers, body } = await authenticate({ id: 'a:b', authentication: 'client_secret_basic', secret })
+    const { headers, body } = await authenticate({ ...client, authentication: 'client_secret_basic', secret })
     const text = Buffer.from(headers.get('authorization')?.replace('Basic ', '') ?? '', 'base64').toString()
     const [id = '', password = ''] = text.split(':')
     const decode = (value: string) => decodeURIComponent(value.replaceAll('+', ' '))
@@ -34,7 +35,7 @@ describe('client secrets', () => {
   })
 
   it('Post puts both into the form', async () => {
-    const { headers, body } = await authenticate({ id: 'a:b', authentication: 'client_secret_post', secret })
+    const { headers, body } = await authenticate({ ...client, authentication: 'client_secret_post', secret })
     expect(Object.fromEntries(body)).toEqual({ client_id: 'a:b', client_secret: secret.reveal() })
     expect([...headers]).toEqual([])
   })

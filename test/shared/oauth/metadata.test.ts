@@ -19,6 +19,7 @@ function source(next: () => object | Promise<object>, allowHttp = false) {
   const metadata = createMetadataSource({
     issuer,
     maxAgeSeconds: 600,
+    needsDpop: false,
     allowHttp,
     options: {
       [oauth.customFetch]: async () => {

@@ -101,6 +101,7 @@ local function read_access(text)
   content.access_token = read_token(input)
   content.access_token_expires_at = read_time(input)
   skip_scope(input)
+  if bit.band(present, 8) ~= 0 then content.dpop_key_id = bytes.encode_hex(read_bytes(input, 4)) end
   if input.at ~= #text + 1 then
     error(malformed, 0)
   end

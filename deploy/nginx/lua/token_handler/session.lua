@@ -115,6 +115,9 @@ function M.create(settings, keys)
       return nil, "session_expired", "idle_limit"
     elseif now >= content.access_token_expires_at then
       return nil, "access_token_expired"
+    elseif content.dpop_key_id then
+      -- Only the proxy can prove such a token; as a bearer every API would refuse it (RFC 9449 §7.1).
+      return nil, "access_token_expired", "dpop_key"
     end
     return found
   end
