@@ -93,6 +93,7 @@ export async function startOpenIdProvider(options: OpenIdProviderOptions): Promi
     refreshTokenSeconds: options.refreshTokenSeconds ?? 86_400,
     codeSeconds: options.codeSeconds ?? 60,
     rotateRefreshTokens: options.rotateRefreshTokens ?? true,
+    requireDpopNonce: options.requireDpopNonce ?? false,
     accessTokenClaims: options.accessTokenClaims ?? (() => ({})),
   }
 

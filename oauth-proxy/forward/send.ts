@@ -4,7 +4,7 @@ import type { TokenHandlerError } from '../../shared/errors.ts'
 import { isNonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
-import { requestBody } from './request-body.ts'
+import { type BodyCopy, createBodyCopy, requestBody } from './request-body.ts'
 import type { Target, Upstream } from './upstream.ts'
 
 /** One call to an API, ready to go. */
@@ -36,6 +36,8 @@ interface Attempt {
   /** Where no connection could be made before. */
   readonly unreachable: readonly Target[]
   readonly retried: boolean
+  /** What is sent: the stream, or the copy of what it held. */
+  readonly body: Readable | Buffer | null
   /** Sent again with the nonce that the API asked for. */
   readonly withNonce: boolean
 }
@@ -50,15 +52,18 @@ const none: readonly Target[] = []
 export function send(call: UpstreamCall): Promise<CallOutcome> {
   const { method, path, headers, idleTimeoutMs: bodyTimeout } = call
   return new Promise((resolve, reject) => {
-    const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null
-    attempt({ target: call.upstream.pick(), unreachable: none, retried: false, withNonce: false })
+    // Kept where the API may want to see it a second time, with a nonce in the proof.
+    const copy = call.hasBody && call.proof !== undefined ? createBodyCopy() : undefined
+    const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes, copy) : null
+    attempt({ target: call.upstream.pick(), unreachable: none, body, retried: false, withNonce: false })
 
     function attempt(current: Attempt): void {
       const { target, retried } = current
       const handler = answerHandler(call, target, (ending, status, error) => {
         if (ending === 'refused') {
-          if (mayProveAgain(current, error, call)) attempt({ ...current, retried: true, withNonce: true })
-          else reject(error)
+          const again = isNonceDemand(error) && !current.withNonce ? bodyAgain(call, copy) : undefined
+          if (again === undefined) reject(error)
+          else attempt({ ...current, body: again, retried: true, withNonce: true })
         } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
         } else {
@@ -73,38 +78,33 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
       })
       // An API takes each proof once, so every try has its own (RFC 9449 §11.1).
       const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(target) }
-      target.pool.dispatch({ method, path, headers: own, body, bodyTimeout }, handler)
+      target.pool.dispatch({ method, path, headers: own, body: current.body, bodyTimeout }, handler)
     }
   })
 }
 
 /** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
-function elsewhere(
-  { target, unreachable, withNonce }: Attempt,
-  error: unknown,
-  call: UpstreamCall,
-  body: Readable | null,
-): Attempt | undefined {
+function elsewhere(current: Attempt, error: unknown, call: UpstreamCall, body: Readable | null): Attempt | undefined {
+  const { target, unreachable } = current
   const away = [...unreachable, target]
   const other = body?.readableDidRead === true ? undefined : call.upstream.other(away)
   if (other === undefined) return undefined
   call.onUnreachable(target, upstreamFailure(error))
-  return { target: other, unreachable: away, retried: true, withNonce }
+  return { ...current, target: other, unreachable: away, retried: true }
 }
 
 /** A connection that broke may have been one that the API was about to close. */
-function onceMore(
-  { unreachable, retried, withNonce }: Attempt,
-  error: unknown,
-  call: UpstreamCall,
-): Attempt | undefined {
-  const mayRepeat = !retried && isRepeatable(call) && isBrokenConnection(error)
-  return mayRepeat ? { target: call.upstream.pick(), unreachable, retried: true, withNonce } : undefined
+function onceMore(current: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
+  const mayRepeat = !current.retried && isRepeatable(call) && isBrokenConnection(error)
+  return mayRepeat ? { ...current, target: call.upstream.pick(), retried: true } : undefined
 }
 
-/** Whoever refuses a proof has done nothing, so any method may be sent again, once; a body has gone by. */
-function mayProveAgain({ withNonce }: Attempt, error: unknown, { hasBody }: UpstreamCall): boolean {
-  return isNonceDemand(error) && !withNonce && !hasBody
+/**
+ * What to send once more to an API that has refused a proof, and so has done nothing, whatever the method; undefined for a
+ * body that has gone by and was too long to be kept.
+ */
+function bodyAgain({ hasBody }: UpstreamCall, copy: BodyCopy | undefined): Buffer | null | undefined {
+  return hasBody ? copy?.whole() : null
 }
 
 /** Asking again without a body changes nothing at the API (RFC 9110 §9.2.2); anything else is never sent twice. */

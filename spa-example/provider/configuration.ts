@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { randomBytes, X509Certificate } from 'node:crypto'
 import type { JWK } from 'jose'
 import { type ClientMetadata, errors, interactionPolicy, type OidcContext, type Provider } from 'oidc-provider'
 import type { Clock } from '../../shared/clock.ts'
@@ -27,6 +27,8 @@ export interface ProviderSettings {
   readonly codeSeconds: number
   /** A new refresh token at every refresh; using an old one again revokes the whole grant (RFC 9700 §4.14.2). */
   readonly rotateRefreshTokens: boolean
+  /** Demands a nonce of this server in every DPoP proof (RFC 9449 §8). */
+  readonly requireDpopNonce: boolean
   /** Claims added to every access token, for instance to make it large. */
   readonly accessTokenClaims: (subject: string | undefined) => Readonly<Record<string, unknown>>
 }
@@ -149,6 +151,7 @@ export function createConfiguration(parts: Parts, provider: () => Provider): Rea
       backchannelLogout: { enabled: true },
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => parts.requireDpopNonce },
       introspection: { enabled: true, allowedPolicy: async () => true },
       jwtResponseModes: { enabled: true },
       pushedAuthorizationRequests: { enabled: true },
