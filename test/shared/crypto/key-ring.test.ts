@@ -179,7 +179,7 @@ describe('a derived ring (EN-9)', () => {
   const ring = createKeyRing(deriveKeyRing(two, proxyPurposes))
 
   it('has the keys of its purposes and no other', () => {
-    expect(missingPurposes(ring, purposes)).toEqual(['refresh', 'identity', 'login'])
+    expect(missingPurposes(ring, purposes)).toEqual(['refresh', 'identity', 'login', 'dpop'])
     expect(ring.openingKey('refresh', ring.primaryKeyId)).toBeUndefined()
     expect(() => ring.sealingKey('login')).toThrow('no key for login')
     expect(ring.macKeys('csrf')).toHaveLength(2)
