@@ -97,6 +97,10 @@ describe('keys', () => {
     const derived = await run('keys', 'derive', at('ring.json'), '-')
     expect(derived.out).not.toContain('"refresh"')
     expect(derived.out).not.toContain('master')
+    expect(derived.out).not.toContain('dpop')
+    const proving = await run('keys', 'derive', '--dpop', at('ring.json'), '-')
+    expect(proving.out).toContain('"dpop"')
+    expect(proving.out).not.toContain('"refresh"')
   })
   it('tell how a user appears in logs, before a rotation and after it, also where they were derived', async () => {
     await run('keys', 'generate', at('names.json'))

@@ -15,7 +15,8 @@ import type { Mode } from '../../bin/parts.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { deriveKeyRing, generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
-import { proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { ProviderAnswerInvalid } from '../../shared/oauth/provider-error.ts'
+import { proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
@@ -445,8 +446,8 @@ describe('doctor', () => {
 describe('the key ring', () => {
   const file = () => join(folder, 'ring.json')
   const write = (text: string) => writeFileSync(file(), text, { mode: 0o600 })
-  const find = (mode?: Mode) => {
-    const config = parse(settingsFile({ keys: { file: file() } }))
+  const find = (mode?: Mode, client: object = {}) => {
+    const config = parse(settingsFile({ keys: { file: file() }, client }))
     return [...keyChecks(config, { clock: createManualClock(), mode, userId: process.getuid?.() })]
   }
   const full = () => formatKeyRingFile(testKeys())
@@ -491,6 +492,18 @@ describe('the key ring', () => {
   ])('%s', (_, text, mode, expected) => {
     write(text())
     expect(find(mode).map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
+  })
+
+  const proving = () => formatKeyRingFile(deriveKeyRing(testKeys(), [...proxyPurposes, ...proofPurposes]))
+  it.each<[string, () => string, Mode, readonly string[]]>([
+    ['of the agents for an agent', full, 'agent', ['ok keys.file', 'ok keys.age']],
+    ['of proxies that prove for a proxy', proving, 'proxy', ['ok keys.file', 'ok keys.purposes', 'ok keys.age']],
+    ['of proxies that prove nothing for a proxy', derived, 'proxy', ['error keys.file']],
+  ])('where access tokens are bound: %s', (_, text, mode, expected) => {
+    write(text())
+    const found = find(mode, { dpop_bound_access_tokens: true })
+    expect(found.map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
+    if (expected[0] === 'error keys.file') expect(found[0]?.remedy).toContain('keys derive --dpop')
   })
 })
 
@@ -569,6 +582,33 @@ describe('what we sign, against what the server takes', () => {
       if (/jar|client_algorithm/.test(check)) found.push(`${level} ${check}`)
     }
     expect(found).toEqual(expected)
+  })
+})
+
+describe('proofs (DPoP)', () => {
+  const endpoint = 'https://login.example.com'
+  const metadata = {
+    issuer: endpoint,
+    authorization_endpoint: endpoint,
+    token_endpoint: endpoint,
+    jwks_uri: endpoint,
+  }
+  const found = async (isBound: boolean, server: Parameters<typeof providerChecks>[1]) => {
+    const config = parse(settingsFile({ client: { dpop_bound_access_tokens: isBound } }))
+    const findings: Finding[] = []
+    for await (const finding of providerChecks(config, server)) findings.push(finding)
+    return findings.flatMap(({ level, check }) => (check === 'provider.dpop' ? [level] : []))
+  }
+  it.each<[string, boolean, object, string[]]>([
+    ['that nobody asks for', false, {}, []],
+    ['with ES256', true, { dpop_signing_alg_values_supported: ['RS256', 'ES256'] }, ['ok']],
+    ['of which the server says nothing', true, {}, ['error']],
+  ])('%s', async (_what, isBound, more, expected) => {
+    expect(await found(isBound, { metadata: () => Promise.resolve({ ...metadata, ...more }) })).toEqual(expected)
+  })
+  it('with other algorithms only are an error of their own, with what to do', async () => {
+    const refused = new ProviderAnswerInvalid('metadata', 'dpop')
+    expect(await found(true, { metadata: () => Promise.reject(refused) })).toEqual(['error'])
   })
 })
 

@@ -19,12 +19,14 @@ const facts: NginxFacts = {
   caFile: '/ca.pem',
 }
 
-const configOf = (routes: string, settings = '') =>
+const secretClient = 'client: { id: spa, authentication: client_secret_basic, secret: correct-horse-battery-staple }'
+
+const configOf = (routes: string, settings = '', client = secretClient) =>
   parseConfig(
     `
 public_origin: https://www.example.com
 authorization_server: { issuer: https://login.example.com }
-client: { id: spa, authentication: client_secret_basic, secret: correct-horse-battery-staple }
+${client}
 keys: { file: /keys.json }
 ${settings}
 proxy:
@@ -81,6 +83,16 @@ describe('what nginx decides and what stays with the proxy', () => {
   it('nothing is decided where a shared store can end sessions', () => {
     const { handedOver, server } = generate(route('/api/**'), 'store: { kind: valkey, url: redis://127.0.0.1 }')
     expect(handedOver).toEqual([{ path: '/api/**', reason: 'the shared store can end sessions at any moment' }])
+    expect(server).not.toContain('token_handler.access')
+  })
+
+  it('nothing is decided where tokens have to be proved', () => {
+    const client =
+      'client: { id: app, authentication: client_secret_post, secret: a-secret-of-tests, dpop_bound_access_tokens: true }'
+    const { handedOver, server } = nginxConfiguration(configOf(route('/api/**'), '', client), facts)
+    expect(handedOver).toEqual([
+      { path: '/api/**', reason: 'only the proxy proves access tokens (client.dpop_bound_access_tokens)' },
+    ])
     expect(server).not.toContain('token_handler.access')
   })
 

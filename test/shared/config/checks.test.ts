@@ -6,6 +6,12 @@ import { parse, pathsOf, problemsOf, settingsFile } from './settings.ts'
 const local = { public_origin: 'http://localhost:3000', insecure_allow_http: true }
 const route = (change: object) => ({ proxy: { routes: [{ path: '/api/**', upstream: 'https://api', ...change }] } })
 
+const boundTokens = {
+  client: { id: 'app', authentication: 'client_secret_post', secret: 'x', dpop_bound_access_tokens: true },
+}
+const asking = { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' } }
+const openToAll = { credential: { kind: 'none' }, anonymous: 'client_credentials' }
+
 describe('settings that are refused', () => {
   it.each<[string, object, string]>([
     ['http: public origin (N10)', { public_origin: 'http://www.example.com' }, 'public_origin'],
@@ -25,6 +31,33 @@ describe('settings that are refused', () => {
         login: { navigation: { enabled: true, response_mode: 'form_post' } },
       },
       'cookies.insecure_plain',
+    ],
+    [
+      'a base of proofs where no call is proved',
+      route({ dpop_base_url: 'https://api.example.com' }),
+      'proxy.routes[0].dpop_base_url',
+    ],
+    ...['https://api.example.com/', 'https://api/?x', 'https://me@api', 'https://api/#x', 'api.example.com'].map(
+      (url): [string, object, string] => [
+        `a base of proofs such as ${url}`,
+        { ...boundTokens, ...route({ dpop_base_url: url }) },
+        'proxy.routes[0].dpop_base_url',
+      ],
+    ),
+    ...[
+      {},
+      { credential: { kind: 'exchange', audience: 'x' } },
+      { credential: { kind: 'client_credentials' } },
+      openToAll,
+    ].map((change): [string, object, string] => [
+      `a gateway that cannot prove what it gets: ${JSON.stringify(change)}`,
+      { ...boundTokens, proxy: { ...asking, ...route(change).proxy } },
+      'proxy.forward_auth.gateway',
+    ]),
+    [
+      'a key of proofs that a page may name',
+      { login: { allowed_parameters: ['dpop_jkt'] } },
+      'login.allowed_parameters[0]',
     ],
     ['http: issuer', { authorization_server: { issuer: 'http://login.example.com' } }, 'authorization_server.issuer'],
     ['issuer with a query', { authorization_server: { issuer: 'https://a/?x=1' } }, 'authorization_server.issuer'],
@@ -372,6 +405,11 @@ describe('settings that are accepted', () => {
       'an HTTP proxy with credentials',
       { authorization_server: { http_proxy: 'https://proxy', http_proxy_authorization: 'Basic eDp5' } },
     ],
+    [
+      'a gateway that asks about APIs to which nothing has to be proved',
+      { ...boundTokens, proxy: { ...asking, ...route({ credential: { kind: 'api_key', value: 'abcdefgh' } }).proxy } },
+    ],
+    ['a base of proofs', { ...boundTokens, ...route({ dpop_base_url: 'https://api.example.com/v2' }) }],
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
     ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
     ['a store with a spelled-out password', { store: { kind: 'valkey', url: 'rediss://user:p%2Fs@[::1]:6379/2' } }],

@@ -30,14 +30,15 @@ const tokens = fc.oneof(
 const scopes = fc
   .array(fc.constantFrom('openid', 'profile', 'email', 'orders:read', 'offline_access', 'x'), { maxLength: 5 })
   .map((list) => list.join(' '))
+const keyIds = fc.uint8Array({ minLength: 4, maxLength: 4 }).map((bytes) => Buffer.from(bytes).toString('hex'))
 const lists = fc.array(words, { maxLength: 4 })
 
 const access: fc.Arbitrary<AccessContent> = fc.record(
-  { ...facts, accessToken: tokens, accessTokenExpiresAt: seconds, scope: scopes },
+  { ...facts, accessToken: tokens, accessTokenExpiresAt: seconds, scope: scopes, dpopKeyId: keyIds },
   { requiredKeys: [...factNames, 'accessToken', 'accessTokenExpiresAt', 'scope'] },
 )
 const refresh: fc.Arbitrary<RefreshContent> = fc.record(
-  { ...facts, refreshToken: tokens, scope: scopes, amr: lists, nonce: tokens },
+  { ...facts, refreshToken: tokens, scope: scopes, amr: lists, nonce: tokens, dpopKeyId: keyIds },
   { requiredKeys: [...factNames, 'refreshToken', 'scope', 'nonce'] },
 )
 const identity: fc.Arbitrary<IdentityContent> = fc.record(
@@ -68,6 +69,7 @@ const login: fc.Arbitrary<LoginContent> = fc.record(
     responseMode: words,
     stepUpOf: fc.record({ sessionId, subject: words }),
     replaces: fc.record({ sessionId, subject: words, absoluteExpiresAt: seconds }),
+    dpopKeyId: keyIds,
   },
   { requiredKeys: ['state', 'nonce', 'codeVerifier', 'issuer', 'redirectUri', 'startedAt', 'scope'] },
 )

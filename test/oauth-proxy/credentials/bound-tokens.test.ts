@@ -1,0 +1,181 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { describe, expect, it } from 'vitest'
+import {
+  type CredentialRoute,
+  type CredentialSession,
+  createCredentials,
+} from '../../../oauth-proxy/credentials/credentials.ts'
+import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
+import { parseConfig } from '../../../shared/config/load.ts'
+import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
+import { promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
+import { createKeyRing } from '../../../shared/crypto/key-ring.ts'
+import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
+import type { Transport } from '../../../shared/oauth/transport.ts'
+import { binding, seededRandom, testKeys } from '../../support/installation.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+
+const { issuer } = binding
+const one = testKeys()
+const [oldId = ''] = one.map(({ id }) => id)
+const staged = rotateKeyRing(one, { random: seededRandom('next'), clock: createManualClock() }, 'stage')
+const newId = staged.at(-1)?.id ?? ''
+const promoted = promoteKey(staged, newId)
+
+/** Credentials over a token endpoint that gives bound tokens, or what `type` says. */
+function credentialsWith({ isBound = true, type = 'DPoP' } = {}) {
+  const clock = createManualClock()
+  const config = parseConfig(
+    `
+public_origin: https://www.example.com
+authorization_server: { issuer: '${issuer}' }
+client: { id: spa, authentication: client_secret_post, secret: a-secret-of-tests, dpop_bound_access_tokens: ${isBound} }
+keys: { file: keys.json }
+`,
+    { env: {}, readFile: () => '' },
+  )
+  let ring = createKeyRing(staged)
+  const keys = { current: () => ring }
+  const proofs: (string | undefined)[] = []
+  const transport: Transport = {
+    call(endpoint, _url, { headers, body = '' }) {
+      if (endpoint === 'metadata') {
+        return Promise.resolve(
+          Response.json({
+            issuer,
+            authorization_endpoint: `${issuer}/authorize`,
+            token_endpoint: `${issuer}/token`,
+            jwks_uri: `${issuer}/jwks`,
+          }),
+        )
+      }
+      proofs.push(headers['dpop'])
+      const subject = new URLSearchParams(body).get('subject_token') ?? 'the-app'
+      return Promise.resolve(
+        Response.json({
+          access_token: `${subject}.${proofs.length}`,
+          issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+          token_type: type,
+          expires_in: 300,
+        }),
+      )
+    },
+    close: () => Promise.resolve(),
+  }
+  const observe = { emit: () => {} }
+  const authorizationServer = createAuthorizationServer({ config, clock, observe, keys, transport })
+  const requests = createTokenRequests({ authorizationServer, settings: config.session, clock })
+  const dpop = createDpopKeys({ keys, binding })
+  return {
+    credentials: createCredentials({ requests, clock, observe, ...(isBound ? { dpop } : {}) }),
+    dpop,
+    proofs,
+    clock,
+    take: (entries: typeof one) => {
+      ring = createKeyRing(entries)
+    },
+    session: (dpopKeyId?: string): CredentialSession => ({
+      accessToken: 'of-the-user',
+      accessTokenExpiresAt: clock.nowSeconds() + 300,
+      ...(dpopKeyId === undefined ? {} : { dpopKeyId }),
+    }),
+  }
+}
+
+const route = (credential: CredentialRoute['credential']): CredentialRoute => ({
+  path: '/api/**',
+  credential,
+  anonymous: 'deny',
+  anonymousToken: {},
+})
+const user = route({ kind: 'user' })
+const exchange = route({ kind: 'exchange', audience: 'orders' })
+const application = route({ kind: 'client_credentials' })
+
+describe("the user's token", () => {
+  it('goes in the DPoP scheme with the key that it is bound to, whichever is in force (DP-8)', async () => {
+    const { credentials, dpop, session } = credentialsWith()
+    const credential = await credentials.obtain(user, session(newId), 'r1')
+    expect(credential).toMatchObject({ header: 'authorization', value: 'DPoP of-the-user' })
+    expect(credential?.possession?.key).toBe(dpop.find(newId))
+    expect(dpop.current().keyId).toBe(oldId)
+  })
+
+  it.each<[string, boolean, string | undefined]>([
+    ['a bearer token where tokens are bound', true, undefined],
+    ['a bound one where they are not', false, oldId],
+    ['one whose key no ring has', true, 'ffffffff'],
+  ])('counts as expired: %s', async (_what, isBound, keyId) => {
+    const { credentials, session, proofs } = credentialsWith({ isBound })
+    for (const each of [user, exchange]) {
+      await expect(credentials.obtain(each, session(keyId), 'r1')).rejects.toMatchObject({
+        code: 'access_token_expired',
+        detail: { check: 'dpop_key' },
+      })
+    }
+    expect(proofs).toEqual([])
+  })
+
+  it('of a session that was prepared before is not sent once its key is gone', async () => {
+    const { credentials, session, take } = credentialsWith()
+    const given = session(oldId)
+    await credentials.obtain(user, given, 'r1')
+    take(removeKey(promoted, oldId))
+    // The ring that is read anew makes every cookie be opened anew, into another object.
+    await expect(credentials.obtain(user, { ...given }, 'r2')).rejects.toMatchObject({ code: 'access_token_expired' })
+  })
+
+  it.each(['none', 'api_key'] as const)('does not matter to a route with a credential of kind %s', async (kind) => {
+    const { credentials, session } = credentialsWith()
+    const value = { reveal: () => 'key' } as never
+    const given = route(kind === 'none' ? { kind } : { kind, header: 'X-Api-Key', prefix: '', value })
+    expect(await credentials.obtain(given, session(), 'r1')).toEqual(
+      kind === 'none' ? undefined : { header: 'x-api-key', value: 'key' },
+    )
+  })
+})
+
+describe('a token that is asked for', () => {
+  it('in exchange is bound to the key of the one that it is made from', async () => {
+    const { credentials, dpop, session, proofs } = credentialsWith()
+    const credential = await credentials.obtain(exchange, session(newId), 'r1')
+    expect(credential).toMatchObject({ value: 'DPoP of-the-user.1' })
+    expect(credential?.possession?.key).toBe(dpop.find(newId))
+    expect(decodeProtectedHeader(proofs[0] ?? '').jwk).toEqual(dpop.find(newId)?.publicJwk)
+    expect(decodeJwt(proofs[0] ?? '')).toMatchObject({ htm: 'POST', htu: `${issuer}/token` })
+  })
+
+  it('for the application is bound to the key in force, and asked for anew when that is another', async () => {
+    const { credentials, dpop, session, proofs, take } = credentialsWith()
+    const first = await credentials.obtain(application, session(oldId), 'r1')
+    expect(await credentials.obtain(application, session(oldId), 'r2')).toEqual(first)
+    expect(proofs).toHaveLength(1)
+    take(promoted)
+    const second = await credentials.obtain(application, session(oldId), 'r3')
+    expect(second?.possession?.key).toBe(dpop.find(newId))
+    expect(second?.value).not.toBe(first?.value)
+  })
+
+  it('is forgotten when the API refuses it, under either scheme', async () => {
+    for (const isBound of [true, false]) {
+      const { credentials, session, proofs, clock } = credentialsWith({ isBound, type: isBound ? 'DPoP' : 'Bearer' })
+      const given = session(isBound ? oldId : undefined)
+      const first = await credentials.obtain(exchange, given, 'r1')
+      clock.pass(10_000)
+      credentials.refused(exchange, given, first)
+      await credentials.obtain(exchange, given, 'r2')
+      expect(proofs).toHaveLength(2)
+    }
+  })
+
+  it.each([
+    ['exchange', exchange],
+    ['client_credentials', application],
+  ])('and comes unbound is refused: %s (DP-7)', async (_kind, given) => {
+    const { credentials, session } = credentialsWith({ type: 'Bearer' })
+    await expect(credentials.obtain(given, session(oldId), 'r1')).rejects.toMatchObject({
+      code: 'token_exchange_failed',
+      detail: { check: 'token_type' },
+    })
+  })
+})
