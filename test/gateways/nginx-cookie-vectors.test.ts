@@ -82,6 +82,8 @@ function wanted(expected: Readonly<Record<string, unknown>>): string {
   if (expected['kind'] === 'absent') return 'nobody '
   if (expected['kind'] === 'unreadable') return `code session_invalid ${String(expected['reason'])}`
   const content = expected['content'] as Record<string, string | number>
+  // Read, and left to the proxy, which can prove it.
+  if (content['dpopKeyId'] !== undefined) return 'code access_token_expired dpop_key'
   return [
     'opened',
     'sessionId',

@@ -86,6 +86,16 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
   const attempt = loginContent({ returnTo: '/orders?page=2', acrValues: ['urn:example:mfa'], maxAge: 0 })
   const stepUp = { ...attempt, stepUpOf: { sessionId: sessionFacts().sessionId, subject: 'alice12345' } }
   const login = browserAfter(sealing(vectorKeys, 'login').setLogin(loginId, stepUp, noCookies))
+  const provedBy = { dpopKeyId: first?.id ?? '' }
+  const bound: SessionCookies = {
+    access: { ...plain.access, ...provedBy },
+    refresh: { ...sessionFacts(), refreshToken: 'rt-1.a', scope: 'openid profile', nonce: 'n-0S6_WzA2Mj', ...provedBy },
+    identity: plain.identity,
+  }
+  const proved = cookiesOf('bound', bound)
+  const boundAttempt = browserAfter(
+    sealing(vectorKeys, 'bound login').setLogin(loginId, { ...attempt, ...provedBy }, noCookies),
+  )
   const bytes = Buffer.from(value, 'base64url')
   const changed = (change: (copy: Buffer) => void) => {
     const copy = Buffer.from(bytes)
@@ -140,6 +150,20 @@ export function makeSealedCookieVectors(): SealedCookieVectors {
         expect: opened(everything.identity),
       },
       { name: 'a login attempt', cookies: pick(login, 'login'), open: 'login', id: loginId, expect: opened(stepUp) },
+      access('an access token that is bound to a DPoP key', pick(proved, 'at'), opened(bound.access)),
+      {
+        name: 'a refresh token that was proved',
+        cookies: pick(proved, 'rt'),
+        open: 'refresh',
+        expect: opened(bound.refresh ?? {}),
+      },
+      {
+        name: 'a login attempt with a DPoP key',
+        cookies: pick(boundAttempt, 'login'),
+        open: 'login',
+        id: loginId,
+        expect: opened({ ...attempt, ...provedBy }),
+      },
       access('nothing', {}, { kind: 'absent' }),
       access(
         'a refresh cookie in the place of an access cookie',
