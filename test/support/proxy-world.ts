@@ -51,10 +51,10 @@ export interface CallOptions {
 /** Text of the files that settings name. */
 export type Files = (path: string) => string | undefined
 
-/** Starts a proxy with these routes (YAML list items below `proxy.routes`) and other settings. */
-export async function startProxy(routes: string, settings = '', files?: Files): Promise<ProxyWorld> {
+/** Starts a proxy with these routes (YAML list items below `proxy.routes`), other settings, and lines of the client section. */
+export async function startProxy(routes: string, settings = '', files?: Files, client?: string): Promise<ProxyWorld> {
   const entries = testKeys()
-  const config = proxyConfig(routes, settings, files)
+  const config = proxyConfig(routes, settings, files, client)
   const clock = createManualClock()
   const events: ProxyWorld['events'] = []
   const observe: Observe = { emit: (name, fields) => void events.push({ name, fields }) }
@@ -116,9 +116,9 @@ export async function startProxy(routes: string, settings = '', files?: Files): 
 }
 
 /** The settings of such a proxy. */
-export function proxyConfig(routes: string, settings = '', files: Files = () => undefined): Config {
+export function proxyConfig(routes: string, settings = '', files: Files = () => undefined, client?: string): Config {
   const keyRing = formatKeyRingFile(testKeys())
-  return parseConfig(settingsText(routes, settings), { env: {}, readFile: (path) => files(path) ?? keyRing })
+  return parseConfig(settingsText(routes, settings, client), { env: {}, readFile: (path) => files(path) ?? keyRing })
 }
 
 export const hostLine = 'Host: www.example.com'
@@ -130,7 +130,7 @@ export const ownPage: readonly string[] = [
   'Sec-Fetch-Dest: empty',
 ]
 
-function settingsText(routes: string, settings: string): string {
+function settingsText(routes: string, settings: string, client = ''): string {
   return `
 public_origin: ${publicOrigin}
 authorization_server:
@@ -139,6 +139,7 @@ client:
   id: spa
   authentication: client_secret_basic
   secret: correct-horse-battery-staple
+${client}
 keys:
   file: /run/secrets/keys.json
 cors:
