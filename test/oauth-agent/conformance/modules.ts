@@ -18,7 +18,6 @@ const skip = (name: string, notApplicable: string): Module => ({ name, passes: '
 const rejects = (what: string) => `Rejects an ID token ${what}.`
 const rejectsLogout = (what: string) => `Answers 400 to a logout token ${what}, and the session stays.`
 const rejectsResponse = (what: string) => `Rejects a signed authorization response ${what}.`
-const noSenderConstraint = 'Access tokens are not sender-constrained with DPoP here.'
 
 /** The plans and modules of openid-certification/conformance-suite at commit 12f2a4d (20 August 2026). */
 export const plans: readonly Plan[] = [
@@ -130,7 +129,7 @@ export const plans: readonly Plan[] = [
     modules: [skip('all modules', 'The client is registered by its operator; nothing is registered at run time.')],
   },
   {
-    name: 'fapi2-security-profile-final-client-test-plan, the checks that do not need DPoP',
+    name: 'fapi2-security-profile-final-client-test-plan, the checks of single messages',
     modules: [
       module('fapi2-security-profile-final-client-test-invalid-iss', rejects('of another issuer')),
       module('fapi2-security-profile-final-client-test-invalid-aud', rejects('for another client')),
@@ -178,8 +177,14 @@ export const plans: readonly Plan[] = [
         'fapi2-security-profile-final-client-refresh-token-test',
         'Refreshes after the resource refused the access token.',
       ),
-      skip('fapi2-security-profile-final-client-test-happy-path-no-dpop-nonce', noSenderConstraint),
-      skip('fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity', noSenderConstraint),
+      module(
+        'fapi2-security-profile-final-client-test-happy-path-no-dpop-nonce',
+        'Proves its key where no server gives a nonce.',
+      ),
+      module(
+        'fapi2-security-profile-final-client-test-rs-dpop-auth-scheme-case-insensitivity',
+        'Reads the DPoP challenge of a resource in any case.',
+      ),
     ],
   },
   {
