@@ -3,11 +3,10 @@ import type { Socket } from 'node:net'
 import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { endSocket, letGo } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
-import { closeFrame, createFrameBoundary } from './frame-boundary.ts'
+import { joinSockets, type JoinedSockets } from './joined-sockets.ts'
 import { isNonceDemand } from './proofs.ts'
 import type { UpstreamFields } from './response-headers.ts'
 import type { Target, Upstream } from './upstream.ts'
@@ -40,11 +39,7 @@ export interface WebSocketCall {
 }
 
 /** A WebSocket between the browser and the API. */
-export interface OpenWebSocket {
-  /** Sends a close frame where a frame may stand, then ends both sides; calling it again does nothing. */
-  close(code: number, reason: string): void
-  /** Resolves when the connection to the browser is gone. */
-  readonly closed: Promise<void>
+export interface OpenWebSocket extends JoinedSockets {
   /** True when the handshake was tried before, at another place or without a nonce. */
   readonly retried: boolean
 }
@@ -55,9 +50,6 @@ const handshakeFields = ['sec-websocket-accept', 'sec-websocket-protocol', 'sec-
 const nothing = Buffer.alloc(0)
 
 const none: readonly Target[] = []
-
-/** How long a frame of the API may take to end before a close frame has to cut it. */
-const frameGraceMs = 1000
 
 /**
  * Shakes hands with the API and joins the two connections; where one place cannot be connected to, another is tried.
@@ -87,7 +79,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
         onOpen(upstreamSocket) {
           stopWatching()
           target.report(true)
-          resolve({ ...join(call, upstreamSocket), retried: withNonce || unreachable.length > 0 })
+          resolve({ ...joinSockets(call, upstreamSocket), retried: withNonce || unreachable.length > 0 })
         },
         onFailure(error, connected) {
           if (isNonceDemand(error) && !withNonce) {
@@ -258,50 +250,4 @@ function handshakeAnswer(answer: IncomingMessage, requestId: string): IncomingMe
     if (value !== undefined) kept[name] = value
   }
   return kept
-}
-
-function join({ socket, idleTimeoutMs, clock }: WebSocketCall, upstreamSocket: Socket): Omit<OpenWebSocket, 'retried'> {
-  const boundary = createFrameBoundary()
-  let closing = false
-  const finish = (code: number, reason: string) => {
-    endSocket(socket, closeFrame(code, reason), clock)
-    upstreamSocket.destroy()
-  }
-  upstreamSocket.on('data', (chunk: Buffer) => {
-    if (!closing) boundary.feed(chunk)
-  })
-  const close = (code: number, reason: string) => {
-    if (closing) return
-    closing = true
-    upstreamSocket.unpipe(socket)
-    if (boundary.atBoundary) {
-      finish(code, reason)
-      return
-    }
-    // A close frame in the middle of another would be read as its payload.
-    const cancel = clock.after(frameGraceMs, () => socket.destroy())
-    upstreamSocket.on('data', (chunk: Buffer) => {
-      const end = boundary.feed(chunk)
-      socket.write(end === undefined ? chunk : chunk.subarray(0, end))
-      if (end === undefined) return
-      cancel()
-      finish(code, reason)
-    })
-    upstreamSocket.resume()
-  }
-  // Once the API has ended nobody takes what the browser still sends, and behind it stands that the browser has closed.
-  socket.once('finish', () => {
-    socket.unpipe(upstreamSocket)
-    letGo(socket, clock)
-  })
-  // The library only ends this side then; an API that never ends its own would keep a connection that no place counts.
-  socket.once('close', () => letGo(upstreamSocket, clock))
-  socket.setTimeout(idleTimeoutMs, () => close(1001, 'idle'))
-  return {
-    close,
-    closed: new Promise((resolve) => {
-      if (socket.destroyed) resolve()
-      else socket.once('close', () => resolve())
-    }),
-  }
 }

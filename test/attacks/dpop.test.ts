@@ -186,7 +186,7 @@ describe('a token stolen from an API', () => {
     const page = world.browser()
     await page.signIn()
     expect((await page.call('GET', '/api/orders')).status).toBe(200)
-    const [{ headers: { authorization = '', dpop: shown = '' } = {} } = {}] = api.calls
+    const { authorization = '', dpop: shown = '' } = api.calls[0]?.headers ?? {}
     const token = authorization.replace('DPoP ', '')
     const own = await generateKeyPair('ES256')
     const forged = async (header: object) =>
