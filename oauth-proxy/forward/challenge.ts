@@ -28,7 +28,10 @@ export function upstreamRefusal(
   if (challenge !== undefined && error === 'insufficient_scope') {
     return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge, credential), detail: fromApi })
   }
-  return status === 401 ? new TokenHandlerError('upstream_unauthorized', { detail: fromApi }) : undefined
+  if (status !== 401) return undefined
+  // A clock that is wrong or a URL that a gateway changed, where a new token would fare no better: the log has to say so.
+  const detail = error === 'invalid_dpop_proof' ? { check: 'dpop_proof' } : fromApi
+  return new TokenHandlerError('upstream_unauthorized', { detail })
 }
 
 /** True for the refusal of a proof that lacks the API's present nonce (RFC 9449 §9); the API has done nothing else. */

@@ -50,11 +50,8 @@ export function requestBody(request: IncomingMessage, maxBytes: number, copy?: B
         done(null, chunk)
       }
     },
-    flush(done) {
-      copy?.end()
-      done()
-    },
   })
+  if (copy !== undefined) body.once('end', () => copy.end())
   const onClose = () => {
     if (!request.complete) body.destroy(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
   }

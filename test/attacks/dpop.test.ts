@@ -140,6 +140,10 @@ describe('the refusals of an API mean the same in the DPoP scheme (DP-9)', () =>
     expect([got.status, errorCode(got)]).toEqual([status, code])
     expect(JSON.parse(got.body)).toMatchObject(fields)
     expect(a.seen).toHaveLength(code === 'upstream_nonce_required' ? 2 : 1)
+    const told = proxy.events.filter(({ name }) => name === 'upstream.failed').map(({ fields }) => fields['check'])
+    expect(told).toEqual(
+      code.startsWith('upstream_') ? [challenge.includes('invalid_dpop') ? 'dpop_proof' : 'upstream'] : [],
+    )
   })
 
   it('and a nonce is no way to make a proxy repeat what it sent as a bearer', async () => {
