@@ -3,6 +3,7 @@ import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, SignJWT }
 import { afterEach, describe, expect, it } from 'vitest'
 import { createDpopKeys } from '../../shared/crypto/dpop-keys.ts'
 import { type DpopApi, startDpopApi } from '../support/dpop-api.ts'
+import { freePort } from '../support/free-port.ts'
 import { binding, jwt } from '../support/installation.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { type ProxyWorld, startProxy } from '../support/proxy-world.ts'
@@ -73,6 +74,17 @@ describe('what is proved is the call that is made', () => {
     await proxy.call('GET', '/a/x', { cookies })
     expect(a.seen[0]?.values('authorization')).toEqual([`DPoP ${jwt(1194)}`])
     expect(claimsOf(a)).toMatchObject([{ ath: hash('sha256', jwt(1194), 'base64url') }])
+  })
+
+  it('at the place that gets it, where another could not be reached', async () => {
+    const [live, port] = await Promise.all([startUpstream(), freePort()])
+    upstreams.push(live)
+    const places = `['http://127.0.0.1:${port}', '${live.origin}']`
+    const started = await startProxy(`    - { path: /a/**, upstream: ${places} }`, '', undefined, isOn)
+    proxy = started
+    const { keyId: dpopKeyId } = createDpopKeys({ keys: started.keys, binding }).current()
+    expect((await started.call('GET', '/a/x', { cookies: started.cookies({ dpopKeyId }) })).status).toBe(200)
+    expect(claimsOf(live)).toMatchObject([{ htu: `${live.origin}/a/x` }])
   })
 
   it('and never twice the same, also where a stale connection makes it be sent again (DP-6)', async () => {

@@ -70,6 +70,12 @@ describe('the authorization server', () => {
     await proxy.replaceRoutes(configWith({ credential: { kind: 'none' } }))
     await proxy.close()
   })
+  it.each<Mode>(['agent', 'serve', 'proxy'])('has the ring to prove bound tokens with, in %s', async (mode) => {
+    writeFileSync(caFile, '')
+    const config = configWith(ownTokens)
+    const started = await doorFor(mode, { ...config, client: { ...config.client, dpopBoundAccessTokens: true } })
+    await started.close()
+  })
   it('is made for new routes that ask it; when that fails, the next reload tries again', async () => {
     const proxy = await door('proxy', {})
     await expect(proxy.replaceRoutes(configWith(ownTokens))).rejects.toThrow('ENOENT')
