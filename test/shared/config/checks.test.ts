@@ -9,7 +9,7 @@ const route = (change: object) => ({ proxy: { routes: [{ path: '/api/**', upstre
 const boundTokens = {
   client: { id: 'app', authentication: 'client_secret_post', secret: 'x', dpop_bound_access_tokens: true },
 }
-const asking = { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'x' } }
+const asking = { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'only-the-gateway-knows' } }
 const openToAll = { credential: { kind: 'none' }, anonymous: 'client_credentials' }
 
 describe('settings that are refused', () => {
