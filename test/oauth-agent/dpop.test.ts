@@ -4,10 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { parseCookieHeader } from '../../shared/cookies/header.ts'
+import { createCookieReader } from '../../shared/cookies/open.ts'
+import { createCookieWriter } from '../../shared/cookies/write.ts'
+import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { bindingOf } from '../../shared/crypto/seal.ts'
 import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { agentPurposes, createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { testKeys } from '../support/installation.ts'
-import { authorizationUrlOf, refresh, startLogin, statusAndCode } from '../support/page.ts'
+import { authorizationUrlOf, type Page, refresh, startLogin, statusAndCode } from '../support/page.ts'
 import {
   type Act,
   type Script,
@@ -244,6 +250,57 @@ describe('a key that the ring has no longer', () => {
     const answer = await page.call('GET', '/oauth-agent/userinfo')
     expect(statusAndCode(answer)).toEqual([401, 'access_token_expired'])
     expect(asked('userinfo')).toEqual([])
+  })
+})
+
+/** Gives the page the cookies that it would have from before the setting was changed. */
+function asBefore(page: Page, before: { readonly dpopKeyId?: string }): void {
+  const { config, keys, clock } = world
+  const catalogue = createCatalogue(config)
+  const parts = { keys, catalogue, binding: bindingOf(config), settings: config, clock, random: systemRandomBytes }
+  const reader = createCookieReader({ ...parts, observe: { emit: () => {} } })
+  const present = parseCookieHeader(page.jar.header('localhost', '/oauth-agent', 'same-site'), catalogue)
+  const [access, refreshed, identity] = [reader.access(present), reader.refresh(present), reader.identity(present)]
+  if (access.kind !== 'opened' || refreshed.kind !== 'opened' || identity.kind !== 'opened')
+    throw new Error('no session')
+  const { dpopKeyId: _access, ...accessContent } = access.content
+  const { dpopKeyId: _refresh, ...refreshContent } = refreshed.content
+  const lines = createCookieWriter(parts).setSession(
+    {
+      access: { ...accessContent, ...before },
+      refresh: { ...refreshContent, ...before },
+      identity: identity.content,
+    },
+    present,
+  )
+  for (const line of lines) page.jar.take('localhost', line)
+}
+
+describe('a session from before the setting was changed', () => {
+  it('goes on when it is switched on: its token counts as expired, the next one is bound', async () => {
+    await start()
+    const page = world.browser()
+    await world.signIn(page)
+    const { dpopKeyId } = world.open(page)
+    asBefore(page, {})
+    expect(statusAndCode(await page.call('GET', '/oauth-agent/userinfo'))).toEqual([401, 'access_token_expired'])
+    expect((await refresh(page)).status).toBe(200)
+    expect(world.open(page).dpopKeyId).toBe(dpopKeyId)
+    expect((await page.call('GET', '/oauth-agent/userinfo')).status).toBe(200)
+    expect((await proofs('userinfo'))[0]?.thumbprint).toBe((await proofs('token'))[0]?.thumbprint)
+  })
+
+  it('goes on when it is switched off: the next token is a bearer token', async () => {
+    await start({ client: secret })
+    world.server.script.token = (form) => world.server.tokens(form)
+    const page = world.browser()
+    await world.signIn(page)
+    asBefore(page, { dpopKeyId: world.keys.current().primaryKeyId })
+    expect(statusAndCode(await page.call('GET', '/oauth-agent/userinfo'))).toEqual([401, 'access_token_expired'])
+    expect((await refresh(page)).status).toBe(200)
+    expect(world.open(page)).not.toHaveProperty('dpopKeyId')
+    expect((await page.call('GET', '/oauth-agent/userinfo')).status).toBe(200)
+    expect(world.server.requests.filter(({ headers }) => 'dpop' in headers)).toEqual([])
   })
 })
 
