@@ -118,8 +118,8 @@ export function demandedAcr({ acrValues, essentialAcr }: AuthorizationWish): rea
 }
 
 /**
- * The parameters of the authorization request (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3, RFC 8707 §2, RFC 9396 §2, RFC 9449
- * §10).
+ * The parameters of the authorization request (OpenID Connect Core §3.1.2.1, RFC 7636 §4.3, RFC 8707 §2, RFC 9396 §2,
+ * RFC 9449 §10).
  *
  * Ours are set last, so that no setting or wish can change them.
  */

@@ -8,7 +8,7 @@ export interface Possession {
   readonly tokenHash: string
 }
 
-/** The one header that says to the API who calls, and what has to be proved with it; undefined where the route wants none. */
+/** The header that says to the API who calls, and what is proved with it; undefined where the route wants none. */
 export type Credential =
   | { readonly header: string; readonly value: string; readonly possession?: Possession | undefined }
   | undefined
