@@ -2,6 +2,7 @@ import { errorTable } from '../../shared/error-table.ts'
 import type { ErrorCode } from '../../shared/errors.ts'
 import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
 import type { NginxGroup, NginxRoute } from './routes.ts'
+import { ownOrigins } from '../../oauth-proxy/forward/location.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { allowedHeaders, exposedHeaders } from '../../shared/http/cors.ts'
 import { listFields } from '../../shared/http/request-gate.ts'
@@ -62,13 +63,15 @@ export function moduleSettings(config: Config, facts: NginxFacts, groups: readon
       methods: group.routes.flatMap(({ setting }) => setting.methods),
       allows: setOf(group.routes.flatMap(({ setting }) => setting.methods)),
       routes: Object.fromEntries(
-        group.routes.flatMap((route) => route.setting.methods.map((method) => [method, moduleRoute(route, group)])),
+        group.routes.flatMap((route) =>
+          route.setting.methods.map((method) => [method, moduleRoute(route, group, publicOrigin)]),
+        ),
       ),
     })),
   }
 }
 
-function moduleRoute({ setting, name, upstreamOrigin }: NginxRoute, group: NginxGroup) {
+function moduleRoute({ setting, name, upstreamOrigin }: NginxRoute, group: NginxGroup, publicOrigin: string) {
   const { stripPrefix = '', addPrefix = '' } = setting
   return {
     credential: setting.credential.kind === 'user',
@@ -78,7 +81,7 @@ function moduleRoute({ setting, name, upstreamOrigin }: NginxRoute, group: Nginx
     rewrites: stripPrefix !== '' || addPrefix !== '',
     strip_prefix: stripPrefix,
     add_prefix: addPrefix,
-    upstream_origin: upstreamOrigin,
+    own_origins: setOf(ownOrigins(upstreamOrigin, publicOrigin)),
     redirect_origins: setOf(setting.redirectOrigins),
     location: group.routes.length > 1 ? `@${name}` : undefined,
   }

@@ -115,11 +115,18 @@ function visibleLocation(
   status: number,
   location: string | undefined,
   asked: { readonly origin: string; readonly path: string; readonly credentialValue: string | undefined },
-  { setting }: ProxyRoute,
+  { setting, publicProtocol, publicHost }: ProxyRoute,
 ): string | undefined {
   if (location === undefined) return undefined
   const { stripPrefix, addPrefix, redirectOrigins } = setting
-  const places = { upstreamOrigin: asked.origin, upstreamPath: asked.path, stripPrefix, addPrefix, redirectOrigins }
+  const places = {
+    upstreamOrigin: asked.origin,
+    publicOrigin: `${publicProtocol}://${publicHost}`,
+    upstreamPath: asked.path,
+    stripPrefix,
+    addPrefix,
+    redirectOrigins,
+  }
   const visible = holdsCredential(location, asked.credentialValue) ? undefined : publicLocation(location, places)
   if (visible === undefined && status >= 300 && status < 400) {
     throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'location' } })

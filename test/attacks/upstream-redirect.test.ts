@@ -31,6 +31,15 @@ describe('K14 HX-12 an API sends the browser somewhere', () => {
   it.each<[string, () => string, number, string | undefined]>([
     ['to itself', () => '/v1/next', 302, '/api/next'],
     ['to itself by its inner name', () => `${api.origin}/v1/next?a=b`, 307, '/api/next?a=b'],
+    [
+      'to itself under the protocol it is told',
+      () => `${api.origin.replace('http:', 'https:')}/v1/next`,
+      307,
+      '/api/next',
+    ],
+    ['to itself under the host it is told', () => 'https://www.example.com/v1/next', 302, '/api/next'],
+    ['to our pages, which no route reaches', () => 'https://www.example.com/oauth-agent/logout', 302, undefined],
+    ['to our host at another port', () => 'https://www.example.com:444/v1/next', 302, undefined],
     ['to a listed origin', () => 'https://files.example.com/f?sig=1', 302, 'https://files.example.com/f?sig=1'],
     ['to another server of the inner network', () => `${elsewhere.origin}/v1/x`, 302, undefined],
     ['to a place of itself that no route reaches', () => '/admin', 302, undefined],

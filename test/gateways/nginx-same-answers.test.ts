@@ -212,7 +212,10 @@ describe('nginx answers as the proxy does', () => {
   })
 
   it('HX-12 location on the API itself', async () => {
-    for (const location of [`${upstream.origin}/v1/b`, `${upstream.origin}/other`, upstream.origin]) {
+    const encrypted = upstream.origin.replace('http:', 'https:')
+    const names = [upstream.origin, encrypted, 'https://www.example.com', 'http://www.example.com']
+    const places = names.flatMap((name) => [`${name}/v1/b`, `${name}/other`, name])
+    for (const location of [...places, `${encrypted}0/v1/b`, 'https://www.example.com:444/v1/b']) {
       const { proxy: expected, nginx: got } = await both(
         okBytes('', [`Location: ${location}`], '303 See Other'),
         '/inner/a',

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { publicLocation } from '../../../oauth-proxy/forward/location.ts'
+import { ownOrigins, publicLocation } from '../../../oauth-proxy/forward/location.ts'
 
 const policy = {
   upstreamOrigin: 'http://api.internal:9000',
+  publicOrigin: 'https://www.example.com',
   upstreamPath: '/v1/orders/7?x=1',
   stripPrefix: '/api',
   addPrefix: '/v1',
@@ -13,6 +14,14 @@ describe('HX-12 K14 where the API sends the browser', () => {
   it.each<[string, string | undefined]>([
     ['/v1/orders/8', '/api/orders/8'],
     ['http://api.internal:9000/v1/orders/8?a=b#c', '/api/orders/8?a=b#c'],
+    // What frameworks make of the X-Forwarded-Proto and X-Forwarded-Host that we send: both, either or neither.
+    ['https://www.example.com/v1/orders/8?a=b#c', '/api/orders/8?a=b#c'],
+    ['https://api.internal:9000/v1/orders/8', '/api/orders/8'],
+    ['http://www.example.com/v1/orders/8', '/api/orders/8'],
+    ['https://www.example.com/other', undefined],
+    ['https://www.example.com:8443/v1/orders/8', undefined],
+    ['https://api.internal/v1/orders/8', undefined],
+    ['https://user@www.example.com/v1/orders/8', undefined],
     ['8', '/api/orders/8'],
     ['../items/1', '/api/items/1'],
     ['?page=2', '/api/orders/7?page=2'],
@@ -45,8 +54,22 @@ describe('HX-12 K14 where the API sends the browser', () => {
   })
 
   it('no prefix, no change', () => {
-    const plain = { upstreamOrigin: 'http://api.internal:9000', upstreamPath: '/orders', redirectOrigins: [] }
+    const plain = { ...policy, upstreamPath: '/orders', stripPrefix: '', addPrefix: '', redirectOrigins: [] }
     expect(publicLocation('/orders/8', plain)).toBe('/orders/8')
     expect(publicLocation('http://api.internal:9000//evil.example', plain)).toBeUndefined()
+  })
+
+  it('an origin that is listed is left as it is, even where the API goes by that name', () => {
+    const listed = { ...policy, redirectOrigins: ['https://www.example.com'] }
+    expect(publicLocation('https://www.example.com/done', listed)).toBe('https://www.example.com/done')
+  })
+
+  it.each([
+    ['http://api.internal', ['http://api.internal', 'http://www.example.com', 'https://api.internal']],
+    ['https://api.internal:8443', ['https://api.internal:8443']],
+  ])('%s also goes by the public protocol and host', (upstreamOrigin, origins) => {
+    expect(new Set(ownOrigins(upstreamOrigin, 'https://www.example.com'))).toEqual(
+      new Set([...origins, 'https://www.example.com']),
+    )
   })
 })

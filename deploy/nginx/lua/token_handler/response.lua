@@ -97,9 +97,11 @@ local function public_location(location, route)
       return location
     end
   end
-  local origin = route.upstream_origin
-  if sub(location, 1, #origin + 1) == origin .. "/" then
-    location = sub(location, #origin + 1)
+  for origin in pairs(route.own_origins) do
+    if sub(location, 1, #origin + 1) == origin .. "/" then
+      location = sub(location, #origin + 1)
+      break
+    end
   end
   local path = target.parse(location:match("^[^#]*"))
   local prefix = route.add_prefix
