@@ -51,6 +51,12 @@ export function isBrokenConnection(error: unknown): boolean {
   return broken.has(errorCode(error))
 }
 
+/** True for a write to a connection that the other side has closed; what it said before may still be unread. */
+export function isHungUp(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ECONNRESET' || code === 'EPIPE'
+}
+
 /**
  * True when the place could not even be connected to; the next one may be better.
  *

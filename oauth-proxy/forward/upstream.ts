@@ -1,10 +1,12 @@
 // The index of the package loads its fetch, caches and mocks as well, and Node's own fetch: a sixth of each start.
+import buildConnector from 'undici/lib/core/connect.js'
 import Pool from 'undici/lib/dispatcher/pool.js'
 import { type Clock, isWithin } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
+import { keepReadable } from './early-answer.ts'
 
 /** One place where an API runs. */
 export interface Target {
@@ -106,13 +108,15 @@ function createTarget(
   tls: TlsMaterial,
 ): Target & { isUsable(): boolean } {
   // Has a name because the library's types leave out what it passes on to node:net, such as the first of these.
-  const connect = {
+  const options = {
     highWaterMark: socketBufferBytes,
     timeout: setting.connectTimeoutMs,
+    allowH2: false,
     ...tls,
     // The default, but one that an environment variable changes (N13).
     rejectUnauthorized: true,
   }
+  const connect = buildConnector(options)
   let failures = 0
   let pausedSinceMs = 0
   return {
@@ -129,7 +133,11 @@ function createTarget(
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
       allowH2: false,
-      connect,
+      connect: (place, done) =>
+        connect(place, (...[error, socket]) => {
+          if (error === null) done(null, keepReadable(socket))
+          else done(error, null)
+        }),
     }),
     isUsable: () => failures < failuresBeforePause || !isWithin(clock, pausedSinceMs, pauseMs),
     report(answered) {
