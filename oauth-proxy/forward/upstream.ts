@@ -6,7 +6,7 @@ import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
-import { keepReadable } from './early-answer.ts'
+import { apiSocket } from './api-socket.ts'
 
 /** One place where an API runs. */
 export interface Target {
@@ -135,7 +135,7 @@ function createTarget(
       allowH2: false,
       connect: (place, done) =>
         connect(place, (...[error, socket]) => {
-          if (error === null) done(null, keepReadable(socket))
+          if (error === null) done(null, apiSocket(socket))
           else done(error, null)
         }),
     }),

@@ -24,6 +24,7 @@ describe('K18 what went wrong, by its code', () => {
     ['ERROR_IN_CERT_NOT_AFTER_FIELD', 'upstream_unreachable', true, false],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'upstream_unreachable', true, false],
     ['ECONNRESET', 'upstream_reset', false, true],
+    ['ECONNABORTED', 'upstream_reset', false, true],
     ['EPIPE', 'upstream_reset', false, true],
     ['UND_ERR_SOCKET', 'upstream_reset', false, true],
     ['HPE_INVALID_CONSTANT', 'upstream_invalid_response', false, false],

@@ -5,19 +5,28 @@ type Done = (error?: Error | null) => void
 
 /**
  * Keeps what an API has answered readable although it hung up on the rest of the request, as many do with a body that is
- * too long for them.
+ * too long for them, and makes half an answer show.
  *
  * Node drops a connection as soon as a write fails, with the answer that has arrived before. Here such a write is let
  * go: the reading side finds the answer, and behind it the end of the connection, which fails a call that got none.
+ *
+ * The client library takes an answer without a length for whole when ECONNRESET ends it, though only an orderly end says
+ * that (RFC 9112 §8). Under another code it fails, and is cut off for the browser (I13).
  */
-export function keepReadable(socket: Socket): Socket {
+export function apiSocket(socket: Socket): Socket {
   const write = socket._write.bind(socket)
   socket._write = (chunk, encoding, done) => write(chunk, encoding, unlessHungUp(done))
   const writev = socket._writev?.bind(socket)
   if (writev !== undefined) socket._writev = (chunks, done) => writev(chunks, unlessHungUp(done))
+  const destroy = socket._destroy.bind(socket)
+  socket._destroy = (error, done) => destroy(error !== null && isHungUp(error) ? aborted(error) : error, done)
   return socket
 }
 
 function unlessHungUp(done: Done): Done {
   return (error) => done(isHungUp(error) ? null : error)
+}
+
+function aborted(cause: Error): Error {
+  return Object.assign(new Error('the connection was reset', { cause }), { code: 'ECONNABORTED' })
 }

@@ -3,13 +3,13 @@ import { createServer as createTlsServer } from 'node:tls'
 import { buildConnector } from 'undici'
 import connectorOfFile from 'undici/lib/core/connect.js'
 import { afterEach, describe, expect, it } from 'vitest'
-import { keepReadable } from '../../../oauth-proxy/forward/early-answer.ts'
+import { apiSocket } from '../../../oauth-proxy/forward/api-socket.ts'
 import { createCertificate } from '../../support/certificate.ts'
 import { hostLine, ownPage, publicOrigin, startProxy } from '../../support/proxy-world.ts'
-import { errorCode, isComplete, openRaw, parseAnswer } from '../../support/raw-http.ts'
+import { errorCode, isComplete, openRaw, parseAnswer, rawRequest } from '../../support/raw-http.ts'
 import { okBytes } from '../../support/upstream.ts'
 
-/** APIs that hang up on a body that is still on its way, as servers do that refuse it by its length. */
+/** APIs that hang up: on a body that is still on its way, as servers do that refuse it by its length, or on their answer. */
 
 const certificate = createCertificate({ name: 'api', hosts: ['127.0.0.1'] })
 const kinds = {
@@ -47,7 +47,7 @@ describe('a connection whose other side has hung up', () => {
     let accept: (socket: Socket) => void = () => undefined
     const accepted = new Promise<Socket>((resolve) => (accept = resolve))
     const port = await listen(createTcpServer((socket) => accept(socket.on('error', () => undefined))))
-    const socket = keepReadable(connect(port, '127.0.0.1'))
+    const socket = apiSocket(connect(port, '127.0.0.1'))
     let text = ''
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()))
     socket.on('error', () => undefined)
@@ -68,7 +68,7 @@ describe('a connection whose other side has hung up', () => {
     const plain = connect(port, '127.0.0.1')
     plain._write = (_chunk, _encoding, done) => done(Object.assign(new Error('no'), { code: 'ENOBUFS' }))
     const failed = new Promise((resolve) => plain.once('error', resolve))
-    keepReadable(plain).write('a')
+    apiSocket(plain).write('a')
     expect(await failed).toMatchObject({ code: 'ENOBUFS' })
   })
 })
@@ -121,5 +121,38 @@ describe.each(Object.entries(kinds))('an API over %s hangs up on an upload', (pr
     const bytes = 'HTTP/1.1 413 Content Too Large\r\nContent-Length: 100\r\n\r\nhalf'
     const answered = await upload((socket) => void socket.write(bytes, () => socket.destroy()))
     expect([answered.status, answered.header('content-length'), answered.body.length < 100]).toEqual([413, '100', true])
+  })
+})
+
+describe('I13 an answer without a length, as of HTTP/1.0, is whole', () => {
+  const head = 'HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n'
+
+  it.each<[string, (socket: Socket) => void, string, string]>([
+    ['when its connection ends in good order', (socket) => socket.end('all'), '3\r\nall\r\n0\r\n\r\n', 'complete'],
+    ['but not when its connection is reset', (socket) => void socket.write('half'), '4\r\nhalf\r\n', 'truncated'],
+  ])('%s', async (_name, finish, body, outcome) => {
+    const open: Socket[] = []
+    const server = createTcpServer({ noDelay: true }, (socket) => {
+      open.push(socket)
+      socket.on('error', () => undefined)
+      socket.once('data', () => {
+        socket.write(head)
+        finish(socket)
+      })
+    })
+    const port = await listen(server)
+    const world = await startProxy(`
+    - { path: /api/file, upstream: 'http://127.0.0.1:${port}' }
+`)
+    afterwards.push(() => world.close())
+    const connection = await openRaw(world.port)
+    connection.write(rawRequest('GET', '/api/file', [hostLine, ...ownPage, `Cookie: ${world.cookies()}`]))
+    await connection.until((text) => text.includes('half') || text.includes('all'))
+    // The browser has what came; the rest will not.
+    for (const socket of open) if (!socket.writableEnded) socket.resetAndDestroy()
+    const text = await connection.until((received) => received.endsWith('0\r\n\r\n'))
+    connection.close()
+    expect(text.slice(text.indexOf('\r\n\r\n') + 4)).toBe(body)
+    expect(world.events.find(({ name }) => name === 'upstream.called')?.fields['outcome']).toBe(outcome)
   })
 })
