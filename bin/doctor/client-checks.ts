@@ -3,8 +3,10 @@ import { endsSession } from '../../oauth-agent/flows/refresh-at-server.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { formEncoded } from '../../shared/oauth/client-authentication.ts'
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
 import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import type { Secret } from '../../shared/secret.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 import { whyUnavailable } from './why-unavailable.ts'
 
@@ -60,8 +62,18 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
 
 function remedyFor(client: Config['client']): string {
   const remedy = 'Compare client.id, client.authentication and the secret or key with the registration.'
-  const isTyped = client.authentication === 'private_key_jwt' && client.typedAssertion
-  return isTyped ? `${remedy} Some servers refuse the type of the assertion: client.typed_assertion: false.` : remedy
+  if (client.authentication === 'private_key_jwt' && client.typedAssertion) {
+    return `${remedy} Some servers refuse the type of the assertion: client.typed_assertion: false.`
+  }
+  if (client.authentication === 'client_secret_basic' && changesInBasic(client)) {
+    return `${remedy} Some servers do not decode what a form encodes, such as + and /: client.authentication: client_secret_post.`
+  }
+  return remedy
+}
+
+/** Whether a server that skips the decoding of RFC 6749 §2.3.1 would read something else than was registered. */
+function changesInBasic(client: { readonly id: string; readonly secret: Secret }): boolean {
+  return [client.id, client.secret.reveal()].some((value) => formEncoded(value) !== value)
 }
 
 /**

@@ -61,7 +61,7 @@ function loadCertificate(files: { certificateFile: string; privateKeyFile: strin
 function authentication(settings: ClientSettings, signer: Promise<Signer> | undefined, clock: Clock): oauth.ClientAuth {
   switch (settings.authentication) {
     case 'client_secret_basic':
-      return oauth.ClientSecretBasic(settings.secret.reveal())
+      return clientSecretBasic(settings.secret.reveal())
     case 'client_secret_post':
       return oauth.ClientSecretPost(settings.secret.reveal())
     case 'private_key_jwt':
@@ -70,6 +70,23 @@ function authentication(settings: ClientSettings, signer: Promise<Signer> | unde
     case 'self_signed_tls_client_auth':
       return oauth.TlsClientAuth()
   }
+}
+
+/**
+ * Both halves in the form encoding of browsers (RFC 6749 §2.3.1, WHATWG URL §5.2).
+ *
+ * The library also encodes `-`, `.`, `_` and `*`. That is the same to a server that decodes, but LemonLDAP::NG and
+ * Glewlwyd do not, and then know no client `example%2Dapp`.
+ */
+function clientSecretBasic(secret: string): oauth.ClientAuth {
+  return (_server, client, _body, headers) => {
+    headers.set('authorization', `Basic ${btoa(`${formEncoded(client.client_id)}:${formEncoded(secret)}`)}`)
+  }
+}
+
+/** A value as it stands in a form (WHATWG URL §5.2). */
+export function formEncoded(value: string): string {
+  return new URLSearchParams([['', value]]).toString().slice('='.length)
 }
 
 /** Lifetime of an assertion in seconds; each is used once (RFC 7523 §3). */

@@ -103,3 +103,13 @@ it.each([
   const { level, remedy = '' } = await clientChecks(config, server, systemClock)
   expect([level, remedy.includes('client.typed_assertion: false')]).toEqual(['error', isNamed])
 })
+
+it.each([
+  ['a+b/c=', true],
+  ['a-secret_of.the*client', false],
+])('a refused secret %s in Basic brings up the servers that do not decode: %s', async (secret, isNamed) => {
+  const client = { authentication: 'client_secret_basic', secret }
+  const { config, server } = world([{ status: 401, body: { error: 'invalid_client' } }], { client })
+  const { level, remedy = '' } = await clientChecks(config, server, systemClock)
+  expect([level, remedy.includes('client_secret_post')]).toEqual(['error', isNamed])
+})

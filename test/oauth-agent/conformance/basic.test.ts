@@ -113,7 +113,7 @@ describe('oidcc-client-basic-certification-test-plan', () => {
     withRelyingParty(async ({ page, world }) => {
       expectSignedIn(await world.signIn(page))
       const request = world.server.requests.find(({ endpoint }) => endpoint === 'token')
-      const expected = Buffer.from('spa:correct%2Dhorse%2Dbattery%2Dstaple').toString('base64')
+      const expected = Buffer.from('spa:correct-horse-battery-staple').toString('base64')
       expect(request?.headers.authorization).toBe(`Basic ${expected}`)
       expect(request?.form.has('client_secret')).toBe(false)
     }))

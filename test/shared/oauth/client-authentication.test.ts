@@ -34,6 +34,21 @@ describe('client secrets', () => {
     expect([...body]).toEqual([])
   })
 
+  it.each([
+    ['example-app', 'a-secret_of.the*client', 'example-app:a-secret_of.the*client'],
+    ['https://app.example.com/', ' %&+£€~!', 'https%3A%2F%2Fapp.example.com%2F:+%25%26%2B%C2%A3%E2%82%AC%7E%21'],
+  ])(
+    'Basic encodes no more of %s than a form does: servers that decode nothing see it as registered',
+    async (id, text, expected) => {
+      const { headers } = await authenticate({
+        id,
+        authentication: 'client_secret_basic',
+        secret: new Secret(text),
+      })
+      expect(headers.get('authorization')).toBe(`Basic ${btoa(expected)}`)
+    },
+  )
+
   it('Post puts both into the form', async () => {
     const { headers, body } = await authenticate({ ...client, authentication: 'client_secret_post', secret })
     expect(Object.fromEntries(body)).toEqual({ client_id: 'a:b', client_secret: secret.reveal() })
