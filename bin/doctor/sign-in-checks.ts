@@ -72,8 +72,11 @@ async function signInCheck(
   }
   const arrived = { parameters: new Map(new URL(location).searchParams), arrivedBy: 'query' } as const
   let returned: string | undefined
+  let isOurs: boolean
   try {
-    returned = (await readAuthorizationResponse(parts, arrived, arrival.responseMode)).get('error')
+    const response = await readAuthorizationResponse(parts, arrived, arrival.responseMode)
+    returned = response.get('error')
+    isOurs = response.has('iss') || !(await promisesIssuer(config, server))
   } catch (failure) {
     if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
     const { code, detail } = asTokenHandlerError(failure)
@@ -83,12 +86,25 @@ async function signInCheck(
       'Compare login.response_mode and authorization_server.id_token_algorithms with the registration.',
     )
   }
+  if (!isOurs) {
+    return warning(
+      check,
+      `sign-ins return to ${redirectUri}, but a refused one without the iss that was promised (RFC 9207)`,
+      'Pages see authorization_response_invalid instead of its reason, such as login_required: do without silent sign-ins.',
+    )
+  }
   if (returned === undefined || expected.has(returned)) return ok(check, `sign-ins return to ${redirectUri}`)
   return wrong(
     check,
     `sign-ins return to ${redirectUri}, but with the error ${providerErrorWord(returned)}`,
     'Compare the login section with what the client may ask for.',
   )
+}
+
+/** Whether a response without `iss` is refused, as the agent does (RFC 9207 §2.4). */
+async function promisesIssuer({ authorizationServer }: Config, server: AuthorizationServer): Promise<boolean> {
+  const { authorization_response_iss_parameter_supported: promised } = await server.metadata()
+  return promised === true || authorizationServer.requireIssuerInResponse === 'always'
 }
 
 /** The settings, but for what would let somebody be asked something. */
