@@ -45,9 +45,10 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
           'Allow the grants authorization_code and refresh_token for this client.',
         )
       case 'invalid_request':
+      case 'no_error_code':
         return warning(
           check,
-          `the token endpoint answered invalid_request (${failure.status}) where invalid_grant was expected`,
+          `the token endpoint answered ${failure.error} (${failure.status}) where invalid_grant was expected`,
           'Look at its log; if it answers so with 400 to an expired token, set session.end_on_invalid_request: true.',
         )
       default:
@@ -63,7 +64,7 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
 function remedyFor(client: Config['client']): string {
   const remedy = 'Compare client.id, client.authentication and the secret or key with the registration.'
   if (client.authentication === 'private_key_jwt' && client.typedAssertion) {
-    return `${remedy} Some servers refuse the type of the assertion: client.typed_assertion: false.`
+    return `${remedy} Some servers refuse the type of the assertion: client.typed_assertion: false. Others want the token endpoint as its audience instead of the issuer: they need a client secret.`
   }
   if (client.authentication === 'client_secret_basic' && changesInBasic(client)) {
     return `${remedy} Some servers do not decode what a form encodes, such as + and /: client.authentication: client_secret_post.`

@@ -100,7 +100,7 @@ export function endsSession(
   further?: Parameters,
 ): boolean {
   if (error === 'invalid_grant') return true
-  if (!session.endOnInvalidRequest || error !== 'invalid_request') return false
+  if (!session.endOnInvalidRequest || (error !== 'invalid_request' && error !== 'no_error_code')) return false
   // Only with the status of §5.2: Keycloak says invalid_request with 403 where a gateway lost the TLS, and that passes. And
   // where the page asked for nothing: its parameter may be what is invalid.
   return status === 400 && (further?.size ?? 0) === 0

@@ -57,14 +57,14 @@ export class ProviderAnswerInvalid extends Error {
 export class ProviderRefused extends Error {
   override readonly name = 'ProviderRefused'
   readonly endpoint: ProviderEndpoint
-  /** The `error` code if it is one of a known list, else `other`; its free text is never kept. */
+  /** The `error` code if it is one of a known list, else `other`, or `no_error_code`; free text is never kept. */
   readonly error: string
   readonly status: number
 
   constructor(endpoint: ProviderEndpoint, error: unknown, status: number) {
     super('refused')
     this.endpoint = endpoint
-    this.error = providerErrorWord(error)
+    this.error = error === undefined ? 'no_error_code' : providerErrorWord(error)
     this.status = status
   }
 }

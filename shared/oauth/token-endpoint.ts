@@ -146,11 +146,14 @@ async function parseTokenAnswer(
 const recognizedTokenTypes: oauth.RecognizedTokenTypes = { n_a: () => undefined }
 
 async function parseJsonObject(response: Response): Promise<Readonly<Record<string, unknown>>> {
+  const text = await response.text()
+  // Glewlwyd refuses a refresh token by the status alone.
+  if (response.status === 400 && text === '') throw new ProviderRefused('token', undefined, response.status)
   const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (type !== 'application/json') throw new ProviderAnswerInvalid('token', 'content_type')
   let parsed: unknown
   try {
-    parsed = JSON.parse(await response.text())
+    parsed = JSON.parse(text)
   } catch (error) {
     throw new ProviderAnswerInvalid('token', 'json', error)
   }

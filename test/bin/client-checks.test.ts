@@ -22,7 +22,8 @@ const tokens = (refreshToken?: string) => ({
   },
 })
 
-type Answers = { status: number; body: object }[]
+/** Without a body the answer is its status. */
+type Answers = { status: number; body: object | undefined }[]
 
 /** The settings, and a server that answers the token requests in this order. */
 function world(answers: Answers, settings: Tree): { config: Config; server: AuthorizationServer } {
@@ -45,7 +46,7 @@ function world(answers: Answers, settings: Tree): { config: Config; server: Auth
         }
         const answer = answers.shift()
         if (answer === undefined) throw new Error('asked too often')
-        return json(answer.body, answer.status)
+        return answer.body === undefined ? new Response(null, answer) : json(answer.body, answer.status)
       },
       close: () => Promise.resolve(),
     },
@@ -77,13 +78,15 @@ it('rotation without grace is no worry with a shared store', async () => {
 })
 
 const endOnInvalidRequest = { session: { end_on_invalid_request: true } }
-it.each<[string, number, string, Tree, Finding['level'], string]>([
+it.each<[string, number, string | undefined, Tree, Finding['level'], string]>([
   ['as it should', 400, 'invalid_grant', {}, 'ok', ''],
   ['as Dex does', 400, 'invalid_request', {}, 'warning', 'session.end_on_invalid_request: true'],
   ['as Dex does, where the settings know', 400, 'invalid_request', endOnInvalidRequest, 'ok', ''],
+  ['as Glewlwyd does', 400, undefined, {}, 'warning', 'session.end_on_invalid_request: true'],
+  ['as Glewlwyd does, where the settings know', 400, undefined, endOnInvalidRequest, 'ok', ''],
   ['as Keycloak does without TLS', 403, 'invalid_request', endOnInvalidRequest, 'warning', 'Look at its log'],
 ])('a refresh token made up just now is refused %s', async (_, status, error, settings, level, remedy) => {
-  const { config, server } = world([{ status, body: { error } }], settings)
+  const { config, server } = world([{ status, body: error === undefined ? undefined : { error } }], settings)
   const finding = await clientChecks(config, server, systemClock)
   expect([finding.level, finding.remedy ?? '']).toEqual([level, expect.stringContaining(remedy)])
 })

@@ -162,23 +162,38 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     expect((await world.signIn(page)).status).toBe(200)
   })
 
-  it.each([
-    [400, 401, 'session_expired', false],
+  const says = { error: 'invalid_request' }
+  it.each<[number, unknown, number, string, string]>([
+    [400, says, 401, 'session_expired', 'invalid_request'],
+    // What Glewlwyd says of every refresh token that it does not know.
+    [400, '', 401, 'session_expired', 'no_error_code'],
+    [400, ' ', 502, 'authorization_server_error', 'json'],
+    [400, { error: 'no_error_code' }, 502, 'authorization_server_error', 'other'],
+    [403, '', 502, 'authorization_server_error', 'json'],
     // What Keycloak says of a request that reached it without TLS.
-    [403, 502, 'authorization_server_error', true],
-    [500, 503, 'authorization_server_unavailable', true],
+    [403, says, 502, 'authorization_server_error', 'invalid_request'],
+    [500, says, 503, 'authorization_server_unavailable', 'server_error'],
+    [500, '', 503, 'authorization_server_unavailable', 'server_error'],
   ])(
-    'invalid_request with status %s, where the settings say that it means an expired refresh token',
-    async (theirs, ours, code, stays) => {
+    'status %s with %j, where the settings say that invalid_request means an expired refresh token',
+    async (theirs, body, ours, code, word) => {
       const page = await signedIn({ settings: 'session: { end_on_invalid_request: true }' })
-      world.server.script.token = () => ({ status: theirs, body: { error: 'invalid_request' } })
+      world.server.script.token = () => ({ status: theirs, body })
       expect(statusAndCode(await refresh(page))).toEqual([ours, code])
-      expect(await isSignedIn(page)).toBe(stays)
+      const ends = code === 'session_expired'
+      expect(await isSignedIn(page)).toBe(!ends)
       const [failed] = world.told('session.refresh_failed').slice(-1)
-      expect(failed?.fields['ends_session']).toBe(!stays)
-      if (!stays) expect(failed?.fields['check']).toBe('invalid_request')
+      expect(failed?.fields['ends_session']).toBe(ends)
+      expect(failed?.fields['check'] ?? failed?.fields['provider_error']).toBe(word)
     },
   )
+
+  it('an empty body with status 400 keeps the session where the settings say nothing of it', async () => {
+    const page = await signedIn()
+    world.server.script.token = () => ({ status: 400, body: '' })
+    expect(statusAndCode(await refresh(page))).toEqual([502, 'authorization_server_error'])
+    expect(await isSignedIn(page)).toBe(true)
+  })
 
   it('the circuit opens after failures in a row, and closes by itself', async () => {
     const page = await signedIn()
