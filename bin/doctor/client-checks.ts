@@ -33,6 +33,10 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
     if (!(failure instanceof ProviderRefused)) {
       return warning(check, 'the token endpoint gave an answer that cannot be read', 'Look at what stands before it.')
     }
+    // A server that names no error may have looked at the token alone, as Glewlwyd does.
+    if (failure.error === 'no_error_code' && endsSession(failure, config)) {
+      return skipped(check, `the answer (${failure.status}, empty) does not tell whether the credentials are accepted`)
+    }
     if (endsSession(failure, config)) return ok(check, 'the client and its credentials are accepted')
     switch (failure.error) {
       case 'invalid_client':

@@ -83,7 +83,7 @@ it.each<[string, number, string | undefined, Tree, Finding['level'], string]>([
   ['as Dex does', 400, 'invalid_request', {}, 'warning', 'session.end_on_invalid_request: true'],
   ['as Dex does, where the settings know', 400, 'invalid_request', endOnInvalidRequest, 'ok', ''],
   ['as Glewlwyd does', 400, undefined, {}, 'warning', 'session.end_on_invalid_request: true'],
-  ['as Glewlwyd does, where the settings know', 400, undefined, endOnInvalidRequest, 'ok', ''],
+  ['as Glewlwyd does, where the settings know', 400, undefined, endOnInvalidRequest, 'skipped', ''],
   ['as Keycloak does without TLS', 403, 'invalid_request', endOnInvalidRequest, 'warning', 'Look at its log'],
 ])('a refresh token made up just now is refused %s', async (_, status, error, settings, level, remedy) => {
   const { config, server } = world([{ status, body: error === undefined ? undefined : { error } }], settings)
