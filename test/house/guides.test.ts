@@ -90,8 +90,8 @@ describe('guides', () => {
   })
 
   const servers = filesBelow(['docs/authorization-servers'], ['.md']).filter((page) => settingsOf(page).length > 0)
-  it('there is a guide for nine authorization servers', () => {
-    expect(servers).toHaveLength(9)
+  it('there is a guide for twelve authorization servers', () => {
+    expect(servers).toHaveLength(12)
   })
   it.each(servers)('%s shows settings that config check accepts', (page) => {
     const readFile = (path: string) =>
