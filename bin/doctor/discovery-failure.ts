@@ -7,8 +7,11 @@ import {
 import { error, type Finding } from './finding.ts'
 import { whyUnavailable } from './why-unavailable.ts'
 
-/** What to do where the HTTP proxy is what failed. */
-const proxyRemedies: Readonly<Partial<Record<UnavailableReason, string>>> = {
+/** What to do where something answered, or the HTTP proxy is what failed. */
+const remedies: Readonly<Partial<Record<UnavailableReason, string>>> = {
+  server_error: 'It answers, but with an error of its own: look at its log.',
+  gateway_error: 'What stands before it answers in its place: check that it runs, and that its gateway reaches it.',
+  rate_limited: 'It answers, but limits requests from here: wait, or raise its limit.',
   proxy_connect_failed: 'Check authorization_server.http_proxy, the network to it and, for https:, http_proxy_ca_file.',
   proxy_timeout: 'Check that the proxy is well, and that it reaches the authorization server.',
   proxy_refused:
@@ -29,7 +32,7 @@ export function discoveryFailure(config: Config, failure: unknown): Finding {
     return error(
       'provider.discovery',
       `${issuer} cannot be reached${way} (${whyUnavailable(failure, config)})`,
-      proxyRemedies[failure.reason] ??
+      remedies[failure.reason] ??
         'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
     )
   }

@@ -286,6 +286,19 @@ describe('doctor', () => {
     },
   )
 
+  it.each([
+    ['server_error', 'look at its log'],
+    ['gateway_error', 'its gateway'],
+    ['rate_limited', 'raise its limit'],
+    ['connect_failed', 'name resolution'],
+  ] as const)('sends nobody to the network where something answered: %s', async (reason, words) => {
+    const server = { metadata: () => Promise.reject(new ProviderUnavailable('metadata', reason, 1)) }
+    for await (const finding of providerChecks(parse(settingsFile()), server)) {
+      expect(finding).toMatchObject({ level: 'error', remedy: expect.stringContaining(words) as string })
+    }
+    expect.assertions(1)
+  })
+
   it('reports an issuer that is spelled differently', async () => {
     const findings = await look({ settings: { authorization_server: { issuer: `${provider.issuer}/` } } })
     expect(findings[0]).toMatchObject({ level: 'error', check: 'provider.issuer' })
