@@ -41,6 +41,7 @@ describe('client secrets', () => {
     'Basic encodes no more of %s than a form does: servers that decode nothing see it as registered',
     async (id, text, expected) => {
       const { headers } = await authenticate({
+        ...client,
         id,
         authentication: 'client_secret_basic',
         secret: new Secret(text),
