@@ -44,13 +44,10 @@ export function createAttemptEnd(
       const signedIn = request.session.kind === 'open' ? request.session.session.facts : undefined
       const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
       const finished = await finishOnce(attempt.content, arrived)
-      const setCookies = [
-        ...sessionCookies(request, attempt.content, arrived, finished),
-        ...writer.clearLogin(id),
-        ...otherAttempts(request, attempt.content, finished.cookies.access),
-      ]
+      const own = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
+      const others = otherAttempts(request, attempt.content, finished.cookies.access, own)
       await endOther(request, attempt.content, finished.cookies.access)
-      return succeeded(request, attempt.content, finished, setCookies)
+      return succeeded(request, attempt.content, finished, [...own, ...others])
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id, attempt.content)
     }
@@ -74,10 +71,14 @@ export function createAttemptEnd(
   }
 
   /** They may end by a navigation from another site, with which the browser sends their cookies, but not the session's. */
-  function otherAttempts({ cookies }: AgentRequest, { state }: LoginContent, begun: SessionFacts): readonly string[] {
-    return writer.changeLogins(cookies, (other) =>
-      other.state === state ? undefined : afterSignIn(other, begun, config),
-    )
+  function otherAttempts(
+    { cookies }: AgentRequest,
+    { state }: LoginContent,
+    begun: SessionFacts,
+    beside: readonly string[],
+  ): readonly string[] {
+    const change = (other: LoginContent) => (other.state === state ? undefined : afterSignIn(other, begun, config))
+    return writer.changeLogins(cookies, change, beside)
   }
 
   async function endOther(

@@ -28,10 +28,14 @@ export interface CookieWriter {
    */
   setLogin(id: string, content: LoginContent, present: RequestCookies): string[]
   /**
-   * The attempts under way for which `change` gives another content, each for the time that it has left. One that would
-   * become too large for a cookie stays as it is.
+   * The attempts under way for which `change` gives another content, each for the time that it has left, newest first.
+   * Those that are over are cleared, and those for which an answer that sets `beside`, too, has no room.
    */
-  changeLogins(present: RequestCookies, change: (content: LoginContent) => LoginContent | undefined): string[]
+  changeLogins(
+    present: RequestCookies,
+    change: (content: LoginContent) => LoginContent | undefined,
+    beside: readonly string[],
+  ): string[]
   clearLogin(id: string): string[]
 }
 
@@ -49,6 +53,9 @@ const longestMaxAgeSeconds = 400 * 24 * 60 * 60
 
 /** Several login cookies travel together with the session, and one header may not exceed what servers take. */
 const maxLoginOctets = 1536
+
+/** Gateways take answers with a header of 16 KiB, of which other lines need less than one; a larger answer is lost. */
+const maxSetCookieOctets = 15 * 1024
 
 /** A writer for one installation; for the agent only. */
 export function createCookieWriter({ keys, catalogue, binding, settings, clock, random }: WriterParts): CookieWriter {
@@ -77,8 +84,8 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
 
     setLogin(id, content, present) {
       const row = catalogue.login(id)
-      const piece = sealLogin(row, content)
-      if (piece === undefined) {
+      const { value } = seal(row, codecs.login, content)
+      if (row.name.length + value.length > maxLoginOctets) {
         // What makes an attempt this large is nearly always return_to, and only that can the page make shorter.
         const code = content.returnTo === undefined ? 'invalid_request' : 'return_to_not_allowed'
         throw new TokenHandlerError(code, { detail: { check: 'login_cookie_size' } })
@@ -91,21 +98,29 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
         .slice(0, settings.login.maxAttempts - 1)
         .map(({ other }) => other)
       return [
-        setCookie(row, piece, settings.login.attemptSeconds),
+        setCookie(row, { name: row.name, value }, settings.login.attemptSeconds),
         ...others.filter((other) => !stay.includes(other)).map((other) => clearLoginCookie(other)),
       ]
     },
 
-    changeLogins: (present, change) =>
-      loginIds(catalogue, present).flatMap((id) => {
-        const content = openLogin(id, present)
-        const changed = content && change(content)
-        const row = catalogue.login(id)
-        const piece = changed && sealLogin(row, changed)
-        if (piece === undefined || changed === undefined) return []
-        const secondsLeft = changed.startedAt + settings.login.attemptSeconds - clock.nowSeconds()
-        return secondsLeft > 0 ? [setCookie(row, piece, secondsLeft)] : []
-      }),
+    changeLogins(present, change, beside) {
+      let room = maxSetCookieOctets - beside.reduce((sum, line) => sum + octetsOf(line), 0)
+      return loginIds(catalogue, present)
+        .flatMap((id) => {
+          const content = openLogin(id, present)
+          const changed = content && change(content)
+          return changed === undefined ? [] : [{ row: catalogue.login(id), changed }]
+        })
+        .sort((one, two) => two.changed.startedAt - one.changed.startedAt)
+        .map(({ row, changed }) => {
+          const { value } = seal(row, codecs.login, changed)
+          const secondsLeft = changed.startedAt + settings.login.attemptSeconds - clock.nowSeconds()
+          const line = setCookie(row, { name: row.name, value }, secondsLeft)
+          room -= octetsOf(line)
+          // An attempt that does not know whose session it replaces has to start again.
+          return secondsLeft > 0 && room >= 0 ? line : clearCookie(row, row.name)
+        })
+    },
 
     clearLogin: (id) => [clearLoginCookie(id)],
   }
@@ -128,12 +143,6 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
       })
     }
     return pieces
-  }
-
-  /** Undefined for an attempt too large for a cookie. */
-  function sealLogin(row: CookieRow, content: LoginContent): NamedValue | undefined {
-    const { value } = seal(row, codecs.login, content)
-    return row.name.length + value.length > maxLoginOctets ? undefined : { name: row.name, value }
   }
 
   function openLogin(id: string, present: RequestCookies): LoginContent | undefined {
@@ -160,6 +169,11 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
 /** Names that a session within the budget can have had; each chunk but the last is nearly 4,096 octets. */
 function namesWithin({ names }: CookieRow, { cookies }: CookieSettings): readonly string[] {
   return names.slice(0, Math.ceil(cookies.maxTotalBytes / 4000))
+}
+
+/** The line of a header with its name and its end. */
+function octetsOf(line: string): number {
+  return 'Set-Cookie: \r\n'.length + line.length
 }
 
 function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {

@@ -213,21 +213,39 @@ describe('attempts to sign in', () => {
     const startedAt = clock.nowSeconds()
     const replaces = { sessionId: 'A'.repeat(22), subject: 'bob', absoluteExpiresAt: startedAt + 28_800 }
     let cookies = browserAfter(writer.setLogin(id('a'), loginContent({ startedAt, state: 'a' }), noCookies))
-    for (const state of ['b', 'c']) {
-      cookies = browserAfter(writer.setLogin(id(state), loginContent({ startedAt, state }), cookies), cookies)
-    }
+    cookies = browserAfter(writer.setLogin(id('b'), loginContent({ startedAt, state: 'b' }), cookies), cookies)
     clock.pass(100)
-    const lines = writer.changeLogins(cookies, (content) =>
-      content.state === 'b'
-        ? undefined
-        : { ...content, replaces, ...(content.state === 'c' && { returnTo: '/'.repeat(1500) }) },
+    const lines = writer.changeLogins(
+      cookies,
+      (content) => (content.state === 'b' ? undefined : { ...content, replaces }),
+      [],
     )
+    const attributes = 'Secure; HttpOnly; SameSite=Lax'
     expect(lines.map((line) => line.replace(/=[\w-]+/, ''))).toEqual([
-      `__Host-Http-th-login-${id('a')}; Path=/; Max-Age=500; Secure; HttpOnly; SameSite=Lax`,
+      `__Host-Http-th-login-${id('a')}; Path=/; Max-Age=500; ${attributes}`,
     ])
     expect(reader.login(browserAfter(lines, cookies), id('a'))).toMatchObject({ content: { state: 'a', replaces } })
     clock.pass(500)
-    expect(writer.changeLogins(cookies, (content) => content)).toEqual([])
+    expect(writer.changeLogins(cookies, (content) => content, [])).toEqual(
+      ['a', 'b'].map((letter) => `__Host-Http-th-login-${id(letter)}=; Path=/; Max-Age=0; ${attributes}`),
+    )
+  })
+
+  it('that are changed and find no room in the answer are cleared, the oldest first', () => {
+    const { writer, clock } = createInstallation()
+    let cookies = noCookies
+    for (const letter of 'abc') {
+      const content = loginContent({ startedAt: clock.nowSeconds() })
+      cookies = browserAfter(writer.setLogin(id(letter), content, cookies), cookies)
+      clock.pass(1)
+    }
+    const stay = (octets: number) => {
+      const lines = writer.changeLogins(cookies, (content) => content, ['x'.repeat(octets)])
+      return [...browserAfter(lines, cookies).ours.keys()].map((name) => name.at(-1))
+    }
+    expect(stay(10_000)).toEqual(['a', 'b', 'c'])
+    expect(stay(14_800)).toEqual(['c'])
+    expect(stay(16_000)).toEqual([])
   })
 
   it('are refused when they would be too large for five of them to travel', () => {
