@@ -123,17 +123,21 @@ async function acceptTokens(
 /** Whose session may stay when this attempt fails. */
 export function presentSubjects(
   { store }: Pick<CodeExchangeParts, 'store'>,
-  { stepUpOf, startedAt }: LoginContent,
+  attempt: LoginContent,
   { signedIn }: Pick<Arrived, 'signedIn'>,
 ): string[] {
-  return [stepUpOf && stepUpKey(stepUpOf, startedAt), signedIn].flatMap((present) =>
+  const { stepUpOf, replaces } = attempt
+  return [remembered(attempt, stepUpOf), remembered(attempt, replaces), signedIn].flatMap((present) =>
     present === undefined || store.hasEnded(present) ? [] : [present.subject],
   )
 }
 
-/** Its `sid` is not in the login cookie, and what ends sessions without one ended others of the same user. */
-function stepUpKey(stepUpOf: NonNullable<LoginContent['stepUpOf']>, startedAt: number) {
-  return { ...stepUpOf, createdAt: startedAt, providerSessionId: '' }
+/**
+ * A session as the store knows it, of which the login cookie has the name: without its `sid`, and what ends sessions
+ * without one ended others of the same user.
+ */
+function remembered({ startedAt }: LoginContent, session: LoginContent['stepUpOf']) {
+  return session && { ...session, createdAt: startedAt, providerSessionId: '' }
 }
 
 /** Checks the limits of the attempt itself, because nothing forces a browser to drop the cookie in time. */
@@ -169,12 +173,13 @@ function checkSessionStays(
   attempt: LoginContent,
   { signedIn }: Arrived,
 ): void {
-  const { stepUpOf, startedAt } = attempt
-  if (stepUpOf === undefined) return
-  const { subject } = stepUpOf
-  const hasEnded = store.hasEnded(stepUpKey(stepUpOf, startedAt))
-  if (!hasEnded && (signedIn === undefined || signedIn.subject === subject)) return
-  throw sessionGone(attempt, hasEnded ? 'ended' : 'session')
+  const before = remembered(attempt, attempt.stepUpOf)
+  if (before === undefined) return
+  if (store.hasEnded(before)) throw sessionGone(attempt, 'ended')
+  // After a navigation from another site, the attempt alone tells of who has signed in.
+  const present = signedIn ?? remembered(attempt, attempt.replaces)
+  if (present === undefined || present.subject === before.subject || store.hasEnded(present)) return
+  throw sessionGone(attempt, 'session')
 }
 
 function sessionGone({ prompt }: LoginContent, check: 'ended' | 'session'): TokenHandlerError {
