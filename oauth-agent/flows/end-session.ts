@@ -72,19 +72,19 @@ export async function endReplaced(
 }
 
 /**
- * Remembers for a minute which session of the same user `session` has replaced in this browser. That one goes on, for its
- * requests and streams are the same user's; but whatever ends `session` has to end it as well, or a refresh of it that is
- * under way would bring the user back after a sign-out, or over the next user.
+ * Remembers which session of the same user `session` has replaced in this browser. That one goes on, for its requests and
+ * streams are the same user's; but whatever ends `session` has to end it as well, or a refresh or a step-up of it that is
+ * under way would bring the user back after a sign-out, or over the next user, and its streams would go on.
  */
 export async function keepPredecessor(
-  { store }: Pick<EndSessionParts, 'store'>,
-  session: SessionFacts,
+  { store, clock }: Pick<EndSessionParts, 'store' | 'clock'>,
+  session: ReplacedSession,
   { sessionId }: Pick<SessionFacts, 'sessionId'>,
 ): Promise<void> {
-  await store.put(predecessorKey(session), sessionId, replacedSeconds).catch(() => {})
+  await store.put(predecessorKey(session), sessionId, secondsLeft(session, clock)).catch(() => {})
 }
 
-/** Nobody signs in more often than this within the time of one refresh. */
+/** A sign-out comes to an end; of what was replaced more often than this, nothing is under way any more. */
 const maxPredecessors = 8
 
 /** What this session has replaced, latest first; they end no later than it, since their time began earlier. */
@@ -120,15 +120,18 @@ function replacedKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
 /** Marks the session as ended on every replica until it would have ended anyway. */
 async function markEnded(
   { store, clock }: Pick<EndSessionParts, 'store' | 'clock'>,
-  { sessionId, absoluteExpiresAt }: ReplacedSession,
+  session: ReplacedSession,
 ): Promise<void> {
-  const ttlSeconds = Math.max(absoluteExpiresAt - clock.nowSeconds(), 1)
   try {
-    await store.end({ kind: 'session', sessionId, ttlSeconds })
+    await store.end({ kind: 'session', sessionId: session.sessionId, ttlSeconds: secondsLeft(session, clock) })
   } catch (error) {
     // The cookies are cleared or replaced all the same; after a sign-out other replicas notice by the revoked refresh token.
     if (!(error instanceof StoreUnavailable)) throw error
   }
+}
+
+function secondsLeft({ absoluteExpiresAt }: ReplacedSession, clock: Clock): number {
+  return Math.max(absoluteExpiresAt - clock.nowSeconds(), 1)
 }
 
 /** Longer URLs are cut by some servers; the hint then goes into a form only (LO-1). */

@@ -61,7 +61,7 @@ export interface SessionsModel {
   /** The code with which a proxy refuses these cookies, or undefined. */
   refusal(cookies: RequestCookies, replica: number): string | undefined
   end(replica: number, matches: Ended['matches'], ttlSeconds: number): void
-  /** Ends this session, and those that the same user has replaced by it a moment ago. */
+  /** Ends this session, and those that the same user has replaced by it. */
   endWithPredecessors(replica: number, sessionId: string, ttlSeconds: number): void
   /** A sign-in of the same user has put `session` in the place of `before`. */
   succeed(replica: number, session: SessionFacts, before: string): void
@@ -131,9 +131,8 @@ export function createSessionsModel(parts: {
         id = predecessors.findLast((each) => each.sessionId === ending && isKnown(each))?.before
       }
     },
-    succeed(replica, { sessionId }, before) {
+    succeed(replica, { sessionId, absoluteExpiresAt: untilSeconds }, before) {
       if (sessionId === before) return
-      const untilSeconds = clock.nowSeconds() + replacedSeconds
       predecessors.push({ sessionId, before, untilSeconds, replicas: new Set(sharedStore ? [0, 1] : [replica]) })
     },
     hasEnded: (session, replica) =>
