@@ -5,7 +5,8 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { type Arrived, type CodeExchangeParts, finishLogin } from './code-exchange.ts'
 import { createKeptSessions } from './kept-session.ts'
-import { createSingleFlight, inTurn } from './turn.ts'
+import { loginAttemptId } from './login-attempt.ts'
+import { createSingleFlight, ignoreUnavailable, inTurn } from './turn.ts'
 
 /** What finishing attempts needs. */
 export interface FinishOnceParts extends CodeExchangeParts {
@@ -49,9 +50,18 @@ export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
   }
 
   async function finish(attempt: LoginContent, arrived: Arrived, ticket: string): Promise<FinishedLogin> {
+    // A server that sees a code again revokes what it gave for it (RFC 6749 §4.1.2), and another tab that signed in at the
+    // same time may have set the cookie of this attempt again.
+    const used = `used:${loginAttemptId(attempt.state)}`
+    if ((await store.get(used).catch(ignoreUnavailable)) !== undefined) {
+      throw new TokenHandlerError('login_restart_required', { detail: { check: 'used' } })
+    }
     const cookies = await finishLogin(parts, attempt, arrived)
     // The code is used up; nothing that fails here may cost the session that it became.
-    await signedIn.keep(ticket, cookies, keptSeconds).catch(() => {})
+    await Promise.allSettled([
+      signedIn.keep(ticket, cookies, keptSeconds),
+      store.put(used, '1', parts.config.login.attemptSeconds),
+    ])
     return { cookies, joined: false }
   }
 

@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { jwt } from '../support/installation.ts'
+import { endLogin, isSignedIn, type Page, refresh, statusAndCode } from '../support/page.ts'
+import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+
+let world: ScriptedWorld
+beforeAll(async () => {
+  world = await startScriptedWorld({ replicas: 2, settings })
+})
+afterAll(() => world.close())
+beforeEach(() => world.server.reset())
+
+const settings = `
+agent: { rate_limits: { login: { requests: 99999 } } }
+login: { navigation: { enabled: true }, max_attempts: 10 }
+session: { idle_seconds: 300 }
+`
+/** Starts a sign-in by navigation; gives the query with which the browser comes back. */
+async function navigate(page: Page, asked = '', user = 'alice'): Promise<URLSearchParams> {
+  const start = await page.navigate('GET', `/oauth-agent/login${asked}`)
+  return world.server.authorize(start.headers.location ?? '', user)
+}
+const comeBack = (page: Page, query: URLSearchParams) =>
+  page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
+const userOf = async (page: Page) => {
+  const { id_token_claims: claims } = (await page.call('GET', '/oauth-agent/session')).json()
+  return (claims as { sub?: string } | undefined)?.sub
+}
+const codeOf = ({ status, headers }: Awaited<ReturnType<typeof comeBack>>) => [status, headers['token-handler-error']]
+
+describe('an attempt of one tab while another tab signs in', () => {
+  it.each<[string, string, string]>([
+    ['a step-up', '?acr_values=high', 'login_restart_required'],
+    ['a silent sign-in', '?prompt=none', 'login_required'],
+  ])('%s by navigation takes no place of another user, although their session is kept back', async (...row) => {
+    const [, asked, code] = row
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await navigate(page, asked)
+    // Nothing marks a session as ended that has reached its limit.
+    world.clock.pass(301)
+    await world.signIn(page, {}, 'bob')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(codeOf(await comeBack(page, query))[1]).toBe(code)
+    expect(await userOf(page)).toBe('bob')
+  })
+
+  it.each(['page', 'navigation'])(
+    'a step-up by %s does not undo a sign-out of the session that came after',
+    async (by) => {
+      const page = world.browser()
+      await world.signIn(page)
+      const query =
+        by === 'page' ? await world.start(page, { acr_values: 'high' }) : await navigate(page, '?acr_values=high')
+      await world.signIn(page)
+      world.clock.pass(120)
+      await page.call('POST', '/oauth-agent/logout')
+      world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+      const end = by === 'page' ? await endLogin(page, query) : await comeBack(page, query)
+      expect(codeOf(end)).toEqual([409, 'login_restart_required'])
+      expect(await isSignedIn(page)).toBe(false)
+    },
+  )
+
+  it('that is refused leaves the tokens of that session alone, which may hang on the same grant', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await navigate(page)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { nonce: 'other' })
+    expect(codeOf(await comeBack(page, query))).toEqual([502, 'id_token_invalid'])
+    world.server.script.token = (form) => world.server.tokens(form)
+    expect((await refresh(page)).status).toBe(200)
+    expect(world.server.count('revocation')).toBe(0)
+  })
+
+  it('is not used twice, although the answer of the other tab sets its cookie again', async () => {
+    const page = world.browser()
+    const query = await navigate(page)
+    const other = await world.start(page)
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    const { setCookies } = await endLogin(late, other)
+    expect((await comeBack(page, query)).status).toBe(200)
+    for (const line of setCookies) page.jar.take('localhost', line)
+    world.clock.pass(40)
+    const calls = world.server.count('token')
+    await comeBack(page, query)
+    expect(world.server.count('token')).toBe(calls)
+  })
+
+  it('and nine large ones: the answer fits into the 16 KiB of a gateway, and the oldest start again', async () => {
+    const page = world.browser()
+    const queries: URLSearchParams[] = []
+    for (let each = 0; each < 9; each += 1) {
+      queries.push(await navigate(page, `?return_to=/${'x'.repeat(800)}`))
+      world.clock.pass(1)
+    }
+    world.server.script.token = (form) => world.server.tokens(form, { access_token: jwt(5000) })
+    const { status, headers, setCookies } = await world.signIn(page)
+    expect(status).toBe(200)
+    const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((each) => `${name}: ${each}`))
+    expect(lines.join('\r\n').length).toBeLessThan(16_000)
+    expect(
+      setCookies.filter((line) => line.includes('-login-') && !line.includes('Max-Age=0;')).length,
+    ).toBeGreaterThan(3)
+    world.server.script.token = (form) => world.server.tokens(form)
+    expect(codeOf(await comeBack(page, queries[0] ?? new URLSearchParams()))).toEqual([400, 'invalid_state'])
+    expect(codeOf(await comeBack(page, queries[8] ?? new URLSearchParams()))).toEqual([200, undefined])
+  })
+})
