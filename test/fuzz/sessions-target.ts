@@ -51,7 +51,7 @@ export function sessionsTarget(name: string, sharedStore: boolean): FuzzTarget {
       '0sign-in-alice 0refresh-held 0sign-in-bob 0deliver 0refresh-held 0by-sub 0wait-1 0sign-in-bob 0deliver 0logout',
       '0navigate 0alice 0end 3navigate 3bob 3end-twice 0background-held 0wait-idle 0deliver 3sign-in-alice 0keep 1sign-in-bob 1take-rt 1refresh 0logout 0bring-back 3refresh',
       '0login 0alice 0keep 0end 0take-login 3end-again 0refresh 0wait-access 0refresh-twice 0by-sub 0sign-in-alice',
-      '0login 0alice 0end 0refresh-held 0login 0alice 0end 0logout 0deliver',
+      '0login 0alice 0end 0refresh-held 0userinfo 0refresh-held 0login 0alice 0end 0logout 0deliver',
       '0navigate 0sign-in-alice 0refresh-held 0bob 0end 0deliver',
       ...Array.from({ length: 2 }, (_, seed) => drawProgram(seed + 1, 25)),
     ],
@@ -134,7 +134,7 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       const arrive = async (isHeard: boolean) => {
         hold?.release()
         const hearing = hear ?? (await settled())
-        held.delete(sessionId)
+        if (isHeld) held.delete(sessionId)
         if (isHeard) hearing()
         else model.spoil(present.facts)
       }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { jwt } from '../support/installation.ts'
-import { endLogin, isSignedIn, type Page, refresh, statusAndCode } from '../support/page.ts'
+import { endLogin, isSignedIn, type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
