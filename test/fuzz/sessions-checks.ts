@@ -132,6 +132,8 @@ export function createSessionsChecks(world: SessionsWorld, model: SessionsModel)
         }
         if (isLate || isLost) model.spoil(set)
         promise(!model.hasEnded(set, replica), 'end: signs in with a session that has ended')
+        const isStepped = stepUpOf !== undefined && sharedStore && !browser.tampered
+        promise(!isStepped || browser.who === set.subject, `end: a step-up after ${browser.who} signed in or out`)
         const before = (by === 'page' && kind === 'open' ? facts : replaces) ?? stepUpOf
         if (before?.subject === set.subject) model.succeed(replica, set, before.sessionId)
         else if (before !== undefined) model.endWithPredecessors(replica, before.sessionId, absoluteSeconds)

@@ -25,7 +25,7 @@ const waits: Readonly<Record<string, number>> = {
   'wait-absolute': absoluteSeconds,
 }
 const often = 'sign-in-alice sign-in-bob refresh refresh-late refresh-held deliver end end-held wait-20 wait-access'
-const seldom = `login navigate step-up silent alice bob end-old end-twice end-again end-late end-lost refresh-twice
+const seldom = `login navigate step-up navigate-step-up silent alice bob end-old end-twice end-again end-late end-lost refresh-twice
   refresh-lost background background-held deliver session userinfo logout logout-late by-sub by-sid by-both keep bring-back take-at
   take-rt take-id take-login drop-at drop-rt drop-id restart rotate down ${Object.keys(waits).join(' ')}`
 const actions = `${often} ${often} ${seldom}`.split(/\s+/)
@@ -53,6 +53,7 @@ export function sessionsTarget(name: string, sharedStore: boolean): FuzzTarget {
       '0login 0alice 0keep 0end 0take-login 3end-again 0refresh 0wait-access 0refresh-twice 0by-sub 0sign-in-alice',
       '0login 0alice 0end 0refresh-held 0userinfo 0refresh-held 0login 0alice 0end 0logout 0deliver',
       '0navigate 0sign-in-alice 0refresh-held 0bob 0end 0deliver',
+      '0sign-in-alice 0navigate-step-up 0alice 0sign-in-alice 0logout 0sign-in-bob 0end',
       ...Array.from({ length: 2 }, (_, seed) => drawProgram(seed + 1, 25)),
     ],
     dictionary: [...new Set(actions)].flatMap((action) => [` 0${action} `, ` 4${action} `]),
@@ -147,7 +148,9 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
       const byPage = by === 'page'
       const answer = byPage
         ? await post('/login/start', form)
-        : await page.navigate('GET', '/oauth-agent/login?return_to=/orders', { headers })
+        : await page.navigate('GET', `/oauth-agent/login?${new URLSearchParams({ return_to: '/orders', ...form })}`, {
+            headers,
+          })
       model.checkAnswer('start', answer)
       if (answer.status >= 400) return
       const url = String(byPage ? answer.json()['authorization_url'] : answer.headers.location)
@@ -205,6 +208,8 @@ async function startMachine(sharedStore: boolean): Promise<Machine> {
         return start('navigation')
       case 'step-up':
         return start('page', { max_age: '60' })
+      case 'navigate-step-up':
+        return start('navigation', { max_age: '60' })
       case 'silent':
         return start('page', { prompt: 'none' })
       case 'alice':
