@@ -97,8 +97,7 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
     'proxy_buffering off;',
     'proxy_request_buffering off;',
     'proxy_redirect off;',
-    'proxy_buffer_size 32k;',
-    'proxy_buffers 4 32k;',
+    ...wholeHead,
     `proxy_connect_timeout ${setting.connectTimeoutMs}ms;`,
     `proxy_send_timeout ${setting.idleTimeoutMs}ms;`,
     `proxy_read_timeout ${readTimeoutMs}ms;`,
@@ -136,6 +135,9 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
   ]
 }
 
+/** Sealed cookies fill most of 16 KiB; nginx gives up on an answer whose head does not fit, and a code is used up then. */
+const wholeHead = ['proxy_buffer_size 32k;', 'proxy_buffers 4 32k;']
+
 /**
  * Behind these locations are agent and proxy, which report failures of APIs themselves: where nginx reaches neither, or
  * waits in vain, they are busy or starting anew, and the answer is 503 rather than 502 or 504.
@@ -157,6 +159,7 @@ export function passedOn(location: string, upstream: string, silenceMs: number):
     '  proxy_http_version 1.1;',
     '  proxy_buffering off;',
     '  proxy_request_buffering off;',
+    ...wholeHead.map((line) => `  ${line}`),
     `  proxy_read_timeout ${silenceMs}ms;`,
     `  proxy_send_timeout ${silenceMs}ms;`,
     '  proxy_set_header Host $http_host;',

@@ -55,6 +55,24 @@ describe('where every route stays with the proxy', () => {
     await leaving.close()
   })
 
+  it.each([
+    ['proxy', '/api/echo'],
+    ['agent', '/oauth-agent/login/end'],
+  ])('B13 passes on an answer of the %s with a head of 16 KiB', async (part, target) => {
+    const cookies = Array.from({ length: 4 }, (_, each) => `Set-Cookie: __Host-th-${each}=${'x'.repeat(4000)}\r\n`)
+    const behind = await startUpstream()
+    behind.behave((socket) => void socket.end(`HTTP/1.1 204 No Content\r\n${cookies.join('')}\r\n`))
+    const handedOver = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
+    const listen = `{ host: 127.0.0.1, port: ${new URL(behind.origin).port} }`
+    const world = await startNginxWorld(
+      part === 'proxy' ? `${handedOver}  listen: ${listen}\n` : handedOver,
+      part === 'agent' ? `agent: { listen: ${listen} }` : '',
+    )
+    expect((await world.call('POST', target)).status).toBe(204)
+    await world.close()
+    await behind.close()
+  })
+
   it('leaves the refusals of the proxy as they are', async () => {
     const behind = await startUpstream()
     behind.behave((socket) => void socket.end('HTTP/1.1 502 No\r\nContent-Length: 4\r\n\r\nmine'))
