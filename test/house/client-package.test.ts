@@ -1,22 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { build } from 'vite'
 import about from '../../package.json' with { type: 'json' }
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { root } from './source-files.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'packages-'))
+const { path: folder } = temporaryFolder()
 const app = join(folder, 'app')
 const clientPackage = join(app, 'node_modules/token-handler-client')
 const packed = (name: string) => join(folder, `${name}-${about.version}.tgz`)
@@ -38,7 +29,6 @@ beforeAll(() => {
   mkdirSync(join(app, 'node_modules/token-handler'))
   run(app, 'tar', '-xzf', packed('token-handler'), '-C', 'node_modules/token-handler', '--strip-components=1')
 }, 120_000)
-afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('the package of the browser client', () => {
   it('brings nothing along', () => {

@@ -79,6 +79,9 @@ describe('house rules', () => {
       ),
     ).toEqual([])
   })
+  it('no test file makes a folder while it is loaded: nobody removes it where none of its tests is asked for', () => {
+    expect(places(filesBelow(['test'], ['.test.ts']), /^(?:const|let) .*mkdtemp/)).toEqual([])
+  })
   it('nothing is left to do in a comment, and no test is skipped', () => {
     const marks = new RegExp(['TO', 'DO|FIX', 'ME|XX', 'X\\b|\\b(?:it|test|describe)\\.(?:skip|only|todo)\\b'].join(''))
     expect(

@@ -1,9 +1,6 @@
 import { generateKeyPairSync, hash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { calculateJwkThumbprint, EmbeddedJWK, type JWTVerifyGetKey, jwtVerify } from 'jose'
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { parseCookieHeader } from '../../shared/cookies/header.ts'
 import { createCookieReader } from '../../shared/cookies/open.ts'
@@ -20,12 +17,10 @@ import {
   type ScriptedWorld,
   startScriptedWorld,
 } from '../support/scripted-authorization-server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'dpop-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-const keyFile = join(folder, 'client.pem')
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+const keyFile = temporaryFolder().file('client.pem', String(privateKey.export({ type: 'pkcs8', format: 'pem' })))
 
 const secret = '  authentication: client_secret_basic\n  secret: correct-horse-battery-staple'
 const privateKeyJwt = `  authentication: private_key_jwt\n  private_key_file: ${keyFile}`
