@@ -86,8 +86,11 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return new TokenHandlerError('session_expired', { detail: { check } })
   }
 
+  /** A limit that has passed stays: other tabs have seen it pass, and somebody else may have signed in since. */
   function afterUse(cookies: SessionCookies, activity: boolean): SessionCookies {
-    return activity ? withIdleEnd(cookies, clock.nowSeconds() + config.session.idleSeconds) : cookies
+    const nowSeconds = clock.nowSeconds()
+    if (!activity || reachedLimit(cookies.access, nowSeconds) !== undefined) return cookies
+    return withIdleEnd(cookies, nowSeconds + config.session.idleSeconds)
   }
 
   function refreshOnce(presented: Wanted): Promise<Refreshed> {

@@ -53,6 +53,7 @@ export function sessionsTarget(name: string, sharedStore: boolean): FuzzTarget {
       '0login 0alice 0keep 0end 0take-login 3end-again 0refresh 0wait-access 0refresh-twice 0by-sub 0sign-in-alice',
       '0login 0alice 0end 0refresh-held 0userinfo 0refresh-held 0login 0alice 0end 0logout 0deliver',
       '0navigate 0sign-in-alice 0refresh-held 0bob 0end 0deliver',
+      '0sign-in-alice 0refresh-held 0wait-idle 0session 0sign-in-bob 0deliver',
       '0sign-in-alice 0navigate-step-up 0alice 0sign-in-alice 0logout 0sign-in-bob 0end',
       ...Array.from({ length: 2 }, (_, seed) => drawProgram(seed + 1, 25)),
     ],

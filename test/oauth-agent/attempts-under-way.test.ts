@@ -28,6 +28,32 @@ const userOf = async (page: Page) => {
 }
 const codeOf = ({ status, headers }: Awaited<ReturnType<typeof comeBack>>) => [status, headers['token-handler-error']]
 
+it('C35 a refresh that set out before the idle limit does not come back over the user who signed in after it', async () => {
+  const page = world.browser()
+  await world.signIn(page)
+  const query = await world.start(page, {}, 'bob')
+  let go = () => {}
+  const waiting = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  world.server.script.token = async (form) => {
+    const reply = await world.server.tokens(form)
+    if (form.get('grant_type') === 'refresh_token') await waiting
+    return reply
+  }
+  world.clock.pass(299)
+  const calls = world.server.count('token')
+  const refreshing = refresh(page)
+  await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+  world.clock.pass(2)
+  // It clears the cookies, so that the sign-in does not hear of that session.
+  expect(await isSignedIn(page)).toBe(false)
+  expect((await endLogin(page, query)).status).toBe(200)
+  go()
+  expect([...codeOf(await refreshing), (await refreshing).setCookies]).toEqual([401, 'session_expired', []])
+  expect(await userOf(page)).toBe('bob')
+})
+
 describe('an attempt of one tab while another tab signs in', () => {
   it.each<[string, string, string]>([
     ['a step-up', '?acr_values=high', 'login_restart_required'],
@@ -61,6 +87,18 @@ describe('an attempt of one tab while another tab signs in', () => {
       expect(await isSignedIn(page)).toBe(false)
     },
   )
+
+  it('a step-up of a session that had reached its limit does not undo a sign-out either', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    world.clock.pass(301)
+    await world.signIn(page)
+    await page.call('POST', '/oauth-agent/logout')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(codeOf(await endLogin(page, query))).toEqual([409, 'login_restart_required'])
+    expect(await isSignedIn(page)).toBe(false)
+  })
 
   it('that is refused leaves the tokens of that session alone, which may hang on the same grant', async () => {
     const page = world.browser()
