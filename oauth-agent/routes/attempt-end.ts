@@ -86,7 +86,8 @@ export function createAttemptEnd(
     { replaces, stepUpOf }: LoginContent,
     begun: SessionFacts,
   ): Promise<void> {
-    const present = session.kind === 'open' ? session.session.facts : replaces
+    // Also one that has reached its limit: a step-up of it may be under way.
+    const present = (session.kind === 'none' ? undefined : session.session?.facts) ?? replaces
     if (present === undefined || present.subject === begun.subject) {
       const before = present ?? stepUpOf
       // A response that comes again finds the session that it began.
