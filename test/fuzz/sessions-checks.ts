@@ -91,7 +91,12 @@ export function createSessionsChecks(world: SessionsWorld, model: SessionsModel)
         model.checkAnswer('session', answer)
         const { is_logged_in: isIn, id_token_claims: claims, access_token_expires_in: expiresIn } = answer.json()
         promise(isIn === (kind === 'open'), `GET /session says ${isIn} where the session is ${kind}`)
-        promise(!isIn || (claims as { sub: unknown }).sub === facts?.subject, 'GET /session names another user')
+        const named = isIn === true ? (claims as { sub: unknown }).sub : undefined
+        promise(named === undefined || named === facts?.subject, 'GET /session names another user')
+        promise(
+          !isOwn || named === undefined || named === browser.who,
+          `${String(named)} after ${browser.who} signed in`,
+        )
         promise(
           user === undefined || isIn === true || browser.tampered,
           'the proxy lets through whom GET /session denies',
