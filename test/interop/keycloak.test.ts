@@ -2,8 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
 import { freePort } from '../support/free-port.ts'
-import { type InteropWorld, json, startInterop } from '../support/interop.ts'
+import { type InteropWorld, json, jwksOf, startInterop } from '../support/interop.ts'
 import { keycloakRealm, ordersApi, passwordLevel, secondLevel } from '../support/keycloak-realm.ts'
 import { type Keycloak, startKeycloak } from '../support/keycloak.ts'
 import type { Browser } from '../support/topology/browser.ts'
@@ -17,13 +18,20 @@ const stops: (() => unknown)[] = []
 let keycloak: Keycloak
 let origin: string
 let world: InteropWorld
+/** The program once more, with tokens that are bound to a key, and the API that takes no others. */
+let bound: InteropWorld
+let boundApi: DpopApi
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'token-handler-interop-'))
   stops.push(() => rm(folder, { recursive: true, force: true }))
   const [port, operationsPort] = [await freePort(), await freePort()]
+  const [boundPort, boundOperationsPort] = [await freePort(), await freePort()]
   origin = `http://localhost:${port}`
-  keycloak = await startKeycloak(keycloakRealm({ publicOrigin: origin, clientSecret, people: [alice, bob] }))
+  const boundOrigin = `http://localhost:${boundPort}`
+  keycloak = await startKeycloak(
+    keycloakRealm({ publicOrigin: origin, boundOrigin, clientSecret, people: [alice, bob] }),
+  )
   stops.push(() => keycloak.stop())
   world = await startInterop({
     folder,
@@ -42,6 +50,37 @@ beforeAll(async () => {
     ],
   })
   stops.push(() => world.stop())
+  boundApi = await startDpopApi()
+  stops.push(() => boundApi.close())
+  boundApi.trust(await jwksOf(`${keycloak.origin}/realms/example/protocol/openid-connect/certs`))
+  bound = await startInterop({
+    folder: join(folder, 'bound'),
+    port: boundPort,
+    operationsPort: boundOperationsPort,
+    settings: {
+      authorization_server: { issuer: `${keycloak.origin}/realms/example` },
+      client: {
+        id: 'bound-app',
+        authentication: 'client_secret_basic',
+        secret: clientSecret,
+        dpop_bound_access_tokens: true,
+      },
+      login: { scope: 'openid profile email' },
+    },
+    routes: () => [
+      { path: '/api/mine', methods: ['GET', 'POST'], upstream: boundApi.origin },
+      { path: '/api/orders', upstream: boundApi.origin, credential: { kind: 'exchange', audience: ordersApi } },
+      { path: '/api/own', upstream: boundApi.origin, credential: { kind: 'client_credentials' } },
+      // Keycloak itself as an API that checks proofs.
+      {
+        path: '/api/userinfo',
+        upstream: keycloak.origin,
+        strip_prefix: '/api',
+        add_prefix: '/realms/example/protocol/openid-connect',
+      },
+    ],
+  })
+  stops.push(() => bound.stop())
 })
 
 afterAll(async () => {
@@ -112,5 +151,62 @@ describe('Keycloak', () => {
     const left = await fetch(url, { redirect: 'manual' })
     expect(left.status).toBe(302)
     expect((await session(browser)).is_logged_in).toBe(false)
+  })
+})
+
+describe('Keycloak with tokens that are bound to a key', () => {
+  it('signs in, and each API accepts the proofs, its own userinfo endpoint as well', async () => {
+    const browser = await bound.signedIn(alice)
+    expect((await browser.fetch('GET', '/api/mine?page=1')).status).toBe(200)
+    expect(json(await browser.fetch('GET', '/api/userinfo?page=1'))).toMatchObject({ sub: alice.subject })
+    expect(json(await browser.fetch('GET', '/oauth-agent/userinfo'))).toMatchObject({ sub: alice.subject })
+  })
+
+  it('refuses the token without a proof of it', async () => {
+    const browser = await bound.signedIn(alice)
+    await browser.fetch('GET', '/api/mine')
+    const { authorization = '', dpop = '' } = boundApi.calls.at(-1)?.headers ?? {}
+    const userinfo = `${keycloak.origin}/realms/example/protocol/openid-connect/userinfo`
+    for (const headers of [
+      { authorization: authorization.replace('DPoP', 'Bearer') },
+      { authorization },
+      { authorization, dpop: String(dpop) },
+    ])
+      expect((await fetch(userinfo, { headers })).status).toBe(401)
+  })
+
+  it('repeats a call for the nonce of an API', async () => {
+    const browser = await bound.signedIn(alice)
+    boundApi.nonce = freshNonce()
+    expect(json(await browser.fetch('POST', '/api/mine', 'an order'))).toEqual({ verdict: 'ok', body: 'an order' })
+    boundApi.nonce = undefined
+  })
+
+  it('binds exchanged tokens and those of the application', async () => {
+    const browser = await bound.signedIn(alice)
+    expect((await browser.fetch('GET', '/api/orders')).text).toBe('{"verdict":"ok","body":""}')
+    expect((await browser.fetch('GET', '/api/own')).text).toBe('{"verdict":"ok","body":""}')
+  })
+
+  it('refreshes, twenty tabs at once and again', async () => {
+    const browser = await bound.signedIn(alice)
+    for (const generation of [2, 3]) {
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => browser.fetch('POST', '/oauth-agent/refresh', undefined)),
+      )
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+      expect((await bound.session(browser)).session.generation).toBe(generation)
+    }
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
+  })
+
+  it('revokes the tokens when the user signs out', async () => {
+    const browser = await bound.signedIn(alice)
+    const before = browser.copy()
+    await browser.signOut()
+    await bound.tokenHandler.restart()
+    expect(json(await before.fetch('POST', '/oauth-agent/refresh', undefined))).toMatchObject({
+      error_code: 'session_expired',
+    })
   })
 })

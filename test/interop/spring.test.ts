@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
 import { freePort } from '../support/free-port.ts'
-import { type InteropWorld, json, startInterop } from '../support/interop.ts'
+import { type InteropWorld, json, jwksOf, startInterop } from '../support/interop.ts'
 import { type Spring, startSpring } from '../support/spring.ts'
 import { type Browser, createBrowser } from '../support/topology/browser.ts'
 
@@ -15,34 +16,64 @@ const stops: (() => unknown)[] = []
 let spring: Spring
 let origin: string
 let world: InteropWorld
+/** The program once more, with tokens that are bound to a key, and the API that takes no others. */
+let bound: InteropWorld
+let boundApi: DpopApi
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'token-handler-interop-'))
   stops.push(() => rm(folder, { recursive: true, force: true }))
   const [port, operationsPort] = [await freePort(), await freePort()]
+  const [boundPort, boundOperationsPort] = [await freePort(), await freePort()]
   origin = `http://localhost:${port}`
-  spring = await startSpring({ publicOrigin: origin, clientId: 'example-app', person: alice })
+  spring = await startSpring({
+    clients: [
+      { clientId: 'example-app', publicOrigin: origin },
+      { clientId: 'bound-app', publicOrigin: `http://localhost:${boundPort}` },
+    ],
+    person: alice,
+  })
   stops.push(() => spring.stop())
   const clientKey = join(folder, 'client-key.pem')
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   writeFileSync(clientKey, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const client = (id: string) => ({
+    id,
+    authentication: 'private_key_jwt',
+    private_key_file: clientKey,
+    typed_assertion: false,
+  })
   world = await startInterop({
     folder,
     port,
     operationsPort,
     settings: {
       authorization_server: { issuer: spring.issuer },
-      client: {
-        id: 'example-app',
-        authentication: 'private_key_jwt',
-        private_key_file: clientKey,
-        typed_assertion: false,
-      },
+      client: client('example-app'),
       login: { scope: 'openid profile' },
     },
     routes: (upstream) => [{ path: '/api/mine', upstream }],
   })
   stops.push(() => world.stop())
+  boundApi = await startDpopApi()
+  stops.push(() => boundApi.close())
+  boundApi.trust(await jwksOf(`${spring.issuer}/oauth2/jwks`))
+  bound = await startInterop({
+    folder: join(folder, 'bound'),
+    port: boundPort,
+    operationsPort: boundOperationsPort,
+    settings: {
+      authorization_server: { issuer: spring.issuer },
+      client: { ...client('bound-app'), dpop_bound_access_tokens: true },
+      login: { scope: 'openid profile' },
+    },
+    routes: () => [
+      { path: '/api/mine', methods: ['GET', 'POST'], upstream: boundApi.origin },
+      // A resource server of Spring Security, which checks proofs.
+      { path: '/api/userinfo', upstream: spring.issuer, strip_prefix: '/api' },
+    ],
+  })
+  stops.push(() => bound.stop())
 })
 
 afterAll(async () => {
@@ -89,6 +120,52 @@ describe('Spring Authorization Server', () => {
     expect((await session(browser)).is_logged_in).toBe(false)
     // Another process of the agent would not know of the sign-out, but the server does.
     await world.tokenHandler.restart()
+    expect(json(await refresh(before))).toMatchObject({ error_code: 'session_expired' })
+  })
+})
+
+describe('Spring Authorization Server with tokens that are bound to a key', () => {
+  it('signs in, and each API accepts the proofs, a resource server of Spring Security as well', async () => {
+    const browser = await bound.signedIn(alice)
+    expect((await browser.fetch('GET', '/api/mine?page=1')).status).toBe(200)
+    expect(json(await browser.fetch('GET', '/api/userinfo?page=1'))).toEqual({ sub: 'alice' })
+    expect(json(await browser.fetch('GET', '/oauth-agent/userinfo'))).toEqual({ sub: 'alice' })
+  })
+
+  it('refuses the token without a proof of it', async () => {
+    const browser = await bound.signedIn(alice)
+    await browser.fetch('GET', '/api/mine')
+    const { authorization = '', dpop = '' } = boundApi.calls.at(-1)?.headers ?? {}
+    for (const headers of [
+      { authorization: authorization.replace('DPoP', 'Bearer') },
+      { authorization },
+      { authorization, dpop: String(dpop) },
+    ])
+      expect((await fetch(`${spring.issuer}/userinfo`, { headers })).status).toBe(401)
+  })
+
+  it('repeats a call for the nonce of an API', async () => {
+    const browser = await bound.signedIn(alice)
+    boundApi.nonce = freshNonce()
+    expect(json(await browser.fetch('POST', '/api/mine', 'an order'))).toEqual({ verdict: 'ok', body: 'an order' })
+    boundApi.nonce = undefined
+  })
+
+  it('refreshes, twenty tabs at once and again', async () => {
+    const browser = await bound.signedIn(alice)
+    for (const generation of [2, 3]) {
+      const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(browser)))
+      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+      expect((await bound.session(browser)).session.generation).toBe(generation)
+    }
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
+  })
+
+  it('revokes the tokens when the user signs out', async () => {
+    const browser = await bound.signedIn(alice)
+    const before = browser.copy()
+    await browser.signOut()
+    await bound.tokenHandler.restart()
     expect(json(await refresh(before))).toMatchObject({ error_code: 'session_expired' })
   })
 })

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { JSONWebKeySet } from 'jose'
 import { stringify } from 'yaml'
 import type { ApiLedger } from './topology/api.ts'
 import { type Answer, type Browser, createBrowser, type Person } from './topology/browser.ts'
@@ -8,7 +9,7 @@ import { type Replica, startAsked, startReplica } from './topology/processes.ts'
 
 /** What differs from one authorization server to the next. */
 export interface InteropSettings {
-  /** Folder for keys, settings and log. */
+  /** Folder for keys, settings and log; made if it is not there. */
   readonly folder: string
   readonly port: number
   readonly operationsPort: number
@@ -35,12 +36,16 @@ export interface InteropWorld {
 /** The JSON of an answer. */
 export const json = ({ text }: Answer) => JSON.parse(text)
 
+/** The keys of an authorization server that runs already. */
+export const jwksOf = async (url: string) => (await (await fetch(url)).json()) as JSONWebKeySet
+
 /** Starts API and program for an authorization server that runs already. */
 export async function startInterop(options: InteropSettings): Promise<InteropWorld> {
   const { folder, port, operationsPort } = options
   const origin = `http://localhost:${port}`
   const api = await startAsked<ApiLedger>('api')
   const [keys, config] = [join(folder, 'keys.json'), join(folder, 'token-handler.yaml')]
+  mkdirSync(folder, { recursive: true })
   execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
   writeFileSync(
     config,

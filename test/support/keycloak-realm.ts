@@ -3,6 +3,8 @@ import type { Person } from './topology/browser.ts'
 /** The realm of the interop tests, in the form that Keycloak imports. */
 export interface RealmOptions {
   readonly publicOrigin: string
+  /** Where the application runs whose tokens are bound to a key. */
+  readonly boundOrigin: string
   readonly clientSecret: string
   readonly people: readonly Person[]
 }
@@ -13,7 +15,7 @@ export const secondLevel = 'urn:example:mfa'
 export const ordersApi = 'orders-api'
 
 /** Describes a realm with rotation, reuse detection, an API audience, token exchange and two levels of authentication. */
-export function keycloakRealm({ publicOrigin, clientSecret, people }: RealmOptions): object {
+export function keycloakRealm({ publicOrigin, boundOrigin, clientSecret, people }: RealmOptions): object {
   return {
     realm: 'example',
     enabled: true,
@@ -33,23 +35,8 @@ export function keycloakRealm({ publicOrigin, clientSecret, people }: RealmOptio
       credentials: [{ type: 'password', value: password, temporary: false }],
     })),
     clients: [
-      {
-        clientId: 'example-app',
-        secret: clientSecret,
-        publicClient: false,
-        standardFlowEnabled: true,
-        directAccessGrantsEnabled: false,
-        serviceAccountsEnabled: true,
-        redirectUris: [`${publicOrigin}/callback`],
-        attributes: {
-          'pkce.code.challenge.method': 'S256',
-          'post.logout.redirect.uris': `${publicOrigin}/`,
-          'backchannel.logout.url': `${publicOrigin}/oauth-agent/backchannel-logout`,
-          'backchannel.logout.session.required': 'true',
-          'standard.token.exchange.enabled': 'true',
-        },
-        protocolMappers: [audienceOf(ordersApi), audienceOf('payments-api')],
-      },
+      application('example-app', publicOrigin, clientSecret),
+      application('bound-app', boundOrigin, clientSecret, { 'dpop.bound.access.tokens': 'true' }),
       { clientId: ordersApi, standardFlowEnabled: false },
       { clientId: 'payments-api', standardFlowEnabled: false },
     ],
@@ -74,6 +61,32 @@ export function keycloakRealm({ publicOrigin, clientSecret, people }: RealmOptio
       ]),
     ],
     authenticatorConfig: [level(1, 36_000), level(2, 0)],
+  }
+}
+
+function application(
+  clientId: string,
+  publicOrigin: string,
+  secret: string,
+  attributes: Readonly<Record<string, string>> = {},
+): object {
+  return {
+    clientId,
+    secret,
+    publicClient: false,
+    standardFlowEnabled: true,
+    directAccessGrantsEnabled: false,
+    serviceAccountsEnabled: true,
+    redirectUris: [`${publicOrigin}/callback`],
+    attributes: {
+      'pkce.code.challenge.method': 'S256',
+      'post.logout.redirect.uris': `${publicOrigin}/`,
+      'backchannel.logout.url': `${publicOrigin}/oauth-agent/backchannel-logout`,
+      'backchannel.logout.session.required': 'true',
+      'standard.token.exchange.enabled': 'true',
+      ...attributes,
+    },
+    protocolMappers: [audienceOf(ordersApi), audienceOf('payments-api')],
   }
 }
 

@@ -15,11 +15,16 @@ export interface Spring {
   stop(): Promise<void>
 }
 
-/** The application that signs users in here, and the one user there is. */
+/** The applications that sign users in here, and the one user there is. */
 export interface SpringOptions {
-  readonly publicOrigin: string
-  readonly clientId: string
+  readonly clients: readonly SpringClient[]
   readonly person: Person
+}
+
+/** One application, and where it runs. */
+interface SpringClient {
+  readonly clientId: string
+  readonly publicOrigin: string
 }
 
 const boot = 'org.springframework.boot.autoconfigure'
@@ -82,8 +87,21 @@ export async function startSpring(options: SpringOptions): Promise<Spring> {
   return { issuer, stop }
 }
 
+function settings({ clients, person }: SpringOptions, issuer: string, port: number): object {
+  const client = Object.fromEntries(clients.map((each) => [each.clientId, clientSettings(each)]))
+  return {
+    server: { address: '127.0.0.1', port },
+    spring: {
+      security: {
+        user: { name: person.username, password: person.password },
+        oauth2: { authorizationserver: { issuer, client } },
+      },
+    },
+  }
+}
+
 /** A client with a key instead of a secret, PKCE, and refresh tokens that rotate without grace. */
-function settings({ publicOrigin, clientId, person }: SpringOptions, issuer: string, port: number): object {
+function clientSettings({ publicOrigin, clientId }: SpringClient): object {
   const registration = {
     'client-id': clientId,
     'client-authentication-methods': ['private_key_jwt'],
@@ -92,21 +110,12 @@ function settings({ publicOrigin, clientId, person }: SpringOptions, issuer: str
     'post-logout-redirect-uris': [`${publicOrigin}/`],
     scopes: ['openid', 'profile'],
   }
-  const client = {
+  return {
     registration,
     'require-proof-key': true,
     'jwk-set-uri': `${publicOrigin}/oauth-agent/jwks`,
     'token-endpoint-authentication-signing-algorithm': 'ES256',
     token: { 'access-token-time-to-live': '60s', 'reuse-refresh-tokens': false },
-  }
-  return {
-    server: { address: '127.0.0.1', port },
-    spring: {
-      security: {
-        user: { name: person.username, password: person.password },
-        oauth2: { authorizationserver: { issuer, client: { app: client } } },
-      },
-    },
   }
 }
 
