@@ -10,7 +10,7 @@ import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, Decision, Forward, Known, Preflight, Question } from '../decide.ts'
-import { checkNonce, type Proofs } from '../forward/proofs.ts'
+import type { NonceDemand, Proofs } from '../forward/proofs.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { UpstreamFields } from '../forward/response-headers.ts'
 import type { Target } from '../forward/upstream.ts'
@@ -123,20 +123,28 @@ export function ownRequestFields(
 export function proving(
   { head, target, route, credential }: Forward,
   proofs: Proofs | undefined,
-): { readonly prove: (target: Target) => string; readonly check: OnAnswer } | undefined {
+): { readonly prove: Prove; readonly check: OnAnswer } | undefined {
   const possession = credential?.possession
   if (possession === undefined) return undefined
   if (proofs === undefined) throw new RangeError('a credential is bound to a key that nobody proves')
   const { setting } = route
   const path = forwardPath({ path: target.path, query: '' }, setting)
+  let answered: NonceDemand | undefined
   return {
-    prove({ origin }) {
+    prove({ origin }, demand) {
+      answered = demand
       const url = `${setting.dpopBaseUrl ?? origin}${path}`
-      return proofs.prove(possession, { method: head.method, url, origin })
+      return proofs.prove(possession, { method: head.method, url, origin, demand })
     },
-    check: (status, fields, { origin }) => checkNonce(proofs, origin, status, fields),
+    check(status, fields, { origin }) {
+      proofs.check(origin, status, fields)
+      answered?.release()
+    },
   }
 }
+
+/** Makes the DPoP header of one try; `demand` refused the one before. */
+type Prove = (target: Target, demand: NonceDemand | undefined) => string
 
 /** Looks at the head of an answer; throws what refuses it. */
 type OnAnswer = (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void

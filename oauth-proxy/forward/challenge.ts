@@ -29,15 +29,21 @@ export function upstreamRefusal(
     return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge, credential), detail: fromApi })
   }
   if (status !== 401) return undefined
-  // A clock that is wrong or a URL that a gateway changed, where a new token would fare no better: the log has to say so.
-  const detail = error === 'invalid_dpop_proof' ? { check: 'dpop_proof' } : fromApi
-  return new TokenHandlerError('upstream_unauthorized', { detail })
+  return new TokenHandlerError('upstream_unauthorized', { detail: fromApi })
 }
 
-/** True for the refusal of a proof that lacks the API's present nonce (RFC 9449 §9); the API has done nothing else. */
-export function demandsNonce(status: number, fields: UpstreamFields): boolean {
-  return status === 401 && findChallenge(one(fields['www-authenticate']), /^dpop$/i)?.get('error') === 'use_dpop_nonce'
+/**
+ * What an API has against a proof: `use_dpop_nonce` where it lacks the present nonce (RFC 9449 §9), `invalid_dpop_proof`
+ * where it is wrong (§7.1), for which some say 400 as authorization servers do; undefined for anything else.
+ */
+export function proofRefusal(status: number, fields: UpstreamFields): ProofRefusal | undefined {
+  if (status !== 401 && status !== 400) return undefined
+  const error = findChallenge(one(fields['www-authenticate']), /^dpop$/i)?.get('error')
+  if (error === 'invalid_dpop_proof') return error
+  return status === 401 && error === 'use_dpop_nonce' ? error : undefined
 }
+
+type ProofRefusal = 'use_dpop_nonce' | 'invalid_dpop_proof'
 
 const fromApi = { check: 'upstream' }
 

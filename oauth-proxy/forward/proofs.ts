@@ -5,7 +5,7 @@ import type { DpopKey } from '../../shared/crypto/dpop-keys.ts'
 import { randomId, type RandomBytes } from '../../shared/crypto/random.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Possession } from '../credentials/credential.ts'
-import { demandsNonce } from './challenge.ts'
+import { proofRefusal } from './challenge.ts'
 import type { UpstreamFields } from './response-headers.ts'
 
 /** One request as the API sees it. */
@@ -15,14 +15,42 @@ export interface ProvedRequest {
   readonly url: string
   /** Origin of the upstream that is asked: whose nonce the proof carries. */
   readonly origin: string
+  /** What refused the try before. */
+  readonly demand?: NonceDemand | undefined
+}
+
+/**
+ * An API asks for a call again, with this nonce in its proof.
+ *
+ * The nonce is for that call alone until it has been answered: another that took it first would spend it where an API takes
+ * each once, and the two would refuse each other for ever.
+ */
+export class NonceDemand extends TokenHandlerError {
+  /** Origin of the upstream that asks; no other is shown the nonce. */
+  readonly origin: string
+  readonly nonce: string
+  /** Leaves the nonce to the next calls, unless there is a newer one. */
+  readonly release: () => void
+
+  constructor(origin: string, nonce: string, release: () => void) {
+    super('upstream_nonce_required', { fields: { retry_after: 1 }, detail: { check: 'upstream' } })
+    this.origin = origin
+    this.nonce = nonce
+    this.release = release
+  }
 }
 
 /** Makes the proofs of calls to APIs, and keeps the nonces that these ask for. */
 export interface Proofs {
   /** The value of DPoP for one try of one request (RFC 9449 §4.2); the next try needs another. */
   prove(possession: Possession, request: ProvedRequest): string
-  /** Keeps the nonce of an answer; true when it has one that can be used (RFC 9449 §8.2, §9). */
-  note(origin: string, fields: UpstreamFields): boolean
+  /**
+   * Reads the answer to a call that was proved, and keeps the nonce in it (RFC 9449 §8.2, §9).
+   *
+   * Throws NonceDemand for one that asks for the call again and gives a nonce, and `upstream_proof_refused` for one that
+   * takes the proof for wrong: a refresh for each call would mend neither a clock nor a URL that a gateway changed.
+   */
+  check(origin: string, status: number, fields: UpstreamFields): void
 }
 
 /** RFC 9449 §8.1, and short enough that it does not push the header of the request over what servers take. */
@@ -47,8 +75,8 @@ export function createProofs({ clock, random }: { clock: Pick<Clock, 'nowSeconds
   }
 
   return {
-    prove({ key, tokenHash }, { method, url, origin }) {
-      const nonce = nonces.get(origin)
+    prove({ key, tokenHash }, { method, url, origin, demand }) {
+      const nonce = demand?.origin === origin ? demand.nonce : nonces.get(origin)
       const claims = {
         jti: randomId(random),
         htm: method,
@@ -62,33 +90,26 @@ export function createProofs({ clock, random }: { clock: Pick<Clock, 'nowSeconds
       const signature = sign('sha256', Buffer.from(signed), { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
       return `${signed}.${encodeBase64url(signature)}`
     },
-    note(origin, fields) {
-      const nonce = fields['dpop-nonce']
-      if (typeof nonce !== 'string' || !nonceForm.test(nonce)) return false
-      nonces.set(origin, nonce)
-      return true
+    check(origin, status, fields) {
+      const nonce = nonceOf(fields)
+      const refusal = proofRefusal(status, fields)
+      if (refusal === 'use_dpop_nonce' && nonce !== undefined) {
+        const before = nonces.get(origin)
+        throw new NonceDemand(origin, nonce, () => {
+          if (nonces.get(origin) === before) nonces.set(origin, nonce)
+        })
+      }
+      if (nonce !== undefined) nonces.set(origin, nonce)
+      if (refusal === 'invalid_dpop_proof') {
+        throw new TokenHandlerError('upstream_proof_refused', { detail: { check: 'upstream' } })
+      }
     },
   }
 }
 
-/**
- * Reads an answer of an API that was shown a proof.
- *
- * Throws `upstream_nonce_required` for one that asks for the call again, with the nonce that it gives.
- */
-export function checkNonce(proofs: Proofs, origin: string, status: number, fields: UpstreamFields): void {
-  const isUsable = proofs.note(origin, fields)
-  if (isUsable && demandsNonce(status, fields)) {
-    throw new TokenHandlerError('upstream_nonce_required', {
-      fields: { retry_after: 1 },
-      detail: { check: 'upstream' },
-    })
-  }
-}
-
-/** True for the refusal that `checkNonce` throws. */
-export function isNonceDemand(error: unknown): boolean {
-  return error instanceof TokenHandlerError && error.code === 'upstream_nonce_required'
+function nonceOf(fields: UpstreamFields): string | undefined {
+  const nonce = fields['dpop-nonce']
+  return typeof nonce === 'string' && nonceForm.test(nonce) ? nonce : undefined
 }
 
 function encode(value: object): string {

@@ -2,56 +2,85 @@ import type { IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import { TokenHandlerError } from '../../shared/errors.ts'
 
-/** Keeps what goes through a body, so that it can be sent a second time. */
+/** What has come of a body, kept so that it can be sent a second time. */
 export interface BodyCopy {
-  add(chunk: Buffer): void
-  /** The last chunk has been added. */
-  end(): void
-  /** All of it; undefined while it is not complete, and for a body longer than is kept. */
-  whole(): Buffer | undefined
+  /** All of it, once it has come; undefined for a body longer than is kept, and where the client breaks off. */
+  whole(): Promise<Buffer | undefined>
+  /** Lets go of it. */
+  drop(): void
 }
 
 /** Longest body that is kept; a form or a JSON document of a page stays far below. */
 const longestCopyBytes = 65_536
 
-/** Creates an empty copy. */
-export function createBodyCopy(): BodyCopy {
-  let chunks: Buffer[] = []
+const nothing = Buffer.alloc(0)
+
+/**
+ * Copies the body of a request as it comes, before anybody else reads it.
+ *
+ * An API that refuses a proof need not wait for the body: what comes later is copied as well. It goes into one buffer: kept
+ * as they came, chunks of one byte would take hundreds of times the memory that they fill.
+ */
+export function copyBody(request: IncomingMessage, maxBytes: number): BodyCopy {
+  const longest = Math.min(longestCopyBytes, maxBytes)
+  let bytes = nothing
   let size = 0
-  let isComplete = false
+  let state: 'coming' | 'whole' | 'dropped' = 'coming'
+  let tell: () => void = () => {}
+  const onData = (chunk: Buffer) => {
+    const needed = size + chunk.length
+    if (needed > longest) {
+      drop()
+      return
+    }
+    if (needed > bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(longest, Math.max(needed, 2 * size)))
+      bytes.copy(larger, 0, 0, size)
+      bytes = larger
+    }
+    chunk.copy(bytes, size)
+    size = needed
+  }
+  const onEnd = () => {
+    state = 'whole'
+    settle()
+  }
+  const settle = () => {
+    request.off('data', onData).off('end', onEnd).off('close', drop)
+    tell()
+  }
+  function drop(): void {
+    state = 'dropped'
+    bytes = nothing
+    settle()
+  }
+  request.on('data', onData).on('end', onEnd).on('close', drop)
+
   return {
-    add(chunk) {
-      size += chunk.length
-      if (size > longestCopyBytes) chunks = []
-      else chunks.push(chunk)
+    async whole() {
+      if (state === 'coming') await new Promise<void>((resolve) => void (tell = resolve))
+      return state === 'whole' ? bytes.subarray(0, size) : undefined
     },
-    end() {
-      isComplete = size <= longestCopyBytes
-    },
-    whole: () => (isComplete ? Buffer.concat(chunks) : undefined),
+    drop,
   }
 }
 
 /**
- * The body of a request as a stream of its own: counted, never parsed, and collected only into a `copy` that is asked for.
+ * The body of a request as a stream of its own: counted, never parsed, never collected.
  *
  * It stands between the two connections because the client library destroys the stream it was given when the API answers
  * early, and the client's own stream must live to carry that answer. Fails with `payload_too_large` past the limit, and
  * with `invalid_request` when the client breaks off, so that the API never sees half a body as a whole one.
  */
-export function requestBody(request: IncomingMessage, maxBytes: number, copy?: BodyCopy): Readable {
+export function requestBody(request: IncomingMessage, maxBytes: number): Readable {
   let seen = 0
   const body = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       seen += chunk.length
       if (seen > maxBytes) done(new TokenHandlerError('payload_too_large'))
-      else {
-        copy?.add(chunk)
-        done(null, chunk)
-      }
+      else done(null, chunk)
     },
   })
-  if (copy !== undefined) body.once('end', () => copy.end())
   const onClose = () => {
     if (!request.complete) body.destroy(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
   }

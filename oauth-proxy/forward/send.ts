@@ -1,10 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { TokenHandlerError } from '../../shared/errors.ts'
-import { isNonceDemand } from './proofs.ts'
+import { NonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
-import { type BodyCopy, createBodyCopy, requestBody } from './request-body.ts'
+import { type BodyCopy, copyBody, requestBody } from './request-body.ts'
 import type { Target, Upstream } from './upstream.ts'
 
 /** One call to an API, ready to go. */
@@ -14,8 +14,8 @@ export interface UpstreamCall extends AnswerParts {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. */
-  readonly proof: ((target: Target) => string) | undefined
+  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. `demand` refused the try before. */
+  readonly proof: ((target: Target, demand: NonceDemand | undefined) => string) | undefined
   readonly hasBody: boolean
   readonly maxBodyBytes: number
   /** Told of a place that could not be connected to while another is tried. */
@@ -38,8 +38,8 @@ interface Attempt {
   readonly retried: boolean
   /** What is sent: the stream, or the copy of what it held. */
   readonly body: Readable | Buffer | null
-  /** Sent again with the nonce that the API asked for. */
-  readonly withNonce: boolean
+  /** Why it is sent again with the nonce that the API asked for. */
+  readonly demand: NonceDemand | undefined
 }
 
 const none: readonly Target[] = []
@@ -53,17 +53,17 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
   const { method, path, headers, idleTimeoutMs: bodyTimeout } = call
   return new Promise((resolve, reject) => {
     // Kept where the API may want to see it a second time, with a nonce in the proof.
-    const copy = call.hasBody && call.proof !== undefined ? createBodyCopy() : undefined
-    const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes, copy) : null
-    attempt({ target: call.upstream.pick(), unreachable: none, body, retried: false, withNonce: false })
+    const copy = call.hasBody && call.proof !== undefined ? copyBody(call.request, call.maxBodyBytes) : undefined
+    const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null
+    const answer = copy === undefined ? call : droppingWhenTaken(call, copy)
+    attempt({ target: call.upstream.pick(), unreachable: none, body, retried: false, demand: undefined })
 
     function attempt(current: Attempt): void {
       const { target, retried } = current
-      const handler = answerHandler(call, target, (ending, status, error) => {
+      const handler = answerHandler(answer, target, (ending, status, error) => {
         if (ending === 'refused') {
-          const again = isNonceDemand(error) && !current.withNonce ? bodyAgain(call, copy) : undefined
-          if (again === undefined) reject(error)
-          else attempt({ ...current, body: again, retried: true, withNonce: true })
+          if (error instanceof NonceDemand) prove(current, error).catch(reject)
+          else reject(error)
         } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
         } else {
@@ -77,8 +77,18 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
         }
       })
       // An API takes each proof once, so every try has its own (RFC 9449 §11.1).
-      const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(target) }
+      const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(target, current.demand) }
       target.pool.dispatch({ method, path, headers: own, body: current.body, bodyTimeout }, handler)
+    }
+
+    /** Once more, and no oftener, to an API that has refused a proof, and so has done nothing, whatever the method. */
+    async function prove(current: Attempt, demand: NonceDemand): Promise<void> {
+      const again = call.hasBody ? await copy?.whole() : null
+      if (again === undefined || current.demand !== undefined) {
+        demand.release()
+        throw demand
+      }
+      attempt({ ...current, body: again, retried: true, demand })
     }
   })
 }
@@ -99,12 +109,16 @@ function onceMore(current: Attempt, error: unknown, call: UpstreamCall): Attempt
   return mayRepeat ? { ...current, target: call.upstream.pick(), retried: true } : undefined
 }
 
-/**
- * What to send once more to an API that has refused a proof, and so has done nothing, whatever the method; undefined for a
- * body that has gone by and was too long to be kept.
- */
-function bodyAgain({ hasBody }: UpstreamCall, copy: BodyCopy | undefined): Buffer | null | undefined {
-  return hasBody ? copy?.whole() : null
+/** An answer that the browser gets is the last: nothing is held for its whole length, which may be hours. */
+function droppingWhenTaken(call: UpstreamCall, copy: BodyCopy): AnswerParts {
+  return {
+    ...call,
+    onHead(status, fields, target) {
+      const head = call.onHead(status, fields, target)
+      copy.drop()
+      return head
+    },
+  }
 }
 
 /** Asking again without a body changes nothing at the API (RFC 9110 §9.2.2); anything else is never sent twice. */

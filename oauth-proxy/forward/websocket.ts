@@ -7,7 +7,7 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { joinSockets, type JoinedSockets } from './joined-sockets.ts'
-import { isNonceDemand } from './proofs.ts'
+import { NonceDemand } from './proofs.ts'
 import type { UpstreamFields } from './response-headers.ts'
 import type { Target, Upstream } from './upstream.ts'
 
@@ -20,8 +20,8 @@ export interface WebSocketCall {
   readonly path: string
   /** The whole header of the API's handshake. */
   readonly headers: Readonly<Record<string, string>>
-  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. */
-  readonly proof: ((target: Target) => string) | undefined
+  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. `demand` refused the try before. */
+  readonly proof: ((target: Target, demand: NonceDemand | undefined) => string) | undefined
   /** Looks at the head of the answer; throws what refuses it. */
   readonly onHead: ((status: number, fields: UpstreamFields, target: Target) => void) | undefined
   /** The credential in it, which an API that repeats it must not hand to the browser (HX-24). */
@@ -71,22 +71,23 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
       fail(error)
     })
     if (socket.destroyed) fail(browserGone())
-    else attempt({ target: upstream.pick(), unreachable: none, withNonce: false })
+    else attempt({ target: upstream.pick(), unreachable: none, demand: undefined })
 
-    function attempt({ target, unreachable, withNonce }: Attempt): void {
-      request.headers = { ...headers, ...(proof === undefined ? undefined : { dpop: proof(target) }) }
+    function attempt({ target, unreachable, demand }: Attempt): void {
+      request.headers = { ...headers, ...(proof === undefined ? undefined : { dpop: proof(target, demand) }) }
       handshake = shakeHands(call, target, {
         onOpen(upstreamSocket) {
           stopWatching()
           target.report(true)
-          resolve({ ...joinSockets(call, upstreamSocket), retried: withNonce || unreachable.length > 0 })
+          resolve({ ...joinSockets(call, upstreamSocket), retried: demand !== undefined || unreachable.length > 0 })
         },
         onFailure(error, connected) {
-          if (isNonceDemand(error) && !withNonce) {
+          if (error instanceof NonceDemand && demand === undefined) {
             handshake?.forget()
-            attempt({ target, unreachable, withNonce: true })
+            attempt({ target, unreachable, demand: error })
             return
           }
+          if (error instanceof NonceDemand) error.release()
           const isAway = isConnectFailure(error, connected)
           if (isAway) target.report(false)
           const away = [...unreachable, target]
@@ -98,7 +99,7 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
           }
           call.onUnreachable(target, upstreamFailure(error))
           handshake?.forget()
-          attempt({ target: other, unreachable: away, withNonce })
+          attempt({ target: other, unreachable: away, demand })
         },
       })
     }
@@ -130,8 +131,8 @@ interface Attempt {
   readonly target: Target
   /** Where no connection could be made before. */
   readonly unreachable: readonly Target[]
-  /** Sent again with the nonce that the API asked for. */
-  readonly withNonce: boolean
+  /** Why it is sent again with the nonce that the API asked for. */
+  readonly demand: NonceDemand | undefined
 }
 
 /** A handshake with one place. */

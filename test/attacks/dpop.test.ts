@@ -141,7 +141,8 @@ describe('the refusals of an API mean the same in the DPoP scheme (DP-9)', () =>
       { acr_values: 'mfa', max_age: 60 },
     ],
     ['upstream_unauthorized', 'DPoP error="invalid_token"', 401, {}],
-    ['upstream_unauthorized', 'DPoP error="invalid_dpop_proof"', 401, {}],
+    ['upstream_proof_refused', 'DPoP error="invalid_dpop_proof"', 502, {}],
+    ['upstream_unauthorized', 'Bearer error="invalid_dpop_proof"', 401, {}],
     ['upstream_unauthorized', 'Bearer error="use_dpop_nonce"', 401, {}],
     ['upstream_nonce_required', 'Bearer realm="x", dpop error="use_dpop_nonce"', 503, { retry_after: 1 }],
     ['upstream_nonce_required', 'Bearer error="invalid_token", DPoP error="use_dpop_nonce"', 503, { retry_after: 1 }],
@@ -153,9 +154,15 @@ describe('the refusals of an API mean the same in the DPoP scheme (DP-9)', () =>
     expect(JSON.parse(got.body)).toMatchObject(fields)
     expect(a.seen).toHaveLength(code === 'upstream_nonce_required' ? 2 : 1)
     const told = proxy.events.filter(({ name }) => name === 'upstream.failed').map(({ fields }) => fields['check'])
-    expect(told).toEqual(
-      code.startsWith('upstream_') ? [challenge.includes('invalid_dpop') ? 'dpop_proof' : 'upstream'] : [],
-    )
+    expect(told).toEqual(code.startsWith('upstream_') ? ['upstream'] : [])
+  })
+
+  it('and one that takes no proof costs no refresh for each call: 400 and 401 are the same error, which a page cannot mend', async () => {
+    const { a, proxy, cookies } = await start()
+    a.behave(answer(okBytes('{"why":"iat"}', ['WWW-Authenticate: DPoP error="invalid_dpop_proof"'], '400 Bad Request')))
+    const got = await proxy.call('GET', '/a/x', { cookies })
+    expect([got.status, errorCode(got)]).toEqual([502, 'upstream_proof_refused'])
+    expect(got.body).not.toContain('why')
   })
 
   it('and a nonce is no way to make a proxy repeat what it sent as a bearer', async () => {
@@ -165,6 +172,27 @@ describe('the refusals of an API mean the same in the DPoP scheme (DP-9)', () =>
     upstream.behave(refusal('DPoP error="use_dpop_nonce"', 'DPoP-Nonce: of-a'))
     expect(errorCode(await proxy.call('GET', '/a/x'))).toBe('upstream_unauthorized')
     expect(upstream.seen.map(({ values }) => [values('authorization').length, values('dpop')])).toEqual([[1, []]])
+  })
+})
+
+describe('what is logged of a call', () => {
+  it('is nothing of its proof, its nonce or its token, whatever comes of it', async () => {
+    const { a, proxy, cookies } = await start()
+    const answers = [
+      refusal('DPoP error="use_dpop_nonce"', 'DPoP-Nonce: of-a'),
+      ok('DPoP-Nonce: of-a'),
+      refusal('DPoP error="use_dpop_nonce"', 'DPoP-Nonce: of-a-2'),
+      refusal('DPoP error="use_dpop_nonce"', 'DPoP-Nonce: of-a-3'),
+      refusal('DPoP error="invalid_dpop_proof"', 'DPoP-Nonce: of-a-4'),
+    ]
+    a.behave((socket, seen) => answers.shift()?.(socket, seen))
+    for (const _ of [1, 2, 3]) await proxy.call('GET', '/a/x', { cookies })
+    expect(answers).toEqual([])
+    const told = JSON.stringify(proxy.events)
+    expect(told).toContain('upstream_proof_refused')
+    for (const [proof = ''] of proofsOf(a)) for (const part of proof.split('.')) expect(told).not.toContain(part)
+    const [token = ''] = a.seen[0]?.values('authorization') ?? []
+    for (const secret of ['of-a', token, claimsOf(a)[0]?.['ath']]) expect(told).not.toContain(secret)
   })
 })
 

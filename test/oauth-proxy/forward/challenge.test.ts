@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { upstreamRefusal } from '../../../oauth-proxy/forward/challenge.ts'
+import { proofRefusal, upstreamRefusal } from '../../../oauth-proxy/forward/challenge.ts'
 
 const refusal = (status: number, challenge?: string, credential?: string) => {
   const error = upstreamRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge }, credential)
@@ -122,5 +122,24 @@ describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
         expect(codes).toContain(refusal(status, words.join(''))?.code)
       }),
     )
+  })
+})
+
+describe('what an API has against a proof', () => {
+  it.each<[number, string | undefined, string | undefined]>([
+    [401, 'DPoP error="use_dpop_nonce"', 'use_dpop_nonce'],
+    [401, 'DPoP error="invalid_dpop_proof", error_description="x", algs="ES256"', 'invalid_dpop_proof'],
+    // As the Express middleware of Auth0 puts it.
+    [400, 'DPoP error="invalid_dpop_proof", error_description="x", algs="ES256 EdDSA"', 'invalid_dpop_proof'],
+    [401, 'Bearer realm="api", DPoP error="invalid_dpop_proof"', 'invalid_dpop_proof'],
+    // Of the token endpoint: an API says 401, and nothing else makes a call be sent twice.
+    [400, 'DPoP error="use_dpop_nonce"', undefined],
+    [403, 'DPoP error="invalid_dpop_proof"', undefined],
+    [500, 'DPoP error="use_dpop_nonce"', undefined],
+    [401, 'Bearer error="use_dpop_nonce"', undefined],
+    [401, 'DPoP error="invalid_token"', undefined],
+    [400, undefined, undefined],
+  ])('%i %s', (status, challenge, expected) => {
+    expect(proofRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge })).toBe(expected)
   })
 })

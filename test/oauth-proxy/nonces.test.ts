@@ -1,0 +1,151 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { decodeJwt } from 'jose'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createDpopKeys } from '../../shared/crypto/dpop-keys.ts'
+import { freshNonce } from '../support/dpop-api.ts'
+import { binding } from '../support/installation.ts'
+import { hostLine, ownPage, type ProxyWorld, startProxy } from '../support/proxy-world.ts'
+import { errorCode, openRaw, parseAnswer, type RawConnection } from '../support/raw-http.ts'
+
+const stops: (() => unknown)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+
+type Serve = (request: IncomingMessage, response: ServerResponse) => void
+
+/** A proxy before an API that does what it is told with the head of each request. */
+async function start(serve: Serve): Promise<{ proxy: ProxyWorld; cookies: string }> {
+  const api = createServer(serve)
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  stops.push(() => {
+    api.closeAllConnections()
+    api.close()
+  })
+  const upstream = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+  const route = `    - { path: /a/**, methods: [GET, POST], upstream: '${upstream}' }`
+  const proxy = await startProxy(route, '', undefined, '  dpop_bound_access_tokens: true')
+  stops.push(() => proxy.close())
+  const { keyId: dpopKeyId } = createDpopKeys({ keys: proxy.keys, binding }).current()
+  return { proxy, cookies: proxy.cookies({ dpopKeyId }) }
+}
+
+const nonceOf = ({ headers }: IncomingMessage) => decodeJwt(String(headers['dpop']))['nonce']
+
+function demandNonce(response: ServerResponse, nonce: string): void {
+  response.writeHead(401, { 'www-authenticate': 'DPoP error="use_dpop_nonce"', 'dpop-nonce': nonce }).write('no')
+}
+
+function resolvable(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {}
+  const promise = new Promise<void>((done) => void (resolve = done))
+  return { promise, resolve }
+}
+
+async function textOf(request: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of request) text += String(chunk)
+  return text
+}
+
+describe('an API that gives a nonce with every answer and takes each once', () => {
+  it.each(['GET', 'POST'])('asks for each %s at most twice, however many come at once', async (method) => {
+    const open = new Set<unknown>()
+    const carriedOut: string[] = []
+    const tries = new Map<string, number>()
+    const targets = Array.from({ length: 20 }, (_, index) => `/a/${index}`)
+    const refusals: ServerResponse[] = []
+    const next = () => {
+      const nonce = freshNonce()
+      open.add(nonce)
+      return nonce
+    }
+    const { proxy, cookies } = await start((request, response) => {
+      void textOf(request).then(() => {
+        const target = request.url ?? ''
+        tries.set(target, (tries.get(target) ?? 0) + 1)
+        if (!open.delete(nonceOf(request))) {
+          demandNonce(response, next())
+          refusals.push(response)
+        } else {
+          carriedOut.push(target)
+          response.writeHead(200, { 'dpop-nonce': next() }).end('done')
+        }
+        // Refusals end when all calls have come, so that the newest nonce is not that of the call that is refused.
+        if (tries.size === targets.length) for (const each of refusals.splice(0)) each.end()
+      })
+    })
+    const body = method === 'POST' ? { body: 'an order' } : {}
+    const answers = await Promise.all(targets.map((target) => proxy.call(method, target, { cookies, ...body })))
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+    expect(carriedOut.toSorted()).toEqual(targets.toSorted())
+    expect(Math.max(...tries.values())).toBe(2)
+  })
+})
+
+/** Asks for a nonce before the body has come, then answers with the body. */
+function startEarly(onDemand: () => void) {
+  const bodies: string[] = []
+  const started = start((request, response) => {
+    if (nonceOf(request) === undefined) {
+      demandNonce(response, 'n1')
+      response.end(onDemand)
+      return
+    }
+    void textOf(request).then((text) => {
+      bodies.push(text)
+      response.end('done')
+    })
+  })
+  return { started, bodies }
+}
+
+/** Sends the head of a POST and the first bytes of its body; the rest is sent by the test. */
+async function openPost(proxy: ProxyWorld, cookies: string, lines: string[], first: string): Promise<RawConnection> {
+  const connection = await openRaw(proxy.port)
+  stops.push(() => connection.close())
+  const head = ['POST /a/x HTTP/1.1', hostLine, ...ownPage, `Cookie: ${cookies}`, ...lines]
+  connection.write(`${head.join('\r\n')}\r\n\r\n${first}`)
+  return connection
+}
+
+describe('an API that asks for a nonce before the body has come', () => {
+  it.each<[string, string[], string, string]>([
+    ['with a length', ['Content-Length: 8'], 'an o', 'rder'],
+    ['in chunks', ['Transfer-Encoding: chunked'], '4\r\nan o\r\n', '4\r\nrder\r\n0\r\n\r\n'],
+  ])('gets the whole of it with the next try: %s', async (_what, lines, first, rest) => {
+    const demanded = resolvable()
+    const { started, bodies } = startEarly(demanded.resolve)
+    const { proxy, cookies } = await started
+    const connection = await openPost(proxy, cookies, lines, first)
+    await demanded.promise
+    connection.write(rest)
+    const answer = parseAnswer(await connection.until((text) => text.includes('done') || text.includes('error_code')))
+    expect([answer.status, errorCode(answer)]).toEqual([200, undefined])
+    expect(bodies).toEqual(['an order'])
+  })
+
+  it('is not asked again for a body that turns out to be too long to be kept', async () => {
+    const demanded = resolvable()
+    const { started, bodies } = startEarly(demanded.resolve)
+    const { proxy, cookies } = await started
+    const connection = await openPost(proxy, cookies, ['Content-Length: 65537'], 'x')
+    await demanded.promise
+    connection.write('x'.repeat(65_536))
+    const answer = parseAnswer(await connection.until((text) => text.includes('error_code')))
+    expect([answer.status, errorCode(answer)]).toEqual([503, 'upstream_nonce_required'])
+    expect(bodies).toEqual([])
+  })
+
+  it('is not asked again where the browser breaks off', async () => {
+    const demanded = resolvable()
+    const { started, bodies } = startEarly(demanded.resolve)
+    const { proxy, cookies } = await started
+    const connection = await openPost(proxy, cookies, ['Content-Length: 8'], 'an o')
+    await demanded.promise
+    connection.close()
+    await expect.poll(() => proxy.events.map(({ name }) => name)).toContain('request.answered')
+    expect(bodies).toEqual([])
+  })
+})
