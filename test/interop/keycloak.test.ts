@@ -200,6 +200,17 @@ describe('Keycloak with tokens that are bound to a key', () => {
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
   })
 
+  it('keeps the session where it alone demands proofs', async () => {
+    const browser = await bound.signedIn(alice)
+    await bound.bindTokens(false)
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(401)
+    const refused = await browser.fetch('POST', '/oauth-agent/refresh', undefined)
+    expect([refused.status, json(refused).error_code]).toEqual([502, 'authorization_server_error'])
+    await bound.bindTokens(true)
+    expect((await browser.fetch('POST', '/oauth-agent/refresh', undefined)).status).toBe(200)
+    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
+  })
+
   it('revokes the tokens when the user signs out', async () => {
     const browser = await bound.signedIn(alice)
     const before = browser.copy()

@@ -161,6 +161,19 @@ describe('Spring Authorization Server with tokens that are bound to a key', () =
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
   })
 
+  it('signs nobody out when it is switched off and on again', async () => {
+    const browser = await bound.signedIn(alice)
+    for (const isBound of [false, true]) {
+      await bound.bindTokens(isBound)
+      expect(json(await browser.fetch('GET', '/api/mine'))).toMatchObject({ error_code: 'access_token_expired' })
+      expect((await refresh(browser)).status).toBe(200)
+      const verdicts = isBound ? ['ok'] : ['proof_count']
+      const called = boundApi.calls.length
+      await browser.fetch('GET', '/api/mine')
+      expect(boundApi.calls.slice(called).map(({ verdict }) => verdict)).toEqual(verdicts)
+    }
+  })
+
   it('revokes the tokens when the user signs out', async () => {
     const browser = await bound.signedIn(alice)
     const before = browser.copy()

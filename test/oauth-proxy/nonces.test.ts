@@ -56,7 +56,7 @@ describe('an API that gives a nonce with every answer and takes each once', () =
     const tries = new Map<string, number>()
     const targets = Array.from({ length: 20 }, (_, index) => `/a/${index}`)
     const refusals: ServerResponse[] = []
-    const next = () => {
+    const issue = () => {
       const nonce = freshNonce()
       open.add(nonce)
       return nonce
@@ -66,11 +66,11 @@ describe('an API that gives a nonce with every answer and takes each once', () =
         const target = request.url ?? ''
         tries.set(target, (tries.get(target) ?? 0) + 1)
         if (!open.delete(nonceOf(request))) {
-          demandNonce(response, next())
+          demandNonce(response, issue())
           refusals.push(response)
         } else {
           carriedOut.push(target)
-          response.writeHead(200, { 'dpop-nonce': next() }).end('done')
+          response.writeHead(200, { 'dpop-nonce': issue() }).end('done')
         }
         // Refusals end when all calls have come, so that the newest nonce is not that of the call that is refused.
         if (tries.size === targets.length) for (const each of refusals.splice(0)) each.end()

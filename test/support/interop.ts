@@ -14,7 +14,7 @@ export interface InteropSettings {
   readonly port: number
   readonly operationsPort: number
   /** Settings beside those that are the same everywhere. */
-  readonly settings: Readonly<Record<string, unknown>>
+  readonly settings: Readonly<Record<string, unknown>> & { readonly client: object }
   /** Routes, given the address of the API. */
   readonly routes: (upstream: string) => readonly object[]
 }
@@ -30,6 +30,8 @@ export interface InteropWorld {
   readonly tokenHandler: Replica
   signedIn(person: Person): Promise<Browser>
   session(browser: Browser): Promise<SessionAnswer>
+  /** Restarts the program with tokens bound to a key, or not. */
+  bindTokens(isBound: boolean): Promise<void>
   stop(): Promise<void>
 }
 
@@ -47,19 +49,17 @@ export async function startInterop(options: InteropSettings): Promise<InteropWor
   const [keys, config] = [join(folder, 'keys.json'), join(folder, 'token-handler.yaml')]
   mkdirSync(folder, { recursive: true })
   execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
-  writeFileSync(
-    config,
-    stringify({
-      public_origin: origin,
-      insecure_allow_http: true,
-      cookies: { id_token_hint: true },
-      keys: { file: keys },
-      proxy: { listen: { host: '127.0.0.1', port }, routes: options.routes(`http://127.0.0.1:${api.port}`) },
-      operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
-      observability: { log_level: 'warn' },
-      ...options.settings,
-    }),
-  )
+  const settings = {
+    public_origin: origin,
+    insecure_allow_http: true,
+    cookies: { id_token_hint: true },
+    keys: { file: keys },
+    proxy: { listen: { host: '127.0.0.1', port }, routes: options.routes(`http://127.0.0.1:${api.port}`) },
+    operations: { listen: { host: '127.0.0.1', port: operationsPort }, shutdown_wait_seconds: 0 },
+    observability: { log_level: 'warn' },
+    ...options.settings,
+  }
+  writeFileSync(config, stringify(settings))
   const tokenHandler = await startReplica({
     mode: 'serve',
     config,
@@ -78,6 +78,11 @@ export async function startInterop(options: InteropSettings): Promise<InteropWor
       return browser
     },
     session: async (browser) => json(await browser.fetch('GET', '/oauth-agent/session')) as SessionAnswer,
+    async bindTokens(isBound) {
+      const client = { ...options.settings.client, dpop_bound_access_tokens: isBound }
+      writeFileSync(config, stringify({ ...settings, client }))
+      await tokenHandler.restart()
+    },
     async stop() {
       await tokenHandler.stop()
       await api.stop()
