@@ -279,12 +279,7 @@ export const errorTable = {
     'The API wants the call to be proved anew, and has not carried it out.',
     'Repeat the call after retry_after seconds; it will carry the nonce that the API asked for.',
   ),
-  upstream_proof_refused: row(
-    502,
-    'error',
-    'The API does not accept the proof that goes with the access token.',
-    'Compare the clocks of proxy and API, and the URL that the API sees with dpop_base_url of the route.',
-  ),
+  upstream_proof_refused: row(502, 'error', 'The API refuses the proof.', 'Compare the clocks; check dpop_base_url.'),
   token_exchange_failed: row(
     502,
     'error',

@@ -34,7 +34,7 @@ export function copyBody(request: IncomingMessage, maxBytes: number): BodyCopy {
       return
     }
     if (needed > bytes.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(longest, Math.max(needed, 2 * size)))
+      const larger = Buffer.alloc(Math.min(longest, Math.max(needed, 2 * size)))
       bytes.copy(larger, 0, 0, size)
       bytes = larger
     }
