@@ -174,6 +174,25 @@ describe('Spring Authorization Server with tokens that are bound to a key', () =
     }
   })
 
+  it('goes on with another key when that of the session is taken away', async () => {
+    const browser = await bound.signedIn(alice)
+    const keys = new Set<string>()
+    const call = async () => {
+      expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
+      keys.add(JSON.stringify(boundApi.calls.at(-1)?.header['jwk']))
+    }
+    await call()
+    await bound.replaceKey(async () => {
+      expect((await refresh(browser)).status).toBe(200)
+      await call()
+      expect(keys.size).toBe(1)
+    })
+    expect(json(await browser.fetch('GET', '/api/mine'))).toMatchObject({ error_code: 'access_token_expired' })
+    expect((await refresh(browser)).status).toBe(200)
+    await call()
+    expect(keys.size).toBe(2)
+  })
+
   it('revokes the tokens when the user signs out', async () => {
     const browser = await bound.signedIn(alice)
     const before = browser.copy()

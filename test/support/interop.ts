@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { JSONWebKeySet } from 'jose'
 import { stringify } from 'yaml'
+import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import type { ApiLedger } from './topology/api.ts'
 import { type Answer, type Browser, createBrowser, type Person } from './topology/browser.ts'
 import { type Replica, startAsked, startReplica } from './topology/processes.ts'
@@ -32,6 +33,8 @@ export interface InteropWorld {
   session(browser: Browser): Promise<SessionAnswer>
   /** Restarts the program with tokens bound to a key, or not. */
   bindTokens(isBound: boolean): Promise<void>
+  /** Puts a new key in the place of the one that seals; `meanwhile` both open, and sessions can take the new one. */
+  replaceKey(meanwhile: () => Promise<unknown>): Promise<void>
   stop(): Promise<void>
 }
 
@@ -48,7 +51,9 @@ export async function startInterop(options: InteropSettings): Promise<InteropWor
   const api = await startAsked<ApiLedger>('api')
   const [keys, config] = [join(folder, 'keys.json'), join(folder, 'token-handler.yaml')]
   mkdirSync(folder, { recursive: true })
-  execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', 'generate', keys])
+  const changeKeys = (...words: string[]) => execFileSync(process.execPath, ['bin/token-handler.ts', 'keys', ...words])
+  const keyIds = () => parseKeyRingFile(readFileSync(keys, 'utf8')).map(({ id }) => id)
+  changeKeys('generate', keys)
   const settings = {
     public_origin: origin,
     insecure_allow_http: true,
@@ -81,6 +86,15 @@ export async function startInterop(options: InteropSettings): Promise<InteropWor
     async bindTokens(isBound) {
       const client = { ...options.settings.client, dpop_bound_access_tokens: isBound }
       writeFileSync(config, stringify({ ...settings, client }))
+      await tokenHandler.restart()
+    },
+    async replaceKey(meanwhile) {
+      const [oldId = ''] = keyIds()
+      changeKeys('rotate', keys)
+      changeKeys('promote', keys, keyIds().find((id) => id !== oldId) ?? '')
+      await tokenHandler.restart()
+      await meanwhile()
+      changeKeys('remove', keys, oldId)
       await tokenHandler.restart()
     },
     async stop() {
