@@ -84,6 +84,23 @@ describe('an API that gives a nonce with every answer and takes each once', () =
   })
 })
 
+describe('an API that gives its nonce with refusals only', () => {
+  it('is shown it by the calls that follow the one that was refused', async () => {
+    const shown: unknown[] = []
+    const { proxy, cookies } = await start((request, response) => {
+      const nonce = nonceOf(request)
+      shown.push(nonce)
+      if (nonce === 'n1') response.end('done')
+      else {
+        demandNonce(response, 'n1')
+        response.end()
+      }
+    })
+    for (const _ of [1, 2]) expect((await proxy.call('GET', '/a/x', { cookies })).status).toBe(200)
+    expect(shown).toEqual([undefined, 'n1', 'n1'])
+  })
+})
+
 /** Asks for a nonce before the body has come, then answers with the body. */
 function startEarly(onDemand: () => void) {
   const bodies: string[] = []
