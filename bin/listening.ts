@@ -30,6 +30,9 @@ export async function listening(
 /** Only a change of the settings helps here. */
 const noAddress: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'ENOTFOUND'])
 
+const noDescriptor = (place: Place): string =>
+  `No file descriptor is left for ${place}. Raise the limit of open files (ulimit -n, LimitNOFILE of systemd).`
+
 const portRemedies: Readonly<Record<string, (place: Place, listen: Listen) => string>> = {
   EADDRINUSE: (place, { host, port }) =>
     `Port ${port} on ${host} is in use. Stop what uses it, or change ${place}.port.${
@@ -39,6 +42,8 @@ const portRemedies: Readonly<Record<string, (place: Place, listen: Listen) => st
   EADDRNOTAVAIL: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
   ENOTFOUND: (place, { host }) => `${host} is not an address of this machine. Change ${place}.host.`,
   EAI_AGAIN: (place, { host }) => `${host} cannot be looked up now. Check the name service, or change ${place}.host.`,
+  EMFILE: noDescriptor,
+  ENFILE: noDescriptor,
 }
 
 const socketRemedies: Readonly<Record<string, (place: Place, socket: string) => string>> = {
@@ -46,4 +51,6 @@ const socketRemedies: Readonly<Record<string, (place: Place, socket: string) => 
   // Also reported for a folder that is missing.
   EACCES: (place, socket) =>
     `${socket} cannot be made. Check that its folder is there and that this user may write in it, or change ${place}.socket.`,
+  EMFILE: noDescriptor,
+  ENFILE: noDescriptor,
 }

@@ -69,8 +69,11 @@ function limitFiles(pid: number, files: number): void {
 }
 
 it('a worker that the system cannot start takes nobody with it, and is tried again', async () => {
+  world.settings.operationsPort = await freePort()
   const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
   const { pid = 0 } = child
+  // Their parent listens last, and needs a descriptor for that.
+  await expect.poll(() => world.askOperations('/readyz').catch(String)).toContain('200 OK')
   limitFiles(pid, 10)
   process.kill(childrenOf(pid)[0] ?? 0, 'SIGKILL')
   const wanted =
