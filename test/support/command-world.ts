@@ -11,6 +11,9 @@ import { openRaw } from './raw-http.ts'
 
 const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 
+/** Where the run keeps what Node has compiled, if it has a folder of its own: every process would do it anew. */
+const compileCache = process.env['NODE_COMPILE_CACHE']
+
 /** The command at work on a folder with settings and keys; `close` ends what it started. */
 export function createCommandWorld() {
   const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
@@ -37,7 +40,11 @@ ${more}
   function run(args: readonly string[], stdio: StdioOptions = 'pipe'): ChildProcess {
     const child = spawn(process.execPath, [command, ...args], {
       cwd: folder,
-      env: { TOKEN_HANDLER_CONFIG: 'settings.yaml', SECRET: 'do-not-show-me' },
+      env: {
+        TOKEN_HANDLER_CONFIG: 'settings.yaml',
+        SECRET: 'do-not-show-me',
+        ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }),
+      },
       stdio,
     })
     children.push(child)

@@ -10,12 +10,13 @@ import { join } from 'node:path'
 export function setup(): () => void {
   const folder = mkdtempSync(join(tmpdir(), 'token-handler-run-'))
   const { TMPDIR } = process.env
-  // The workers, and the commands that tests start, inherit it.
+  // The workers, and the commands that tests start, inherit both.
   process.env['TMPDIR'] = folder
+  process.env['NODE_COMPILE_CACHE'] = join(folder, 'node-compile-cache')
   return () => {
     if (TMPDIR === undefined) delete process.env['TMPDIR']
     else process.env['TMPDIR'] = TMPDIR
-    // A cache that Node keeps for tools such as tsc is nobody's to clean up.
+    delete process.env['NODE_COMPILE_CACHE']
     const left = readdirSync(folder).filter((name) => name !== 'node-compile-cache')
     rmSync(folder, { recursive: true })
     if (left.length > 0) throw new Error(`the tests left in the temporary folder: ${left.join(', ')}`)
