@@ -18,6 +18,7 @@ import { requestIdOf } from './request-id.ts'
 import { secureContextOptions, type ServerCertificateSource } from './server-certificate.ts'
 import { socketBufferBytes } from './socket-buffer.ts'
 import { cutStalledReader } from './stalled-reader.ts'
+import { stopListening } from './stop-listening.ts'
 
 /** What agent and proxy offer to a server. */
 export interface HttpHandler {
@@ -140,8 +141,10 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       connections.drain()
       parts.handler.endStreams?.()
       const cancel = parts.clock.after(drainMs, () => connections.cut())
-      await whatHasArrived()
-      await new Promise<void>((resolve) => server.close(() => resolve()))
+      const closed = new Promise<void>((resolve) => server.once('close', resolve))
+      await stopListening(server)
+      server.close()
+      await closed
       // Upgraded sockets no longer belong to the server, so its close does not wait for them.
       await connections.gone()
       cancel()
@@ -205,14 +208,6 @@ function handshakeFailure(error: Error, { authorizationError }: TLSSocket): stri
   const code = failureCode(error) ?? 'unknown'
   const name = authorizationError === null ? code : String(authorizationError)
   return name.replace(/^ERR_(?:SSL|TLS)_/, '').toLowerCase()
-}
-
-/**
- * Lets the event loop take in the connections and bytes that the kernel already holds: closing over them would reset
- * requests that their sender believes delivered.
- */
-function whatHasArrived(): Promise<void> {
-  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
 async function settle(

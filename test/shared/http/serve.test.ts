@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
+import { failureCode } from '../../../shared/failure-code.ts'
 import { requestIdOf } from '../../../shared/http/request-id.ts'
 import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts'
@@ -44,6 +45,8 @@ async function open({ port }: RunningServer): Promise<RawConnection> {
   connections.push(connection)
   return connection
 }
+
+const close = (raw: RawConnection): void => raw.close()
 
 afterEach(async () => {
   for (const connection of connections.splice(0)) connection.close()
@@ -355,6 +358,18 @@ describe.each([
       await running.stop(60_000)
       expect(await idle.closed()).toMatch(/ok$/)
       await expect(openRaw(running.port)).rejects.toThrow('ECONNREFUSED')
+    })
+    it('answers the first request of a connection that was open already', async () => {
+      const running = await start(answerOk)
+      const answered = await open(running)
+      answered.write(get)
+      await answered.until((text) => text.endsWith('ok'))
+      const fresh = await open(running)
+      const stopped = running.stop(60_000)
+      await expect.poll(() => openRaw(running.port).then(close, failureCode)).toBe('ECONNREFUSED')
+      fresh.write(get)
+      expect(await fresh.closed()).toMatch(/connection: close[^]*ok$/i)
+      await stopped
     })
     it('tells streams first, and cuts what is left when the time is over', async () => {
       const clock = createManualClock()
