@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 /** What is waited for comes at once; this bound, in milliseconds, is for machines that are busy with something else. */
-const expected = { poll: { timeout: 60_000, interval: 20 } }
+const expected = { poll: { timeout: 15_000, interval: 20 } }
 
 /** Suites that need a browser, a gateway or minutes of load are projects of their own, so `npm test` stays short. */
 export default defineConfig({
@@ -18,8 +18,8 @@ export default defineConfig({
           globalSetup: 'test/support/run-folder.ts',
           expect: expected,
           // No test waits for time; this bound is for machines that are busy with something else.
-          testTimeout: 240_000,
-          hookTimeout: 240_000,
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
         },
       },
       {

@@ -49,4 +49,4 @@ it('N14 the environment leads no call to the authorization server through a prox
   expect(ambush.carried()).not.toContain('secret')
   // What Node itself sends obeys the variables, so they were there to be obeyed.
   expect([...ambush.readable, ...ambush.asked]).toHaveLength(1)
-})
+}, 30_000)

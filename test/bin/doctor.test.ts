@@ -48,7 +48,7 @@ beforeAll(async () => {
   provider = await startOpenIdProvider({
     clients: [registration],
   })
-})
+}, 60_000)
 afterAll(async () => {
   await provider.close()
   api.close()

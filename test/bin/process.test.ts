@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createCertificate } from '../support/certificate.ts'
-import { ask, childrenOf, type CommandWorld, createCommandWorld } from '../support/command-world.ts'
+import { ask, childrenOf, type CommandWorld, createCommandWorld, patience } from '../support/command-world.ts'
 import { freePort } from '../support/free-port.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -24,30 +24,30 @@ it('a process serves, reloads on SIGHUP, keeps the old settings when the new are
   expect(await ask(port, session)).toContain('{"is_logged_in":false}')
   world.writeSettings('bad')
   child.kill('SIGHUP')
-  await expect.poll(events).toContain('config.rejected')
-  await expect.poll(errors).toContain('proxy.routes[0].path')
+  await expect.poll(events, patience).toContain('config.rejected')
+  await expect.poll(errors, patience).toContain('proxy.routes[0].path')
   world.writeSettings('/other/**')
   child.kill('SIGHUP')
-  await expect.poll(events).toContain('config.reloaded')
+  await expect.poll(events, patience).toContain('config.reloaded')
   expect(await ask(port, session)).toContain('{"is_logged_in":false}')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(lines().at(-1)).toMatchObject({ event: 'process.stopping', signal: 'SIGTERM' })
   expect(errors() + JSON.stringify(lines())).not.toContain('do-not-show-me')
-})
+}, 60_000)
 
 it('a process goes on when nobody is left to read its standard error', async () => {
   const { child, ended, events } = await world.start(1, 'serve')
   child.stderr?.destroy()
   world.writeSettings('bad')
   child.kill('SIGHUP')
-  await expect.poll(events).toContain('config.rejected')
+  await expect.poll(events, patience).toContain('config.rejected')
   world.writeSettings('/other/**')
   child.kill('SIGHUP')
-  await expect.poll(() => events().filter((event) => event === 'config.reloaded')).toHaveLength(1)
+  await expect.poll(() => events().filter((event) => event === 'config.reloaded'), patience).toHaveLength(1)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
-})
+}, 60_000)
 
 it('an audit file that is a pipe without a reader ends the start with what to do', async () => {
   execFileSync('mkfifo', [join(world.folder, 'audit.pipe')])
@@ -57,7 +57,7 @@ it('an audit file that is a pipe without a reader ends the start with what to do
   child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
   expect(await once(child, 'close')).toEqual([78, null])
   expect(errors).toContain('a pipe needs somebody who reads it')
-})
+}, 60_000)
 
 it('workers share one port, one that dies is replaced, and all end together', async () => {
   const { child, ended, ports, events, errors } = await world.start(2, 'serve', '--workers', '2')
@@ -65,15 +65,15 @@ it('workers share one port, one that dies is replaced, and all end together', as
   expect(await ask(port, session)).toContain('{"is_logged_in":false}')
   const [worker = 0] = childrenOf(child.pid)
   process.kill(worker, 'SIGKILL')
-  await expect.poll(() => ports().length).toBe(3)
-  await expect.poll(errors).toContain('With store.kind: memory each of the 2 workers')
-  await expect.poll(errors).toContain('A worker ended')
+  await expect.poll(() => ports().length, patience).toBe(3)
+  await expect.poll(errors, patience).toContain('With store.kind: memory each of the 2 workers')
+  await expect.poll(errors, patience).toContain('A worker ended')
   expect(new Set(ports())).toEqual(new Set([port]))
   expect(await ask(port, session)).toContain('{"is_logged_in":false}')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
-})
+}, 90_000)
 
 /** Starts the executable against a store that takes connections and then says nothing, until the first comes. */
 async function startHeldUp(...args: string[]) {
@@ -93,14 +93,14 @@ it('a stop during the start ends the process with 0, and a reload does not end i
   child.kill('SIGTERM')
   expect(await ended).toEqual([0, null])
   store.close()
-})
+}, 60_000)
 
 it('a worker that is killed during the start ends it as a failure', async () => {
   const { child, ended, store } = await startHeldUp('--workers', '2')
   process.kill(childrenOf(child.pid)[0] ?? 0, 'SIGKILL')
   expect(await ended).toEqual([1, null])
   store.close()
-})
+}, 60_000)
 
 it.each([1, 2])(
   'a Unix socket serves, is taken over after a kill, and is gone at the end, with workers: %i',
@@ -119,6 +119,7 @@ it.each([1, 2])(
     expect(await ended).toBe(0)
     expect(existsSync(socket)).toBe(false)
   },
+  90_000,
 )
 
 it.each([
@@ -134,15 +135,19 @@ it.each([
     78,
     'proxy.listen.certificate_file (line 6): names a file that cannot be read',
   ],
-])('%s ends the start with what to do', async (_, listen, code, words) => {
-  world.settings.listen = listen
-  world.writeSettings('/api/**')
-  const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
-  let errors = ''
-  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
-  expect(await once(child, 'close')).toEqual([code, null])
-  expect(errors).toContain(words)
-})
+])(
+  '%s ends the start with what to do',
+  async (_, listen, code, words) => {
+    world.settings.listen = listen
+    world.writeSettings('/api/**')
+    const child = world.run(['serve'], ['ignore', 'ignore', 'pipe'])
+    let errors = ''
+    child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+    expect(await once(child, 'close')).toEqual([code, null])
+    expect(errors).toContain(words)
+  },
+  60_000,
+)
 
 it.each([1, 2])(
   'TLS is spoken, its certificate replaced on SIGHUP, and one that cannot be used is not, with workers: %i',
@@ -182,38 +187,43 @@ it.each([1, 2])(
     // The key might come between two readings, so only the second of them is reported. Routes are read again as well.
     for (const readings of [1, 2]) {
       child.kill('SIGHUP')
-      await expect.poll(() => count('config.reloaded')).toBe(readings * workers)
+      await expect.poll(() => count('config.reloaded'), patience).toBe(readings * workers)
     }
-    await expect.poll(() => count('config.rejected')).toBe(workers)
-    await expect.poll(errors).toContain('proxy.listen.private_key_file: is not the key of the certificate')
-    await expect.poll(errors).toContain('The changed certificate is not used.')
+    await expect.poll(() => count('config.rejected'), patience).toBe(workers)
+    await expect.poll(errors, patience).toContain('proxy.listen.private_key_file: is not the key of the certificate')
+    await expect.poll(errors, patience).toContain('The changed certificate is not used.')
     expect(await shownByAll()).toEqual(['first', 'first'])
     expect(await expiry()).toBe(seconds('2040-01-01T00:00:00Z'))
 
     write('tls.key', second.privateKey)
     child.kill('SIGHUP')
-    await expect.poll(() => count('config.reloaded')).toBe(4 * workers)
+    await expect.poll(() => count('config.reloaded'), patience).toBe(4 * workers)
     expect(await shownByAll()).toEqual(['second', 'second'])
     expect(await expiry()).toBe(seconds('2041-01-01T00:00:00Z'))
     child.kill('SIGTERM')
     expect(await ended).toBe(0)
   },
+  90_000,
 )
 
-it.each([1, 2])('a second signal ends everything at once, whatever is in flight, with workers: %i', async (workers) => {
-  const { child, ended, ports, events } = await world.start(workers, 'serve', '--workers', String(workers))
-  // The agent waits for a body that never comes.
-  const connection = await openRaw(ports()[0] ?? 0)
-  connection.write(
-    'POST /oauth-agent/login/end HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n',
-  )
-  expect(await connection.until((text) => text.includes('\r\n\r\n'))).toContain('100 Continue')
-  // All write to the same pipe, so it closes when the last worker is gone.
-  const closed = once(child, 'close')
-  child.kill('SIGTERM')
-  await expect.poll(() => events().filter((event) => event === 'process.stopping').length).toBe(workers)
-  expect(connection.socket.closed).toBe(false)
-  child.kill('SIGINT')
-  expect(await ended).toBe(1)
-  await closed
-})
+it.each([1, 2])(
+  'a second signal ends everything at once, whatever is in flight, with workers: %i',
+  async (workers) => {
+    const { child, ended, ports, events } = await world.start(workers, 'serve', '--workers', String(workers))
+    // The agent waits for a body that never comes.
+    const connection = await openRaw(ports()[0] ?? 0)
+    connection.write(
+      'POST /oauth-agent/login/end HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n',
+    )
+    expect(await connection.until((text) => text.includes('\r\n\r\n'))).toContain('100 Continue')
+    // All write to the same pipe, so it closes when the last worker is gone.
+    const closed = once(child, 'close')
+    child.kill('SIGTERM')
+    await expect.poll(() => events().filter((event) => event === 'process.stopping').length, patience).toBe(workers)
+    expect(connection.socket.closed).toBe(false)
+    child.kill('SIGINT')
+    expect(await ended).toBe(1)
+    await closed
+  },
+  90_000,
+)

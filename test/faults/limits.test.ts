@@ -22,6 +22,7 @@ import { testKeys } from '../support/installation.ts'
 const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
 const origin = 'http://localhost:3000'
 const mebibyte = 1024 * 1024
+const patience = { timeout: 30_000 }
 
 let folder: string
 let api: Server
@@ -84,7 +85,7 @@ operations: { listen: { port: 0 }, shutdown_wait_seconds: 0, shutdown_drain_seco
   )
   let out = ''
   child.stdout?.on('data', (chunk: Buffer) => void (out += chunk.toString()))
-  await expect.poll(() => /"process\.started".*"port":(\d+)/.exec(out)?.[1]).toBeDefined()
+  await expect.poll(() => /"process\.started".*"port":(\d+)/.exec(out)?.[1], patience).toBeDefined()
   return Number(/"process\.started".*"port":(\d+)/.exec(out)?.[1])
 }
 
@@ -146,9 +147,9 @@ describe('a process short of something', () => {
       crowd.push(socket)
     }
     // Some are answered, be it with a failure: connections to the API need descriptors, too.
-    await expect.poll(() => answered > 0).toBe(true)
+    await expect.poll(() => answered > 0, patience).toBe(true)
     for (const socket of crowd) socket.destroy()
-    await expect.poll(() => statusOf(port, '/api/x').catch(() => 0)).toBe(200)
+    await expect.poll(() => statusOf(port, '/api/x').catch(() => 0), patience).toBe(200)
     expect(child?.exitCode).toBeNull()
   })
 
@@ -186,7 +187,7 @@ describe('a process short of something', () => {
     })
     const [greeting] = (await once(socket, 'message')) as [Buffer]
     const closed = once(socket, 'close')
-    await expect.poll(() => text).toContain('first')
+    await expect.poll(() => text, patience).toContain('first')
 
     const exit = once(child as ChildProcess, 'exit')
     child?.kill('SIGTERM')

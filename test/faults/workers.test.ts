@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { ask, childrenOf, type CommandWorld, createCommandWorld, stateOf } from '../support/command-world.ts'
+import { ask, childrenOf, type CommandWorld, createCommandWorld, patience, stateOf } from '../support/command-world.ts'
 import { freePort } from '../support/free-port.ts'
 import { openRaw } from '../support/raw-http.ts'
 
@@ -23,22 +23,22 @@ it('a worker that is replaced gets the settings of the others, whatever the file
   world.writeSettings('/other/**')
   child.kill('SIGHUP')
   await expect
-    .poll(() => lines().filter(({ event, part }) => event === 'config.reloaded' && part === 'routes').length)
+    .poll(() => lines().filter(({ event, part }) => event === 'config.reloaded' && part === 'routes').length, patience)
     .toBe(2)
   world.settings.listen = `{ port: ${await freePort()} }`
   world.writeSettings('bad')
   const [rejected, workers] = [count('config.rejected'), childrenOf(child.pid)]
   for (const worker of workers) process.kill(worker, 'SIGKILL')
-  await expect.poll(() => ports().length).toBe(4)
+  await expect.poll(() => ports().length, patience).toBe(4)
   expect(new Set(ports())).toEqual(new Set([port]))
   expect(await ask(port, '/other/x')).toContain('session_missing')
   expect(await ask(port, '/api/x')).toContain('route_not_found')
   // The replacements follow the file as those before them did.
-  await expect.poll(() => count('config.rejected')).toBeGreaterThan(rejected)
-  await expect.poll(errors).toContain('The changed settings are not used.')
+  await expect.poll(() => count('config.rejected'), patience).toBeGreaterThan(rejected)
+  await expect.poll(errors, patience).toContain('The changed settings are not used.')
   world.writeSettings('/third/**')
-  await expect.poll(() => count('config.restart_needed')).toBe(2)
-  await expect.poll(() => ask(port, '/third/x')).toContain('session_missing')
+  await expect.poll(() => count('config.restart_needed'), patience).toBe(2)
+  await expect.poll(() => ask(port, '/third/x'), patience).toContain('session_missing')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 90_000)
@@ -47,18 +47,18 @@ it('workers that cannot start again are missing in the metrics, and tried ever l
   world.settings.operationsPort = await freePort()
   const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
   const metrics = () => world.askOperations('/metrics')
-  await expect.poll(metrics).toMatch(/^token_handler_workers_ready 2$/m)
+  await expect.poll(metrics, patience).toMatch(/^token_handler_workers_ready 2$/m)
   const [keys, away] = [join(world.folder, 'keys.json'), join(world.folder, 'away.json')]
   renameSync(keys, away)
   process.kill(childrenOf(child.pid)[0] ?? 0, 'SIGKILL')
-  await expect.poll(errors).toContain('A worker ended (code 78); another is started in 2 s.')
+  await expect.poll(errors, patience).toContain('A worker ended (code 78); another is started in 2 s.')
   expect(await metrics()).toMatch(/^token_handler_workers 2$/m)
   expect(await metrics()).toMatch(/^token_handler_workers_ready 1$/m)
   expect(await world.askOperations('/readyz')).toContain('200 OK')
-  await expect.poll(errors).toContain('A worker ended (code 78); another is started in 4 s.')
+  await expect.poll(errors, patience).toContain('A worker ended (code 78); another is started in 4 s.')
   renameSync(away, keys)
-  await expect.poll(() => ports().length).toBe(3)
-  await expect.poll(metrics).toMatch(/^token_handler_workers_ready 2$/m)
+  await expect.poll(() => ports().length, patience).toBe(3)
+  await expect.poll(metrics, patience).toMatch(/^token_handler_workers_ready 2$/m)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 120_000)
@@ -79,9 +79,9 @@ it('a worker that the system cannot start takes nobody with it, and is tried aga
   const wanted =
     'A worker could not be started (EMFILE: raise the limit of open files); another is started in 2 s.\n' +
     'A worker could not be started (EMFILE: raise the limit of open files); another is started in 4 s.'
-  await expect.poll(errors).toContain(wanted)
+  await expect.poll(errors, patience).toContain(wanted)
   limitFiles(pid, 1024)
-  await expect.poll(() => ports().length).toBe(3)
+  await expect.poll(() => ports().length, patience).toBe(3)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 90_000)
@@ -108,7 +108,7 @@ it('what workers have counted stays in the metrics when they end', async () => {
   for (const _ of [1, 2]) await ask(ports().at(-1) ?? 0, '/oauth-agent/session')
   expect(await answered()).toBe('2')
   for (const worker of childrenOf(child.pid)) process.kill(worker, 'SIGKILL')
-  await expect.poll(() => ports().length).toBe(4)
+  await expect.poll(() => ports().length, patience).toBe(4)
   expect(await answered()).toBe('2')
   await ask(ports().at(-1) ?? 0, '/oauth-agent/session')
   expect(await answered()).toBe('3')
@@ -120,8 +120,8 @@ it('a worker that hangs is killed and replaced', async () => {
   const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
   const [worker = 0] = childrenOf(child.pid)
   process.kill(worker, 'SIGSTOP')
-  await expect.poll(() => ports().length).toBe(3)
-  await expect.poll(errors).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
+  await expect.poll(() => ports().length, patience).toBe(3)
+  await expect.poll(errors, patience).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
   expect(childrenOf(child.pid)).not.toContain(worker)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
@@ -134,7 +134,7 @@ it('a stop does not wait for a worker that hangs', async () => {
   process.kill(worker, 'SIGSTOP')
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
-  await expect.poll(errors).toContain(`Worker ${worker} did not end in time and is killed.`)
+  await expect.poll(errors, patience).toContain(`Worker ${worker} did not end in time and is killed.`)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
 }, 90_000)
 
@@ -143,17 +143,17 @@ it('a worker that dies as it is asked something takes nobody with it', async () 
   const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
   const { pid = 0 } = child
   // The primary opens it when all workers listen.
-  const scrape = await vi.waitFor(() => openRaw(world.settings.operationsPort), { timeout: 60_000 })
+  const scrape = await vi.waitFor(() => openRaw(world.settings.operationsPort), patience)
   const [worker = 0] = childrenOf(pid)
   // The primary wakes up with a question to pass on before it learns that the one it asks is dead.
   child.kill('SIGSTOP')
-  await expect.poll(() => stateOf(pid)).toBe('T')
+  await expect.poll(() => stateOf(pid), patience).toBe('T')
   scrape.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
   process.kill(worker, 'SIGKILL')
-  await expect.poll(() => stateOf(worker)).toBe('Z')
+  await expect.poll(() => stateOf(worker), patience).toBe('Z')
   child.kill('SIGCONT')
   expect(await scrape.closed()).toContain('token_handler_key_info')
-  await expect.poll(() => ports().length).toBe(3)
+  await expect.poll(() => ports().length, patience).toBe(3)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
 }, 90_000)
@@ -165,7 +165,7 @@ it('N08 no signal opens the debugger, in no process of several', async () => {
   for (const pid of [child.pid ?? 0, ...workers]) process.kill(pid, 'SIGUSR1')
   world.writeSettings('/other/**')
   child.kill('SIGHUP')
-  await expect.poll(() => events().filter((event) => event === 'config.reloaded').length).toBeGreaterThan(1)
+  await expect.poll(() => events().filter((event) => event === 'config.reloaded').length, patience).toBeGreaterThan(1)
   child.kill('SIGTERM')
   expect(await ended).toBe(0)
   expect(errors()).not.toMatch(/debugger/i)

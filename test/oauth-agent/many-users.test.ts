@@ -6,7 +6,9 @@ afterEach(() => world.close())
 
 const generous = 'agent: { rate_limits: { login: { requests: 99999 } } }'
 
-it('500 sign-ins in flight, answered in any order: every browser gets its own user (C04, C05)', async () => {
+it('500 sign-ins in flight, answered in any order: every browser gets its own user (C04, C05)', {
+  timeout: 30_000,
+}, async () => {
   world = await startScriptedWorld({ settings: generous, maxConcurrentRequests: 200 })
   // Each call lets another one go that came earlier, so answers come back in an order of their own.
   const held: (() => void)[] = []

@@ -28,7 +28,9 @@ beforeAll(async () => {
 })
 afterAll(() => world.close())
 
-it('N12: whatever tabs, replicas, faults and late answers do within half a minute, nobody is signed out and no token is used twice', async () => {
+it('N12: whatever tabs, replicas, faults and late answers do within half a minute, nobody is signed out and no token is used twice', {
+  timeout: 60_000,
+}, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 6 }), async (steps) => {
       const page = world.browser()

@@ -10,6 +10,7 @@ import { testKeys } from './installation.ts'
 import { openRaw } from './raw-http.ts'
 
 const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+export const patience = { timeout: 30_000 }
 
 /** Where the run keeps what Node has compiled, if it has a folder of its own: every process would do it anew. */
 const compileCache = process.env['NODE_COMPILE_CACHE']
@@ -67,7 +68,7 @@ ${more}
         .map((line) => JSON.parse(line) as Record<string, unknown>)
     const ports = () => lines().flatMap(({ event, port }) => (event === 'process.started' ? [Number(port)] : []))
     await expect
-      .poll(() => [ports().length, errors.replace(/^With store.kind: memory each .*\n/, '')])
+      .poll(() => [ports().length, errors.replace(/^With store.kind: memory each .*\n/, '')], patience)
       .toEqual([processes, ''])
     return { child, ended, lines, ports, events: () => lines().map(({ event }) => event), errors: () => errors }
   }

@@ -33,7 +33,7 @@ describe('XAES-256-GCM', () => {
       if (i % 100 === 0) expect(xaes.open(nonce, sealed, aad)?.equals(plaintext)).toBe(true)
     }
     expect(sum.digest('hex')).toBe(digest)
-  })
+  }, 30_000)
 
   it('keeps messages apart that share one key object', () => {
     const xaes = random()
