@@ -22,7 +22,7 @@ export function explain(
     if (path.length === 0) return [noSettings]
     const setting = schemaAt(schema, value, path)
     const given = valueAt(value, path)
-    if (given === undefined) return [missing(setting, path, issue)]
+    if (given === undefined) return [misspelt(value, path, issue) ?? missing(setting, path, issue)]
     const kinds = kindsAt(schema, value, path)
     const quoted = quote(setting ?? kinds[0], valueAt(raw, path))
     return [
@@ -64,6 +64,16 @@ function missing(setting: z.core.$ZodType | undefined, path: readonly PathPart[]
   const choices = choicesOf(issue).length > 0 ? ` One of: ${list(choicesOf(issue))}.` : ''
   const file = setting !== undefined && isSecret(setting) ? ` Or name a file with ${String(path.at(-1))}_file.` : ''
   return { path: pathText(path), problem: 'is missing', remedy: `Add it.${about(setting)}${choices}${file}` }
+}
+
+/** The word that was meant to name the kind of a section: while none does, nobody knows the section's other settings. */
+function misspelt(value: unknown, path: readonly PathPart[], issue: z.core.$ZodIssue): Problem | undefined {
+  if (issue.code !== 'invalid_union') return undefined
+  const name = String(path.at(-1))
+  const section = path.slice(0, -1)
+  const written = nearest(name, Object.keys(valueAt(value, section) ?? {}))
+  if (written === undefined) return undefined
+  return { path: pathText([...section, written]), problem: 'is not a setting', remedy: `Did you mean ${name}?` }
 }
 
 function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart[], key: string): Problem {

@@ -189,6 +189,20 @@ describe('problems', () => {
     expect(problem).toMatchObject({ path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` })
   })
   it.each([
+    ['store: { knd: memory }', 'store.knd', 'kind'],
+    [
+      'client: { id: a, authentification: client_secret_basic, secret: b }',
+      'client.authentification',
+      'authentication',
+    ],
+  ])('suggest the word that names the kind of a section: %s', (line, path, suggestion) => {
+    const [section = ''] = line.split(':')
+    const others = settingsFile().replace(new RegExp(`^${section}:.*\n(?: .*\n)*`, 'm'), '')
+    expect(problemsOf(`${others}${line}\n`)).toMatchObject([
+      { path, problem: 'is not a setting', remedy: `Did you mean ${suggestion}?` },
+    ])
+  })
+  it.each([
     ['constructor: x', 'constructor'],
     ['__proto__: { client: x }', '__proto__'],
     ['login: { extra_parameters: { __proto__: x } }', 'login.extra_parameters.__proto__'],
