@@ -1,6 +1,6 @@
 import { systemClock } from '../shared/clock.ts'
 import type { ConfigCheck } from '../shared/config/checks/check.ts'
-import { loadConfig } from '../shared/config/load.ts'
+import { loadConfig, readSettings, settingsSource, withLines } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { partChecks, processChecks, settingsWarnings } from './part-checks.ts'
@@ -23,8 +23,9 @@ export interface JudgedSettings {
 /** Judges the settings and the files that they name for `mode`; without a mode, for every process. */
 export function judgeSettings(file: string | undefined, mode: Mode | undefined): JudgedSettings {
   try {
-    const config = loadConfig(file, [...checksFor(mode), ...startChecks(mode, systemClock)])
-    return { problems: [], warnings: settingsWarnings(config, mode) }
+    const source = settingsSource(file, [...checksFor(mode), ...startChecks(mode, systemClock)])
+    const { text, config } = readSettings(source)
+    return { problems: [], warnings: withLines(settingsWarnings(config, mode), text) }
   } catch (error) {
     if (error instanceof ConfigError) return { problems: error.problems, warnings: [] }
     throw error

@@ -45,5 +45,18 @@ export function createProgram(terminal: Terminal): Command {
   addKeyCommands(program, terminal)
   addConfigCommands(program, terminal)
   addDoctorCommand(program, terminal)
+  addHelpCommand(program)
   return program
+}
+
+/** The library's own looks at the first word only: it would show the help of `keys` for `help keys rotate`. */
+function addHelpCommand(program: Command): void {
+  program
+    .helpCommand(false)
+    .command('help')
+    .description('Show the help of a command.')
+    .argument('[command...]', 'its words; without one, everything that is possible')
+    .action(async (words: readonly string[]) => {
+      await program.parseAsync([...words, '--help'], { from: 'user' })
+    })
 }

@@ -7,7 +7,7 @@ import { fileChecks } from './checks/files.ts'
 import { interpret } from './interpret.ts'
 import { linesOf } from './lines.ts'
 import type { Sources } from './prepare.ts'
-import { ConfigError } from './problem.ts'
+import { ConfigError, type Problem } from './problem.ts'
 import type { Config } from './schema.ts'
 import { explainSyntax, strayAlias, strayAliasProblem } from './syntax.ts'
 
@@ -19,21 +19,28 @@ export interface ParseOptions extends Sources {
 
 /** Turns the text of a settings file into settings; throws ConfigError with every problem at once. */
 export function parseConfig(text: string, options: ParseOptions): Config {
-  const { document, lineCounter, raw } = parseYaml(text)
+  const parsed = parseYaml(text)
   const everyCheck = [...checks, fileChecks(options.readFile), ...(options.checks ?? [])]
-  const { config, problems } = interpret(raw, options, everyCheck)
+  const { config, problems } = interpret(parsed.raw, options, everyCheck)
   if (config !== undefined && problems.length === 0) return config
+  throw new ConfigError(located(problems, parsed))
+}
+
+/** Names the line of each problem in `text`, the settings file that it was found in; throws ConfigError for no YAML. */
+export function withLines(problems: readonly Problem[], text: string): readonly Problem[] {
+  return located(problems, parseYaml(text))
+}
+
+function located(problems: readonly Problem[], { document, lineCounter, raw }: ParsedYaml): readonly Problem[] {
   const lines = linesOf(document, raw, lineCounter)
-  throw new ConfigError(
-    problems.map((problem) => {
-      // A check of several settings knows of a secret, but not that it stands in a file.
-      for (const path of [problem.path, `${problem.path}_file`]) {
-        const line = lines.get(path)
-        if (line !== undefined) return { ...problem, path, line }
-      }
-      return problem
-    }),
-  )
+  return problems.map((problem) => {
+    // A check of several settings knows of a secret, but not that it stands in a file.
+    for (const path of [problem.path, `${problem.path}_file`]) {
+      const line = lines.get(path)
+      if (line !== undefined) return { ...problem, path, line }
+    }
+    return problem
+  })
 }
 
 /** Throws ConfigError when settings that were read at different times do not go together. */
@@ -43,7 +50,13 @@ export function checkTogether(config: Config, further: readonly ConfigCheck[]): 
   throw new ConfigError(problems.map(({ path, problem, remedy }) => ({ path, problem, remedy })))
 }
 
-function parseYaml(text: string): { document: Document.Parsed; lineCounter: LineCounter; raw: unknown } {
+interface ParsedYaml {
+  readonly document: Document.Parsed
+  readonly lineCounter: LineCounter
+  readonly raw: unknown
+}
+
+function parseYaml(text: string): ParsedYaml {
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, prettyErrors: false, version: '1.2' })
   if (document.errors.length > 0) {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import type { EventEmitter } from 'node:events'
 import {
   chmodSync,
@@ -27,6 +28,7 @@ import { pseudonym } from '../../shared/crypto/pseudonym.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { testKeys } from '../support/installation.ts'
+import { root } from '../house/source-files.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -202,6 +204,13 @@ describe('keys', () => {
     const check = createProgram(silent).commands.find((each) => each.name() === 'config')?.commands[0]
     expect(check?.helpInformation()).toContain('--config <file>')
   })
+  it.each([[['keys', 'rotate']], [['keys']], [['doctor']], [[]]])('show the same help of %j in both ways', (words) => {
+    const shown = (...args: string[]) =>
+      spawnSync(process.execPath, ['bin/token-handler.ts', ...args], { encoding: 'utf8', cwd: root })
+    const { status, stdout } = shown('help', ...words)
+    expect([status, stdout]).toEqual([0, shown(...words, '--help').stdout])
+    expect(stdout).toContain(['Usage: token-handler', ...words, '[options]'].join(' '))
+  })
   it.each([
     ['in a folder that does not exist', ['keys', 'generate'], 'nowhere/ring.json'],
     ['in place of a folder', ['keys', 'derive'], 'a-folder'],
@@ -289,7 +298,9 @@ describe('config', () => {
       const { code, err } = await run('--config', file, 'config', 'check', ...option)
       expect([code, err]).toEqual([
         0,
-        isWarned ? expect.stringMatching(/^Warning: proxy\.routes\[0\]\.websocket: [^]*headerless: \[websocket\]/) : '',
+        isWarned
+          ? expect.stringMatching(/^Warning: proxy\.routes\[0\]\.websocket \(line 7\): [^]*headerless: \[websocket\]/)
+          : '',
       ])
     },
   )
