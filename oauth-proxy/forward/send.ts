@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import { NonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
@@ -70,7 +70,7 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
           const wasAsked = ending === 'unanswered'
           const isAway = isConnectFailure(error, wasAsked)
           if (isAway) target.report(false)
-          const other = isAway && !wasAsked ? elsewhere(current, error, call, body) : undefined
+          const other = isAway && !wasAsked ? elsewhere(current, error, call) : undefined
           const next = other ?? onceMore(current, error, call)
           if (next === undefined) reject(upstreamFailure(error))
           else attempt(next)
@@ -94,10 +94,10 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
 }
 
 /** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
-function elsewhere(current: Attempt, error: unknown, call: UpstreamCall, body: Readable | null): Attempt | undefined {
-  const { target, unreachable } = current
+function elsewhere(current: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
+  const { target, unreachable, body } = current
   const away = [...unreachable, target]
-  const other = body?.readableDidRead === true ? undefined : call.upstream.other(away)
+  const other = body instanceof Readable && body.readableDidRead ? undefined : call.upstream.other(away)
   if (other === undefined) return undefined
   call.onUnreachable(target, upstreamFailure(error))
   return { ...current, target: other, unreachable: away, retried: true }

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -13,18 +13,24 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
 
-type Serve = (request: IncomingMessage, response: ServerResponse) => void
+type Serve = (request: IncomingMessage, response: ServerResponse, api: Server) => void
 
-/** A proxy before an API that does what it is told with the head of each request. */
-async function start(serve: Serve): Promise<{ proxy: ProxyWorld; cookies: string }> {
-  const api = createServer(serve)
+/** An API that does what it is told with the head of each request; returns its origin. */
+async function listen(serve: Serve): Promise<string> {
+  const api = createServer((request, response) => serve(request, response, api))
   await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
   stops.push(() => {
     api.closeAllConnections()
     api.close()
   })
-  const upstream = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
-  const route = `    - { path: /a/**, methods: [GET, POST], upstream: '${upstream}' }`
+  return `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+}
+
+/** A proxy before such an API. */
+const start = async (serve: Serve) => startBefore(await listen(serve))
+
+async function startBefore(...upstreams: string[]): Promise<{ proxy: ProxyWorld; cookies: string }> {
+  const route = `    - { path: /a/**, methods: [GET, POST], upstream: ${JSON.stringify(upstreams)} }`
   const proxy = await startProxy(route, '', undefined, '  dpop_bound_access_tokens: true')
   stops.push(() => proxy.close())
   const { keyId: dpopKeyId } = createDpopKeys({ keys: proxy.keys, binding }).current()
@@ -98,6 +104,31 @@ describe('an API that gives its nonce with refusals only', () => {
     })
     for (const _ of [1, 2]) expect((await proxy.call('GET', '/a/x', { cookies })).status).toBe(200)
     expect(shown).toEqual([undefined, 'n1', 'n1'])
+  })
+})
+
+describe('an API that goes away after it has asked for a nonce', () => {
+  it.each<[string, { body?: string }]>([
+    ['GET', {}],
+    ['POST', { body: 'an order' }],
+  ])('has seen nothing of a %s, which another place of it gets', async (method, options) => {
+    const bodies: string[] = []
+    const other = await listen((request, response) => {
+      void textOf(request).then((text) => {
+        bodies.push(text)
+        response.end('done')
+      })
+    })
+    const first = await listen((request, response, api) => {
+      api.close()
+      response.shouldKeepAlive = false
+      demandNonce(response, 'n1')
+      response.end()
+      request.resume()
+    })
+    const { proxy, cookies } = await startBefore(first, other)
+    expect((await proxy.call(method, '/a/x', { cookies, ...options })).status).toBe(200)
+    expect(bodies).toEqual([options.body ?? ''])
   })
 })
 
