@@ -82,8 +82,6 @@ function wanted(expected: Readonly<Record<string, unknown>>): string {
   if (expected['kind'] === 'absent') return 'nobody '
   if (expected['kind'] === 'unreadable') return `code session_invalid ${String(expected['reason'])}`
   const content = expected['content'] as Record<string, string | number>
-  // Read, and left to the proxy, which can prove it.
-  if (content['dpopKeyId'] !== undefined) return 'code access_token_expired dpop_key'
   return [
     'opened',
     'sessionId',
@@ -93,6 +91,7 @@ function wanted(expected: Readonly<Record<string, unknown>>): string {
     'idleExpiresAt',
     'accessTokenExpiresAt',
     'accessToken',
+    'dpopKeyId',
   ]
     .map((name) => content[name] ?? name)
     .join(' ')
@@ -122,7 +121,7 @@ function vectorServer(folder: string, port: number, accessCookie: string, ownPre
           else
             local c = found.content
             text = table.concat({ "opened", c.session_id, c.generation, c.subject, c.absolute_expires_at,
-              c.idle_expires_at, c.access_token_expires_at, c.access_token }, " ")
+              c.idle_expires_at, c.access_token_expires_at, c.access_token, c.dpop_key_id or "dpopKeyId" }, " ")
           end
           ngx.header["Content-Length"] = #text
           ngx.print(text)

@@ -139,6 +139,17 @@ describe('nginx reads header fields and cookies as the proxy does', () => {
   })
 })
 
+describe('nginx judges a token that is bound to a key, where none is to be, as the proxy does', () => {
+  it.each([
+    ['/api/a', 'access_token_expired'],
+    ['/open/a', undefined],
+  ])('%s', async (target, errorCode) => {
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', target), { dpopKeyId: '01234567' })
+    expect(expected.errorCode).toBe(errorCode)
+    expect(got).toEqual(expected)
+  })
+})
+
 describe('where nginx differs, as its page says', () => {
   it('it refuses more than 100 header lines, where the proxy counts bytes', async () => {
     const lines = (count: number) => Array.from({ length: count }, (_, index) => `X-Line-${index}: 1`)

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import type { AccessContent } from '../../shared/cookies/session.ts'
 import { type NginxWorld, everythingElse, startNginxWorld } from './nginx-world.ts'
 import { type ProxyWorld, hostLine, ownPage, startProxy } from './proxy-world.ts'
 import { type RawAnswer, errorCode, rawRequest, sendRaw } from './raw-http.ts'
@@ -16,7 +17,7 @@ export interface BothSides {
   readonly proxy: ProxyWorld
   readonly nginx: NginxWorld
   /** Sends the same bytes to both, with the cookies of a signed-in browser in the place of `{cookies}`. */
-  send(bytes: string): Promise<{ readonly proxy: Outcome; readonly nginx: Outcome }>
+  send(bytes: string, change?: Partial<AccessContent>): Promise<{ readonly proxy: Outcome; readonly nginx: Outcome }>
   close(): Promise<void>
 }
 
@@ -61,10 +62,10 @@ export async function startBothSides(): Promise<BothSides> {
   return {
     proxy,
     nginx,
-    async send(bytes) {
+    async send(bytes, change) {
       return {
-        proxy: await outcome(sendRaw(proxy.port, bytes.replace('{cookies}', proxy.cookies()))),
-        nginx: await outcome(sendRaw(nginx.port, bytes.replace('{cookies}', nginx.cookies()))),
+        proxy: await outcome(sendRaw(proxy.port, bytes.replace('{cookies}', proxy.cookies(change)))),
+        nginx: await outcome(sendRaw(nginx.port, bytes.replace('{cookies}', nginx.cookies(change)))),
       }
     },
     async close() {

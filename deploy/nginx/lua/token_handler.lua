@@ -134,6 +134,9 @@ function M.decide(id)
   end
 
   if route.credential and content then
+    if not found.authorization then
+      return refused("access_token_expired", "dpop_key")
+    end
     var.th_authorization = found.authorization
     response.expect_token(#found.content.access_token)
   end

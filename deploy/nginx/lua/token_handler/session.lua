@@ -65,7 +65,8 @@ function M.create(settings, keys)
   end
 
   --- What the Cookie header holds: { content, others, authorization }, or nil, error code and the name of the check.
-  -- Code and check are nil for a visitor without our cookie.
+  -- Code and check are nil for a visitor without our cookie; authorization is nil for a token that is bound to a key, which
+  -- only the proxy can prove: as a bearer every API would refuse it (RFC 9449 §7.1).
   local function read(header)
     local ours, others = cookie_header.parse(header, settings.own_prefixes)
     if not ours then
@@ -81,7 +82,8 @@ function M.create(settings, keys)
     if not content then
       return nil, "session_invalid", failure
     end
-    return { content = content, others = others, authorization = "Bearer " .. content.access_token }
+    local authorization = not content.dpop_key_id and "Bearer " .. content.access_token or nil
+    return { content = content, others = others, authorization = authorization }
   end
 
   local nobody = { others = {} }
@@ -115,9 +117,6 @@ function M.create(settings, keys)
       return nil, "session_expired", "idle_limit"
     elseif now >= content.access_token_expires_at then
       return nil, "access_token_expired"
-    elseif content.dpop_key_id then
-      -- Only the proxy can prove such a token; as a bearer every API would refuse it (RFC 9449 §7.1).
-      return nil, "access_token_expired", "dpop_key"
     end
     return found
   end
