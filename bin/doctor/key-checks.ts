@@ -30,7 +30,7 @@ export function* keyChecks(config: Config, { clock, mode, userId }: KeyReader): 
   if (problems.length > 0) return
   yield readersFinding('keys.file', file, statSync(file), userId)
   const listed = listKeys(parseKeyRingFile(readFileSync(file, 'utf8')))
-  if (mode === 'proxy') yield purposeFinding(file, listed)
+  if (mode === 'proxy') yield purposeFinding(config, listed)
   const [primary] = listed
   if (primary === undefined) return
   const days = Math.floor((clock.nowMs() - Date.parse(primary.createdAt)) / 86_400_000)
@@ -63,13 +63,14 @@ export function readersFinding(
 }
 
 /** A proxy that can open refresh tokens is worth as much to an intruder as an agent. */
-function purposeFinding(file: string, listed: readonly ListedKey[]): Finding {
+function purposeFinding({ keys: { file }, client }: Config, listed: readonly ListedKey[]): Finding {
   const further = beyondProxies(listed)
   if (further.length === 0) return ok('keys.purposes', 'opens what a proxy needs, and nothing else')
+  const option = client.dpopBoundAccessTokens ? '--dpop ' : ''
   return warning(
     'keys.purposes',
     `is the ring of the agents: it also opens ${further.join(', ')}`,
-    `Give proxies a ring made with \`token-handler keys derive ${file} <output>\`.`,
+    `Give proxies a ring made with \`token-handler keys derive ${option}${file} <output>\`.`,
   )
 }
 

@@ -71,12 +71,11 @@ async function signInCheck(
     return skipped(check, `the answer (${status}) does not tell whether ${redirectUri} is registered`)
   }
   const arrived = { parameters: new Map(new URL(location).searchParams), arrivedBy: 'query' } as const
-  let returned: string | undefined
-  let isOurs: boolean
+  let response: Awaited<ReturnType<typeof readAuthorizationResponse>>
+  let isIssuerPromised: boolean
   try {
-    const response = await readAuthorizationResponse(parts, arrived, arrival.responseMode)
-    returned = response.get('error')
-    isOurs = response.has('iss') || !(await promisesIssuer(config, server))
+    response = await readAuthorizationResponse(parts, arrived, arrival.responseMode)
+    isIssuerPromised = await promisesIssuer(config, server)
   } catch (failure) {
     if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
     const { code, detail } = asTokenHandlerError(failure)
@@ -86,7 +85,15 @@ async function signInCheck(
       'Compare login.response_mode and authorization_server.id_token_algorithms with the registration.',
     )
   }
-  if (!isOurs) {
+  const [returned, iss] = [response.get('error'), response.get('iss')]
+  if (iss !== undefined && iss !== config.authorizationServer.issuer) {
+    return wrong(
+      check,
+      `sign-ins return to ${redirectUri}, but as those of another issuer (iss, RFC 9207), so each is refused`,
+      'Look at what the authorization server takes its own address from, such as the header of a gateway before it.',
+    )
+  }
+  if (iss === undefined && isIssuerPromised) {
     return warning(
       check,
       `sign-ins return to ${redirectUri}, but a refused one without the iss that was promised (RFC 9207)`,

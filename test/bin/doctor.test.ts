@@ -506,6 +506,7 @@ describe('the key ring', () => {
     expect(find(mode).map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
   })
 
+  const isOfPurposes = ({ check }: Finding) => check === 'keys.purposes'
   const proving = () => formatKeyRingFile(deriveKeyRing(testKeys(), [...proxyPurposes, ...proofPurposes]))
   it.each<[string, () => string, Mode, readonly string[]]>([
     ['of the agents for an agent', full, 'agent', ['ok keys.file', 'ok keys.age']],
@@ -516,6 +517,11 @@ describe('the key ring', () => {
     const found = find(mode, { dpop_bound_access_tokens: true })
     expect(found.map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
     if (expected[0] === 'error keys.file') expect(found[0]?.remedy).toContain('keys derive --dpop')
+  })
+  it.each([[false], [true]])('the ring that a proxy should have proves where it has to: %j', (isBound) => {
+    write(full())
+    const { remedy } = find('proxy', { dpop_bound_access_tokens: isBound }).find(isOfPurposes) ?? {}
+    expect(remedy).toMatch(isBound ? /keys derive --dpop \S/ : /keys derive [^-\s]/)
   })
 })
 

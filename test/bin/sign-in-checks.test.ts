@@ -39,6 +39,8 @@ it.each<[string, boolean, string | undefined, Tree, Finding['level'], string]>([
   ['keeps the promise', true, issuer, {}, 'ok', 'sign-ins return'],
   ['promised nothing', false, undefined, {}, 'ok', 'sign-ins return'],
   ['breaks the promise, as Canaille does', true, undefined, {}, 'warning', 'without the iss'],
+  ['calls itself by another name', true, 'http://login.example.com', {}, 'error', 'as those of another issuer'],
+  ['promised nothing, and calls itself by another name', false, `${issuer}/`, {}, 'error', 'of another issuer'],
   ['is believed on the settings alone', false, undefined, always, 'warning', 'without the iss'],
 ])('a refusal of a server that %s, as the agent would judge it', async (_, promised, iss, settings, level, words) => {
   expect(await findingsOf(promised, iss, settings)).toMatchObject([
