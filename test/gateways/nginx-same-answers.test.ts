@@ -124,6 +124,9 @@ const locations = [
   '/api/b?c=d#e',
   'https://pay.example.com/x?y',
   'https://pay.example.com',
+  'https://pay.example.com?x=y#z',
+  'https://pay.example.com#z',
+  'https://pay.example.com:444/',
   'https://evil.test/',
   '//evil.test/x',
   'https://pay.example.com.evil.test/',
@@ -211,15 +214,12 @@ describe('nginx answers as the proxy does', () => {
     }
   })
 
-  it('HX-12 location on the API itself', async () => {
+  it.each(['/inner/a', '/api/a'])('HX-12 location on the API itself: %s', async (path) => {
     const encrypted = upstream.origin.replace('http:', 'https:')
     const names = [upstream.origin, encrypted, 'https://www.example.com', 'http://www.example.com']
-    const places = names.flatMap((name) => [`${name}/v1/b`, `${name}/other`, name])
+    const places = names.flatMap((name) => [`${name}/v1/b`, `${name}/other`, name, `${name}?a=b#c`, `${name}#c`])
     for (const location of [...places, `${encrypted}0/v1/b`, 'https://www.example.com:444/v1/b']) {
-      const { proxy: expected, nginx: got } = await both(
-        okBytes('', [`Location: ${location}`], '303 See Other'),
-        '/inner/a',
-      )
+      const { proxy: expected, nginx: got } = await both(okBytes('', [`Location: ${location}`], '303 See Other'), path)
       expect({ location, ...got }).toEqual({ location, ...expected })
     }
   })

@@ -85,21 +85,30 @@ local function private_caching(value)
   return #kept == 1 and "no-store" or table.concat(kept, ", ")
 end
 
+--- What follows an origin, which alone is its root (RFC 3986 §6.2.3); nil for a location elsewhere.
+local function after_origin(location, origin)
+  local rest = sub(location, 1, #origin) == origin and sub(location, #origin + 1)
+  if not rest or find(rest, "^[^/?#]") then
+    return nil
+  end
+  return sub(rest, 1, 1) == "/" and rest or "/" .. rest
+end
+
 --- A Location of the API as the browser may see it; nil if it must not see it (HX-12, K14).
 local function public_location(location, route)
   if type(location) ~= "string" or #location > 4096 or find(location, "[^\33-\126]") then
     return nil
   end
   for origin in pairs(route.redirect_origins) do
-    if location == origin then
-      return origin .. "/"
-    elseif sub(location, 1, #origin + 1) == origin .. "/" then
-      return location
+    local rest = after_origin(location, origin)
+    if rest then
+      return origin .. rest
     end
   end
   for origin in pairs(route.own_origins) do
-    if sub(location, 1, #origin + 1) == origin .. "/" then
-      location = sub(location, #origin + 1)
+    local rest = after_origin(location, origin)
+    if rest then
+      location = rest
       break
     end
   end
