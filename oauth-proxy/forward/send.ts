@@ -62,7 +62,7 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
       const { target, retried } = current
       const handler = answerHandler(answer, target, (ending, status, error) => {
         if (ending === 'refused') {
-          if (error instanceof NonceDemand) prove(current, error).catch(reject)
+          if (error instanceof NonceDemand) prove(current, status, error).catch(reject)
           else reject(error)
         } else if (ending !== 'unanswered' && ending !== 'unasked') {
           resolve({ status, outcome: ending, retried })
@@ -82,13 +82,16 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
     }
 
     /** Once more, and no oftener, to an API that has refused a proof, and so has done nothing, whatever the method. */
-    async function prove(current: Attempt, demand: NonceDemand): Promise<void> {
+    async function prove(current: Attempt, status: number, demand: NonceDemand): Promise<void> {
       const again = call.hasBody ? await copy?.whole() : null
-      if (again === undefined || current.demand !== undefined) {
-        demand.release()
-        throw demand
+      const isGone = call.response.destroyed
+      if (!isGone && again !== undefined && current.demand === undefined) {
+        attempt({ ...current, body: again, retried: true, demand })
+        return
       }
-      attempt({ ...current, body: again, retried: true, demand })
+      demand.release()
+      if (isGone) resolve({ status, outcome: 'client_gone', retried: current.retried })
+      else throw demand
     }
   })
 }

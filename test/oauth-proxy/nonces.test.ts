@@ -195,5 +195,8 @@ describe('an API that asks for a nonce before the body has come', () => {
     connection.close()
     await expect.poll(() => proxy.events.map(({ name }) => name)).toContain('request.answered')
     expect(bodies).toEqual([])
+    // The API did nothing wrong.
+    const told = proxy.events.filter(({ name }) => name.startsWith('upstream.'))
+    expect(told.map(({ name, fields }) => [name, fields['outcome']])).toEqual([['upstream.called', 'client_gone']])
   })
 })
