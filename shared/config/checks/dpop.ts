@@ -3,19 +3,19 @@ import type { Config, Route } from '../schema.ts'
 
 /** Where tokens that are bound to a key can be proved. */
 export function* dpopChecks({ client, proxy }: Config): Iterable<CrossProblem> {
-  if (!client.dpopBoundAccessTokens) {
-    for (const [index, { dpopBaseUrl }] of proxy.routes.entries()) {
-      if (dpopBaseUrl === undefined) continue
-      yield {
-        path: `proxy.routes[${index}].dpop_base_url`,
-        problem: 'is set, but no call is proved',
-        remedy: 'Set client.dpop_bound_access_tokens: true, or remove it.',
-        given: ['client.dpop_bound_access_tokens'],
-      }
+  const isBound = client.dpopBoundAccessTokens
+  for (const [index, route] of proxy.routes.entries()) {
+    if (route.dpopBaseUrl === undefined || (isBound && givesToken(route))) continue
+    yield {
+      path: `proxy.routes[${index}].dpop_base_url`,
+      problem: `is set, but no call ${isBound ? 'of this route ' : ''}is proved`,
+      remedy: isBound
+        ? 'Remove it; only a call with an access token is proved.'
+        : 'Set client.dpop_bound_access_tokens: true, or remove it.',
+      given: ['client.dpop_bound_access_tokens', `proxy.routes[${index}].credential`],
     }
-    return
   }
-  if (proxy.forwardAuth.gateway !== 'off' && proxy.routes.some(givesToken)) {
+  if (isBound && proxy.forwardAuth.gateway !== 'off' && proxy.routes.some(givesToken)) {
     yield {
       path: 'proxy.forward_auth.gateway',
       problem: 'asks for tokens that are bound to a key, and a gateway cannot prove them',

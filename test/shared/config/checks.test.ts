@@ -37,6 +37,13 @@ describe('settings that are refused', () => {
       route({ dpop_base_url: 'https://api.example.com' }),
       'proxy.routes[0].dpop_base_url',
     ],
+    ...[{ credential: { kind: 'none' } }, { credential: { kind: 'api_key', value: 'abcdefgh' } }].map(
+      (change): [string, object, string] => [
+        `a base of proofs where none is made: ${JSON.stringify(change)}`,
+        { ...boundTokens, ...route({ dpop_base_url: 'https://api.example.com', ...change }) },
+        'proxy.routes[0].dpop_base_url',
+      ],
+    ),
     ...['https://api.example.com/', 'https://api/?x', 'https://me@api', 'https://api/#x', 'api.example.com'].map(
       (url): [string, object, string] => [
         `a base of proofs such as ${url}`,
