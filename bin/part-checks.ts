@@ -31,7 +31,7 @@ function* backchannelCheck(
 /** What keeps no process from starting, but was hardly meant; without a mode, in any that these settings could start. */
 export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | undefined): readonly Problem[] {
   if (mode === 'agent') return []
-  if (proxy.routes.length > 0) return proxy.routes.flatMap(socketWarning)
+  if (proxy.routes.length > 0) return proxy.routes.flatMap(webSocketWarning)
   return [
     {
       path: 'proxy.routes',
@@ -42,7 +42,7 @@ export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | 
   ]
 }
 
-function socketWarning({ websocket, headerless }: Route, index: number): readonly Problem[] {
+function webSocketWarning({ websocket, headerless }: Route, index: number): readonly Problem[] {
   if (!websocket || headerless.includes('websocket')) return []
   return [
     {
