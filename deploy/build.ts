@@ -1,16 +1,19 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { completeClientPackage } from './client-package.ts'
 
 /**
- * Makes dist/, or the folder that is named, anew, which is what is published: the sources as JavaScript with declarations,
+ * Makes dist/ anew, or an empty folder that is named, with what is published: the sources as JavaScript with declarations,
  * without the demo, and in spa-client/ the package of the browser client.
  */
+const [, , name] = process.argv
 const root = fileURLToPath(new URL('..', import.meta.url))
-const folder = resolve(process.argv[2] ?? join(root, 'dist'))
-rmSync(folder, { recursive: true, force: true })
+const folder = name === undefined ? join(root, 'dist') : resolve(name)
+if (name === undefined) rmSync(folder, { recursive: true, force: true })
+if (existsSync(folder) && readdirSync(folder).length > 0)
+  throw new Error(`${folder} is not empty. Name another folder.`)
 const compiler = join(root, 'node_modules/typescript/bin/tsc')
 execFileSync(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--outDir', folder], {
   cwd: root,

@@ -30,6 +30,15 @@ beforeAll(() => {
   run(app, 'tar', '-xzf', packed('token-handler'), '-C', 'node_modules/token-handler', '--strip-components=1')
 }, 120_000)
 
+it('is built in an empty folder only, where one is named', () => {
+  const full = join(folder, 'full')
+  mkdirSync(full)
+  writeFileSync(join(full, 'thesis.md'), 'nowhere else')
+  const { status, stderr } = spawnSync(process.execPath, ['deploy/build.ts', full], { cwd: root, encoding: 'utf8' })
+  expect([status, stderr]).toEqual([1, expect.stringContaining(`${full} is not empty. Name another folder.`)])
+  expect(readdirSync(full)).toEqual(['thesis.md'])
+})
+
 describe('the package of the browser client', () => {
   it('brings nothing along', () => {
     expect(readdirSync(join(app, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
