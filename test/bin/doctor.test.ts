@@ -628,6 +628,20 @@ describe('proofs (DPoP)', () => {
     const refused = new ProviderAnswerInvalid('metadata', 'dpop')
     expect(await found(true, { metadata: () => Promise.reject(refused) })).toEqual(['error'])
   })
+  it('with other algorithms only are all that is said of a server whose metadata is of no use then', async () => {
+    const server = createServer((_, response) => {
+      const members = { ...metadata, issuer, dpop_signing_alg_values_supported: ['RS256'] }
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(members))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const client = { secret, dpop_bound_access_tokens: true }
+    const findings = await look({ settings: { authorization_server: { issuer }, client } })
+    server.closeAllConnections()
+    server.close()
+    const ofServer = findings.filter(({ check }) => /^(?:provider|client)\./.test(check))
+    expect(ofServer.map(({ level, check }) => `${level} ${check}`)).toEqual(['error provider.dpop'])
+  })
 })
 
 it('findings are lines with a mark and a remedy', () => {
