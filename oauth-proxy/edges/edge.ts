@@ -10,7 +10,7 @@ import { parseTraceParent } from '../../shared/observe/trace-context.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import type { Credentials } from '../credentials/credentials.ts'
 import type { DecideParts, Decision, Forward, Known, Preflight, Question } from '../decide.ts'
-import type { NonceDemand, Proofs } from '../forward/proofs.ts'
+import type { MakeProof, NonceDemand, Proofs } from '../forward/proofs.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { UpstreamFields } from '../forward/response-headers.ts'
 import type { Target } from '../forward/upstream.ts'
@@ -123,7 +123,7 @@ export function ownRequestFields(
 export function proving(
   { head, target, route, credential }: Forward,
   proofs: Proofs | undefined,
-): { readonly prove: Prove; readonly check: OnAnswer } | undefined {
+): { readonly prove: MakeProof; readonly check: OnAnswer } | undefined {
   const possession = credential?.possession
   if (possession === undefined) return undefined
   if (proofs === undefined) throw new RangeError('a credential is bound to a key that nobody proves')
@@ -142,9 +142,6 @@ export function proving(
     },
   }
 }
-
-/** Makes the DPoP header of one try; `demand` refused the one before. */
-type Prove = (target: Target, demand: NonceDemand | undefined) => string
 
 /** Looks at the head of an answer; throws what refuses it. */
 type OnAnswer = (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void

@@ -7,6 +7,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Possession } from '../credentials/credential.ts'
 import { proofRefusal } from './challenge.ts'
 import type { UpstreamFields } from './response-headers.ts'
+import type { Target } from './upstream.ts'
 
 /** One request as the API sees it. */
 export interface ProvedRequest {
@@ -39,6 +40,9 @@ export class NonceDemand extends TokenHandlerError {
     this.release = release
   }
 }
+
+/** Makes the DPoP header of one try of a call; `demand` refused the one before. */
+export type MakeProof = (target: Pick<Target, 'origin'>, demand: NonceDemand | undefined) => string
 
 /** Makes the proofs of calls to APIs, and keeps the nonces that these ask for. */
 export interface Proofs {

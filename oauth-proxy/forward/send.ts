@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { TokenHandlerError } from '../../shared/errors.ts'
-import { NonceDemand } from './proofs.ts'
+import { type MakeProof, NonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
 import { type BodyCopy, copyBody, requestBody } from './request-body.ts'
@@ -14,8 +14,8 @@ export interface UpstreamCall extends AnswerParts {
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
-  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. `demand` refused the try before. */
-  readonly proof: ((target: Target, demand: NonceDemand | undefined) => string) | undefined
+  /** Undefined for a credential that proves nothing. */
+  readonly proof: MakeProof | undefined
   readonly hasBody: boolean
   readonly maxBodyBytes: number
   /** Told of a place that could not be connected to while another is tried. */

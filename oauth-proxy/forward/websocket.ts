@@ -7,7 +7,7 @@ import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { joinSockets, type JoinedSockets } from './joined-sockets.ts'
-import { NonceDemand } from './proofs.ts'
+import { type MakeProof, NonceDemand } from './proofs.ts'
 import type { UpstreamFields } from './response-headers.ts'
 import type { Target, Upstream } from './upstream.ts'
 
@@ -20,8 +20,8 @@ export interface WebSocketCall {
   readonly path: string
   /** The whole header of the API's handshake. */
   readonly headers: Readonly<Record<string, string>>
-  /** Makes the DPoP header of one try; undefined for a credential that proves nothing. `demand` refused the try before. */
-  readonly proof: ((target: Target, demand: NonceDemand | undefined) => string) | undefined
+  /** Undefined for a credential that proves nothing. */
+  readonly proof: MakeProof | undefined
   /** Looks at the head of the answer; throws what refuses it. */
   readonly onHead: ((status: number, fields: UpstreamFields, target: Target) => void) | undefined
   /** The credential in it, which an API that repeats it must not hand to the browser (HX-24). */
