@@ -36,11 +36,9 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
     const metadata = await authorizationServer.metadata()
     if (metadata.userinfo_endpoint === undefined) throw new ProviderAnswerInvalid('userinfo', 'no_endpoint')
     const prover = proverOf(access, authorizationServer)
-    const claims = await askUserinfo(parts, metadata, access, prover).catch((error: unknown) => {
-      // Once more with the nonce of this answer, which the handle has kept (RFC 9449 §8.2).
-      if (prover === undefined || !oauth.isDPoPNonceError(error)) throw error
-      return askUserinfo(parts, metadata, access, prover)
-    })
+    const options = authorizationServer.callOptions('userinfo')
+    const ask = (call: oauth.UserInfoRequestOptions) => askUserinfo(parts, metadata, access, call)
+    const claims = await (prover === undefined ? ask(options) : prover.prove(options, ask))
     // An answer about somebody else is worse than none: a token substituted on the way (OpenID Connect Core §5.3.2).
     if (claims['sub'] !== facts.subject) throw new ProviderAnswerInvalid('userinfo', 'sub')
     if (!isShallow(claims)) throw new ProviderAnswerInvalid('userinfo', 'format')
@@ -67,11 +65,10 @@ async function askUserinfo(
   parts: UserinfoParts,
   metadata: Metadata,
   { accessToken }: AccessContent,
-  prover: DpopProver | undefined,
+  options: oauth.UserInfoRequestOptions,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const { callOptions, client } = parts.authorizationServer
-  const proof = prover === undefined ? undefined : { DPoP: prover.handle }
-  const response = await oauth.userInfoRequest(metadata, client, accessToken, { ...callOptions('userinfo'), ...proof })
+  const { client } = parts.authorizationServer
+  const response = await oauth.userInfoRequest(metadata, client, accessToken, options)
   return isJwt(response)
     ? parseSignedUserinfo(parts, await response.text())
     : oauth.processUserInfoResponse(metadata, client, oauth.skipSubjectCheck, response)

@@ -129,15 +129,18 @@ export function proving(
   if (proofs === undefined) throw new RangeError('a credential is bound to a key that nobody proves')
   const { setting } = route
   const path = forwardPath({ path: target.path, query: '' }, setting)
+  // Behind one gateway there may be several APIs, each with nonces of its own.
+  const serverOf = ({ origin }: Pick<Target, 'origin'>) =>
+    setting.dpopBaseUrl === undefined ? origin : `${setting.dpopBaseUrl} through ${origin}`
   let answered: NonceDemand | undefined
   return {
-    prove({ origin }, demand) {
+    prove(target, demand) {
       answered = demand
-      const url = `${setting.dpopBaseUrl ?? origin}${path}`
-      return proofs.prove(possession, { method: head.method, url, origin, demand })
+      const url = `${setting.dpopBaseUrl ?? target.origin}${path}`
+      return proofs.prove(possession, { method: head.method, url, server: serverOf(target), demand })
     },
-    check(status, fields, { origin }) {
-      proofs.check(origin, status, fields)
+    check(status, fields, target) {
+      proofs.check(serverOf(target), status, fields)
       answered?.release()
     },
   }

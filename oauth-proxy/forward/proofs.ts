@@ -4,6 +4,7 @@ import { encodeBase64url } from '../../shared/crypto/base64url.ts'
 import type { DpopKey } from '../../shared/crypto/dpop-keys.ts'
 import { randomId, type RandomBytes } from '../../shared/crypto/random.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { createDpopNonces, parseDpopNonce } from '../../shared/oauth/dpop-nonces.ts'
 import type { Possession } from '../credentials/credential.ts'
 import { proofRefusal } from './challenge.ts'
 import type { UpstreamFields } from './response-headers.ts'
@@ -14,8 +15,8 @@ export interface ProvedRequest {
   readonly method: string
   /** Scheme, authority and path, without query and fragment (RFC 9449 §4.2). */
   readonly url: string
-  /** Origin of the upstream that is asked: whose nonce the proof carries. */
-  readonly origin: string
+  /** Name of the server that is asked: whose nonce the proof carries. */
+  readonly server: string
   /** What refused the try before. */
   readonly demand?: NonceDemand | undefined
 }
@@ -27,15 +28,15 @@ export interface ProvedRequest {
  * each once, and the two would refuse each other for ever.
  */
 export class NonceDemand extends TokenHandlerError {
-  /** Origin of the upstream that asks; no other is shown the nonce. */
-  readonly origin: string
+  /** Name of the server that asks; no other is shown the nonce. */
+  readonly server: string
   readonly nonce: string
   /** Leaves the nonce to the next calls, unless there is a newer one. */
   readonly release: () => void
 
-  constructor(origin: string, nonce: string, release: () => void) {
+  constructor(server: string, nonce: string, release: () => void) {
     super('upstream_nonce_required', { fields: { retry_after: 1 }, detail: { check: 'upstream' } })
-    this.origin = origin
+    this.server = server
     this.nonce = nonce
     this.release = release
   }
@@ -54,20 +55,16 @@ export interface Proofs {
    * Throws NonceDemand for one that asks for the call again and gives a nonce, and `upstream_proof_refused` for one that
    * takes the proof for wrong: a refresh for each call would mend neither a clock nor a URL that a gateway changed.
    */
-  check(origin: string, status: number, fields: UpstreamFields): void
+  check(server: string, status: number, fields: UpstreamFields): void
 }
-
-/** RFC 9449 §8.1, and short enough that it does not push the header of the request over what servers take. */
-const nonceForm = /^[\x21\x23-\x5b\x5d-\x7e]{1,512}$/
 
 /**
  * Creates the proofs of one proxy.
  *
- * A nonce goes to the origin that gave it and to no other, or one API could choose what another is shown. There are as many
- * as the settings name upstreams, so nothing grows.
+ * A nonce goes to the server that gave it and to no other, or one API could choose what another is shown.
  */
 export function createProofs({ clock, random }: { clock: Pick<Clock, 'nowSeconds'>; random: RandomBytes }): Proofs {
-  const nonces = new Map<string, string>()
+  const nonces = createDpopNonces()
   const heads = new WeakMap<DpopKey, string>()
 
   function headOf(key: DpopKey): string {
@@ -79,8 +76,8 @@ export function createProofs({ clock, random }: { clock: Pick<Clock, 'nowSeconds
   }
 
   return {
-    prove({ key, tokenHash }, { method, url, origin, demand }) {
-      const nonce = demand?.origin === origin ? demand.nonce : nonces.get(origin)
+    prove({ key, tokenHash }, { method, url, server, demand }) {
+      const nonce = demand?.server === server ? demand.nonce : nonces.find(server)
       const claims = {
         jti: randomId(random),
         htm: method,
@@ -94,26 +91,18 @@ export function createProofs({ clock, random }: { clock: Pick<Clock, 'nowSeconds
       const signature = sign('sha256', Buffer.from(signed), { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
       return `${signed}.${encodeBase64url(signature)}`
     },
-    check(origin, status, fields) {
-      const nonce = nonceOf(fields)
+    check(server, status, fields) {
+      const nonce = parseDpopNonce(fields['dpop-nonce'])
       const refusal = proofRefusal(status, fields)
       if (refusal === 'use_dpop_nonce' && nonce !== undefined) {
-        const before = nonces.get(origin)
-        throw new NonceDemand(origin, nonce, () => {
-          if (nonces.get(origin) === before) nonces.set(origin, nonce)
-        })
+        throw new NonceDemand(server, nonce, nonces.hold(server, nonce))
       }
-      if (nonce !== undefined) nonces.set(origin, nonce)
+      if (nonce !== undefined) nonces.keep(server, nonce)
       if (refusal === 'invalid_dpop_proof') {
         throw new TokenHandlerError('upstream_proof_refused', { detail: { check: 'upstream' } })
       }
     },
   }
-}
-
-function nonceOf(fields: UpstreamFields): string | undefined {
-  const nonce = fields['dpop-nonce']
-  return typeof nonce === 'string' && nonceForm.test(nonce) ? nonce : undefined
 }
 
 function encode(value: object): string {

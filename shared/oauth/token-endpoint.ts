@@ -58,7 +58,7 @@ export class TokensNotBound extends ProviderAnswerInvalid {
 }
 
 /**
- * Asks the token endpoint once, or once more with the nonce that the server demands in a proof (RFC 9449 §8).
+ * Asks the token endpoint once, or once more with the nonce that a refusal gives (RFC 9449 §8).
  *
  * Throws ProviderRefused for an OAuth error, ProviderUnavailable when there was no answer, ProviderAnswerInvalid when
  * the answer cannot be used, TokensNotBound where it is a downgrade.
@@ -70,14 +70,11 @@ export async function requestTokens(
   { tokenTypes = ['bearer'], prover }: TokenRequestOptions = {},
 ): Promise<TokenAnswer> {
   const metadata = await server.metadata()
-  const options = {
-    ...server.callOptions('token'),
-    ...(prover === undefined ? undefined : { DPoP: prover.handle }),
-  }
-  const ask = async (): Promise<TokenAnswer> => {
+  const options = server.callOptions('token')
+  const ask = async (call: oauth.TokenEndpointRequestOptions): Promise<TokenAnswer> => {
     const askedAt = lifetimes.clock.nowSeconds()
     const { expiresIn, tokenType, ...tokens } = await parseTokenAnswer(
-      await send(metadata, options),
+      await send(metadata, call),
       metadata,
       server.client,
     )
@@ -87,18 +84,10 @@ export async function requestTokens(
     return { ...tokens, expiresAt: askedAt + parseTokenLifetime(expiresIn, lifetimes.settings) }
   }
   try {
-    return await ask().catch((error: unknown) => {
-      // The server has not looked at code or refresh token yet; the handle has kept the nonce of this answer.
-      if (prover === undefined || !isNonceDemand(error)) throw error
-      return ask()
-    })
+    return await (prover === undefined ? ask(options) : prover.prove(options, ask))
   } catch (error) {
     throw asProviderError(error, 'token')
   }
-}
-
-function isNonceDemand(error: unknown): boolean {
-  return error instanceof ProviderRefused && error.error === 'use_dpop_nonce'
 }
 
 async function parseTokenAnswer(

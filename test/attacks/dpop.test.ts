@@ -110,6 +110,22 @@ describe('a nonce of one API', () => {
     expect(claimsOf(b).map((claims) => claims['nonce'])).toEqual([undefined])
   })
 
+  it('is shown to no other behind the same gateway (DP-5)', async () => {
+    const gateway = await startUpstream()
+    upstreams.push(gateway)
+    const routes = ['a', 'b'].map(
+      (name) =>
+        `    - { path: /${name}/**, upstream: '${gateway.origin}', dpop_base_url: 'https://${name}.example.com' }\n`,
+    )
+    const started = await startProxy(routes.join(''), '', undefined, isOn)
+    proxy = started
+    const { keyId: dpopKeyId } = createDpopKeys({ keys: started.keys, binding }).current()
+    const cookies = started.cookies({ dpopKeyId })
+    gateway.behave((socket, seen) => ok(`DPoP-Nonce: of${seen.target.replaceAll('/', '-')}`)(socket, seen))
+    for (const target of ['/a/x', '/b/x', '/a/x', '/b/x']) await started.call('GET', target, { cookies })
+    expect(claimsOf(gateway).map((claims) => claims['nonce'])).toEqual([undefined, undefined, 'of-a-x', 'of-b-x'])
+  })
+
   it('given twice in one answer is none', async () => {
     const { a, proxy, cookies } = await start()
     a.behave(ok('DPoP-Nonce: one', 'DPoP-Nonce: two'))
