@@ -65,6 +65,15 @@ const requirement = z.strictObject({
     .meta({ description: 'Claims that the access token (a JWT) must hold.' }),
 })
 
+/**
+ * True for a URL without query and fragment, also an empty one, in the one spelling that APIs compare (RFC 9449 §4.3,
+ * RFC 3986 §6.2): it is put into proofs as it stands. Text that is no URL is not for this rule to say.
+ */
+function isBaseUrl(text: string): boolean {
+  const isUsual = !URL.canParse(text) || new URL(text).href.replace(/\/$/, '') === text
+  return isUsual && !/[?@]|[/#]$/.test(text)
+}
+
 /** One entry of `proxy.routes`. */
 export const routeSettings = z.strictObject({
   // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
@@ -88,9 +97,9 @@ export const routeSettings = z.strictObject({
   add_prefix: ownPath.optional().meta({ description: 'Added to the beginning of the path before forwarding.' }),
   credential: credential.default({ kind: 'user' }),
   dpop_base_url: httpsUrl
-    .refine((text) => !/[?@]|\/$/.test(text), {
+    .refine(isBaseUrl, {
       message:
-        'must be scheme, host and, if need be, a path without a slash at its end, such as https://api.example.com',
+        'must be scheme, host and, if need be, a path without a slash at its end, such as https://api.example.com, in the usual spelling: small letters, no default port, no spaces or dot segments',
     })
     .optional()
     .meta({

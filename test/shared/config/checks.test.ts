@@ -44,13 +44,24 @@ describe('settings that are refused', () => {
         'proxy.routes[0].dpop_base_url',
       ],
     ),
-    ...['https://api.example.com/', 'https://api/?x', 'https://me@api', 'https://api/#x', 'api.example.com'].map(
-      (url): [string, object, string] => [
-        `a base of proofs such as ${url}`,
-        { ...boundTokens, ...route({ dpop_base_url: url }) },
-        'proxy.routes[0].dpop_base_url',
-      ],
-    ),
+    ...[
+      'https://api.example.com/',
+      'https://api/?x',
+      'https://me@api',
+      'https://api/#x',
+      'https://api#',
+      'api.example.com',
+      'https:api.example.com',
+      'https://API.example.com',
+      'https://api.example.com:443',
+      'https://api.example.com/a/../b',
+      'https://api.example.com\\v2',
+      ' https://api.example.com',
+    ].map((url): [string, object, string] => [
+      `a base of proofs such as ${url}`,
+      { ...boundTokens, ...route({ dpop_base_url: url }) },
+      'proxy.routes[0].dpop_base_url',
+    ]),
     ...[
       {},
       { credential: { kind: 'exchange', audience: 'x' } },
