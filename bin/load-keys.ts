@@ -46,11 +46,16 @@ export function openKeys(
   })
 }
 
+/** The key ring as it is now; throws ConfigError for one that `mode` cannot use; without a mode, that no process can use. */
+export function readKeys({ keys: { file }, client }: KeySettings, mode: Mode | undefined): KeyRing {
+  return parseFor(mode, client, readTextNow(file))
+}
+
 /** Finds a key ring that `mode` cannot use; without a mode, one that no process can use. */
 export function keyCheck(mode: Mode | undefined): ConfigCheck {
-  return function* ({ keys: { file }, client }) {
+  return function* (config) {
     try {
-      parseFor(mode, client, readTextNow(file))
+      readKeys(config, mode)
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       for (const problem of error.problems) yield { ...problem, given: ['keys.file'] }

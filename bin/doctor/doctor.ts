@@ -1,4 +1,5 @@
 import type { Clock } from '../../shared/clock.ts'
+import { ConfigError } from '../../shared/config/problem.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing, fixedKeys, type KeySource } from '../../shared/crypto/key-ring.ts'
@@ -6,6 +7,7 @@ import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { errorName } from '../../shared/errors.ts'
 import { createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Observe } from '../../shared/observe/events.ts'
+import { readKeys } from '../load-keys.ts'
 import { type Mode, openStore } from '../parts.ts'
 import { browserChecks } from './browser-checks.ts'
 import { certificateChecks } from './certificate-checks.ts'
@@ -41,7 +43,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
       if (typeof skew === 'number') skewSeconds = skew
     },
   }
-  const server = createAuthorizationServer({ config, clock, observe, keys: passingKeys(clock) })
+  const server = createAuthorizationServer({ config, clock, observe, keys: proofKeys(parts) })
   const store = await openStore({ config, clock, observe })
   const findings: Finding[] = []
 
@@ -86,9 +88,18 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
   return ranked(findings)
 }
 
-/** Keys for what is proved here: any will do, since nothing that is asked for is kept. */
-function passingKeys(clock: Clock): KeySource {
-  return fixedKeys(createKeyRing(generateKeyRing({ random: systemRandomBytes, clock })))
+/**
+ * Keys for what is proved here: those of the settings, since some servers bind refresh tokens to them as well (RFC 9449 §5).
+ *
+ * Where they cannot be used, which is a finding of its own, any will do: nothing that is asked for is kept.
+ */
+function proofKeys({ config, mode, clock }: DoctorParts): KeySource {
+  try {
+    return fixedKeys(readKeys(config, mode))
+  } catch (failure) {
+    if (!(failure instanceof ConfigError)) throw failure
+    return fixedKeys(createKeyRing(generateKeyRing({ random: systemRandomBytes, clock })))
+  }
 }
 
 function skewFinding(seconds: number, { authorizationServer }: Config): Finding {

@@ -5,6 +5,8 @@ import { type AddressInfo, createServer as createNetServer, type Socket } from '
 import { createServer as createTlsServer } from 'node:tls'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { decodeProtectedHeader } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { certificateChecks } from '../../bin/doctor/certificate-checks.ts'
 import { examine } from '../../bin/doctor/doctor.ts'
@@ -13,11 +15,13 @@ import { keyChecks, readersFinding } from '../../bin/doctor/key-checks.ts'
 import { keySetCheck, providerChecks } from '../../bin/doctor/provider-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
+import { createDpopKeys } from '../../shared/crypto/dpop-keys.ts'
 import { deriveKeyRing, generateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
-import { proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import { fixedKeys, parseKeyRing, proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { bindingOf } from '../../shared/crypto/seal.ts'
 import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
 import { createCertificate } from '../support/certificate.ts'
@@ -25,6 +29,7 @@ import { type ConnectProxy, type ProxyAnswer, startConnectProxy } from '../suppo
 import { freePort } from '../support/free-port.ts'
 import { testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
+import { startScriptedServer } from '../support/scripted-authorization-server.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 
 const secret = 'a-secret-of-forty-characters-or-very-near'
@@ -641,6 +646,40 @@ describe('proofs (DPoP)', () => {
     server.close()
     const ofServer = findings.filter(({ check }) => /^(?:provider|client)\./.test(check))
     expect(ofServer.map(({ level, check }) => `${level} ${check}`)).toEqual(['error provider.dpop'])
+  })
+})
+
+describe('a refresh token that the server has bound to the key of its sign-in (RFC 9449 §5)', () => {
+  const proves = async (file: string): Promise<Finding['level'] | undefined> => {
+    const server = await startScriptedServer()
+    const text = settingsFile({
+      public_origin: 'http://localhost:3000',
+      insecure_allow_http: true,
+      authorization_server: { issuer: server.issuer },
+      client: { secret, dpop_bound_access_tokens: true },
+      keys: { file },
+    })
+    const config = parse(text, { readFile: (path) => readFileSync(path, 'utf8') })
+    const keys = fixedKeys(parseKeyRing(readFileSync(join(folder, 'keys.json'), 'utf8')))
+    const { publicJwk } = createDpopKeys({ keys, binding: bindingOf(config) }).current()
+    server.script.token = (form, { headers }) => {
+      const { jwk } = decodeProtectedHeader(String(headers['dpop']))
+      const isBound = form.get('refresh_token') === 'bound' && isDeepStrictEqual(jwk, publicJwk)
+      return isBound
+        ? { body: { access_token: 'a', token_type: 'DPoP', expires_in: 60 } }
+        : { status: 400, body: { error: 'invalid_grant' } }
+    }
+    const parts = { config, clock: systemClock, userId: process.getuid?.(), refreshToken: 'bound' }
+    const findings = await examine(parts).finally(() => server.close())
+    expect(levelOf(findings, 'client.accepted')).toBe('ok')
+    return levelOf(findings, 'provider.rotation')
+  }
+
+  it('is tried with that key', async () => {
+    expect(await proves(join(folder, 'keys.json'))).toBe('ok')
+  })
+  it('is tried in vain where the ring cannot be read, and the rest is examined all the same', async () => {
+    expect(await proves(join(folder, 'no-such-keys.json'))).toBe('error')
   })
 })
 
