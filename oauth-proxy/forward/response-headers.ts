@@ -24,6 +24,7 @@ export const refusedNames: ReadonlySet<string> = new Set([
   'cross-origin-embedder-policy',
   'cross-origin-opener-policy',
   'cross-origin-resource-policy',
+  'dpop',
   'dpop-nonce',
   'expires',
   'location',

@@ -141,3 +141,28 @@ describe('a nonce that no server gives', () => {
     expect(shown('token')).toEqual([undefined, undefined])
   })
 })
+
+describe('what is logged, and answered to the page', () => {
+  it('is nothing of a proof or a nonce, whatever comes of it', async () => {
+    await start()
+    const page = world.browser()
+    const answers = [await world.signIn(page)]
+    const acts: Act[] = [
+      () => refused('of-the-server-1'),
+      (form, request) => withNonce(bound, 'of-the-server-2', form, request),
+      () => refused('of-the-server-3'),
+      () => refused('of-the-server-4'),
+      () => ({ status: 400, headers: { 'dpop-nonce': 'of-the-server-5' }, body: { error: 'invalid_dpop_proof' } }),
+    ]
+    world.server.script.token = (form, request) => acts.shift()?.(form, request) ?? bound(form, request)
+    for (const _ of [1, 2, 3]) answers.push(await refresh(page))
+    answers.push(await page.call('GET', '/oauth-agent/userinfo'))
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 502, 502, 200])
+    const seen = JSON.stringify([world.events, answers.map(({ headers, text }) => [headers, text])])
+    expect(seen).toContain('invalid_dpop_proof')
+    expect(seen).not.toContain('of-the-server')
+    const proofs = world.server.requests.flatMap(({ headers: { dpop } }) => (dpop === undefined ? [] : [String(dpop)]))
+    expect(proofs).toHaveLength(7)
+    for (const part of proofs.flatMap((proof) => proof.split('.'))) expect(seen).not.toContain(part)
+  })
+})

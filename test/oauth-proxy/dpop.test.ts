@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { promoteKey, removeKey, rotateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
@@ -6,7 +7,7 @@ import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
 import { seededRandom, testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
-import { endLogin, refresh, startLogin, statusAndCode, authorizationUrlOf } from '../support/page.ts'
+import { endLogin, type Page, refresh, startLogin, statusAndCode, authorizationUrlOf } from '../support/page.ts'
 import { type ProviderWorld, type ProviderWorldOptions, startProviderWorld } from '../support/provider-world.ts'
 import { clientSecret } from '../support/world.ts'
 
@@ -215,6 +216,14 @@ describe('nonces of an API (RFC 9449 §9)', () => {
 })
 
 describe('a WebSocket to such an API', () => {
+  function openLive(page: Page): WebSocket {
+    const cookie = page.jar.header('localhost', '/api/live', 'same-site') ?? ''
+    return new WebSocket(world.publicOrigin.replace('http', 'ws') + '/api/live?a=b', {
+      origin: world.publicOrigin,
+      headers: { cookie, 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'websocket', 'sec-fetch-dest': 'empty' },
+    })
+  }
+
   it.each([
     ['without a nonce', undefined, ['ok']],
     ['with a nonce', 'nonce-of-the-api', ['use_dpop_nonce', 'ok']],
@@ -223,11 +232,7 @@ describe('a WebSocket to such an API', () => {
     const page = world.browser()
     await page.signIn()
     api.nonce = nonce
-    const cookie = page.jar.header('localhost', '/api/live', 'same-site') ?? ''
-    const socket = new WebSocket(world.publicOrigin.replace('http', 'ws') + '/api/live?a=b', {
-      origin: world.publicOrigin,
-      headers: { cookie, 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'websocket', 'sec-fetch-dest': 'empty' },
-    })
+    const socket = openLive(page)
     const said = await new Promise((resolve, reject) => {
       socket.once('message', (data) => resolve(String(data))).once('error', reject)
     })
@@ -235,6 +240,21 @@ describe('a WebSocket to such an API', () => {
     expect(said).toBe('hello')
     expect(verdicts()).toEqual(expected)
     expect(api.calls.at(-1)?.claims).toMatchObject({ htm: 'GET', htu: `${api.origin}/api/live` })
+  })
+
+  it('is not tried for ever where the nonces change all the time, and nothing of them reaches the browser', async () => {
+    await start()
+    const page = world.browser()
+    await page.signIn()
+    api.nonce = 'wanted'
+    api.answerFields = { 'dpop-nonce': 'another' }
+    const answer = await new Promise<IncomingMessage>((resolve) => {
+      openLive(page).once('unexpected-response', (_request, response) => resolve(response))
+    })
+    expect([answer.statusCode, answer.headers['token-handler-error']]).toEqual([503, 'upstream_nonce_required'])
+    expect(JSON.stringify(answer.rawHeaders).toLowerCase()).not.toMatch(/dpop|another/)
+    answer.destroy()
+    expect(verdicts()).toEqual(['use_dpop_nonce', 'use_dpop_nonce'])
   })
 })
 

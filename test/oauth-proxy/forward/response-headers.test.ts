@@ -39,6 +39,7 @@ it.each([
   'alt-svc',
   'secure-session-registration',
   'secure-session-challenge',
+  'dpop',
   'dpop-nonce',
   'www-authenticate',
   'access-control-allow-origin',
