@@ -36,8 +36,8 @@ type Setting<K extends CredentialSetting['kind']> = Extract<CredentialSetting, {
 /** A token that is asked for, and the name under which it is kept. */
 interface TokenPlan {
   readonly key: string
-  /** What it will be bound to; undefined for a bearer token. */
-  readonly boundTo: DpopKey | undefined
+  /** What it will be bound to; undefined for a bearer token. Throws `access_token_expired` for a session without its key. */
+  readonly boundTo: () => DpopKey | undefined
   readonly load: () => Promise<ObtainedToken>
 }
 
@@ -96,7 +96,7 @@ export function createCredentials(parts: {
     const subject = hash('sha256', session.accessToken, 'base64url')
     return {
       key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
-      boundTo: keyOf(session),
+      boundTo: () => keyOf(session),
       load: async () => requests().exchange(session, { audience, resource, scope, requestedTokenType }),
     }
   }
@@ -105,7 +105,7 @@ export function createCredentials(parts: {
     return {
       // Of a key that is no longer the one in force nothing is asked any more.
       key: JSON.stringify(['client_credentials', audience, resource, scope, boundTo?.keyId]),
-      boundTo,
+      boundTo: () => boundTo,
       load: async () => requests().clientCredentials({ audience, resource, scope }, boundTo?.keyId),
     }
   }
@@ -129,20 +129,17 @@ export function createCredentials(parts: {
     }
   }
 
-  async function load(plan: TokenPlan): Promise<Credential> {
-    return credentialOf(await cache.obtain(plan.key, plan.load), plan.boundTo, 'token_exchange_failed')
-  }
-
   return {
     async obtain(route, session, requestId) {
       const setting = settingFor(route, session)
       const source = sourceOf(setting, session)
       if ('ready' in source) return source.ready
+      const boundTo = source.boundTo()
       const facts = { request_id: requestId, route: route.path, credential: setting.kind }
       const kept = cache.find(source.key)
       try {
-        const credential =
-          kept === undefined ? await load(source) : credentialOf(kept, source.boundTo, 'token_exchange_failed')
+        const token = kept ?? (await cache.obtain(source.key, source.load))
+        const credential = credentialOf(token, boundTo, 'token_exchange_failed')
         observe.emit('credential.obtained', { ...facts, cached: kept !== undefined, outcome: 'obtained' })
         return credential
       } catch (error) {

@@ -168,6 +168,15 @@ describe('a token that is asked for', () => {
     }
   })
 
+  it('can be refused by the API when its key has gone while the call was under way', async () => {
+    const { credentials, session, take } = credentialsWith()
+    const given = session(oldId)
+    const credential = await credentials.obtain(exchange, given, 'r1')
+    take(removeKey(promoted, oldId))
+    expect(() => credentials.refused(exchange, given, credential)).not.toThrow()
+    await expect(credentials.obtain(exchange, given, 'r2')).rejects.toMatchObject({ code: 'access_token_expired' })
+  })
+
   it.each([
     ['exchange', exchange],
     ['client_credentials', application],
