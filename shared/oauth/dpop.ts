@@ -63,8 +63,9 @@ function createProver({ keyId, thumbprint, privateKey }: DpopKey, clock: Clock):
   function createHandle(demanded: string | undefined): oauth.DPoPHandle {
     return oauth.DPoP({}, pair, {
       [oauth.modifyAssertion](_header, payload) {
+        const { htu } = payload
         payload['iat'] = clock.nowSeconds()
-        payload['nonce'] = demanded ?? nonces.find(originOf(String(payload['htu'])))
+        payload['nonce'] = demanded ?? (typeof htu === 'string' ? nonces.find(originOf(htu)) : undefined)
       },
     })
   }

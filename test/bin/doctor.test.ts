@@ -670,9 +670,13 @@ describe('a refresh token that the server has bound to the key of its sign-in (R
         : { status: 400, body: { error: 'invalid_grant' } }
     }
     const parts = { config, clock: systemClock, userId: process.getuid?.(), refreshToken: 'bound' }
-    const findings = await examine(parts).finally(() => server.close())
-    expect(levelOf(findings, 'client.accepted')).toBe('ok')
-    return levelOf(findings, 'provider.rotation')
+    try {
+      const findings = await examine(parts)
+      expect(levelOf(findings, 'client.accepted')).toBe('ok')
+      return levelOf(findings, 'provider.rotation')
+    } finally {
+      await server.close()
+    }
   }
 
   it('is tried with that key', async () => {
