@@ -99,7 +99,7 @@ export const routeSettings = z.strictObject({
   dpop_base_url: httpsUrl
     .refine(isBaseUrl, {
       message:
-        'must be scheme, host and, if need be, a path without a slash at its end, such as https://api.example.com, in the usual spelling: small letters, no default port, no spaces or dot segments',
+        'must be scheme, host and, if need be, a path without a slash at its end, such as https://api.example.com, in the usual spelling: host in small letters, no default port, no spaces or dot segments',
     })
     .optional()
     .meta({
