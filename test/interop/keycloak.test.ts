@@ -2,12 +2,21 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
+import { type DpopApi, startDpopApi } from '../support/dpop-api.ts'
 import { freePort } from '../support/free-port.ts'
-import { type InteropWorld, json, jwksOf, startInterop } from '../support/interop.ts'
+import {
+  type InteropWorld,
+  json,
+  jwksOf,
+  refresh,
+  refreshInTwentyTabs,
+  startInterop,
+  twentyTimesOk,
+} from '../support/interop.ts'
 import { keycloakRealm, ordersApi, passwordLevel, secondLevel } from '../support/keycloak-realm.ts'
 import { type Keycloak, startKeycloak } from '../support/keycloak.ts'
 import type { Browser } from '../support/topology/browser.ts'
+import { testBoundTokens } from './bound-tokens.ts'
 
 const alice = { subject: '8d3c5f0e-6d0f-4a53-9d0c-0d7b6f1f8a11', username: 'alice', password: 'a long password' }
 /** Has no session but the one of a single test. */
@@ -108,10 +117,7 @@ describe('Keycloak', () => {
   it('refreshes with rotation and reuse detection, twenty tabs at once and again and again', async () => {
     const browser = await signedIn()
     for (const generation of [2, 3, 4]) {
-      const answers = await Promise.all(
-        Array.from({ length: 20 }, () => browser.fetch('POST', '/oauth-agent/refresh', undefined)),
-      )
-      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+      expect(await refreshInTwentyTabs(browser)).toEqual(twentyTimesOk)
       expect((await session(browser)).session.generation).toBe(generation)
     }
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
@@ -155,32 +161,13 @@ describe('Keycloak', () => {
 })
 
 describe('Keycloak with tokens that are bound to a key', () => {
-  it('signs in, and each API accepts the proofs, its own userinfo endpoint as well', async () => {
-    const browser = await bound.signedIn(alice)
-    expect((await browser.fetch('GET', '/api/mine?page=1')).status).toBe(200)
-    expect(json(await browser.fetch('GET', '/api/userinfo?page=1'))).toMatchObject({ sub: alice.subject })
-    expect(json(await browser.fetch('GET', '/oauth-agent/userinfo'))).toMatchObject({ sub: alice.subject })
-  })
-
-  it('refuses the token without a proof of it', async () => {
-    const browser = await bound.signedIn(alice)
-    await browser.fetch('GET', '/api/mine')
-    const { authorization = '', dpop = '' } = boundApi.calls.at(-1)?.headers ?? {}
-    const userinfo = `${keycloak.origin}/realms/example/protocol/openid-connect/userinfo`
-    for (const headers of [
-      { authorization: authorization.replace('DPoP', 'Bearer') },
-      { authorization },
-      { authorization, dpop: String(dpop) },
-    ])
-      expect((await fetch(userinfo, { headers })).status).toBe(401)
-  })
-
-  it('repeats a call for the nonce of an API', async () => {
-    const browser = await bound.signedIn(alice)
-    boundApi.nonce = freshNonce()
-    expect(json(await browser.fetch('POST', '/api/mine', 'an order'))).toEqual({ verdict: 'ok', body: 'an order' })
-    boundApi.nonce = undefined
-  })
+  testBoundTokens(() => ({
+    world: bound,
+    api: boundApi,
+    person: alice,
+    userinfoEndpoint: `${keycloak.origin}/realms/example/protocol/openid-connect/userinfo`,
+    claims: expect.objectContaining({ sub: alice.subject }),
+  }))
 
   it('binds exchanged tokens and those of the application', async () => {
     const browser = await bound.signedIn(alice)
@@ -188,55 +175,14 @@ describe('Keycloak with tokens that are bound to a key', () => {
     expect((await browser.fetch('GET', '/api/own')).text).toBe('{"verdict":"ok","body":""}')
   })
 
-  it('refreshes, twenty tabs at once and again', async () => {
-    const browser = await bound.signedIn(alice)
-    for (const generation of [2, 3]) {
-      const answers = await Promise.all(
-        Array.from({ length: 20 }, () => browser.fetch('POST', '/oauth-agent/refresh', undefined)),
-      )
-      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
-      expect((await bound.session(browser)).session.generation).toBe(generation)
-    }
-    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
-  })
-
   it('keeps the session where it alone demands proofs', async () => {
     const browser = await bound.signedIn(alice)
     await bound.bindTokens(false)
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(401)
-    const refused = await browser.fetch('POST', '/oauth-agent/refresh', undefined)
+    const refused = await refresh(browser)
     expect([refused.status, json(refused).error_code]).toEqual([502, 'authorization_server_error'])
     await bound.bindTokens(true)
-    expect((await browser.fetch('POST', '/oauth-agent/refresh', undefined)).status).toBe(200)
+    expect((await refresh(browser)).status).toBe(200)
     expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
-  })
-
-  it('goes on with another key when that of the session is taken away', async () => {
-    const browser = await bound.signedIn(alice)
-    const keys = new Set<string>()
-    const call = async () => {
-      expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
-      keys.add(JSON.stringify(boundApi.calls.at(-1)?.header['jwk']))
-    }
-    await call()
-    await bound.replaceKey(async () => {
-      expect((await browser.fetch('POST', '/oauth-agent/refresh', undefined)).status).toBe(200)
-      await call()
-      expect(keys.size).toBe(1)
-    })
-    expect(json(await browser.fetch('GET', '/api/mine'))).toMatchObject({ error_code: 'access_token_expired' })
-    expect((await browser.fetch('POST', '/oauth-agent/refresh', undefined)).status).toBe(200)
-    await call()
-    expect(keys.size).toBe(2)
-  })
-
-  it('revokes the tokens when the user signs out', async () => {
-    const browser = await bound.signedIn(alice)
-    const before = browser.copy()
-    await browser.signOut()
-    await bound.tokenHandler.restart()
-    expect(json(await before.fetch('POST', '/oauth-agent/refresh', undefined))).toMatchObject({
-      error_code: 'session_expired',
-    })
   })
 })

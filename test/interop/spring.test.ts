@@ -4,11 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
+import { type DpopApi, startDpopApi } from '../support/dpop-api.ts'
 import { freePort } from '../support/free-port.ts'
-import { type InteropWorld, json, jwksOf, startInterop } from '../support/interop.ts'
+import {
+  type InteropWorld,
+  json,
+  jwksOf,
+  refresh,
+  refreshInTwentyTabs,
+  startInterop,
+  twentyTimesOk,
+} from '../support/interop.ts'
 import { type Spring, startSpring } from '../support/spring.ts'
 import { type Browser, createBrowser } from '../support/topology/browser.ts'
+import { testBoundTokens } from './bound-tokens.ts'
 
 const alice = { subject: 'alice', username: 'alice', password: 'a long password' }
 
@@ -82,7 +91,6 @@ afterAll(async () => {
 
 const signedIn = () => world.signedIn(alice)
 const session = (browser: Browser) => world.session(browser)
-const refresh = (browser: Browser) => browser.fetch('POST', '/oauth-agent/refresh', undefined)
 
 describe('Spring Authorization Server', () => {
   it('signs in with a key that it fetches here, and the API sees the user', async () => {
@@ -95,8 +103,7 @@ describe('Spring Authorization Server', () => {
   it('refreshes with rotation, twenty tabs at once and again and again', async () => {
     const browser = await signedIn()
     for (const generation of [2, 3, 4]) {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(browser)))
-      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+      expect(await refreshInTwentyTabs(browser)).toEqual(twentyTimesOk)
       expect((await session(browser)).session.generation).toBe(generation)
     }
   })
@@ -125,41 +132,13 @@ describe('Spring Authorization Server', () => {
 })
 
 describe('Spring Authorization Server with tokens that are bound to a key', () => {
-  it('signs in, and each API accepts the proofs, a resource server of Spring Security as well', async () => {
-    const browser = await bound.signedIn(alice)
-    expect((await browser.fetch('GET', '/api/mine?page=1')).status).toBe(200)
-    expect(json(await browser.fetch('GET', '/api/userinfo?page=1'))).toEqual({ sub: 'alice' })
-    expect(json(await browser.fetch('GET', '/oauth-agent/userinfo'))).toEqual({ sub: 'alice' })
-  })
-
-  it('refuses the token without a proof of it', async () => {
-    const browser = await bound.signedIn(alice)
-    await browser.fetch('GET', '/api/mine')
-    const { authorization = '', dpop = '' } = boundApi.calls.at(-1)?.headers ?? {}
-    for (const headers of [
-      { authorization: authorization.replace('DPoP', 'Bearer') },
-      { authorization },
-      { authorization, dpop: String(dpop) },
-    ])
-      expect((await fetch(`${spring.issuer}/userinfo`, { headers })).status).toBe(401)
-  })
-
-  it('repeats a call for the nonce of an API', async () => {
-    const browser = await bound.signedIn(alice)
-    boundApi.nonce = freshNonce()
-    expect(json(await browser.fetch('POST', '/api/mine', 'an order'))).toEqual({ verdict: 'ok', body: 'an order' })
-    boundApi.nonce = undefined
-  })
-
-  it('refreshes, twenty tabs at once and again', async () => {
-    const browser = await bound.signedIn(alice)
-    for (const generation of [2, 3]) {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(browser)))
-      expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
-      expect((await bound.session(browser)).session.generation).toBe(generation)
-    }
-    expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
-  })
+  testBoundTokens(() => ({
+    world: bound,
+    api: boundApi,
+    person: alice,
+    userinfoEndpoint: `${spring.issuer}/userinfo`,
+    claims: { sub: 'alice' },
+  }))
 
   it('signs nobody out when it is switched off and on again', async () => {
     const browser = await bound.signedIn(alice)
@@ -172,32 +151,5 @@ describe('Spring Authorization Server with tokens that are bound to a key', () =
       await browser.fetch('GET', '/api/mine')
       expect(boundApi.calls.slice(called).map(({ verdict }) => verdict)).toEqual(verdicts)
     }
-  })
-
-  it('goes on with another key when that of the session is taken away', async () => {
-    const browser = await bound.signedIn(alice)
-    const keys = new Set<string>()
-    const call = async () => {
-      expect((await browser.fetch('GET', '/api/mine')).status).toBe(200)
-      keys.add(JSON.stringify(boundApi.calls.at(-1)?.header['jwk']))
-    }
-    await call()
-    await bound.replaceKey(async () => {
-      expect((await refresh(browser)).status).toBe(200)
-      await call()
-      expect(keys.size).toBe(1)
-    })
-    expect(json(await browser.fetch('GET', '/api/mine'))).toMatchObject({ error_code: 'access_token_expired' })
-    expect((await refresh(browser)).status).toBe(200)
-    await call()
-    expect(keys.size).toBe(2)
-  })
-
-  it('revokes the tokens when the user signs out', async () => {
-    const browser = await bound.signedIn(alice)
-    const before = browser.copy()
-    await browser.signOut()
-    await bound.tokenHandler.restart()
-    expect(json(await refresh(before))).toMatchObject({ error_code: 'session_expired' })
   })
 })

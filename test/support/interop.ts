@@ -41,6 +41,18 @@ export interface InteropWorld {
 /** The JSON of an answer. */
 export const json = ({ text }: Answer) => JSON.parse(text)
 
+/** Refreshes the session of this browser. */
+export const refresh = (browser: Browser) => browser.fetch('POST', '/oauth-agent/refresh')
+
+/** Refreshes in twenty tabs at once; the statuses of the answers. */
+export async function refreshInTwentyTabs(browser: Browser): Promise<number[]> {
+  const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(browser)))
+  return answers.map(({ status }) => status)
+}
+
+/** What twenty tabs get that refresh well. */
+export const twentyTimesOk: readonly number[] = Array.from({ length: 20 }, () => 200)
+
 /** The keys of an authorization server that runs already. */
 export const jwksOf = async (url: string) => (await (await fetch(url)).json()) as JSONWebKeySet
 
