@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type BrowserWorld, plainFetch, signIn, signOut, startBrowserWorld } from '../support/browser-world.ts'
+import { resolvable } from '../support/resolvable.ts'
 
 describe('calling APIs', () => {
   let world: BrowserWorld
@@ -58,12 +59,9 @@ describe('calling APIs', () => {
     await other.goto(world.demo.appOrigin)
     const asked: string[] = []
     tab.on('request', (request) => asked.push(new URL(request.url()).pathname))
-    let release = () => {}
-    const released = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const held = resolvable()
     await tab.route('**/oauth-agent/session', async (route) => {
-      await released
+      await held.promise
       await route.continue()
     })
     await tab.evaluate(() => {
@@ -76,7 +74,7 @@ describe('calling APIs', () => {
     await signOut(other)
     await tab.waitForSelector('#welcome-sign-in')
     const answered = tab.waitForResponse('**/oauth-agent/session')
-    release()
+    held.resolve()
     await answered
     await tab.click('#load-catalogue')
     await tab.waitForResponse('**/api/catalogue')

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type BrowserWorld, fillSignIn, signIn, startBrowserWorld } from '../support/browser-world.ts'
+import { resolvable } from '../support/resolvable.ts'
 
 describe('step-up', () => {
   let world: BrowserWorld
@@ -52,13 +53,10 @@ describe('step-up', () => {
 
   it('is not undone by a refresh that is answered late', async () => {
     await open()
-    let release = () => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const held = resolvable()
     await page.route('**/oauth-agent/refresh', async (route) => {
       const response = await route.fetch()
-      await held
+      await held.promise
       await route.fulfill({ response })
     })
     await Promise.all([page.waitForRequest('**/oauth-agent/refresh'), page.click('#refresh')])
@@ -70,7 +68,7 @@ describe('step-up', () => {
     }
     await expect.poll(waitsOrIsThrough).toBe(true)
     const answered = page.waitForResponse('**/oauth-agent/refresh')
-    release()
+    held.resolve()
     await answered
     await expect.poll(() => page.textContent('#transfer-result')).toContain('Roasters')
     await transfer('Growers')

@@ -11,6 +11,7 @@ import { testKeys } from '../support/installation.ts'
 import { freePort } from '../support/free-port.ts'
 import type { Page } from '../support/page.ts'
 import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
+import { resolvable } from '../support/resolvable.ts'
 import { createSigningKey } from '../support/scripted-authorization-server.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 
@@ -85,18 +86,15 @@ export async function startSessionsWorld(sharedStore: boolean): Promise<Sessions
     copyOf: (page) => world.tab({ ...page, jar: page.jar.copy() }),
     pass: (seconds) => mock.timers.tick(seconds * 1000),
     holdTokenCall() {
-      let release = () => {}
-      const released = new Promise<void>((resolve) => {
-        release = resolve
-      })
+      const released = resolvable()
       const reached = new Promise<true>((resolve) => {
         world.tap.hold = (endpoint) => {
           if (endpoint !== 'token') return noHold()
           resolve(true)
-          return released
+          return released.promise
         }
       })
-      return { reached, release }
+      return { reached, release: released.resolve }
     },
     holdNothing() {
       world.tap.hold = noHold

@@ -32,15 +32,7 @@ it('C35 a refresh that set out before the idle limit does not come back over the
   const page = world.browser()
   await world.signIn(page)
   const query = await world.start(page, {}, 'bob')
-  let go = () => {}
-  const waiting = new Promise<void>((resolve) => {
-    go = resolve
-  })
-  world.server.script.token = async (form) => {
-    const reply = await world.server.tokens(form)
-    if (form.get('grant_type') === 'refresh_token') await waiting
-    return reply
-  }
+  const go = world.server.holdRefresh()
   world.clock.pass(299)
   const calls = world.server.count('token')
   const refreshing = refresh(page)

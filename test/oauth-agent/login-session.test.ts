@@ -47,15 +47,7 @@ describe('a second sign-in replaces the first wholly', () => {
           ? endLogin(page, query)
           : page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
       const first = page.jar.copy()
-      let go = () => {}
-      const waiting = new Promise<void>((resolve) => {
-        go = resolve
-      })
-      shared.server.script.token = async (form) => {
-        const reply = await shared.server.tokens(form)
-        if (form.get('grant_type') === 'refresh_token') await waiting
-        return reply
-      }
+      const go = shared.server.holdRefresh()
       const refreshing = refresh(page)
       await expect.poll(() => shared.server.count('token')).toBe(2)
       expect((await end()).status).toBe(200)
@@ -85,15 +77,7 @@ describe('a second sign-in replaces the first wholly', () => {
     await world.signIn(page)
     const before = page.jar.copy()
     const tab = () => world.tab({ ...page, jar: before.copy() })
-    let go = () => {}
-    const waiting = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    world.server.script.token = async (form) => {
-      const reply = await world.server.tokens(form)
-      if (form.get('grant_type') === 'refresh_token') await waiting
-      return reply
-    }
+    const go = world.server.holdRefresh()
     const [calls, refreshing] = [world.server.count('token'), refresh(tab())]
     await expect.poll(() => world.server.count('token')).toBe(calls + 1)
     await world.signIn(page)

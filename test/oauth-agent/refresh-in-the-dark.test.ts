@@ -92,14 +92,7 @@ describe('answers that do not arrive', () => {
     world = await startScriptedWorld()
     const page = world.browser()
     await world.signIn(page)
-    let go = () => {}
-    const waiting = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    world.server.script.token = async (form) => {
-      await waiting
-      return world.server.tokens(form)
-    }
+    const go = world.server.holdRefresh()
     await hangUp(page)
     go()
     const answer = await refresh(page)

@@ -237,21 +237,14 @@ describe('limits of a session', () => {
     const joins = world.tab({ ...page, jar: page.jar.copy() })
     const late = world.tab({ ...page, jar: page.jar.copy() })
     world.clock.pass(150)
-    let answer = () => {}
-    const waiting = new Promise<void>((resolve) => {
-      answer = resolve
-    })
-    world.server.script.token = async (form) => {
-      if (form.get('grant_type') === 'refresh_token') await waiting
-      return world.server.tokens(form)
-    }
+    const go = world.server.holdRefresh()
     world.balance = () => 0
     const first = refresh(page, { activity: 'background' })
     await expect.poll(refreshCalls).toBe(1)
     const own = refresh(joins)
     // The user's own has joined when a whole sign-in has come and gone at the same process.
     await world.signIn(world.browser())
-    answer()
+    go()
     expect([await first, await own].map(idle)).toEqual([200, 200])
     world.balance = () => 1
     expect(idle(await refresh(late, { activity: 'background' }))).toBe(200)
@@ -319,21 +312,6 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
   })
 })
 
-/** Keeps the answers to refreshes back until the function is called; they are good ones if absent. */
-function holdRefresh(reply?: Reply): () => void {
-  let go = () => {}
-  const waiting = new Promise<void>((resolve) => {
-    go = resolve
-  })
-  world.server.script.token = async (form) => {
-    const good = await world.server.tokens(form)
-    if (form.get('grant_type') !== 'refresh_token') return good
-    await waiting
-    return reply ?? good
-  }
-  return () => go()
-}
-
 describe('signing out', () => {
   it('holds for copies of the cookies as long as they could have been used, whatever the server still takes', async () => {
     const page = await signedIn()
@@ -348,7 +326,7 @@ describe('signing out', () => {
   it('wins over a refresh in flight', async () => {
     const page = await signedIn()
     const tab = world.tab({ ...page, jar: page.jar.copy() })
-    const go = holdRefresh()
+    const go = world.server.holdRefresh()
     const refreshing = refresh(tab)
     await expect.poll(() => world.server.count('token')).toBe(2)
     await page.call('POST', '/oauth-agent/logout')
@@ -363,7 +341,7 @@ describe('signing out', () => {
     async (times) => {
       const page = await signedIn({ replicas: 2 })
       const tab = world.tab({ ...page, jar: page.jar.copy() })
-      const go = holdRefresh()
+      const go = world.server.holdRefresh()
       const refreshing = refresh(tab)
       await expect.poll(refreshCalls).toBe(1)
       for (let time = 0; time < times; time++) await world.signIn(page)
@@ -385,7 +363,7 @@ describe('signing out', () => {
     'by %s, and then in again: a refresh that was in flight and gets %s does not clear the new cookies',
     async (by, outcome) => {
       const page = await signedIn({ settings: 'logout: { backchannel: true }' })
-      const go = holdRefresh(outcome === 'tokens' ? undefined : { status: 400, body: { error: outcome } })
+      const go = world.server.holdRefresh(outcome === 'tokens' ? undefined : { status: 400, body: { error: outcome } })
       const refreshing = refresh(page)
       await expect.poll(() => world.server.count('token')).toBe(2)
       const token = await world.server.logoutToken({ sub: world.open(page).subject })

@@ -7,6 +7,7 @@ import { freshNonce } from '../support/dpop-api.ts'
 import { binding } from '../support/installation.ts'
 import { hostLine, ownPage, type ProxyWorld, startProxy } from '../support/proxy-world.ts'
 import { errorCode, openRaw, parseAnswer, type RawConnection } from '../support/raw-http.ts'
+import { resolvable } from '../support/resolvable.ts'
 
 const stops: (() => unknown)[] = []
 afterEach(async () => {
@@ -41,12 +42,6 @@ const nonceOf = ({ headers }: IncomingMessage) => decodeJwt(String(headers['dpop
 
 function demandNonce(response: ServerResponse, nonce: string): void {
   response.writeHead(401, { 'www-authenticate': 'DPoP error="use_dpop_nonce"', 'dpop-nonce': nonce }).write('no')
-}
-
-function resolvable(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = (): void => {}
-  const promise = new Promise<void>((done) => void (resolve = done))
-  return { promise, resolve }
 }
 
 async function textOf(request: IncomingMessage): Promise<string> {

@@ -216,14 +216,7 @@ describe('fetch', () => {
   it('can be aborted while it waits for a refresh', async () => {
     const { profile, tokenHandler } = await openSignedIn()
     profile.sleep(61_000)
-    let release = () => {}
-    const refresh = profile.answers['POST /oauth-agent/refresh']!
-    profile.answers['POST /oauth-agent/refresh'] = async (request) => {
-      await new Promise<void>((resolve) => {
-        release = resolve
-      })
-      return refresh(request)
-    }
+    const release = profile.holdNextAnswer('POST /oauth-agent/refresh')
     const controller = new AbortController()
     const aborted = tokenHandler.fetch('/api/orders', { signal: controller.signal })
     const other = tokenHandler.fetch('/api/orders')

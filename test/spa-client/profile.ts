@@ -1,5 +1,6 @@
 import type { Browser, Channel, Popup } from '../../spa-client/browser.ts'
 import { createTokenHandler, type TokenHandler, type TokenHandlerOptions } from '../../spa-client/token-handler.ts'
+import { resolvable } from '../support/resolvable.ts'
 
 /** One request as the network of the profile saw it. */
 export interface Seen {
@@ -262,17 +263,14 @@ export function createProfile() {
   /** The next request of this kind is answered at once, but the answer arrives when the function is called. */
   const holdNextAnswer = (path: string): (() => void) => {
     const answer = answers[path]!
-    let release = () => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const held = resolvable()
     answers[path] = async (request) => {
       answers[path] = answer
       const early = await answer(request)
-      await held
+      await held.promise
       return early
     }
-    return release
+    return held.resolve
   }
 
   return {

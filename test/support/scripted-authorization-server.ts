@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { type CryptoKey, decodeJwt, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from 'jose'
 import { systemClock } from '../../shared/clock.ts'
 import type { Page, PageAnswer } from './page.ts'
+import { resolvable } from './resolvable.ts'
 import { startWorld, type World, type WorldOptions } from './world.ts'
 
 /** What an endpoint does: an answer, silence, a reset before any byte, or an answer cut off in its middle. */
@@ -40,6 +41,12 @@ export interface ScriptedServer {
   count(endpoint: keyof Script): number
   /** Forgets the requests, and answers those for tokens as a good server does. */
   reset(): void
+  /**
+   * Keeps the answers to refreshes back until the function is called; they are good ones unless told.
+   *
+   * The server has done its part by then: a refresh token that it rotates is used up.
+   */
+  holdRefresh(reply?: Reply): () => void
   /** What was asked for by this authorization URL, wherever it stands: in the URL, in a request object, or pushed. */
   asked(authorizationUrl: string): Record<string, unknown>
   /** The query with which the browser comes back from this authorization URL, as a signed-in `subject`. */
@@ -96,6 +103,16 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     reset() {
       scripted.requests.length = 0
       scripted.script.token = (form) => scripted.tokens(form)
+    },
+    holdRefresh(reply) {
+      const released = resolvable()
+      scripted.script.token = async (form) => {
+        const good = await scripted.tokens(form)
+        if (form.get('grant_type') !== 'refresh_token') return good
+        await released.promise
+        return reply ?? good
+      }
+      return released.resolve
     },
     count: (endpoint) => scripted.requests.filter((each) => each.endpoint === endpoint).length,
     script: {
