@@ -2,11 +2,11 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
+import { keyOfToken } from '../../shared/crypto/dpop-keys.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { isShallow } from '../../shared/json-object.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { asProviderError, providerFailure } from '../../shared/oauth/failure.ts'
-import type { DpopProver } from '../../shared/oauth/dpop.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import { verifyProviderJwt } from './provider-jwt.ts'
@@ -35,7 +35,7 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
   try {
     const metadata = await authorizationServer.metadata()
     if (metadata.userinfo_endpoint === undefined) throw new ProviderAnswerInvalid('userinfo', 'no_endpoint')
-    const prover = proverOf(access, authorizationServer)
+    const prover = keyOfToken(access, authorizationServer.dpop)
     const options = authorizationServer.callOptions('userinfo')
     const ask = (call: oauth.UserInfoRequestOptions) => askUserinfo(parts, metadata, access, call)
     const claims = await (prover === undefined ? ask(options) : prover.prove(options, ask))
@@ -46,19 +46,6 @@ export async function loadUserinfo(parts: UserinfoParts, session: Session): Prom
   } catch (error) {
     throw userinfoFailure(asProviderError(error, 'userinfo'))
   }
-}
-
-/**
- * The prover of the key that the token is bound to; undefined for a bearer token.
- *
- * Throws `access_token_expired` where the settings bind tokens and this one is not, or the other way round, and for a token
- * whose key the ring has lost: the next refresh brings one that fits.
- */
-function proverOf({ dpopKeyId }: AccessContent, { dpop }: AuthorizationServer): DpopProver | undefined {
-  if (dpop === undefined && dpopKeyId === undefined) return undefined
-  const prover = dpopKeyId === undefined ? undefined : dpop?.find(dpopKeyId)
-  if (prover === undefined) throw new TokenHandlerError('access_token_expired', { detail: { check: 'dpop_key' } })
-  return prover
 }
 
 async function askUserinfo(

@@ -2,9 +2,9 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { CredentialSetting, Route } from '../../shared/config/schema.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
+import { type DpopKey, type DpopKeys, keyOfToken } from '../../shared/crypto/dpop-keys.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
-import type { DpopKey, DpopKeys } from '../../shared/crypto/dpop-keys.ts'
 import { bearer, bound, type Credential, secretOf } from './credential.ts'
 import { createTokenCache, type ObtainedToken } from './token-cache.ts'
 import type { TokenRequests } from './token-request.ts'
@@ -65,22 +65,9 @@ export function createCredentials(parts: {
   function userCredential(session: CredentialSession): Credential {
     const known = userCredentials.get(session)
     if (known !== undefined) return known
-    const made = credentialOf(session.accessToken, keyOf(session), 'authorization_server_error')
+    const made = credentialOf(session.accessToken, keyOfToken(session, dpop), 'authorization_server_error')
     userCredentials.set(session, made)
     return made
-  }
-
-  /**
-   * The key that the session's token is bound to.
-   *
-   * A bearer token where the settings bind tokens is never sent: it counts as expired, as does a bound one where they do
-   * not, or whose key the ring has lost, and the next refresh brings one that fits.
-   */
-  function keyOf({ dpopKeyId }: CredentialSession): DpopKey | undefined {
-    if (dpop === undefined && dpopKeyId === undefined) return undefined
-    const key = dpopKeyId === undefined ? undefined : dpop?.find(dpopKeyId)
-    if (key === undefined) throw new TokenHandlerError('access_token_expired', { detail: { check: 'dpop_key' } })
-    return key
   }
 
   function requests(): TokenRequests {
@@ -96,7 +83,7 @@ export function createCredentials(parts: {
     const subject = hash('sha256', session.accessToken, 'base64url')
     return {
       key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
-      boundTo: () => keyOf(session),
+      boundTo: () => keyOfToken(session, dpop),
       load: async () => requests().exchange(session, { audience, resource, scope, requestedTokenType }),
     }
   }

@@ -21,7 +21,7 @@ const nothing = Buffer.alloc(0)
  * An API that refuses a proof need not wait for the body: what comes later is copied as well. It goes into one buffer: kept
  * as they came, chunks of one byte would take hundreds of times the memory that they fill.
  */
-export function copyBody(request: IncomingMessage, maxBytes: number): BodyCopy {
+export function copyBody(request: Readable, maxBytes: number): BodyCopy {
   const longest = Math.min(longestCopyBytes, maxBytes)
   let bytes = nothing
   let size = 0

@@ -1,7 +1,7 @@
 import { sign } from 'node:crypto'
 import { calculateJwkThumbprint, compactVerify, importJWK } from 'jose'
 import { describe, expect, it } from 'vitest'
-import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
+import { createDpopKeys, keyOfToken } from '../../../shared/crypto/dpop-keys.ts'
 import { deriveKeyRing, promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import type { KeyEntries } from '../../../shared/crypto/key-ring-file.ts'
 import {
@@ -81,6 +81,23 @@ describe('the DPoP keys of a ring', () => {
   it('are derived once', () => {
     const keys = keysOf(one)
     expect(keys.find(id)).toBe(keys.current())
+  })
+})
+
+describe('the key of an access token', () => {
+  const keys = keysOf(one)
+  it('is the one that it is bound to, and none for a bearer token where tokens are bound to none', () => {
+    expect(keyOfToken({ dpopKeyId: id }, keys)).toBe(keys.current())
+    expect(keyOfToken({}, undefined)).toBeUndefined()
+  })
+
+  it.each([
+    ['a bearer token where tokens are bound', undefined, keys],
+    ['a bound token where tokens are not', id, undefined],
+    ['a token whose key the ring has lost', nextId, keys],
+  ])('is not had for %s, which counts as expired', (_what, dpopKeyId, had) => {
+    const refused = expect.objectContaining({ code: 'access_token_expired', detail: { check: 'dpop_key' } })
+    expect(() => keyOfToken(dpopKeyId === undefined ? {} : { dpopKeyId }, had)).toThrow(refused)
   })
 })
 
