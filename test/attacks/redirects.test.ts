@@ -98,11 +98,7 @@ describe('where a sign-out goes', () => {
     {},
   ])('an end_session_endpoint of %j is not opened (E14)', async (endpoint) => {
     const other = await startScriptedWorld()
-    const { metadata } = other.server.script
-    other.server.script.metadata = async (form, request) => {
-      const reply = await metadata(form, request)
-      return typeof reply === 'string' ? reply : { body: { ...(reply.body as object), end_session_endpoint: endpoint } }
-    }
+    other.server.changeMetadata({ end_session_endpoint: endpoint })
     const page = other.browser()
     await other.signIn(page)
     const answer = await page.call('POST', '/oauth-agent/logout')

@@ -15,14 +15,9 @@ async function inWorld(
   run: (world: ScriptedWorld) => Promise<void>,
 ): Promise<void> {
   const world = await startScriptedWorld(options)
-  const { metadata } = world.server.script
+  const { server } = world
   if (options.par === true) {
-    world.server.script.metadata = async (form, request) => {
-      const reply = await metadata(form, request)
-      if (typeof reply === 'string') return reply
-      const endpoint = { pushed_authorization_request_endpoint: `${world.server.issuer}/par` }
-      return { body: { ...(reply.body as object), ...endpoint } }
-    }
+    server.changeMetadata({ pushed_authorization_request_endpoint: `${server.issuer}/par` })
   }
   try {
     await run(world)
@@ -189,12 +184,7 @@ describe('a signed authorization response (JARM)', () => {
 
   it('names its issuer inside, also where the server promises no iss (MS-2)', () =>
     inWorld({ settings }, async (world) => {
-      const { metadata } = world.server.script
-      world.server.script.metadata = async (form, request) => {
-        const reply = await metadata(form, request)
-        if (typeof reply === 'string') return reply
-        return { body: { ...(reply.body as object), authorization_response_iss_parameter_supported: false } }
-      }
+      world.server.changeMetadata({ authorization_response_iss_parameter_supported: false })
       const unnamed: Record<string, unknown> = { iss: undefined }
       const answer = await comeBack(world, (query) =>
         world.server.signedResponse({ ...Object.fromEntries(query), ...unnamed }),

@@ -164,14 +164,10 @@ describe('mutual TLS with the real oidc-provider (RFC 8705)', () => {
   it('uses the endpoints that ask for certificates where the server has some (RFC 8705 §5)', async () => {
     const alias = await startScriptedServer()
     const world = await startScriptedWorld({ client: client('self_signed_tls_client_auth', selfSigned, 'self') })
-    const { metadata } = world.server.script
-    world.server.script.metadata = async (form, request) => {
-      const reply = await metadata(form, request)
-      if (typeof reply === 'string') return reply
-      const { issuer } = alias
-      const mtlsEndpointAliases = { token_endpoint: `${issuer}/token`, revocation_endpoint: `${issuer}/revocation` }
-      return { body: { ...(reply.body as object), mtls_endpoint_aliases: mtlsEndpointAliases } }
-    }
+    const { issuer } = alias
+    world.server.changeMetadata({
+      mtls_endpoint_aliases: { token_endpoint: `${issuer}/token`, revocation_endpoint: `${issuer}/revocation` },
+    })
     alias.script.token = (form) => world.server.tokens(form)
     const page = world.browser()
     await world.signIn(page)

@@ -37,16 +37,6 @@ async function start(options: Parameters<typeof startScriptedWorld>[0] = {}): Pr
   world.server.script.token = bound
 }
 
-/** Adds members to the metadata of the server. */
-function withMetadata(more: (issuer: string) => object): void {
-  const { metadata } = world.server.script
-  world.server.script.metadata = async (form, request) => {
-    const reply = await metadata(form, request)
-    if (typeof reply === 'string') return reply
-    return { body: { ...(reply.body as object), ...more(world.server.issuer) } }
-  }
-}
-
 const asked = (endpoint: keyof Script) => world.server.requests.filter((each) => each.endpoint === endpoint)
 
 /** The proofs that an endpoint was shown, verified; the absence of one is an error. */
@@ -88,7 +78,8 @@ describe('the authorization request names the key that the code will be bound to
     ['in a signed request that is pushed', privateKeyJwt, 'login: { signed_request_object: true }', true],
   ])('%s', async (_what, client, settings, isPushed) => {
     await start({ client: `${client}${isOn}`, settings })
-    if (isPushed) withMetadata((issuer) => ({ pushed_authorization_request_endpoint: `${issuer}/par` }))
+    const { server } = world
+    if (isPushed) server.changeMetadata({ pushed_authorization_request_endpoint: `${server.issuer}/par` })
     const page = world.browser()
     const { href } = authorizationUrlOf(await startLogin(page))
     const form = world.server.authorize(href)
@@ -307,7 +298,7 @@ describe('metadata', () => {
     ['no list', 'ES256', 502],
   ])('that lists %s for proofs', async (_what, algorithms, status) => {
     await start()
-    withMetadata(() => ({ dpop_signing_alg_values_supported: algorithms }))
+    world.server.changeMetadata({ dpop_signing_alg_values_supported: algorithms })
     expect((await startLogin(world.browser())).status).toBe(status)
     const told = world.told('provider.unavailable').map(({ fields }) => fields['reason'])
     expect(told).toEqual(status === 200 ? [] : ['dpop'])

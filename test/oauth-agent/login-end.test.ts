@@ -229,13 +229,7 @@ it.each([
   'require_issuer_in_response: %s, at a server that promises no iss (RFC 9207)',
   async (setting, expected) => {
     const other = await startScriptedWorld({ authorizationServer: `  require_issuer_in_response: ${setting}` })
-    const { script } = other.server
-    const { metadata } = script
-    script.metadata = async (form, request) => {
-      const reply = await metadata(form, request)
-      if (typeof reply === 'string') return reply
-      return { body: { ...(reply.body as object), authorization_response_iss_parameter_supported: undefined } }
-    }
+    other.server.changeMetadata({ authorization_response_iss_parameter_supported: undefined })
     const page = other.browser()
     const query = await other.start(page)
     query.delete('iss')

@@ -115,25 +115,21 @@ describe('an authorization server that is down (N01, FI-01)', () => {
 describe('metadata (C13, C24, FI-10)', () => {
   const start = (scripted: ScriptedWorld) => scripted.browser().call('POST', '/oauth-agent/login/start')
 
-  it.each<[string, (metadata: Record<string, unknown>, issuer: string) => void, string]>([
-    ['another issuer', (metadata) => (metadata['issuer'] = 'https://evil.example'), 'issuer'],
-    ['the issuer with a slash more', (metadata, issuer) => (metadata['issuer'] = `${issuer}/`), 'issuer'],
-    ['the issuer in capitals', (metadata, issuer) => (metadata['issuer'] = issuer.toUpperCase()), 'issuer'],
-    ['PKCE without S256', (metadata) => (metadata['code_challenge_methods_supported'] = ['plain']), 'pkce'],
-    ['no token endpoint', (metadata) => delete metadata['token_endpoint'], 'token_endpoint'],
+  it.each<[string, (issuer: string) => Readonly<Record<string, unknown>>, string]>([
+    ['another issuer', () => ({ issuer: 'https://evil.example' }), 'issuer'],
+    ['the issuer with a slash more', (issuer) => ({ issuer: `${issuer}/` }), 'issuer'],
+    ['the issuer in capitals', (issuer) => ({ issuer: issuer.toUpperCase() }), 'issuer'],
+    ['PKCE without S256', () => ({ code_challenge_methods_supported: ['plain'] }), 'pkce'],
+    ['no token endpoint', () => ({ token_endpoint: undefined }), 'token_endpoint'],
     [
       'a script as authorization endpoint',
-      (metadata) => (metadata['authorization_endpoint'] = 'javascript:alert(1)'),
+      () => ({ authorization_endpoint: 'javascript:alert(1)' }),
       'authorization_endpoint',
     ],
   ])('with %s is refused, loudly (OID-17, C13)', async (_what, change, check) => {
     world = await startScriptedWorld()
     const good = world.server.script.metadata
-    world.server.script.metadata = async (form, request) => {
-      const reply = await good(form, request)
-      if (typeof reply === 'object') change(reply.body as Record<string, unknown>, world?.server.issuer ?? '')
-      return reply
-    }
+    world.server.changeMetadata(change(world.server.issuer))
     const answer = await start(world)
     expect([answer.status, answer.json()['error_code']]).toEqual([502, 'authorization_server_error'])
     expect(world.told('provider.unavailable').at(-1)?.fields).toEqual({ endpoint: 'metadata', reason: check })
@@ -158,14 +154,7 @@ describe('metadata (C13, C24, FI-10)', () => {
 
   it('an end session endpoint that is a script is not handed to the page', async () => {
     world = await startScriptedWorld()
-    const good = world.server.script.metadata
-    world.server.script.metadata = async (form, request) => {
-      const reply = await good(form, request)
-      return {
-        ...(reply as object),
-        body: { ...(reply as { body: object }).body, end_session_endpoint: 'javascript:alert(1)' },
-      }
-    }
+    world.server.changeMetadata({ end_session_endpoint: 'javascript:alert(1)' })
     const answer = await world.browser().call('POST', '/oauth-agent/logout')
     expect(answer.json()['logout_url']).toBe(`${world.publicOrigin}/`)
   })

@@ -41,6 +41,8 @@ export interface ScriptedServer {
   count(endpoint: keyof Script): number
   /** Forgets the requests, and answers those for tokens as a good server does. */
   reset(): void
+  /** Puts these members into its metadata, over what stands there; one of `undefined` is left out. */
+  changeMetadata(members: Readonly<Record<string, unknown>>): void
   /**
    * Keeps the answers to refreshes back until the function is called; they are good ones unless told.
    *
@@ -103,6 +105,13 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
     reset() {
       scripted.requests.length = 0
       scripted.script.token = (form) => scripted.tokens(form)
+    },
+    changeMetadata(members) {
+      const { metadata } = scripted.script
+      scripted.script.metadata = async (form, request) => {
+        const reply = await metadata(form, request)
+        return typeof reply === 'string' ? reply : { ...reply, body: { ...(reply.body as object), ...members } }
+      }
     },
     holdRefresh(reply) {
       const released = resolvable()

@@ -20,11 +20,7 @@ describe('oidcc-client-config-certification-test-plan', () => {
 
   it('oidcc-client-test-discovery-issuer-mismatch', () =>
     withRelyingParty(async ({ page, world }) => {
-      const good = world.server.script.metadata
-      world.server.script.metadata = async (form, request) => {
-        const reply = (await good(form, request)) as { body: object }
-        return { body: { ...reply.body, issuer: `${world.server.issuer}/other` } }
-      }
+      world.server.changeMetadata({ issuer: `${world.server.issuer}/other` })
       const answer = await page.call('POST', '/oauth-agent/login/start')
       expect([answer.status, answer.json()['error_code']]).toEqual([502, 'authorization_server_error'])
       expect(answer.json()).not.toHaveProperty('authorization_url')
