@@ -1,17 +1,18 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { expect, it } from 'vitest'
+import { afterEach, expect, it } from 'vitest'
 import { clientChecks, rotationChecks } from '../../bin/doctor/client-checks.ts'
 import type { Finding } from '../../bin/doctor/finding.ts'
 import { systemClock } from '../../shared/clock.ts'
-import type { Config } from '../../shared/config/schema.ts'
-import { type AuthorizationServer, createAuthorizationServer } from '../../shared/oauth/authorization-server.ts'
-import { parse, settingsFile, type Tree } from '../shared/config/settings.ts'
+import type { Tree } from '../shared/config/settings.ts'
+import { allOf, type CheckedServer, startCheckedServer } from '../support/checked-server.ts'
+import type { Reply } from '../support/scripted-authorization-server.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const folder = temporaryFolder()
 
-const issuer = 'https://login.example.com'
+let checked: CheckedServer
+afterEach(() => checked.close())
+
 const refused = { status: 400, body: { error: 'invalid_grant' } }
 const tokens = (refreshToken?: string) => ({
   status: 200,
@@ -22,59 +23,40 @@ const tokens = (refreshToken?: string) => ({
   },
 })
 
-/** Without a body the answer is its status. */
-type Answers = { status: number; body: object | undefined }[]
-
-/** The settings, and a server that answers the token requests in this order. */
-function world(answers: Answers, settings: Tree): { config: Config; server: AuthorizationServer } {
-  const config = parse(settingsFile(settings), { readFile: (path) => readFileSync(path, 'utf8') })
-  const json = (body: object, status = 200) =>
-    new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
-  const server = createAuthorizationServer({
-    config,
-    clock: systemClock,
-    observe: { emit: () => undefined },
-    transport: {
-      async call(endpoint) {
-        if (endpoint === 'metadata') {
-          const [authorization_endpoint, token_endpoint, jwks_uri] = [
-            `${issuer}/auth`,
-            `${issuer}/token`,
-            `${issuer}/jwks`,
-          ]
-          return json({ issuer, authorization_endpoint, token_endpoint, jwks_uri })
-        }
-        const answer = answers.shift()
-        if (answer === undefined) throw new Error('asked too often')
-        return answer.body === undefined ? new Response(null, answer) : json(answer.body, answer.status)
-      },
-      close: () => Promise.resolve(),
-    },
-  })
-  return { config, server }
+/** What a check finds at a server that gives these answers to its token requests and is asked for no other. */
+async function findingsOf<T>(
+  answers: Reply[],
+  settings: Tree,
+  check: (parts: CheckedServer) => Promise<T>,
+): Promise<T> {
+  checked = await startCheckedServer(settings)
+  const { scripted } = checked
+  const left = [...answers]
+  scripted.script.token = () => left.shift() ?? 'reset'
+  const found = await check(checked)
+  expect(scripted.count('token')).toBe(answers.length)
+  return found
 }
 
-/** What the doctor says of the rotation. */
-async function findingOf(answers: Answers, settings: Tree = {}): Promise<Finding[]> {
-  const { config, server } = world(answers, settings)
-  const findings: Finding[] = []
-  for await (const finding of rotationChecks(config, server, systemClock, 'first')) findings.push(finding)
-  return findings
-}
+const rotationOf = (answers: Reply[], settings: Tree = {}) =>
+  findingsOf(answers, settings, ({ config, server }) => allOf(rotationChecks(config, server, systemClock, 'first')))
 
-it.each<[string, { status: number; body: object }[], Finding['level'], string]>([
+const clientOf = (answer: Reply, settings: Tree) =>
+  findingsOf([answer], settings, ({ config, server }) => clientChecks(config, server, systemClock))
+
+it.each<[string, Reply[], Finding['level'], string]>([
   ['none', [tokens()], 'ok', 'stay the same'],
   ['none, and the same token again', [tokens('first')], 'ok', 'stay the same'],
   ['with grace', [tokens('second'), tokens('third')], 'ok', 'works for a moment longer'],
   ['without grace', [tokens('second'), refused], 'warning', 'without grace'],
   ['with a token that is not accepted', [refused], 'error', 'not accepted'],
 ])('rotation: %s', async (_, answers, level, words) => {
-  expect(await findingOf(answers)).toMatchObject([{ level, found: expect.stringContaining(words) as string }])
+  expect(await rotationOf(answers)).toMatchObject([{ level, found: expect.stringContaining(words) as string }])
 })
 
 it('rotation without grace is no worry with a shared store', async () => {
   const store = { kind: 'valkey', url: 'rediss://valkey:6379' }
-  expect(await findingOf([tokens('second'), refused], { store })).toMatchObject([{ level: 'ok' }])
+  expect(await rotationOf([tokens('second'), refused], { store })).toMatchObject([{ level: 'ok' }])
 })
 
 const endOnInvalidRequest = { session: { end_on_invalid_request: true } }
@@ -86,8 +68,9 @@ it.each<[string, number, string | undefined, Tree, Finding['level'], string]>([
   ['as Glewlwyd does, where the settings know', 400, undefined, endOnInvalidRequest, 'skipped', ''],
   ['as Keycloak does without TLS', 403, 'invalid_request', endOnInvalidRequest, 'warning', 'Look at its log'],
 ])('a refresh token made up just now is refused %s', async (_, status, error, settings, level, remedy) => {
-  const { config, server } = world([{ status, body: error === undefined ? undefined : { error } }], settings)
-  const finding = await clientChecks(config, server, systemClock)
+  // Nothing is of no type that could be read.
+  const nothing = { headers: { 'content-type': 'text/plain' }, body: '' }
+  const finding = await clientOf({ status, ...(error === undefined ? nothing : { body: { error } }) }, settings)
   expect([finding.level, finding.remedy ?? '']).toEqual([level, expect.stringContaining(remedy)])
 })
 
@@ -102,8 +85,7 @@ it.each([
     private_key_file: folder.file('key.pem', privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
     typed_assertion: isTyped,
   }
-  const { config, server } = world([{ status: 401, body: { error: 'invalid_client' } }], { client })
-  const { level, remedy = '' } = await clientChecks(config, server, systemClock)
+  const { level, remedy = '' } = await clientOf({ status: 401, body: { error: 'invalid_client' } }, { client })
   expect([level, remedy.includes('client.typed_assertion: false')]).toEqual(['error', isNamed])
 })
 
@@ -112,7 +94,6 @@ it.each([
   ['a-secret_of.the*client', false],
 ])('a refused secret %s in Basic brings up the servers that do not decode: %s', async (secret, isNamed) => {
   const client = { authentication: 'client_secret_basic', secret }
-  const { config, server } = world([{ status: 401, body: { error: 'invalid_client' } }], { client })
-  const { level, remedy = '' } = await clientChecks(config, server, systemClock)
+  const { level, remedy = '' } = await clientOf({ status: 401, body: { error: 'invalid_client' } }, { client })
   expect([level, remedy.includes('client_secret_post')]).toEqual(['error', isNamed])
 })

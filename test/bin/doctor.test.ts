@@ -24,6 +24,7 @@ import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { bindingOf } from '../../shared/crypto/seal.ts'
 import { TunnelFailure } from '../../shared/oauth/tunnel.ts'
 import { type OpenIdProvider, startOpenIdProvider } from '../../spa-example/openid-provider.ts'
+import { allOf } from '../support/checked-server.ts'
 import { createCertificate } from '../support/certificate.ts'
 import { type ConnectProxy, type ProxyAnswer, startConnectProxy } from '../support/connect-proxy.ts'
 import { freePort } from '../support/free-port.ts'
@@ -577,16 +578,17 @@ describe('certificates for TLS', () => {
   })
 })
 
+const endpoints = {
+  issuer: 'https://login.example.com',
+  authorization_endpoint: 'https://login.example.com/authorize',
+  token_endpoint: 'https://login.example.com/token',
+  jwks_uri: 'https://login.example.com/jwks',
+}
+
 describe('what we sign, against what the server takes', () => {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const readFile = () => privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   const client = { authentication: 'private_key_jwt', private_key_file: 'client.pem', secret: undefined }
-  const endpoints = {
-    issuer: 'https://login.example.com',
-    authorization_endpoint: 'https://login.example.com/authorize',
-    token_endpoint: 'https://login.example.com/token',
-    jwks_uri: 'https://login.example.com/jwks',
-  }
   const takes = (member: string, ...algorithms: string[]) => ({
     [`${member}_signing_alg_values_supported`]: algorithms,
   })
@@ -600,26 +602,16 @@ describe('what we sign, against what the server takes', () => {
   ])('%s', async (_what, login, metadata, expected) => {
     const config = parse(settingsFile({ client, login }), { readFile })
     const server = { metadata: () => Promise.resolve({ ...endpoints, ...metadata }) }
-    const found: string[] = []
-    for await (const { level, check } of providerChecks(config, server)) {
-      if (/jar|client_algorithm/.test(check)) found.push(`${level} ${check}`)
-    }
-    expect(found).toEqual(expected)
+    const findings = await allOf(providerChecks(config, server))
+    const found = findings.filter(({ check }) => /jar|client_algorithm/.test(check))
+    expect(found.map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
   })
 })
 
 describe('proofs (DPoP)', () => {
-  const endpoint = 'https://login.example.com'
-  const metadata = {
-    issuer: endpoint,
-    authorization_endpoint: endpoint,
-    token_endpoint: endpoint,
-    jwks_uri: endpoint,
-  }
   const found = async (isBound: boolean, server: Parameters<typeof providerChecks>[1]) => {
     const config = parse(settingsFile({ client: { dpop_bound_access_tokens: isBound } }))
-    const findings: Finding[] = []
-    for await (const finding of providerChecks(config, server)) findings.push(finding)
+    const findings = await allOf(providerChecks(config, server))
     return findings.flatMap(({ level, check }) => (check === 'provider.dpop' ? [level] : []))
   }
   it.each<[string, boolean, object, string[]]>([
@@ -627,23 +619,18 @@ describe('proofs (DPoP)', () => {
     ['with ES256', true, { dpop_signing_alg_values_supported: ['RS256', 'ES256'] }, ['ok']],
     ['of which the server says nothing', true, {}, ['error']],
   ])('%s', async (_what, isBound, more, expected) => {
-    expect(await found(isBound, { metadata: () => Promise.resolve({ ...metadata, ...more }) })).toEqual(expected)
+    expect(await found(isBound, { metadata: () => Promise.resolve({ ...endpoints, ...more }) })).toEqual(expected)
   })
   it('with other algorithms only are an error of their own, with what to do', async () => {
     const refused = new ProviderAnswerInvalid('metadata', 'dpop')
     expect(await found(true, { metadata: () => Promise.reject(refused) })).toEqual(['error'])
   })
   it('with other algorithms only are all that is said of a server whose metadata is of no use then', async () => {
-    const server = createServer((_, response) => {
-      const members = { ...metadata, issuer, dpop_signing_alg_values_supported: ['RS256'] }
-      response.setHeader('content-type', 'application/json').end(JSON.stringify(members))
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const server = await startScriptedServer()
+    server.changeMetadata({ dpop_signing_alg_values_supported: ['RS256'] })
     const client = { secret, dpop_bound_access_tokens: true }
-    const findings = await look({ settings: { authorization_server: { issuer }, client } })
-    server.closeAllConnections()
-    server.close()
+    const findings = await look({ settings: { authorization_server: { issuer: server.issuer }, client } })
+    await server.close()
     const ofServer = findings.filter(({ check }) => /^(?:provider|client)\./.test(check))
     expect(ofServer.map(({ level, check }) => `${level} ${check}`)).toEqual(['error provider.dpop'])
   })

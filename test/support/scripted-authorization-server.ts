@@ -8,7 +8,7 @@ import { startWorld, type World, type WorldOptions } from './world.ts'
 
 /** What an endpoint does: an answer, silence, a reset before any byte, or an answer cut off in its middle. */
 export type Reply = { status?: number; headers?: Record<string, string>; body: unknown } | 'hang' | 'reset' | 'cut'
-/** What an endpoint does with a request. */
+/** What an endpoint does with a request: with its body, and with the query where it has none. */
 export type Act = (form: URLSearchParams, request: IncomingMessage) => Reply | Promise<Reply>
 
 /** A key the server signs with, and its public half. */
@@ -23,6 +23,7 @@ export interface SigningKey {
 export interface Script {
   metadata: Act
   jwks: Act
+  authorization: Act
   token: Act
   userinfo: Act
   revocation: Act
@@ -142,6 +143,12 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
         },
       }),
       jwks: () => ({ body: { keys: scripted.keys.map(({ publicJwk }) => publicJwk) } }),
+      // Nobody is signed in here, so it comes back at once (OpenID Connect Core §3.1.2.6).
+      authorization(form) {
+        const { redirect_uri: redirectUri, state } = scripted.asked(`${issuer}/authorize?${form}`)
+        const query = new URLSearchParams({ error: 'login_required', state: String(state), iss: issuer })
+        return { status: 302, headers: { location: `${String(redirectUri)}?${query}` }, body: '' }
+      },
       token: (form) => scripted.tokens(form),
       userinfo: () => ({ body: { sub: 'alice' } }),
       revocation: () => ({ body: '' }),
@@ -226,6 +233,7 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   const paths: Readonly<Record<string, keyof Script>> = {
     '/.well-known/openid-configuration': 'metadata',
     '/jwks': 'jwks',
+    '/authorize': 'authorization',
     '/token': 'token',
     '/userinfo': 'userinfo',
     '/revocation': 'revocation',
@@ -233,14 +241,15 @@ export async function startScriptedServer(): Promise<ScriptedServer> {
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const endpoint = paths[request.url ?? '']
+    const [path = '', query = ''] = (request.url ?? '').split('?')
+    const endpoint = paths[path]
     if (endpoint === undefined) {
       response.writeHead(404).end()
       return
     }
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += String(chunk)
-    const form = new URLSearchParams(text)
+    const form = new URLSearchParams(text === '' ? query : text)
     scripted.requests.push({ endpoint, form, headers: request.headers })
     write(response, await scripted.script[endpoint](form, request))
   }
