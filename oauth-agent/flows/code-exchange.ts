@@ -8,7 +8,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import type { DpopProver } from '../../shared/oauth/dpop.ts'
-import { requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
+import { type GivenTokens, requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { checkAuthorizationResponse } from './authorization-response.ts'
 import { checkGrantedDetails } from './granted-details.ts'
@@ -53,7 +53,7 @@ export async function finishLogin(
   const { config, authorizationServer, clock } = parts
   checkAttempt(attempt, parts)
   const prover = proverOf(attempt, parts)
-  const revokeRefused = (tokens: Omit<TokenAnswer, 'expiresAt'>): void => {
+  const revokeRefused = (tokens: GivenTokens): void => {
     const subject = unverifiedSubject(tokens.idToken)
     revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
   }
@@ -80,12 +80,10 @@ export async function finishLogin(
         ),
       { prover },
     )
-    return await acceptTokens(parts, attempt, { ...tokens, dpopKeyId: prover?.keyId }, arrived).catch(
-      (error: unknown) => {
-        revokeRefused(tokens)
-        throw error
-      },
-    )
+    return await acceptTokens(parts, attempt, tokens, arrived).catch((error: unknown) => {
+      revokeRefused(tokens)
+      throw error
+    })
   } catch (error) {
     if (error instanceof TokensNotBound) revokeRefused(error.tokens)
     if (error instanceof ProviderRefused && error.error === 'invalid_grant') {
@@ -95,13 +93,10 @@ export async function finishLogin(
   }
 }
 
-/** What the server gave, and the key to which it is bound. */
-type BoundTokens = TokenAnswer & { readonly dpopKeyId: string | undefined }
-
 async function acceptTokens(
   parts: CodeExchangeParts,
   attempt: LoginContent,
-  tokens: BoundTokens,
+  tokens: TokenAnswer,
   arrived: Arrived,
 ): Promise<SessionCookies> {
   if (tokens.idToken === undefined) throw new ProviderAnswerInvalid('token', 'id_token_missing')
@@ -197,7 +192,7 @@ function checkSameUser({ stepUpOf, prompt }: LoginContent, { sub }: IdTokenClaim
 function newSession(
   { config, clock, random }: CodeExchangeParts,
   attempt: LoginContent,
-  tokens: BoundTokens,
+  tokens: TokenAnswer,
   claims: IdTokenClaims,
 ): SessionCookies {
   const now = clock.nowSeconds()

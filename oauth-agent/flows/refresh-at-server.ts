@@ -70,8 +70,7 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
     )
     checkRenewedDetails(tokens.authorizationDetails, config.login.authorizationDetails)
     const idToken = await readIdToken(parts, tokens, refresh)
-    const bound = { ...tokens, dpopKeyId: prover?.keyId }
-    return { kind: 'renewed', renewed: nextGeneration(parts, presented, bound, idToken) }
+    return { kind: 'renewed', renewed: nextGeneration(parts, presented, tokens, idToken) }
   } catch (error) {
     // Only the token that anybody could use: the session goes on with the refresh token it has, if the server lets it.
     if (error instanceof TokensNotBound) void revokeTokens(parts, { accessToken: error.tokens.accessToken })
@@ -149,7 +148,7 @@ async function readIdToken(
 function nextGeneration(
   { config }: RefreshAtServerParts,
   { session, refresh, further }: Presented,
-  tokens: TokenAnswer & { readonly dpopKeyId: string | undefined },
+  tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
   const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }

@@ -21,7 +21,12 @@ export interface TokenAnswer {
   readonly authorizationDetails?: unknown
   /** What kind of token it is, where the grant says (RFC 8693 §2.2.1). */
   readonly issuedTokenType?: string
+  /** Id of the ring key whose DPoP key proved the request, to which the tokens are bound; absent for bearer tokens. */
+  readonly dpopKeyId?: string
 }
+
+/** The tokens themselves: nothing that follows from the request. */
+export type GivenTokens = Omit<TokenAnswer, 'expiresAt' | 'dpopKeyId'>
 
 /** What the end of a token's life is reckoned with. */
 export interface Lifetimes {
@@ -49,9 +54,9 @@ export interface TokenRequestOptions {
  */
 export class TokensNotBound extends ProviderAnswerInvalid {
   /** What is of no use to us, and should be to nobody. */
-  readonly tokens: Omit<TokenAnswer, 'expiresAt'>
+  readonly tokens: GivenTokens
 
-  constructor(tokens: Omit<TokenAnswer, 'expiresAt'>) {
+  constructor(tokens: GivenTokens) {
     super('token', 'token_type')
     this.tokens = tokens
   }
@@ -81,7 +86,8 @@ export async function requestTokens(
     if (prover !== undefined && tokenType === 'bearer') throw new TokensNotBound(tokens)
     const accepted = prover === undefined ? tokenTypes : ['dpop']
     if (!accepted.includes(tokenType)) throw new ProviderAnswerInvalid('token', 'token_type')
-    return { ...tokens, expiresAt: askedAt + parseTokenLifetime(expiresIn, lifetimes.settings) }
+    const bound = prover === undefined ? undefined : { dpopKeyId: prover.keyId }
+    return { ...tokens, expiresAt: askedAt + parseTokenLifetime(expiresIn, lifetimes.settings), ...bound }
   }
   try {
     return await (prover === undefined ? ask(options) : prover.prove(options, ask))
@@ -94,7 +100,7 @@ async function parseTokenAnswer(
   response: Response,
   metadata: oauth.AuthorizationServer,
   client: oauth.Client,
-): Promise<Omit<TokenAnswer, 'expiresAt'> & { readonly expiresIn: unknown; readonly tokenType: string }> {
+): Promise<GivenTokens & { readonly expiresIn: unknown; readonly tokenType: string }> {
   const body = await parseJsonObject(response)
   // Some servers answer errors with 200, others invalid_grant with 401: the member decides, not the status (D24).
   const { error } = body
