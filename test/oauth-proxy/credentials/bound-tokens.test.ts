@@ -11,9 +11,9 @@ import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
 import { promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing } from '../../../shared/crypto/key-ring.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
-import type { Transport } from '../../../shared/oauth/transport.ts'
 import { binding, seededRandom, testKeys } from '../../support/installation.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
+import { createTokenEndpoint } from '../../support/token-endpoint.ts'
 
 const { issuer } = binding
 const one = testKeys()
@@ -37,31 +37,17 @@ keys: { file: keys.json }
   let ring = createKeyRing(staged)
   const keys = { current: () => ring }
   const proofs: (string | undefined)[] = []
-  const transport: Transport = {
-    call(endpoint, _url, { headers, body = '' }) {
-      if (endpoint === 'metadata') {
-        return Promise.resolve(
-          Response.json({
-            issuer,
-            authorization_endpoint: `${issuer}/authorize`,
-            token_endpoint: `${issuer}/token`,
-            jwks_uri: `${issuer}/jwks`,
-          }),
-        )
-      }
-      proofs.push(headers['dpop'])
-      const subject = new URLSearchParams(body).get('subject_token') ?? 'the-app'
-      return Promise.resolve(
-        Response.json({
-          access_token: `${subject}.${proofs.length}`,
-          issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-          token_type: type,
-          expires_in: 300,
-        }),
-      )
-    },
-    close: () => Promise.resolve(),
-  }
+  const transport = createTokenEndpoint(issuer, (form, headers) => {
+    proofs.push(headers['dpop'])
+    return {
+      body: {
+        access_token: `${form.get('subject_token') ?? 'the-app'}.${proofs.length}`,
+        issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        token_type: type,
+        expires_in: 300,
+      },
+    }
+  })
   const observe = { emit: () => {} }
   const authorizationServer = createAuthorizationServer({ config, clock, observe, keys, transport })
   const requests = createTokenRequests({ authorizationServer, settings: config.session, clock })

@@ -5,10 +5,10 @@ import { parseConfig } from '../../../shared/config/load.ts'
 import type { ErrorCode } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
 import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
-import type { Transport } from '../../../shared/oauth/transport.ts'
 import type { EventName } from '../../../shared/observe/events.ts'
 import { Secret } from '../../../shared/secret.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
+import { type AnswerTokenRequest, createTokenEndpoint, type TokenReply } from '../../support/token-endpoint.ts'
 
 const issuer = 'https://login.example.com'
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
@@ -22,35 +22,15 @@ keys: { file: keys.json }
   { env: {}, readFile: () => '' },
 )
 
-type TokenAnswer = { readonly status?: number; readonly body: unknown }
-type Reply = (form: URLSearchParams) => TokenAnswer | Promise<TokenAnswer>
-
 /** Credentials over a scripted token endpoint. */
-function credentialsWith(reply: Reply) {
+function credentialsWith(reply: AnswerTokenRequest) {
   const clock = createManualClock()
   const asked: Record<string, string>[] = []
   const events: { name: EventName; fields: object }[] = []
-  const json = (body: unknown, status = 200) =>
-    new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json' } })
-  const transport: Transport = {
-    async call(endpoint, _url, { body = '' }) {
-      if (endpoint === 'metadata') {
-        return json({
-          issuer,
-          authorization_endpoint: `${issuer}/authorize`,
-          token_endpoint: `${issuer}/token`,
-          jwks_uri: `${issuer}/jwks`,
-          response_types_supported: ['code'],
-          code_challenge_methods_supported: ['S256'],
-        })
-      }
-      const form = new URLSearchParams(body)
-      asked.push(Object.fromEntries(form))
-      const answer = await reply(form)
-      return json(answer.body, answer.status)
-    },
-    close: () => Promise.resolve(),
-  }
+  const transport = createTokenEndpoint(issuer, (form, headers) => {
+    asked.push(Object.fromEntries(form))
+    return reply(form, headers)
+  })
   const observe = { emit: (name: EventName, fields: object) => void events.push({ name, fields }) }
   const authorizationServer = createAuthorizationServer({ config: settings, clock, observe, transport })
   const requests = createTokenRequests({ authorizationServer, settings: settings.session, clock })
@@ -72,10 +52,11 @@ const route = (parts: Partial<CredentialRoute>): CredentialRoute => ({
 const exchange = (parts: { audience?: string; resource?: string; scope?: string; requestedTokenType?: string }) =>
   route({ credential: { kind: 'exchange', ...parts } })
 
-const exchanged = (token: string, parts: object = {}): TokenAnswer => ({
+const exchanged = (token: string, parts: object = {}): TokenReply => ({
   body: { access_token: token, issued_token_type: accessTokenType, token_type: 'Bearer', expires_in: 300, ...parts },
 })
-const echo: Reply = (form) => exchanged(`${form.get('subject_token')}.for.${form.get('audience') ?? 'nobody'}`)
+const echo: AnswerTokenRequest = (form) =>
+  exchanged(`${form.get('subject_token')}.for.${form.get('audience') ?? 'nobody'}`)
 
 const bearer = (token: string) => ({ header: 'authorization', value: `Bearer ${token}` })
 
@@ -283,12 +264,12 @@ describe('token exchange', () => {
 
 describe('failures of the token request', () => {
   const refusal =
-    (error: string, status = 400): Reply =>
+    (error: string, status = 400): AnswerTokenRequest =>
     () => ({ status, body: { error } })
-  const unavailable: Reply = () => {
+  const unavailable: AnswerTokenRequest = () => {
     throw new ProviderUnavailable('token', 'connection_lost', 7)
   }
-  it.each<[string, Reply, ErrorCode]>([
+  it.each<[string, AnswerTokenRequest, ErrorCode]>([
     ['invalid_target', refusal('invalid_target'), 'token_exchange_failed'],
     ['invalid_grant', refusal('invalid_grant'), 'token_exchange_failed'],
     ['invalid_request', refusal('invalid_request'), 'token_exchange_failed'],
@@ -312,7 +293,7 @@ describe('failures of the token request', () => {
     expect(await codeOf(failed)).toBe('token_exchange_failed')
   })
 
-  it.each<[string, Reply, object]>([
+  it.each<[string, AnswerTokenRequest, object]>([
     ['which word the server used', refusal('invalid_target'), { provider_error: 'invalid_target' }],
     ['what was wrong with the answer', () => ({ body: 'token' }), { check: expect.any(String) }],
   ])('the log is told %s', async (_name, reply, detail) => {

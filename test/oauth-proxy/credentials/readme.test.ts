@@ -10,9 +10,9 @@ import { parseConfig } from '../../../shared/config/load.ts'
 import { formatKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
-import type { Transport } from '../../../shared/oauth/transport.ts'
 import { testKeys } from '../../support/installation.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
+import { createTokenEndpoint } from '../../support/token-endpoint.ts'
 
 const page = readFileSync(new URL('../../../oauth-proxy/README.md', import.meta.url), 'utf8')
 const section = (title: string) => page.split(/^## /m).find((text) => text.startsWith(title)) ?? ''
@@ -30,33 +30,20 @@ ${/```yaml\n(.*?)```/s.exec(section('Credentials'))?.[1]?.replaceAll(/^/gm, '   
 const config = parseConfig(settings, { env: {}, readFile: () => formatKeyRingFile(testKeys()) })
 
 /** A token endpoint whose tokens say what was asked for. */
-const transport: Transport = {
-  call(endpoint, _url, { body = '' }) {
-    const form = new URLSearchParams(body)
-    const target = ['audience', 'resource', 'scope'].flatMap((name) =>
-      form.has(name) ? [`${name}=${form.get(name)}`] : [],
-    )
-    const whose = form.has('subject_token') ? "the user's token exchanged" : "the application's token"
-    const json =
-      endpoint === 'metadata'
-        ? {
-            issuer,
-            authorization_endpoint: `${issuer}/authorize`,
-            token_endpoint: `${issuer}/token`,
-            jwks_uri: `${issuer}/jwks`,
-            response_types_supported: ['code'],
-            code_challenge_methods_supported: ['S256'],
-          }
-        : {
-            access_token: Buffer.from(`${whose} for \`${target.join(' ')}\``).toString('base64url'),
-            issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-            token_type: 'Bearer',
-            expires_in: 300,
-          }
-    return Promise.resolve(new Response(JSON.stringify(json), { headers: { 'content-type': 'application/json' } }))
-  },
-  close: () => Promise.resolve(),
-}
+const transport = createTokenEndpoint(issuer, (form) => {
+  const target = ['audience', 'resource', 'scope'].flatMap((name) =>
+    form.has(name) ? [`${name}=${form.get(name)}`] : [],
+  )
+  const whose = form.has('subject_token') ? "the user's token exchanged" : "the application's token"
+  return {
+    body: {
+      access_token: Buffer.from(`${whose} for \`${target.join(' ')}\``).toString('base64url'),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: 300,
+    },
+  }
+})
 
 const clock = createManualClock()
 const observe = { emit: () => undefined }
