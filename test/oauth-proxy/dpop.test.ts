@@ -7,7 +7,7 @@ import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { type DpopApi, freshNonce, startDpopApi } from '../support/dpop-api.ts'
 import { seededRandom, testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
-import { endLogin, type Page, refresh, startLogin, statusAndCode, authorizationUrlOf } from '../support/page.ts'
+import { authorizationUrlOf, endLogin, type Page, refresh, startLogin, statusAndCode } from '../support/page.ts'
 import { type ProviderWorld, type ProviderWorldOptions, startProviderWorld } from '../support/provider-world.ts'
 import { clientSecret } from '../support/world.ts'
 
@@ -47,14 +47,20 @@ ${route}
   api.trust(world.provider.jwks)
 }
 
+/** Starts, and gives the page of somebody who has signed in. */
+async function signedIn(...options: Parameters<typeof start>): Promise<Page> {
+  await start(...options)
+  const page = world.browser()
+  expect((await page.signIn()).status).toBe(200)
+  return page
+}
+
 const verdicts = () => api.calls.map(({ verdict }) => verdict)
 const tokenCalls = () => world.tap.calls.filter(({ endpoint }) => endpoint === 'token').map(({ status }) => status)
 
 describe('an API that takes bound tokens only', () => {
   it('gets the token in the DPoP scheme and a proof of the call (DP-1, DP-2, DP-3, DP-8)', async () => {
-    await start()
-    const page = world.browser()
-    expect((await page.signIn()).status).toBe(200)
+    const page = await signedIn()
     for (const path of ['/api/orders?page=2', '/api/orders']) expect((await page.call('GET', path)).status).toBe(200)
     expect(verdicts()).toEqual(['ok', 'ok'])
     const [first, second] = api.calls
@@ -75,9 +81,7 @@ describe('an API that takes bound tokens only', () => {
   })
 
   it('gets a new token after a refresh, bound to the same key', async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     const before = world.open(page)
     expect((await refresh(page)).status).toBe(200)
     const after = world.open(page)
@@ -87,19 +91,15 @@ describe('an API that takes bound tokens only', () => {
   })
 
   it("gets the application's own token bound as well", async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     for (const path of ['/app/a', '/app/b']) expect((await page.call('GET', path)).status).toBe(200)
     expect(verdicts()).toEqual(['ok', 'ok'])
     expect(world.tap.grants('client_credentials')).toHaveLength(1)
   })
 
   it('sees the URL of the gateway before it, where the route names that (DP-4)', async () => {
-    await start({}, '      dpop_base_url: https://api.example.com/v2')
+    const page = await signedIn({}, '      dpop_base_url: https://api.example.com/v2')
     api.base = 'https://api.example.com/v2'
-    const page = world.browser()
-    await page.signIn()
     expect((await page.call('GET', '/api/orders?page=2')).status).toBe(200)
     expect(api.calls[0]?.claims['htu']).toBe('https://api.example.com/v2/api/orders')
   })
@@ -107,9 +107,7 @@ describe('an API that takes bound tokens only', () => {
 
 describe('nonces of the authorization server (RFC 9449 §8; DP-5, DP-12, FA-8)', () => {
   it('are taken up where the server asks, and sent at once from then on', async () => {
-    await start({ provider: { requireDpopNonce: true } })
-    const page = world.browser()
-    expect((await page.signIn()).status).toBe(200)
+    const page = await signedIn({ provider: { requireDpopNonce: true } })
     expect(tokenCalls()).toEqual([400, 200])
     expect((await refresh(page)).status).toBe(200)
     expect((await world.browser().signIn()).status).toBe(200)
@@ -122,9 +120,7 @@ describe('nonces of an API (RFC 9449 §9)', () => {
   it.each(['GET', 'DELETE'])(
     'repeat %s once without a body, and are sent at once from then on (DP-5)',
     async (method) => {
-      await start()
-      const page = world.browser()
-      await page.signIn()
+      const page = await signedIn()
       api.nonce = freshNonce()
       const answer = await page.call(method, '/api/orders')
       expect([answer.status, answer.json()['verdict']]).toEqual([200, 'ok'])
@@ -137,9 +133,7 @@ describe('nonces of an API (RFC 9449 §9)', () => {
   )
 
   it('repeat a call with a short body, which is held back for that (DP-6)', async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.nonce = freshNonce()
     const form = { order: 'ü'.repeat(1000) }
     const answer = await page.call('POST', '/api/orders', { form })
@@ -156,9 +150,7 @@ describe('nonces of an API (RFC 9449 §9)', () => {
   ])(
     'end a call with a body of %i bytes with %i; the next one carries them (DP-6)',
     async (length, status, expected) => {
-      await start()
-      const page = world.browser()
-      await page.signIn()
+      const page = await signedIn()
       api.nonce = freshNonce()
       const upload = { body: 'x'.repeat(length), headers: { 'content-type': 'text/plain' } }
       const answer = await page.call('POST', '/api/orders', upload)
@@ -170,9 +162,7 @@ describe('nonces of an API (RFC 9449 §9)', () => {
   )
 
   it('are taken from answers that are no refusals', async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.answerFields = { 'dpop-nonce': 'next' }
     await page.call('GET', '/api/orders')
     await page.call('GET', '/api/orders')
@@ -184,18 +174,14 @@ describe('nonces of an API (RFC 9449 §9)', () => {
     ['too long for a header', { 'dpop-nonce': 'n'.repeat(513) }],
     ['empty', { 'dpop-nonce': '' }],
   ])('are not taken %s', async (_what, answerFields) => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.answerFields = answerFields
     for (const _ of [1, 2]) await page.call('GET', '/api/orders')
     expect(api.calls.map(({ claims }) => claims['nonce'])).toEqual([undefined, undefined])
   })
 
   it('that change all the time end in an error, not in a loop', async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.nonce = 'wanted'
     api.answerFields = { 'dpop-nonce': 'another' }
     const answer = await page.call('GET', '/api/orders')
@@ -205,9 +191,7 @@ describe('nonces of an API (RFC 9449 §9)', () => {
   })
 
   it('that are asked for and not given are a refusal like any other', async () => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.nonce = 'wanted'
     api.answerFields = { 'dpop-nonce': '' }
     expect(statusAndCode(await page.call('GET', '/api/orders'))).toEqual([401, 'upstream_unauthorized'])
@@ -228,9 +212,7 @@ describe('a WebSocket to such an API', () => {
     ['without a nonce', undefined, ['ok']],
     ['with a nonce', 'nonce-of-the-api', ['use_dpop_nonce', 'ok']],
   ])('is proved %s', async (_what, nonce, expected) => {
-    await start()
-    const page = world.browser()
-    await page.signIn()
+    const page = await signedIn()
     api.nonce = nonce
     const socket = openLive(page)
     const said = await new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { createDpopKeys } from '../../shared/crypto/dpop-keys.ts'
 import { freshNonce } from '../support/dpop-api.ts'
 import { binding } from '../support/installation.ts'
 import { hostLine, ownPage, type ProxyWorld, startProxy } from '../support/proxy-world.ts'
-import { errorCode, openRaw, parseAnswer, type RawConnection } from '../support/raw-http.ts'
+import { errorCode, openRaw, parseAnswer } from '../support/raw-http.ts'
 import { resolvable } from '../support/resolvable.ts'
 
 const stops: (() => unknown)[] = []
@@ -127,13 +127,17 @@ describe('an API that goes away after it has asked for a nonce', () => {
   })
 })
 
-/** Asks for a nonce before the body has come, then answers with the body. */
-function startEarly(onDemand: () => void) {
+/**
+ * Sends the head of a POST and the first bytes of its body to an API that asks for a nonce before the rest has come, and
+ * then answers with the body; the rest is sent by the test, once the API has asked.
+ */
+async function beginPost(lines: string[], first: string) {
   const bodies: string[] = []
-  const started = start((request, response) => {
+  const demanded = resolvable()
+  const { proxy, cookies } = await start((request, response) => {
     if (nonceOf(request) === undefined) {
       demandNonce(response, 'n1')
-      response.end(onDemand)
+      response.end(demanded.resolve)
       return
     }
     void textOf(request).then((text) => {
@@ -141,16 +145,12 @@ function startEarly(onDemand: () => void) {
       response.end('done')
     })
   })
-  return { started, bodies }
-}
-
-/** Sends the head of a POST and the first bytes of its body; the rest is sent by the test. */
-async function openPost(proxy: ProxyWorld, cookies: string, lines: string[], first: string): Promise<RawConnection> {
   const connection = await openRaw(proxy.port)
   stops.push(() => connection.close())
   const head = ['POST /a/x HTTP/1.1', hostLine, ...ownPage, `Cookie: ${cookies}`, ...lines]
   connection.write(`${head.join('\r\n')}\r\n\r\n${first}`)
-  return connection
+  await demanded.promise
+  return { proxy, connection, bodies }
 }
 
 describe('an API that asks for a nonce before the body has come', () => {
@@ -158,11 +158,7 @@ describe('an API that asks for a nonce before the body has come', () => {
     ['with a length', ['Content-Length: 8'], 'an o', 'rder'],
     ['in chunks', ['Transfer-Encoding: chunked'], '4\r\nan o\r\n', '4\r\nrder\r\n0\r\n\r\n'],
   ])('gets the whole of it with the next try: %s', async (_what, lines, first, rest) => {
-    const demanded = resolvable()
-    const { started, bodies } = startEarly(demanded.resolve)
-    const { proxy, cookies } = await started
-    const connection = await openPost(proxy, cookies, lines, first)
-    await demanded.promise
+    const { connection, bodies } = await beginPost(lines, first)
     connection.write(rest)
     const answer = parseAnswer(await connection.until((text) => text.includes('done') || text.includes('error_code')))
     expect([answer.status, errorCode(answer)]).toEqual([200, undefined])
@@ -170,11 +166,7 @@ describe('an API that asks for a nonce before the body has come', () => {
   })
 
   it('is not asked again for a body that turns out to be too long to be kept', async () => {
-    const demanded = resolvable()
-    const { started, bodies } = startEarly(demanded.resolve)
-    const { proxy, cookies } = await started
-    const connection = await openPost(proxy, cookies, ['Content-Length: 65537'], 'x')
-    await demanded.promise
+    const { connection, bodies } = await beginPost(['Content-Length: 65537'], 'x')
     connection.write('x'.repeat(65_536))
     const answer = parseAnswer(await connection.until((text) => text.includes('error_code')))
     expect([answer.status, errorCode(answer)]).toEqual([503, 'upstream_nonce_required'])
@@ -182,11 +174,7 @@ describe('an API that asks for a nonce before the body has come', () => {
   })
 
   it('is not asked again where the browser breaks off', async () => {
-    const demanded = resolvable()
-    const { started, bodies } = startEarly(demanded.resolve)
-    const { proxy, cookies } = await started
-    const connection = await openPost(proxy, cookies, ['Content-Length: 8'], 'an o')
-    await demanded.promise
+    const { proxy, connection, bodies } = await beginPost(['Content-Length: 8'], 'an o')
     connection.close()
     await expect.poll(() => proxy.events.map(({ name }) => name)).toContain('request.answered')
     expect(bodies).toEqual([])
