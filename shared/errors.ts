@@ -13,6 +13,8 @@ export interface ErrorFields {
   readonly sizes?: Readonly<Record<string, number>>
   /** Where the sign-in that failed would have ended: what the SPA itself sent, out of the sealed login cookie. */
   readonly return_to?: string
+  /** The sign-in was silent, and all that it found is that the server needs the user (OpenID Connect Core §3.1.2.6). */
+  readonly prompt?: 'none'
 }
 
 /** What events report about a failure beyond its code: words of ours or from a known list, never a value from outside. */

@@ -6,16 +6,16 @@ import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { providerErrorWord } from '../../shared/oauth/provider-error.ts'
 import type { Parameters } from './parameters.ts'
 
+/** What a silent sign-in finds where the server needs the user (OpenID Connect Core §3.1.2.6); an answer, and no failure. */
+const userNeeded = ['login_required', 'consent_required', 'interaction_required', 'account_selection_required'] as const
+
 /**
  * Errors of the authorization endpoint that mean something of their own (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6;
  * the last has a specification of its own, OpenID Connect Core Error Code unmet_authentication_requirements).
  */
 const meanings: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ['access_denied', 'access_denied'],
-  ['login_required', 'login_required'],
-  ['consent_required', 'consent_required'],
-  ['interaction_required', 'interaction_required'],
-  ['account_selection_required', 'account_selection_required'],
+  ...userNeeded.map((code) => [code, code] as const),
   ['unmet_authentication_requirements', 'step_up_not_reached'],
 ])
 
@@ -46,7 +46,7 @@ export function checkAuthorizationResponse(
   try {
     return oauth.validateAuthResponse(metadata, client, new URLSearchParams([...parameters]), attempt.state)
   } catch (error) {
-    if (error instanceof oauth.AuthorizationResponseError) throw meaningOf(error.error)
+    if (error instanceof oauth.AuthorizationResponseError) throw meaningOf(error.error, attempt)
     if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
       throw invalid(parameters.get('iss') === metadata.issuer ? 'form' : 'iss', error)
     }
@@ -54,12 +54,17 @@ export function checkAuthorizationResponse(
   }
 }
 
-function meaningOf(error: string): TokenHandlerError {
+function meaningOf(error: string, { prompt }: LoginContent): TokenHandlerError {
   const context = { detail: { provider_error: providerErrorWord(error) } }
   if (error === 'temporarily_unavailable') {
     return new TokenHandlerError('authorization_server_unavailable', { ...context, fields: { retry_after: 5 } })
   }
-  return new TokenHandlerError(meanings.get(error) ?? 'authorization_failed', context)
+  // Without prompt=none a page that takes this for "nobody is signed in" would send the user back without end.
+  const isSilent = prompt === 'none' && userNeeded.some((code) => code === error)
+  return new TokenHandlerError(meanings.get(error) ?? 'authorization_failed', {
+    ...context,
+    ...(isSilent && { fields: { prompt: 'none' } }),
+  })
 }
 
 function invalid(check: string, cause?: unknown): TokenHandlerError {

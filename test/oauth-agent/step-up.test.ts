@@ -175,10 +175,24 @@ describe('a silent sign-in (prompt=none)', () => {
       const query = await world.start(page, { prompt: 'none' })
       query.delete('code')
       query.set('error', error)
-      expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([401, error])
+      const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
+      expect([...statusAndCode(answer), answer.json()['prompt']]).toEqual([401, error, 'none'])
       expect((await session(page))['is_logged_in']).toBe(true)
     },
   )
+
+  it.each([
+    ['access_denied', { prompt: 'none' }],
+    ['consent_required', {}],
+    ['login_required', { prompt: 'login' }],
+  ])('that fails is not told from another by %s after %j', async (error, asked) => {
+    const page = world.browser()
+    const query = await world.start(page, asked)
+    query.delete('code')
+    query.set('error', error)
+    const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
+    expect([answer.json()['error_code'], answer.json()['prompt']]).toEqual([error, undefined])
+  })
 
   it('never puts another user into the place of the one who is signed in', async () => {
     const page = world.browser()
