@@ -16,12 +16,16 @@ interface Parts extends Pick<SharedSession, 'present' | 'user' | 'isReplaced'> {
 }
 
 /** A call with an access token that expires within so many milliseconds is likely to arrive too late. */
-export const almostExpired = 2000
+const almostExpired = 2000
 const needRefresh = ['access_token_expired', 'upstream_unauthorized']
 const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 /** The session goes on, but without the user it gets no more tokens. */
 const needUser = ['interaction_required', 'consent_required', 'login_required']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
+
+/** True if the access token is better refreshed before a call. */
+export const isEnding = ({ accessTokenExpiresAt = Infinity }: Session, browser: Browser): boolean =>
+  accessTokenExpiresAt - browser.now() < almostExpired
 
 /** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
 function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
@@ -73,8 +77,7 @@ export function createApiFetch(parts: Parts) {
     const user = parts.user()
     // Somebody else at the keyboard must not send what the first user wrote.
     const isReplaced = () => parts.isReplaced(user)
-    const ending = (seen.accessTokenExpiresAt ?? Infinity) - browser.now() < almostExpired
-    if (seen.refreshAt !== undefined && ending) {
+    if (seen.refreshAt !== undefined && isEnding(seen, browser)) {
       await refreshed(seen)
       if (isReplaced()) return userReplaced().response
       seen = present()

@@ -23,20 +23,16 @@ export interface Browser {
   random(): number
   after(milliseconds: number, run: () => void): Stop
   /** Runs `work` while no other tab runs work of this name; at once where the browser has no Web Locks. */
-  exclusively<T>(name: string, patience: AbortSignal, work: () => Promise<T>): Promise<T>
+  inTurn<T>(name: string, patience: AbortSignal, work: () => Promise<T>): Promise<T>
   channel(name: string): Channel | undefined
-  /** Address of the page. */
-  address(): URL
+  readonly window: Pick<Window, 'name' | 'close'> & {
+    readonly location: Pick<Location, 'href' | 'assign' | 'reload'>
+    readonly history: Pick<History, 'state' | 'replaceState'>
+  }
   /** What relative addresses of calls start from: that of the page, unless a `base` element names another. */
   base(): string
-  /** Shows another address without loading it. */
-  replaceAddress(url: string): void
-  navigate(url: string): void
-  reload(): void
   /** Null when the browser blocks it. */
   popup(name: string): Popup | null
-  windowName(): string
-  closeWindow(): void
   isVisible(): boolean
   hasFocus(): boolean
   /** Hides the page, or shows it again. */
@@ -50,7 +46,7 @@ const longestTimer = 2 ** 31 - 1
 
 /** The browser this script runs in. */
 export function thisBrowser(): Browser {
-  const locks: LockManager | undefined = navigator.locks
+  const { locks }: Partial<Navigator> = navigator
   return {
     fetch: (input, init) => fetch(input, init),
     now: () => Date.now(),
@@ -59,7 +55,7 @@ export function thisBrowser(): Browser {
       const timer = setTimeout(run, Math.min(milliseconds, longestTimer))
       return () => clearTimeout(timer)
     },
-    exclusively: (name, signal, work) => (locks ? locks.request(name, { signal }, work) : work()),
+    inTurn: (name, signal, work) => locks?.request(name, { signal }, work) ?? work(),
     channel(name) {
       try {
         return new BroadcastChannel(name)
@@ -68,21 +64,16 @@ export function thisBrowser(): Browser {
         return undefined
       }
     },
-    address: () => new URL(location.href),
+    window: self,
     base: () => document.baseURI,
-    replaceAddress: (url) => history.replaceState(history.state, '', url),
-    navigate: (url) => location.assign(url),
-    reload: () => location.reload(),
     popup: (name) => open('about:blank', name, 'popup,width=480,height=720'),
-    windowName: () => window.name,
-    closeWindow: () => window.close(),
     isVisible: () => !document.hidden,
     hasFocus: () => document.hasFocus(),
     conceal: (hidden) => {
       const { style } = document.documentElement
       style.visibility = hidden ? 'hidden' : ''
       // What is `visible` by a rule of its own does not inherit that; dialogs in the top layer do not inherit this.
-      style.opacity = style.visibility && '0'
+      style.opacity = hidden ? '0' : ''
     },
     on: (type, run) => addEventListener(type, run, { capture: true, passive: true }),
   }

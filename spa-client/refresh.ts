@@ -29,7 +29,7 @@ export function createInTurn(browser: Browser, lockName: string): InTurn {
   return async <T>(work: () => Promise<T>) => {
     let begun: Promise<T> | undefined
     const begin = () => (begun = work())
-    await browser.exclusively(lockName, AbortSignal.timeout(lockPatience), begin).catch(() => undefined)
+    await browser.inTurn(lockName, AbortSignal.timeout(lockPatience), begin).catch(() => undefined)
     return begun ?? work()
   }
 }
@@ -92,10 +92,8 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     return parts.inTurn(() => underLock(seen))
   }
 
-  return (seen) => {
-    flight ??= run(seen).finally(() => {
+  return (seen) =>
+    (flight ??= run(seen).finally(() => {
       flight = undefined
-    })
-    return flight
-  }
+    }))
 }

@@ -51,10 +51,11 @@ export function createSharedSession(
     const before = present
     present = next
     onLearned()
-    if (next.isLoggedIn && !isSameLogin(before, next)) emitter.emit('signedIn', next)
-    else if (next.isLoggedIn && isNewer(next, before)) emitter.emit('refreshed', next)
-    else if (next.isLoggedIn) return false
-    else {
+    if (next.isLoggedIn) {
+      const isSame = isSameLogin(before, next)
+      if (isSame && !isNewer(next, before)) return false
+      emitter.emit(isSame ? 'refreshed' : 'signedIn', next)
+    } else {
       // A tab whose call was refused before it was told why hears the reason, too.
       if (!before.isLoggedIn && (cause === 'end' || endedBy === 'signOut')) return false
       if (before.isLoggedIn) ended = before

@@ -1,5 +1,5 @@
 import { AgentError, type Answer, createCallAgent, userReplaced } from './agent.ts'
-import { almostExpired, createApiFetch } from './api-fetch.ts'
+import { createApiFetch, isEnding } from './api-fetch.ts'
 import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
@@ -82,18 +82,24 @@ function originOf(api: string): string {
  * that is no http(s) URL.
  */
 export function createTokenHandler(options: TokenHandlerOptions = {}, browser: Browser = thisBrowser()): TokenHandler {
-  const base = new URL(options.agent ?? '/oauth-agent', browser.address())
-  const origins = [browser.address().origin, base.origin, ...(options.apis ?? []).map(originOf)]
+  const { location, history } = browser.window
+  const address = () => new URL(location.href)
+  /** The address of this page below its origin. */
+  const page = () => location.href.slice(address().origin.length)
+  /** Shows another address without loading it. */
+  const replaceAddress = (url: string) => history.replaceState(history.state, '', url)
+  const base = new URL(options.agent ?? '/oauth-agent', address())
+  const origins = [address().origin, base.origin, ...(options.apis ?? []).map(originOf)]
   const emitter = createEmitter()
-  const address = base.href.replace(/\/$/, '')
-  const name = `token-handler ${address}`
+  const agent = base.href.replace(/\/$/, '')
+  const name = `token-handler ${agent}`
   const shared = createSharedSession(browser.channel(name), emitter, () => keepAlive.plan())
   const { present, adopt } = shared
   const headers = (): Record<string, string> => {
     const { csrfToken } = present()
     return { 'token-handler-version': '1', ...(csrfToken && { 'x-csrf-token': csrfToken }) }
   }
-  const callAgent = createCallAgent(browser, address, headers)
+  const callAgent = createCallAgent(browser, agent, headers)
 
   const check = async (): Promise<Session> => {
     const before = present()
@@ -128,7 +134,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
         for (const settle of left.splice(0)) settle(present().isLoggedIn)
       },
       // Without a network, loading the page again would lose it and what is typed in it.
-      (error) => (error instanceof AgentError ? browser.reload() : browser.after(askAgain, reveal)),
+      (error) => (error instanceof AgentError ? location.reload() : browser.after(askAgain, reveal)),
     )
   }
   onCache('pageshow', reveal)
@@ -136,11 +142,9 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const signInPopup = createPopupSignIn({ browser, callAgent, emitter, check, ...shared })
   /** True for a part of the address that is meant for the agent; what looks like it on other pages is the app's own. */
   const isReturn = (part: URLSearchParams) =>
-    browser.address().pathname === (options.redirectPath ?? '/callback') && isResponse(part)
+    address().pathname === (options.redirectPath ?? '/callback') && isResponse(part)
 
   const signInPage = async (parameters: Readonly<Record<string, string>>, returnTo?: string): Promise<boolean> => {
-    const { pathname, search, searchParams, hash } = browser.address()
-    const page = pathname + search
     const start = ([place, ...others]: readonly Record<string, string>[]): Promise<Answer> =>
       callAgent('/login/start', { ...parameters, ...place }).catch((error: unknown) => {
         const isRefused = error instanceof AgentError && error.code === 'return_to_not_allowed'
@@ -148,20 +152,22 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
         throw error
       })
     // A sign-in that could not be ended is no place to come back to.
-    const here = isReturn(searchParams) ? [] : [{ return_to: page + hash }, { return_to: page }]
+    const here = isReturn(address().searchParams)
+      ? []
+      : [{ return_to: page() }, { return_to: page().replace(/#.*/, '') }]
     // The address of this page may be one that the agent does not take; then the sign-in ends at its default.
     const started = await start(returnTo === undefined ? [...here, {}] : [{ return_to: returnTo }])
-    browser.navigate(String(started.authorization_url))
+    location.assign(String(started.authorization_url))
     return new Promise((resolve) => left.push(resolve))
   }
 
   const endSignIn = async (parameters: URLSearchParams, home: string): Promise<Session> => {
     let returnTo: string | undefined
     // A code and a state have no business in the history or in a bookmark.
-    const goOn = (page: unknown) => {
-      returnTo = page as typeof returnTo
+    const goOn = (to: unknown) => {
+      returnTo = to as typeof returnTo
       // Another client in this page, or its router, may have gone on meanwhile.
-      if (isReturn(browser.address().searchParams)) browser.replaceAddress(returnTo ?? home)
+      if (isReturn(address().searchParams)) replaceAddress(returnTo ?? home)
     }
     try {
       // The answer to a refresh that is under way would put the old session over the new one.
@@ -175,22 +181,22 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       if (error.code !== 'login_required') throw error
       await check()
     } finally {
-      const popup = popupNameOf(browser.windowName(), returnTo)
+      const popup = popupNameOf(browser.window.name, returnTo)
       if (popup !== undefined) {
         shared.tellOpener(popup, present().isLoggedIn)
-        browser.closeWindow()
+        browser.window.close()
       }
     }
     return { ...present(), returnTo }
   }
 
   const loadPage = async (): Promise<Session> => {
-    const { searchParams, hash } = browser.address()
-    const home = new URL('.', browser.address()).pathname
+    const { searchParams, hash } = address()
+    const home = new URL('.', address()).pathname
     if (isReturn(searchParams)) return endSignIn(searchParams, home)
     // The agent never asks for one in the fragment. Somebody else did, for a sign-in of their own, and waits for the code
     // of this user to be seen in a history, in the report of an error or in a message of the page.
-    if (isReturn(new URLSearchParams(hash.slice(1)))) browser.replaceAddress(home)
+    if (isReturn(new URLSearchParams(hash.slice(1)))) replaceAddress(home)
     return check()
   }
   /** React calls effects twice; a second end of one sign-in would know neither its page nor why it failed. */
@@ -205,18 +211,16 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       (loading ??= loadPage().finally(() => {
         loading = undefined
       })),
-    async signIn({ popup = false, returnTo, parameters = {} } = {}) {
-      return popup ? signInPopup(parameters) : signInPage(parameters, returnTo)
-    },
+    signIn: ({ popup, returnTo, parameters = {} } = {}) =>
+      popup ? signInPopup(parameters) : signInPage(parameters, returnTo),
     async signOut() {
       const { logout_url: url } = await callAgent('/logout', {})
       adopt(signedOut, 'signOut')
-      if (url !== undefined) browser.navigate(url)
+      if (url !== undefined) location.assign(url)
     },
     async headers() {
-      const { accessTokenExpiresAt = Infinity } = present()
       const user = shared.user()
-      if (accessTokenExpiresAt - browser.now() < almostExpired) await refresh()
+      if (isEnding(present(), browser)) await refresh()
       if (shared.isReplaced(user)) throw userReplaced()
       return headers()
     },

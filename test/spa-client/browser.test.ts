@@ -14,6 +14,7 @@ it.each([
     },
   ],
 ])('tabs do not know of each other where channels %s', (_name, channels) => {
+  vi.stubGlobal('self', globalThis)
   vi.stubGlobal('BroadcastChannel', channels)
   expect(thisBrowser().channel('any')).toBeUndefined()
 })

@@ -37,6 +37,8 @@ export function broken(status: number, headers: Readonly<Record<string, string>>
 /** One tab: the client in a browser whose events the test causes. */
 export interface Tab {
   readonly tokenHandler: TokenHandler
+  /** Makes another client in the same page, as a second copy of the package does. */
+  openClient(): TokenHandler
   visible: boolean
   focused: boolean
   readonly concealed: boolean
@@ -178,7 +180,7 @@ export function createProfile() {
           timers = timers.filter((other) => other !== timer)
         }
       },
-      exclusively(name, _patience, work) {
+      inTurn(name, _patience, work) {
         if (options.locks === false) return work()
         if (options.locks === 'stuck') return Promise.reject(new DOMException('too long', 'TimeoutError'))
         const turn = (queues.get(name) ?? Promise.resolve()).then(work)
@@ -205,13 +207,24 @@ export function createProfile() {
         others.add(me)
         return me
       },
-      address: () => new URL(state.address),
-      base: () => options.base ?? state.address,
-      replaceAddress(url) {
-        state.address = new URL(url, state.address).href
+      window: {
+        name: options.windowName ?? '',
+        close: () => (state.windowClosed = true),
+        location: {
+          get href() {
+            return state.address
+          },
+          assign: (url) => state.navigations.push(String(url)),
+          reload: () => (state.reloads += 1),
+        },
+        history: {
+          state: null,
+          replaceState(_state, _unused, url) {
+            state.address = new URL(url ?? '', state.address).href
+          },
+        },
       },
-      navigate: (url) => state.navigations.push(url),
-      reload: () => (state.reloads += 1),
+      base: () => options.base ?? state.address,
       popup(name) {
         if (options.popupsBlocked) return null
         const popup = {
@@ -230,8 +243,6 @@ export function createProfile() {
         state.popups.push(popup)
         return popup
       },
-      windowName: () => options.windowName ?? '',
-      closeWindow: () => (state.windowClosed = true),
       isVisible: () => state.visible,
       hasFocus: () => state.focused,
       conceal: (hidden) => (state.concealed = hidden),
@@ -240,6 +251,7 @@ export function createProfile() {
     const tokenHandler = createTokenHandler(options, browser)
     return Object.assign(state, {
       tokenHandler,
+      openClient: () => createTokenHandler(options, browser),
       touch: () => call('pointerdown'),
       show() {
         state.visible = true
