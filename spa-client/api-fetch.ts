@@ -77,8 +77,9 @@ export function createApiFetch(parts: Parts) {
     const user = parts.user()
     // Somebody else at the keyboard must not send what the first user wrote.
     const isReplaced = () => parts.isReplaced(user)
+    let refusal: Response | undefined
     if (seen.refreshAt !== undefined && isEnding(seen, browser)) {
-      await refreshed(seen)
+      refusal = await refreshed(seen)
       if (isReplaced()) return userReplaced().response
       seen = present()
     }
@@ -86,7 +87,8 @@ export function createApiFetch(parts: Parts) {
     let response = await attempt()
     const code = () => response.headers.get(codeHeader) ?? ''
     if (response.status === 401 && needRefresh.includes(code()) && repeatable) {
-      const refusal = await refreshed(seen)
+      // What has just been refused is not asked for again: some servers lock out who does.
+      refusal ??= await refreshed(seen)
       if (refusal !== undefined && refusal.status !== 401) return refusal
       if (isReplaced()) return response
       if (refusal === undefined) {

@@ -170,6 +170,16 @@ describe('fetch', () => {
     expect(profile.calls('/api/orders')).toHaveLength(1)
   })
 
+  it('asks for no second refresh where the one before it was sent has been refused', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['POST /oauth-agent/refresh'] = () => failure(401, 'interaction_required')
+    profile.sleep(59_000)
+    profile.answers['GET /api/orders'] = () => failure(401, 'access_token_expired')
+    const response = await tokenHandler.fetch('/api/orders')
+    expect([response.status, response.headers.get('token-handler-error')]).toEqual([401, 'interaction_required'])
+    expect([profile.calls('/oauth-agent/refresh').length, profile.calls('/api/orders').length]).toEqual([1, 1])
+  })
+
   it('refreshes before it sends when the token is known to end', async () => {
     const { profile, tokenHandler } = await openSignedIn()
     profile.sleep(59_000)
