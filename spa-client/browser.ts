@@ -47,6 +47,8 @@ const longestTimer = 2 ** 31 - 1
 /** The browser this script runs in. */
 export function thisBrowser(): Browser {
   const { locks }: Partial<Navigator> = navigator
+  // A worker has none.
+  const { document: page }: Partial<Window> = self
   return {
     fetch: (input, init) => fetch(input, init),
     now: () => Date.now(),
@@ -65,9 +67,9 @@ export function thisBrowser(): Browser {
       }
     },
     window: self,
-    base: () => document.baseURI,
+    base: () => page?.baseURI ?? location.href,
     popup: (name) => open('about:blank', name, 'popup,width=480,height=720'),
-    isVisible: () => !document.hidden,
+    isVisible: () => !page?.hidden,
     hasFocus: () => document.hasFocus(),
     conceal: (hidden) => {
       const { style } = document.documentElement

@@ -3,6 +3,14 @@ import { thisBrowser } from '../../spa-client/browser.ts'
 
 afterEach(() => vi.unstubAllGlobals())
 
+it('a worker has no page: it is never hidden, and its addresses start from its script', () => {
+  const location = { href: 'https://app.example/assets/worker.js' }
+  vi.stubGlobal('self', { location })
+  vi.stubGlobal('location', location)
+  const worker = thisBrowser()
+  expect([worker.isVisible(), worker.base()]).toEqual([true, location.href])
+})
+
 it.each([
   ['are missing', undefined],
   [
