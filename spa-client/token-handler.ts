@@ -177,8 +177,10 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     } catch (error) {
       // The agent was not reached, or keeps the attempt for another try: loading this address again ends the sign-in.
       if (!(error instanceof AgentError) || error.retryAfter !== undefined) throw error
-      goOn(error.fields['return_to'])
-      if (error.code !== 'login_required') throw error
+      // Another client in this page has ended this sign-in, and says how.
+      const isEnded = error.code === 'invalid_state' && !isReturn(address().searchParams)
+      goOn(error.fields['return_to'] ?? (isEnded ? page() : undefined))
+      if (error.code !== 'login_required' && error.fields['prompt'] !== 'none' && !isEnded) throw error
       await check()
     } finally {
       const popup = popupNameOf(browser.window.name, returnTo)

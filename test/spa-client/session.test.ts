@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isResponse } from '../../spa-client/callback.ts'
+import type { TokenHandler } from '../../spa-client/token-handler.ts'
 import { isOlder, parseSession, signedOut } from '../../spa-client/session.ts'
 import { broken, createProfile, failure, json, openSignedIn } from './profile.ts'
 
@@ -106,6 +107,44 @@ describe('onPageLoad', () => {
     release()
     await loaded
     expect(tab.address).toBe('https://app.example/basket?page=3')
+  })
+
+  describe.each([
+    ['cancelled', failure(403, 'access_denied', { return_to: '/orders?page=2#there' }), 'access_denied'],
+    [
+      'silent and found nobody',
+      failure(401, 'login_required', { return_to: '/orders?page=2#there' }),
+      '/orders?page=2#there',
+    ],
+  ])('after a sign-in that was %s', (_name, answer, expected) => {
+    const outcome = (client: TokenHandler) =>
+      client.onPageLoad().then(
+        ({ isLoggedIn, returnTo }) => isLoggedIn || returnTo,
+        ({ code }) => code,
+      )
+    const openReturn = () => {
+      const profile = createProfile()
+      profile.session.isLoggedIn = false
+      const answers = [answer.clone()]
+      profile.answers['POST /oauth-agent/login/end'] = () => answers.shift() ?? failure(400, 'invalid_state')
+      return profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
+    }
+
+    it('another client of the page has nothing to complain of, and knows that it has been tried', async () => {
+      const tab = openReturn()
+      expect(await Promise.all([outcome(tab.tokenHandler), outcome(tab.openClient())])).toEqual([
+        expected,
+        '/orders?page=2#there',
+      ])
+      expect(tab.address).toBe('https://app.example/orders?page=2#there')
+    })
+
+    it('loading the page of return again tells that it cannot be used', async () => {
+      const tab = openReturn()
+      await outcome(tab.tokenHandler)
+      Object.assign(tab, { address: 'https://app.example/callback?code=c&state=s' })
+      expect(await outcome(tab.tokenHandler)).toBe('invalid_state')
+    })
   })
 
   it('asks again when it is called again', async () => {
@@ -218,6 +257,20 @@ describe('onPageLoad', () => {
     const { tokenHandler } = profile.openTab({ href: 'https://app.example/callback?error=login_required&state=s' })
     expect(await tokenHandler.onPageLoad()).toEqual(signedOut)
   })
+
+  it.each(['consent_required', 'interaction_required', 'account_selection_required'])(
+    'takes %s for the same answer where the sign-in was silent, and for a failure where it was not',
+    async (code) => {
+      const profile = createProfile()
+      profile.session.isLoggedIn = false
+      const load = (fields: object) => {
+        profile.answers['POST /oauth-agent/login/end'] = () => failure(401, code, { return_to: '/orders', ...fields })
+        return profile.openTab({ href: `https://app.example/callback?error=${code}&state=s` }).tokenHandler.onPageLoad()
+      }
+      expect(await load({ prompt: 'none' })).toEqual({ ...signedOut, returnTo: '/orders' })
+      await expect(load({})).rejects.toMatchObject({ code })
+    },
+  )
 
   it('tells that a silent sign-in has been tried, so that it is not tried for ever', async () => {
     const profile = createProfile()
