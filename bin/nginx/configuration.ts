@@ -104,8 +104,8 @@ function realAddress({ operations }: Config): readonly string[] {
   ]
 }
 
-/** Below the 5 seconds after which many servers close idle connections, and ours when they stop: no POST meets a closing one. */
-const idleConnections = '  keepalive_timeout 4s;'
+/** Below the 5 seconds after which ours close idle connections when they stop: no POST meets a closing one. */
+const processKeepAliveSeconds = 4
 
 function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly string[] {
   const { hostname, port, protocol } = new URL(upstreamOrigin)
@@ -114,14 +114,20 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
     `  zone ${name} 64k;`,
     `  server ${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port} max_conns=${setting.maxConcurrentRequests};`,
     `  keepalive ${Math.min(setting.maxConcurrentRequests, 64)};`,
-    idleConnections,
+    `  keepalive_timeout ${setting.keepAliveSeconds}s;`,
     '}',
   ]
 }
 
 function processUpstream(name: string, { host, port, socket }: Listen): readonly string[] {
   const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : `unix:${socket}`
-  return [`upstream ${name} {`, `  server ${server};`, '  keepalive 32;', idleConnections, '}']
+  return [
+    `upstream ${name} {`,
+    `  server ${server};`,
+    '  keepalive 32;',
+    `  keepalive_timeout ${processKeepAliveSeconds}s;`,
+    '}',
+  ]
 }
 
 function lines(...parts: readonly string[]): string {

@@ -45,6 +45,7 @@ export type UpstreamSetting = Pick<
   | 'connectTimeoutMs'
   | 'responseTimeoutMs'
   | 'idleTimeoutMs'
+  | 'keepAliveSeconds'
   | 'caFile'
   | 'clientCertificateFile'
   | 'clientPrivateKeyFile'
@@ -127,8 +128,8 @@ function createTarget(
       // One request at a time on a connection: an answer can never be taken for that of another request (HX-30).
       pipelining: 1,
       connections: null,
-      // Below the 5 s after which Node servers close idle connections, so that we are the first to let go.
-      keepAliveTimeout: 4000,
+      // Shorter than the API keeps them, so that we are the first to let go: a POST sent as one closes may not be repeated.
+      keepAliveTimeout: setting.keepAliveSeconds * 1000,
       headersTimeout: setting.responseTimeoutMs,
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,

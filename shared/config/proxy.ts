@@ -74,6 +74,9 @@ function isBaseUrl(text: string): boolean {
   return isUsual && !/[?@]|[/#]$/.test(text)
 }
 
+/** As undici, which takes no longer time from an API either. */
+const maxKeepAliveSeconds = 600
+
 /** One entry of `proxy.routes`. */
 export const routeSettings = z.strictObject({
   // One spelling for each pattern, so that two that are alike are found; a segment that ends in a dot never passes the gate.
@@ -156,6 +159,10 @@ export const routeSettings = z.strictObject({
   stream_idle_timeout_ms: milliseconds
     .default(3_600_000)
     .meta({ description: 'Longest silence of an event stream or WebSocket.' }),
+  keep_alive_seconds: z.number().int().min(1).max(maxKeepAliveSeconds).default(4).meta({
+    description:
+      'How long an idle connection to the API is kept, if its answers do not name a time (Keep-Alive: timeout=); must be shorter than the API keeps it.',
+  }),
   max_concurrent_requests: z
     .number()
     .int()

@@ -80,6 +80,12 @@ describe('what nginx decides and what stays with the proxy', () => {
     for (const upstream of upstreams) expect(upstream).toContain('keepalive_timeout 4s;')
   })
 
+  it('idle connections to an API end as soon as those of the proxy do', () => {
+    const { http } = generate(route('/api/**', ', keep_alive_seconds: 1'))
+    expect(http).toMatch(/^upstream th_route_0 \{[^}]*\n {2}keepalive_timeout 1s;\n\}$/m)
+    expect(http.match(/keepalive_timeout 4s;/g)).toHaveLength(2)
+  })
+
   it('nothing is decided where a shared store can end sessions', () => {
     const { handedOver, server } = generate(route('/api/**'), 'store: { kind: valkey, url: redis://127.0.0.1 }')
     expect(handedOver).toEqual([{ path: '/api/**', reason: 'the shared store can end sessions at any moment' }])

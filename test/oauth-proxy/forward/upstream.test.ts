@@ -19,6 +19,7 @@ const setting: UpstreamSetting = {
   connectTimeoutMs: 1000,
   responseTimeoutMs: 1000,
   idleTimeoutMs: 1000,
+  keepAliveSeconds: 1,
 }
 
 it('the pool is the one that the library exports', async () => {
@@ -40,6 +41,28 @@ it('a connection holds more than one reading of Node brings, or each piece of a 
   await world.close()
   await upstream.close()
   expect(Math.min(...marks)).toBeGreaterThan(65_536)
+})
+
+it('an idle connection ends after keep_alive_seconds, or 2 seconds before the API says that it ends', async () => {
+  const names = ['ends', 'lasts', 'usual', 'named'] as const
+  const apis = await Promise.all(names.map(startUpstream))
+  const [ends, lasts, usual, named] = apis as [Upstream, Upstream, Upstream, Upstream]
+  named.behave((socket) => void socket.write('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=600\r\nContent-Length: 0\r\n\r\n'))
+  const world = await startProxy(`
+    - { path: /ends, upstream: '${ends.origin}', keep_alive_seconds: 1 }
+    - { path: /lasts, upstream: '${lasts.origin}', keep_alive_seconds: 600 }
+    - { path: /usual, upstream: '${usual.origin}' }
+    - { path: /named, upstream: '${named.origin}', keep_alive_seconds: 1 }
+`)
+  const callAll = async (): Promise<void> => {
+    for (const name of ['lasts', 'usual', 'named', 'ends']) await world.call('GET', `/${name}`)
+  }
+  await callAll()
+  // Those called before it outlive it: nothing is measured here but who goes first.
+  await ends.until(() => ends.open.size === 0)
+  await callAll()
+  expect(apis.map(({ accepted }) => accepted)).toEqual([2, 1, 1, 1])
+  for (const each of [world, ...apis]) await each.close()
 })
 
 describe('several targets', () => {

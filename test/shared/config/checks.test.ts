@@ -294,6 +294,11 @@ describe('settings that are refused', () => {
         `proxy.routes[0].${name}`,
       ],
     ),
+    ...[0, 1.5, 601].map((seconds): [string, object, string] => [
+      `an API whose idle connections are kept for ${seconds} seconds`,
+      route({ keep_alive_seconds: seconds }),
+      'proxy.routes[0].keep_alive_seconds',
+    ]),
     [
       'a rate limit whose count would be forgotten at once',
       route({ rate_limit: { requests: 1, window_seconds: 2_147_484 } }),
