@@ -41,6 +41,7 @@ function carryOut(asked: Asked, serving: Serving): void {
   }
   if (asked.kind === 'reload') serving.reload()
   if (asked.kind === 'retire') serving.retire()
+  if (asked.kind === 'ping') tell({ kind: 'pong' })
   if (asked.kind === 'measure') void serving.metrics.snapshot().then((snapshot) => tell({ kind: 'metrics', snapshot }))
 }
 

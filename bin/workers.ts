@@ -7,13 +7,14 @@ import { sumMetrics } from '../shared/observe/metrics-sum.ts'
 import { CommandError, exitFailure } from './failure.ts'
 import { listening } from './listening.ts'
 import type { ServingOptions } from './serving.ts'
+import { closeSharedSocket } from './shared-socket.ts'
 import { watchSilence } from './silence.ts'
 import { type RunningProcess, pause } from './single.ts'
 import type { Asked, Told } from './worker-messages.ts'
 import { createWorkerMetrics } from './worker-metrics.ts'
 
 const longestRestartMs = 30_000
-/** What a worker may need after the drain time, to let go of connections and to write its last lines. */
+/** What the workers may need besides the drain time, to close their socket, let go of connections and write their last lines. */
 const stopMarginSeconds = 5
 
 /** What is served, and by how many workers. */
@@ -119,8 +120,9 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
       await pause(clock, config.operations.shutdownWaitSeconds)
       const left = living()
       const ended = Promise.all(left.map(untilExit))
-      askAll({ kind: 'stop', signal })
-      await Promise.race([ended, pause(clock, config.operations.shutdownDrainSeconds + stopMarginSeconds)])
+      const isTime = pause(clock, config.operations.shutdownDrainSeconds + stopMarginSeconds)
+      await closeSharedSocket(left, { ping, clock, onReleased: (worker) => ask(worker, { kind: 'stop', signal }) })
+      await Promise.race([ended, isTime])
       for (const worker of left) if (!worker.isDead()) kill(worker, 'did not end in time')
       await Promise.race([ended, pause(clock, 1)])
       await operations.stop(0)
@@ -181,6 +183,17 @@ function untilReady(worker: Worker): Promise<number> {
       worker.off('message', onMessage)
       resolve(told.port)
     })
+  })
+}
+
+function ping(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', function onMessage(told: Told) {
+      if (told.kind !== 'pong') return
+      worker.off('message', onMessage)
+      resolve()
+    })
+    ask(worker, { kind: 'ping' })
   })
 }
 

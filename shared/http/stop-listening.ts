@@ -22,10 +22,12 @@ export async function stopListening(server: Server): Promise<void> {
   close.call(server)
 }
 
-function eventCount(): number {
+/** How many events of sockets and the like this process has had; those of a turn are in it at its end. */
+export function eventCount(): number {
   return performance.nodeTiming.uvMetricsInfo.events
 }
 
-function nextTurn(): Promise<void> {
+/** Resolves when the events of this turn have been dealt with. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

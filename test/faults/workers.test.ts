@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { failureCode } from '../../shared/failure-code.ts'
 import { ask, childrenOf, type CommandWorld, createCommandWorld, patience, stateOf } from '../support/command-world.ts'
 import { freePort } from '../support/free-port.ts'
 import { openRaw } from '../support/raw-http.ts'
@@ -136,6 +137,36 @@ it('a stop does not wait for a worker that hangs', async () => {
   expect(await ended).toBe(0)
   await expect.poll(errors, patience).toContain(`Worker ${worker} did not end in time and is killed.`)
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
+}, 90_000)
+
+it('a stop loses no connection that waits for a worker', async () => {
+  const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
+  const [port = 0] = ports()
+  const workers = childrenOf(child.pid)
+  for (const worker of workers) process.kill(worker, 'SIGSTOP')
+  for (const worker of workers) await expect.poll(() => stateOf(worker), patience).toBe('T')
+  const waiting = await Promise.all(Array.from({ length: 40 }, () => openRaw(port)))
+  for (const connection of waiting)
+    connection.write('POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n')
+  child.kill('SIGTERM')
+  for (const worker of workers) process.kill(worker, 'SIGCONT')
+  for (const connection of waiting) expect(await connection.closed()).toContain('HTTP/1.1 4')
+  expect(await ended).toBe(0)
+}, 90_000)
+
+it('a stop closes the port when no worker can close its own server', async () => {
+  const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
+  const [port = 0] = ports()
+  const workers = childrenOf(child.pid)
+  for (const worker of workers) process.kill(worker, 'SIGSTOP')
+  for (const worker of workers) await expect.poll(() => stateOf(worker), patience).toBe('T')
+  child.kill('SIGTERM')
+  const attempt = () => openRaw(port).then((connection) => connection.close(), failureCode)
+  await expect.poll(attempt, patience).toBe('ECONNREFUSED')
+  // Their death would have closed it, too.
+  expect(workers.map(stateOf)).toEqual(['T', 'T'])
+  for (const worker of workers) process.kill(worker, 'SIGCONT')
+  expect(await ended).toBe(0)
 }, 90_000)
 
 it('a worker that dies as it is asked something takes nobody with it', async () => {
