@@ -3,7 +3,7 @@ import type { Clock } from '../shared/clock.ts'
 import { eventCount, nextTurn } from '../shared/http/stop-listening.ts'
 
 /** How often it is asked whether a connection is on its way; under a flood there always is one. */
-const mostRounds = 100
+const mostRounds = 1000
 /** A worker that hangs is not waited for any longer. */
 const answerMs = 1000
 /** On a machine with too much to do each round takes long, and what is cut short here resets connections. */
