@@ -1,4 +1,3 @@
-import type { Worker } from 'node:cluster'
 import type { Clock } from '../shared/clock.ts'
 import { eventCount, nextTurn } from '../shared/http/stop-listening.ts'
 
@@ -8,6 +7,11 @@ const mostRounds = 1000
 const answerMs = 1000
 /** On a machine with too much to do each round takes long, and what is cut short here resets connections. */
 const quietMs = 3000
+
+/** What is needed of a worker of node:cluster. */
+export interface SharingWorker {
+  readonly process: { emit(event: 'disconnect'): boolean }
+}
 
 /** What closing the socket that workers share takes. */
 export interface SharedSocketParts<W> {
@@ -25,7 +29,7 @@ export interface SharedSocketParts<W> {
  * reset, with a POST that a gateway must not send twice. So all but one are released, and the last as soon as no
  * connection waits or is on its way.
  */
-export async function closeSharedSocket<W extends Pick<Worker, 'process'>>(
+export async function closeSharedSocket<W extends SharingWorker>(
   workers: readonly W[],
   { ping, onReleased, clock }: SharedSocketParts<W>,
 ): Promise<void> {
@@ -50,7 +54,7 @@ export async function closeSharedSocket<W extends Pick<Worker, 'process'>>(
  * only after a message that wakes it: on a busy machine the primary then waits for a processor, often for 2 ms, and all
  * that comes in them is reset. Should Node no longer act on the event, the last worker's own close does it, a little later.
  */
-function handOverNoMore({ process }: Pick<Worker, 'process'>): void {
+function handOverNoMore({ process }: SharingWorker): void {
   process.emit('disconnect')
 }
 

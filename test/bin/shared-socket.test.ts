@@ -9,10 +9,8 @@ function createWorkers(...names: string[]) {
   const told: string[] = []
   const workers = names.map((name) => ({ name, process: new EventEmitter() }))
   for (const { name, process } of workers) process.on('disconnect', () => told.push(`${name} released`))
-  return { told, workers: workers as unknown as Parameters<typeof closeSharedSocket<NamedWorker>>[0] }
+  return { told, workers }
 }
-
-type NamedWorker = Parameters<Parameters<typeof closeSharedSocket>[1]['ping']>[0] & { readonly name: string }
 
 it('the worker that answers first is the last, and each is told once it gets no more connections', async () => {
   const { told, workers } = createWorkers('slow', 'quick', 'other')

@@ -139,12 +139,18 @@ it('a stop does not wait for a worker that hangs', async () => {
   expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
 }, 90_000)
 
+/** Has no worker take the processor until SIGCONT. */
+async function pauseWorkers(primary: number | undefined): Promise<readonly number[]> {
+  const workers = childrenOf(primary)
+  for (const worker of workers) process.kill(worker, 'SIGSTOP')
+  for (const worker of workers) await expect.poll(() => stateOf(worker), patience).toBe('T')
+  return workers
+}
+
 it('a stop loses no connection that waits for a worker', async () => {
   const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
   const [port = 0] = ports()
-  const workers = childrenOf(child.pid)
-  for (const worker of workers) process.kill(worker, 'SIGSTOP')
-  for (const worker of workers) await expect.poll(() => stateOf(worker), patience).toBe('T')
+  const workers = await pauseWorkers(child.pid)
   const waiting = await Promise.all(Array.from({ length: 40 }, () => openRaw(port)))
   for (const connection of waiting)
     connection.write('POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n')
@@ -157,9 +163,7 @@ it('a stop loses no connection that waits for a worker', async () => {
 it('a stop closes the port when no worker can close its own server', async () => {
   const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
   const [port = 0] = ports()
-  const workers = childrenOf(child.pid)
-  for (const worker of workers) process.kill(worker, 'SIGSTOP')
-  for (const worker of workers) await expect.poll(() => stateOf(worker), patience).toBe('T')
+  const workers = await pauseWorkers(child.pid)
   child.kill('SIGTERM')
   const attempt = () => openRaw(port).then((connection) => connection.close(), failureCode)
   await expect.poll(attempt, patience).toBe('ECONNREFUSED')
