@@ -120,10 +120,7 @@ export function ownRequestFields(
 }
 
 /** How the calls of a decision are proved, and what their answers say of it; undefined where there is nothing to prove. */
-export function proving(
-  { head, target, route, credential }: Forward,
-  proofs: Proofs | undefined,
-): { readonly prove: MakeProof; readonly check: OnAnswer } | undefined {
+export function proving({ head, target, route, credential }: Forward, proofs: Proofs | undefined): Proving | undefined {
   const possession = credential?.possession
   if (possession === undefined) return undefined
   if (proofs === undefined) throw new RangeError('a credential is bound to a key that nobody proves')
@@ -146,8 +143,12 @@ export function proving(
   }
 }
 
-/** Looks at the head of an answer; throws what refuses it. */
-type OnAnswer = (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void
+/** The proofs of one call. */
+export interface Proving {
+  readonly prove: MakeProof
+  /** Looks at the head of an answer; throws what refuses it. */
+  readonly check: (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void
+}
 
 /** The trace of the caller, if it is well formed (W3C Trace Context §3.2); tracestate means nothing without it. */
 function traceContext({ traceparent, tracestate }: HeaderFields): Pick<OwnRequestFields, 'traceparent' | 'tracestate'> {

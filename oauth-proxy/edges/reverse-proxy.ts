@@ -1,16 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { type CorsSettings, corsHeaders } from '../../shared/http/cors.ts'
+import type { CorsSettings } from '../../shared/http/cors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import { secretOf } from '../credentials/credential.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
-import { upstreamRefusal } from '../forward/challenge.ts'
-import { publicLocation } from '../forward/location.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import { browserResponseHeaders, holdsCredential, one } from '../forward/response-headers.ts'
 import { type CallOutcome, send } from '../forward/send.ts'
-import type { ProxyRoute } from '../proxy-route.ts'
 import { forwardPath } from '../routes/forward-path.ts'
+import { browserHead } from './browser-head.ts'
 import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields, proving } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
@@ -68,7 +64,7 @@ function callApi(
   decision: Forward,
   parts: EdgeParts,
 ): Promise<CallOutcome> {
-  const { head, target, route, session, credential } = decision
+  const { head, target, route, session } = decision
   const { setting } = route
   const path = forwardPath(target, setting)
   const proved = proving(decision, parts.proofs)
@@ -86,52 +82,13 @@ function callApi(
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
     onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
-    onHead(status, fields, place) {
-      proved?.check(status, fields, place)
-      const credentialValue = secretOf(credential)
-      const refusal = upstreamRefusal(status, fields, credentialValue)
-      if (refusal !== undefined) {
-        if (refusal.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
-        throw refusal
-      }
-      return browserResponseHeaders(fields, {
-        credentialValue,
-        allowSetCookie: setting.allowSetCookie,
-        requestId,
-        cors: corsHeaders(head.fields.origin, parts.config),
-        location: visibleLocation(status, one(fields.location), { origin: place.origin, path, credentialValue }, route),
-      })
-    },
+    onHead: browserHead(decision, path, proved, requestId, parts),
     onEventStream: (cut) =>
       parts.streams.watch(session, (cause) => {
         parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
         cut()
       }),
   })
-}
-
-/** A redirect that may not be shown is no answer at all; elsewhere a Location can be left out (RFC 9110 §15.4). */
-function visibleLocation(
-  status: number,
-  location: string | undefined,
-  asked: { readonly origin: string; readonly path: string; readonly credentialValue: string | undefined },
-  { setting, publicProtocol, publicHost }: ProxyRoute,
-): string | undefined {
-  if (location === undefined) return undefined
-  const { stripPrefix, addPrefix, redirectOrigins } = setting
-  const places = {
-    upstreamOrigin: asked.origin,
-    publicOrigin: `${publicProtocol}://${publicHost}`,
-    upstreamPath: asked.path,
-    stripPrefix,
-    addPrefix,
-    redirectOrigins,
-  }
-  const visible = holdsCredential(location, asked.credentialValue) ? undefined : publicLocation(location, places)
-  if (visible === undefined && status >= 300 && status < 400) {
-    throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'location' } })
-  }
-  return visible
 }
 
 function answerError(

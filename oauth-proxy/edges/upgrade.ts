@@ -2,16 +2,16 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { answerText } from '../../shared/http/answer-text.ts'
+import { answerBytes } from '../../shared/http/answer-bytes.ts'
 import { endSocket } from '../../shared/http/end-socket.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { HeaderFields } from '../../shared/http/request-gate.ts'
-import { secretOf } from '../credentials/credential.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
-import type { OpenWebSocket, WebSocketCall } from '../forward/websocket.ts'
+import type { DeclinedWebSocket, OpenWebSocket, WebSocketCall } from '../forward/websocket.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { StreamEnd } from '../streams.ts'
+import { browserHead } from './browser-head.ts'
 import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields, proving } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
 import { reportCall, reportFailedCall, reportUnreachable } from './report-call.ts'
@@ -29,12 +29,14 @@ interface Connection {
   readonly socket: Duplex
   /** Bytes that came behind the handshake. */
   readonly head: Buffer
+  /** Status of the API's answer. */
+  statusCode: number
 }
 
 /** What this edge needs besides. */
 export interface UpgradeParts extends EdgeParts {
   /** Absent where no route allows WebSockets. */
-  readonly openWebSocket: ((call: WebSocketCall) => Promise<OpenWebSocket>) | undefined
+  readonly openWebSocket: ((call: WebSocketCall) => Promise<OpenWebSocket | DeclinedWebSocket>) | undefined
 }
 
 /** Takes over the socket of a protocol upgrade; only WebSocket, and only where a route says so (HX-18). */
@@ -48,28 +50,34 @@ export function createUpgrade(
       carryOut: (call, decision) => carryOut(call, decision, parts),
       answerError: (call, error, known) => answerError(call, error, known, parts),
       method: ({ request }) => request.method,
-      status: (_, error) => error?.row.status ?? 101,
+      status: ({ output }, error) => error?.row.status ?? output.statusCode,
     },
     parts,
   )
   return (request, socket, head) => {
     socket.on('error', () => socket.destroy())
-    return settle(request, { socket, head })
+    return settle(request, { socket, head, statusCode: 101 })
   }
 }
 
 async function carryOut(
-  { request, output: { socket, head }, requestId }: Call<Connection>,
+  { request, output, requestId }: Call<Connection>,
   decision: Preflight | Forward,
   parts: UpgradeParts,
 ): Promise<TokenHandlerError | undefined> {
   if (decision.kind === 'preflight') throw new TokenHandlerError('upgrade_not_allowed')
+  const { socket, head } = output
   checkHandshake(decision, head)
   if (!(socket instanceof Socket)) throw new TokenHandlerError('upgrade_not_allowed')
   const { route, session } = decision
   route.slots.take(session?.sessionId)
   try {
     const webSocket = await shakeHands({ request, socket }, requestId, decision, parts)
+    if (webSocket.kind === 'declined') {
+      output.statusCode = webSocket.status
+      endSocket(socket, answerBytes(webSocket), parts.clock)
+      return undefined
+    }
     const forget = parts.streams.watch(session, (cause) => {
       parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
       webSocket.close(closeCodes[cause], cause)
@@ -89,21 +97,22 @@ async function shakeHands(
   requestId: string,
   decision: Forward,
   parts: UpgradeParts,
-): Promise<OpenWebSocket> {
-  const { route, session, credential } = decision
+): Promise<OpenWebSocket | DeclinedWebSocket> {
+  const { route } = decision
   const { setting } = route
   if (parts.openWebSocket === undefined) throw new TokenHandlerError('upgrade_not_allowed')
   const startedMs = parts.clock.nowMs()
+  const path = forwardPath(decision.target, setting)
   const proved = proving(decision, parts.proofs)
   try {
     const webSocket = await parts.openWebSocket({
       ...browser,
       upstream: route.upstream,
-      path: forwardPath(decision.target, setting),
+      path,
       headers: handshakeHeaders(decision, requestId),
       proof: proved?.prove,
-      onHead: proved?.check,
-      credentialValue: secretOf(credential),
+      onOpen: proved?.check,
+      onHead: browserHead(decision, path, proved, requestId, parts),
       connectTimeoutMs: setting.connectTimeoutMs,
       responseTimeoutMs: setting.responseTimeoutMs,
       idleTimeoutMs: setting.streamIdleTimeoutMs,
@@ -111,11 +120,11 @@ async function shakeHands(
       clock: parts.clock,
       onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
     })
-    reportCall({ status: 101, outcome: 'complete', retried: webSocket.retried }, requestId, route, startedMs, parts)
+    const status = webSocket.kind === 'open' ? 101 : webSocket.status
+    reportCall({ status, outcome: 'complete', retried: webSocket.retried }, requestId, route, startedMs, parts)
     return webSocket
   } catch (thrown) {
     const error = asTokenHandlerError(thrown)
-    if (error.code === 'upstream_unauthorized') parts.credentials.refused(setting, session, credential)
     reportFailedCall(error, requestId, route, startedMs, parts)
     throw error
   }
@@ -171,5 +180,5 @@ function answerError(
     socket.destroy()
     return
   }
-  endSocket(socket, answerText(refusalAnswer(error, requestId, known, config)), clock)
+  endSocket(socket, answerBytes(refusalAnswer(error, requestId, known, config)), clock)
 }

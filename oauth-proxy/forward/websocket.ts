@@ -4,11 +4,10 @@ import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import { upstreamRefusal } from './challenge.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
 import { joinSockets, type JoinedSockets } from './joined-sockets.ts'
 import { type MakeProof, NonceDemand } from './proofs.ts'
-import type { UpstreamFields } from './response-headers.ts'
+import type { ResponseHeaders, UpstreamFields } from './response-headers.ts'
 import type { Target, Upstream } from './upstream.ts'
 
 /** One handshake with an API, ready to go. */
@@ -22,10 +21,10 @@ export interface WebSocketCall {
   readonly headers: Readonly<Record<string, string>>
   /** Undefined for a credential that proves nothing. */
   readonly proof: MakeProof | undefined
-  /** Looks at the head of the answer; throws what refuses it. */
-  readonly onHead: ((status: number, fields: UpstreamFields, target: Target) => void) | undefined
-  /** The credential in it, which an API that repeats it must not hand to the browser (HX-24). */
-  readonly credentialValue: string | undefined
+  /** Looks at the head with which the API agrees; throws what refuses it. */
+  readonly onOpen: ((status: number, fields: UpstreamFields, target: Target) => void) | undefined
+  /** Makes the head for the browser out of one with which the API does not; a throw is what the call fails with. */
+  readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
   /** Longest time until a place is connected to, with TLS where it speaks that. */
   readonly connectTimeoutMs: number
   /** Longest time from then until its answer. */
@@ -40,7 +39,17 @@ export interface WebSocketCall {
 
 /** A WebSocket between the browser and the API. */
 export interface OpenWebSocket extends JoinedSockets {
+  readonly kind: 'open'
   /** True when the handshake was tried before, at another place or without a nonce. */
+  readonly retried: boolean
+}
+
+/** What an API answers that does not agree, which is a usual answer of HTTP then (RFC 6455 §4.2.2). */
+export interface DeclinedWebSocket {
+  readonly kind: 'declined'
+  readonly status: number
+  readonly headers: ResponseHeaders
+  readonly body: Buffer
   readonly retried: boolean
 }
 
@@ -51,12 +60,16 @@ const nothing = Buffer.alloc(0)
 
 const none: readonly Target[] = []
 
+/** Longest body of an API that does not agree, and how long it may take to come. */
+const declinedLimitBytes = 65_536
+const declinedLimitMs = 1000
+
 /**
  * Shakes hands with the API and joins the two connections; where one place cannot be connected to, another is tried.
  *
  * Rejects with TokenHandlerError as long as the browser has seen nothing; the library's own answers are kept from it.
  */
-export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
+export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket | DeclinedWebSocket> {
   const { request, socket, upstream, headers, path, proof } = call
   // The library copies these two; nothing else of the browser's request may reach the API.
   request.url = path
@@ -75,11 +88,17 @@ export function openWebSocket(call: WebSocketCall): Promise<OpenWebSocket> {
 
     function attempt({ target, unreachable, demand }: Attempt): void {
       request.headers = { ...headers, ...(proof === undefined ? undefined : { dpop: proof(target, demand) }) }
+      const retried = demand !== undefined || unreachable.length > 0
       handshake = shakeHands(call, target, {
         onOpen(upstreamSocket) {
           stopWatching()
           target.report(true)
-          resolve({ ...joinSockets(call, upstreamSocket), retried: demand !== undefined || unreachable.length > 0 })
+          resolve({ kind: 'open', ...joinSockets(call, upstreamSocket), retried })
+        },
+        onDeclined(answer) {
+          stopWatching()
+          target.report(true)
+          resolve({ kind: 'declined', ...answer, retried })
         },
         onFailure(error, connected) {
           if (error instanceof NonceDemand && demand === undefined) {
@@ -150,11 +169,12 @@ interface Handshake {
 /** Told once how a handshake with one place went. */
 interface HandshakeEnd {
   onOpen(upstreamSocket: Socket): void
+  onDeclined(answer: Pick<DeclinedWebSocket, 'status' | 'headers' | 'body'>): void
   /** `connected` says whether the place can have seen anything. */
   onFailure(error: unknown, connected: boolean): void
 }
 
-function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: HandshakeEnd): Handshake {
+function shakeHands(call: WebSocketCall, target: Target, { onOpen, onDeclined, onFailure }: HandshakeEnd): Handshake {
   const { request, socket, path, clock } = call
   const library = createProxyServer()
   let outgoing: ClientRequest | undefined
@@ -185,7 +205,7 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
       })
     })
     clientRequest.prependListener('upgrade', (answer: IncomingMessage) => {
-      call.onHead?.(101, answer.headers, target)
+      call.onOpen?.(101, answer.headers, target)
       answer.headers = handshakeAnswer(answer, call.requestId)
     })
   })
@@ -208,22 +228,39 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onFailure }: 
   outgoing?.on('error', fail)
   outgoing?.removeAllListeners('response')
   outgoing?.once('response', (answer: IncomingMessage) => {
-    answer.resume()
-    fail(refusalOf(call, answer, target))
+    const { statusCode: status = 0, headers: fields } = answer
+    try {
+      if (status < 200 || status > 599) throw notAgreed()
+      const headers = call.onHead(status, fields, target)
+      cancel()
+      cancel = clock.after(declinedLimitMs, () => fail(notAgreed()))
+      const onBody = (body: Buffer) => {
+        if (over) return
+        abandon()
+        onDeclined({ status, headers, body })
+      }
+      wholeBody(answer).then(onBody, fail)
+    } catch (error) {
+      fail(error)
+    }
   })
   return { abandon, forget }
 }
 
-function refusalOf(call: WebSocketCall, { statusCode: status = 0, headers }: IncomingMessage, target: Target): unknown {
-  try {
-    call.onHead?.(status, headers, target)
-  } catch (error) {
-    return error
+/** Half an answer must never look complete (I13), so a long one is none. */
+async function wholeBody(answer: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let length = 0
+  for await (const piece of answer as AsyncIterable<Buffer>) {
+    length += piece.length
+    if (length > declinedLimitBytes) throw notAgreed()
+    pieces.push(piece)
   }
-  return (
-    upstreamRefusal(status, headers, call.credentialValue) ??
-    new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } })
-  )
+  return Buffer.concat(pieces)
+}
+
+function notAgreed(): TokenHandlerError {
+  return new TokenHandlerError('upstream_invalid_response', { detail: { check: 'no_upgrade' } })
 }
 
 /** Runs something that listens to a socket; the answered function takes these listeners away again. */

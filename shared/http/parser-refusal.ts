@@ -1,5 +1,5 @@
 import { TokenHandlerError, type ErrorCode } from '../errors.ts'
-import { answerText } from './answer-text.ts'
+import { answerBytes } from './answer-bytes.ts'
 import { errorAnswer } from './error-answer.ts'
 import { requestIdOf } from './request-id.ts'
 
@@ -13,8 +13,8 @@ export interface ParserRefusal {
   readonly requestId: string
   readonly code: ErrorCode
   readonly status: number
-  /** The whole answer as bytes for the socket. */
-  readonly text: string
+  /** The whole answer. */
+  readonly bytes: Buffer
 }
 
 /**
@@ -26,5 +26,5 @@ export function parserRefusal(parserCode: string): ParserRefusal {
   const code = codes[parserCode] ?? 'ambiguous_request'
   const requestId = requestIdOf({})
   const answer = errorAnswer(new TokenHandlerError(code), requestId)
-  return { requestId, code, status: answer.status, text: answerText(answer) }
+  return { requestId, code, status: answer.status, bytes: answerBytes(answer) }
 }

@@ -258,8 +258,8 @@ function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServePart
     socket.destroy()
     return
   }
-  const { requestId, code, status, text } = parserRefusal(parserCode)
-  endSocket(socket, text, clock)
+  const { requestId, code, status, bytes } = parserRefusal(parserCode)
+  endSocket(socket, bytes, clock)
   // Whose request it was nobody knows; anybody can cause this, so no event at a level that is always logged tells of it.
   observe.emit('request.answered', { request_id: requestId, side: 'none', route: 'none', status, error_code: code })
 }

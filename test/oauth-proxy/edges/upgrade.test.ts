@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
-import { parseAnswer, openRaw, rawRequest } from '../../support/raw-http.ts'
+import { type RawConnection, openRaw, parseAnswer, rawRequest } from '../../support/raw-http.ts'
 import { answer, okBytes, startUpstream, type Upstream } from '../../support/upstream.ts'
 
 const api = createServer((_request, response) => response.writeHead(404).end())
@@ -97,6 +97,22 @@ function handshakeBytes(values: (name: string) => readonly string[]): Buffer {
   return Buffer.from(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`)
 }
 
+const key = ['Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+
+/** A handshake in bytes, on a connection of its own. */
+async function shakeHands(
+  method: string,
+  path: string,
+  lines: readonly string[] = key,
+  rest = '',
+): Promise<RawConnection> {
+  const connection = await openRaw(world.port)
+  const cookie = `Cookie: ${world.cookies({ accessTokenExpiresAt: 1_900_000_000 })}`
+  const usual = ['Host: www.example.com', `Origin: ${publicOrigin}`, cookie, 'Connection: Upgrade']
+  connection.write(`${rawRequest(method, path, [...usual, ...lines])}${rest}`)
+  return connection
+}
+
 const closing = (socket: WebSocket) =>
   new Promise<[number, string]>((resolve) => socket.on('close', (code, reason) => resolve([code, reason.toString()])))
 
@@ -149,14 +165,6 @@ describe('who may open one', () => {
     expect(handshakes).toHaveLength(0)
   })
 
-  const key = ['Upgrade: websocket', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
-  async function shakeHands(method: string, lines: readonly string[], rest = '') {
-    const connection = await openRaw(world.port)
-    const usual = ['Host: www.example.com', `Origin: ${publicOrigin}`, `Cookie: ${world.cookies()}`]
-    connection.write(`${rawRequest(method, '/raw', [...usual, 'Connection: Upgrade', ...lines])}${rest}`)
-    return parseAnswer(await connection.closed())
-  }
-
   it.each([
     ['a body in chunks', 'GET', [...key, 'Transfer-Encoding: chunked'], '3\r\nabc\r\n0\r\n\r\n'],
     ['a body with a length', 'GET', [...key, 'Content-Length: 3'], 'abc'],
@@ -164,7 +172,7 @@ describe('who may open one', () => {
     ['an expectation', 'GET', [...key, 'Expect: 100-continue'], ''],
   ])('a handshake with %s is refused before the API is called', async (_, method, lines, rest) => {
     const before = silent.accepted
-    const refused = await shakeHands(method, lines, rest)
+    const refused = parseAnswer(await (await shakeHands(method, '/raw', lines, rest)).closed())
     expect([refused.status, refused.header('token-handler-error')]).toEqual([400, 'upgrade_not_allowed'])
     expect(silent.accepted).toBe(before)
   })
@@ -176,7 +184,7 @@ describe('who may open one', () => {
     ['no key', 'GET', ['Upgrade: websocket', 'Sec-WebSocket-Version: 13']],
   ])('%s is refused before the API is called', async (_, method, lines) => {
     const before = silent.accepted
-    const { status } = await shakeHands(method, lines)
+    const { status } = parseAnswer(await (await shakeHands(method, '/raw', lines)).closed())
     expect([400, 403, 405]).toContain(status)
     expect(silent.accepted).toBe(before)
   })
@@ -192,7 +200,6 @@ it('names the methods of the path where a handshake has another (RFC 9110 §15.5
 
 describe('an API that does not upgrade', () => {
   it.each([
-    ['200', okBytes('not a WebSocket', ['Set-Cookie: a=b']), 502, 'upstream_invalid_response'],
     ['401', okBytes('', ['WWW-Authenticate: Bearer error="invalid_token"'], '401 No'), 401, 'upstream_unauthorized'],
     [
       'a step-up challenge',
@@ -201,11 +208,57 @@ describe('an API that does not upgrade', () => {
       'insufficient_user_authentication',
     ],
     ['garbage', 'SSH-2.0-x\r\n\r\n', 502, 'upstream_invalid_response'],
-  ])('%s', async (_, bytes, status, code) => {
-    silent.behave(answer(bytes))
+    ['a status that is none', 'HTTP/1.1 999 No\r\n\r\n', 502, 'upstream_invalid_response'],
+    [
+      'a redirect to elsewhere',
+      okBytes('', ['Location: https://evil.example/'], '302 Found'),
+      502,
+      'upstream_invalid_response',
+    ],
+    ['half an answer', 'HTTP/1.1 403 No\r\nContent-Length: 9\r\n\r\nhalf', 502, 'upstream_reset'],
+    ['a long answer', okBytes('x'.repeat(65_537), [], '403 No'), 502, 'upstream_invalid_response'],
+  ])('%s is refused by us', async (_, bytes, status, code) => {
+    silent.behave((socket) => void socket.end(bytes))
     const answered = await open({ path: '/raw' })
     expect(answered).toMatchObject({ status, code })
     expect(answered.headers['set-cookie']).toBeUndefined()
+  })
+
+  it.each([
+    ['403', '403 Forbidden', ['Set-Cookie: a=b', 'X-Room: full', 'Access-Control-Allow-Origin: *'], 'not in this room'],
+    ['429', '429 Too Many Requests', ['Retry-After: 7', 'Server: api'], ''],
+    ['503', '503 Service Unavailable', ['Connection: X-Hop', 'X-Hop: 1'], 'later'],
+    ['200', '200 OK', [], 'x'.repeat(65_536)],
+    ['a redirect within the API', '307 Temporary Redirect', ['Location: /raw'], ''],
+    ['Latin-1 and nulls', '400 Bad Request', ['X-Name: \u00e9'], '\u00e9\u0000\u00ff'],
+  ])('HX-18 %s is passed on like any answer, and the connection ends', async (_, status, lines, body) => {
+    silent.behave(answer(okBytes(body, lines, status)))
+    const answered = parseAnswer(await (await shakeHands('GET', '/raw')).closed())
+    const passed = lines.filter((line) => /^(?:x-room|x-name|retry-after|location)/i.test(line))
+    expect([answered.status, answered.body]).toEqual([Number(status.slice(0, 3)), body])
+    expect(answered.header('content-length')).toBe(String(body.length))
+    expect(answered.lines).toEqual(
+      expect.arrayContaining(passed.map((line) => line.replace(/^[^:]*/, (name) => name.toLowerCase()))),
+    )
+    for (const name of ['set-cookie', 'server', 'x-hop', 'access-control-allow-origin', 'token-handler-error'])
+      expect(answered.header(name)).toBeUndefined()
+    expect(answered.header('content-security-policy')).toContain('sandbox')
+    expect(answered.header('connection')).toBe('close')
+  })
+
+  it('is reported as a call with its status, and gives its place on the route back', async () => {
+    silent.behave(answer(okBytes('', [], '403 Forbidden')))
+    world.events.length = 0
+    for (let call = 0; call < 2; call++) expect((await open({ path: '/single' })).status).toBe(403)
+    const told = world.events.filter(({ name }) => name === 'upstream.called' || name === 'request.answered')
+    expect(told.map(({ name, fields }) => [name, fields['status'], fields['outcome'] ?? fields['error_code']])).toEqual(
+      [
+        ['upstream.called', 403, 'complete'],
+        ['request.answered', 403, undefined],
+        ['upstream.called', 403, 'complete'],
+        ['request.answered', 403, undefined],
+      ],
+    )
   })
 })
 
@@ -300,17 +353,7 @@ describe('an API that keeps the handshake waiting', () => {
   async function waiting() {
     silent.behave(() => {})
     const before = silent.seen.length
-    const connection = await openRaw(world.port)
-    const cookie = `Cookie: ${world.cookies({ accessTokenExpiresAt: 1_900_000_000 })}`
-    const lines = [
-      'Host: www.example.com',
-      `Origin: ${publicOrigin}`,
-      cookie,
-      'Upgrade: websocket',
-      'Connection: Upgrade',
-    ]
-    const key = ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
-    connection.write(rawRequest('GET', '/raw', [...lines, ...key]))
+    const connection = await shakeHands('GET', '/raw')
     await silent.until(() => silent.seen.length > before)
     const [atApi] = [...silent.open].slice(-1)
     return { connection, gone: silent.until(() => atApi !== undefined && !silent.open.has(atApi)) }

@@ -1,8 +1,10 @@
 import { IncomingMessage } from 'node:http'
 import { createServer, type ServerOptions } from 'node:https'
-import { type AddressInfo, createServer as createTcpServer, Socket } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer, Socket } from 'node:net'
+import Pool from 'undici/lib/dispatcher/pool.js'
 import { afterEach, describe, expect, it } from 'vitest'
-import { openWebSocket } from '../../../oauth-proxy/forward/websocket.ts'
+import { type WebSocketCall, openWebSocket } from '../../../oauth-proxy/forward/websocket.ts'
+import type { Target } from '../../../oauth-proxy/forward/upstream.ts'
 import { createCertificate, type TestCertificate } from '../../support/certificate.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { hostLine, type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
@@ -173,9 +175,9 @@ describe('a handshake whose place cannot be connected to', () => {
 })
 
 describe('a handshake that a place may have seen', () => {
-  it.each<[string, Behaviour, number, string]>([
+  it.each<[string, Behaviour, number, string | undefined]>([
     ['resets the connection', (socket) => void socket.resetAndDestroy(), 502, 'upstream_reset'],
-    ['refuses it', (socket) => void socket.write('HTTP/1.1 503 No\r\n\r\n'), 502, 'upstream_invalid_response'],
+    ['refuses it', (socket) => void socket.end('HTTP/1.1 503 No\r\n\r\n'), 503, undefined],
   ])('is not sent again when that one %s', async (_, behaviour, status, code) => {
     const [first, second] = [await place(behaviour), await place(upgrading)]
     const answered = await answerOf(await ask(await start(first.origin, second.origin)))
@@ -183,11 +185,12 @@ describe('a handshake that a place may have seen', () => {
     expect([first.accepted, second.accepted]).toEqual([1, 0])
   })
 
-  it('says nothing against a place that only breaks it off', async () => {
+  it('says nothing against a place that only breaks it off or refuses', async () => {
     const first = await place((socket) => void socket.resetAndDestroy())
     const second = await place((socket) => void socket.end('HTTP/1.1 503 No\r\n\r\n'))
     const world = await start(first.origin, second.origin)
-    for (let call = 0; call < 8; call++) expect((await answerOf(await ask(world))).status).toBe(502)
+    for (let call = 0; call < 8; call++)
+      expect((await answerOf(await ask(world))).status).toBe(call % 2 === 0 ? 502 : 503)
     expect([first.accepted, second.accepted]).toEqual([4, 4])
   })
 
@@ -231,29 +234,56 @@ describe('a handshake that a place may have seen', () => {
   })
 })
 
-it('a browser that has gone before is not heard of by any place', async () => {
-  const socket = new Socket()
-  socket.destroy()
-  const call = openWebSocket({
-    request: new IncomingMessage(socket),
+/** A call over this connection of a browser, which no place may take unless told otherwise. */
+function callOver(socket: Socket, own: Partial<WebSocketCall> = {}): WebSocketCall {
+  const request = new IncomingMessage(socket)
+  request.method = 'GET'
+  return {
+    request,
     socket,
     upstream: {
       pick: () => expect.unreachable(),
       other: () => expect.unreachable(),
     },
     path: '/ws',
-    headers: {},
+    headers: { connection: 'Upgrade', upgrade: 'websocket' },
     proof: undefined,
-    onHead: undefined,
-    credentialValue: undefined,
-    connectTimeoutMs: 1000,
-    responseTimeoutMs: 1000,
+    onOpen: undefined,
+    onHead: () => expect.unreachable(),
+    connectTimeoutMs: 10_000,
+    responseTimeoutMs: 10_000,
     idleTimeoutMs: 1000,
     requestId: 'r',
     clock: createManualClock(),
     onUnreachable: () => expect.unreachable(),
-  })
+    ...own,
+  }
+}
+
+it('a browser that has gone before is not heard of by any place', async () => {
+  const socket = new Socket()
+  socket.destroy()
+  const call = openWebSocket(callOver(socket))
   await expect(call).rejects.toMatchObject({ code: 'invalid_request', detail: { check: 'aborted' } })
+})
+
+it('I13 an API whose refusal does not end within a second is let go, and half of it is not passed on', async () => {
+  const up = await place((socket) => void socket.write('HTTP/1.1 403 No\r\n\r\nhalf'))
+  const browser = connect(up.port, '127.0.0.1')
+  closers.push(async () => browser.destroy())
+  const clock = createManualClock()
+  const target: Target = { origin: up.origin, index: 0, pool: new Pool(up.origin), tls: {}, report: () => {} }
+  const call = openWebSocket(
+    callOver(browser, {
+      upstream: { pick: () => target, other: () => undefined },
+      clock,
+      onHead() {
+        queueMicrotask(() => clock.pass(1))
+        return {}
+      },
+    }),
+  )
+  await expect(call).rejects.toMatchObject({ detail: { check: 'no_upgrade' } })
 })
 
 it('an API that never closes its side of a WebSocket is let go when the browser has gone', async () => {
