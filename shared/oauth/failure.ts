@@ -68,22 +68,17 @@ function refusedContext(error: ProviderRefused) {
 
 /** Reads an error thrown while an answer of `endpoint` was processed; those of the transport pass through. */
 export function asProviderError(error: unknown, endpoint: ProviderEndpoint): Error {
-  if (
-    error instanceof ProviderUnavailable ||
-    error instanceof ProviderRefused ||
-    error instanceof ProviderAnswerInvalid ||
-    error instanceof TokenHandlerError
-  ) {
-    return error
-  }
   if (error instanceof oauth.ResponseBodyError) return new ProviderRefused(endpoint, error.error, error.status)
   if (error instanceof oauth.WWWAuthenticateChallengeError) {
     return new ProviderRefused(endpoint, error.cause[0]?.parameters.error, error.status)
   }
-  if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
+  if (
+    error instanceof oauth.OperationProcessingError ||
+    error instanceof oauth.UnsupportedOperationError ||
+    error instanceof jose.JOSEError
+  ) {
     return new ProviderAnswerInvalid(endpoint, checkName(error.code), error)
   }
-  if (error instanceof jose.JOSEError) return new ProviderAnswerInvalid(endpoint, checkName(error.code), error)
   return error instanceof Error ? error : new Error('unknown failure', { cause: error })
 }
 
