@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import type { JWK } from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../clock.ts'
-import type { Config } from '../config/schema.ts'
-import { loadPublicKeys, loadSigner, type PrivateKeyJwtSettings, type Signer } from './client-keys.ts'
+import {
+  type ClientSettings,
+  loadPublicKeys,
+  loadSigner,
+  type PrivateKeyJwtSettings,
+  type Signer,
+} from './client-keys.ts'
 import type { TransportTls } from './transport.ts'
-
-/** The `client` section of the settings. */
-export type ClientSettings = Config['client']
 
 /** Who we are at the authorization server, and how we prove it. */
 export interface ClientIdentity {
@@ -33,14 +35,14 @@ export interface ClientIdentity {
 export function createClientIdentity(parts: { config: { client: ClientSettings }; clock: Clock }): ClientIdentity {
   const { clock } = parts
   const settings = parts.config.client
-  const signer = settings.authentication === 'private_key_jwt' ? loadSigner(settings) : undefined
+  const { authenticate, signer } = createAuthentication(settings, clock)
   const client: oauth.Client = {
     client_id: settings.id,
     ...(settings.authentication.endsWith('tls_client_auth') ? { use_mtls_endpoint_aliases: true } : undefined),
   }
   return {
     client,
-    authenticate: authentication(settings, signer, clock),
+    authenticate,
     tls: 'certificateFile' in settings ? loadCertificate(settings) : {},
     async signRequestObject(server, parameters) {
       if (signer === undefined) throw new Error('a request object needs client.authentication: private_key_jwt')
@@ -58,17 +60,24 @@ function loadCertificate(files: { certificateFile: string; privateKeyFile: strin
   }
 }
 
-function authentication(settings: ClientSettings, signer: Promise<Signer> | undefined, clock: Clock): oauth.ClientAuth {
+/** How a client authenticates, and the key with which it signs, if it has one. */
+interface Authentication extends Pick<ClientIdentity, 'authenticate'> {
+  readonly signer?: Promise<Signer>
+}
+
+function createAuthentication(settings: ClientSettings, clock: Clock): Authentication {
   switch (settings.authentication) {
     case 'client_secret_basic':
-      return clientSecretBasic(settings.secret.reveal())
+      return { authenticate: clientSecretBasic(settings.secret.reveal()) }
     case 'client_secret_post':
-      return oauth.ClientSecretPost(settings.secret.reveal())
-    case 'private_key_jwt':
-      return privateKeyJwt(settings, signer ?? loadSigner(settings), clock)
+      return { authenticate: oauth.ClientSecretPost(settings.secret.reveal()) }
+    case 'private_key_jwt': {
+      const signer = loadSigner(settings)
+      return { authenticate: privateKeyJwt(settings, signer, clock), signer }
+    }
     case 'tls_client_auth':
     case 'self_signed_tls_client_auth':
-      return oauth.TlsClientAuth()
+      return { authenticate: oauth.TlsClientAuth() }
   }
 }
 

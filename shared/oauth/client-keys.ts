@@ -6,7 +6,8 @@ import { exportJWK } from 'jose/key/export'
 import { importPKCS8 } from 'jose/key/import'
 import type { Config } from '../config/schema.ts'
 
-type ClientSettings = Config['client']
+/** The `client` section of the settings. */
+export type ClientSettings = Config['client']
 /** The `client` section with `authentication: private_key_jwt`. */
 export type PrivateKeyJwtSettings = Extract<ClientSettings, { authentication: 'private_key_jwt' }>
 
