@@ -87,17 +87,9 @@ function parseMetadata(
   // The library compares URLs after normalising them; a trailing slash or case must not pass (RFC 8414 §3.3).
   if (metadata.issuer !== issuer) throw new ProviderAnswerInvalid('metadata', 'issuer')
   // A server that lists its PKCE methods and leaves S256 out would ignore the challenge (RFC 9700 §2.1.1).
-  const pkceMethods: unknown = metadata.code_challenge_methods_supported
-  if (pkceMethods !== undefined && !(Array.isArray(pkceMethods) && pkceMethods.includes('S256'))) {
-    throw new ProviderAnswerInvalid('metadata', 'pkce')
-  }
+  if (leavesOut(metadata.code_challenge_methods_supported, 'S256')) throw new ProviderAnswerInvalid('metadata', 'pkce')
   // A server that takes no ES256 proof would refuse every sign-in at its end, when the code is used up (RFC 9449 §5.1).
-  const dpopAlgorithms: unknown = metadata.dpop_signing_alg_values_supported
-  if (
-    needsDpop &&
-    dpopAlgorithms !== undefined &&
-    !(Array.isArray(dpopAlgorithms) && dpopAlgorithms.includes('ES256'))
-  ) {
+  if (needsDpop && leavesOut(metadata.dpop_signing_alg_values_supported, 'ES256')) {
     throw new ProviderAnswerInvalid('metadata', 'dpop')
   }
   const endpoint = (name: 'authorization_endpoint' | 'token_endpoint' | 'jwks_uri'): string => {
@@ -113,4 +105,9 @@ function parseMetadata(
     token_endpoint: endpoint('token_endpoint'),
     jwks_uri: endpoint('jwks_uri'),
   }
+}
+
+/** True for what says what a server takes, and does not list `value`; a server that says nothing may take it. */
+function leavesOut(listed: unknown, value: string): boolean {
+  return listed !== undefined && !(Array.isArray(listed) && listed.includes(value))
 }
