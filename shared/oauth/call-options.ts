@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import type { ProviderEndpoint } from './provider-error.ts'
-import type { Transport } from './transport.ts'
+import type { CallOptions, Transport } from './transport.ts'
 
 /** Options that send a call of oauth4webapi through our transport. */
 export interface CallThroughTransport {
@@ -10,15 +10,15 @@ export interface CallThroughTransport {
 
 /** What oauth4webapi hands to a fetch; its `redirect: 'manual'` is what the transport does anyway. */
 interface FetchOptions {
-  readonly method: string
+  readonly method: CallOptions['method']
   readonly headers: Record<string, string>
-  readonly body?: unknown
+  readonly body?: URLSearchParams | undefined
 }
 
 /** Each grant has its own: what visitors do to sign in must not keep users from refreshing. */
-function circuitOf(endpoint: ProviderEndpoint, body: unknown): string {
-  const grant = body instanceof URLSearchParams ? body.get('grant_type') : null
-  return grant === null ? endpoint : `${endpoint} ${grant}`
+function circuitOf(endpoint: ProviderEndpoint, body: URLSearchParams | undefined): string {
+  const grant = body?.get('grant_type')
+  return typeof grant === 'string' ? `${endpoint} ${grant}` : endpoint
 }
 
 /** Creates the options of each endpoint; `timeoutMs` shortens the wait of one call. */
@@ -31,7 +31,7 @@ export function createCallOptions(
       transport.call(endpoint, url, {
         method,
         headers,
-        body: body instanceof URLSearchParams ? body.toString() : undefined,
+        body: body?.toString(),
         timeoutMs,
         circuit: circuitOf(endpoint, body),
       }),

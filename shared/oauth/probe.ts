@@ -30,7 +30,7 @@ export async function visit(
   server: AuthorizationServer,
   url: string,
 ): Promise<{ readonly status: number; readonly location: string }> {
-  const options = { method: 'GET', headers: { accept: 'text/html' } }
-  const { status, headers } = await server.callOptions('authorization')[oauth.customFetch](url, options)
+  const { [oauth.customFetch]: call } = server.callOptions('authorization')
+  const { status, headers } = await call(url, { method: 'GET', headers: { accept: 'text/html' } })
   return { status, location: headers.get('location') ?? '' }
 }

@@ -35,7 +35,7 @@ export interface TransportTls {
 
 /** The part of fetch's options that OAuth calls use. */
 export interface CallOptions {
-  readonly method: string
+  readonly method: 'GET' | 'POST'
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | undefined
   /** Longest wait for the whole answer in milliseconds; the setting `timeout_ms` if absent. */
@@ -132,7 +132,7 @@ export function createTransport(parts: {
     try {
       const answer = await request(url, {
         dispatcher: agent,
-        method: options.method === 'POST' ? 'POST' : 'GET',
+        method: options.method,
         // Nothing here is worth a decompression bomb.
         headers: { ...options.headers, 'accept-encoding': 'identity' },
         body: options.body ?? null,
@@ -171,7 +171,7 @@ export function createTransport(parts: {
         return response
       } catch (error) {
         const failure = asFailure(error, endpoint, deadline.signal)
-        const outcome = failure instanceof ProviderUnavailable ? failure.reason : 'invalid'
+        const outcome: CallFailure = failure instanceof ProviderUnavailable ? failure.reason : 'invalid'
         if (signsOfDown.has(outcome)) circuit.failed()
         else if (signsOfLife.has(outcome)) circuit.succeeded()
         observe.emit('provider.called', { endpoint, duration_ms: clock.nowMs() - startedMs, outcome })
@@ -208,11 +208,14 @@ function refusalOf(status: number): UnavailableReason | undefined {
   return status >= 502 && status <= 504 ? 'gateway_error' : 'server_error'
 }
 
+/** How events name what became of a call that failed. */
+type CallFailure = UnavailableReason | 'invalid'
+
 /**
  * Failures that no request can cause by itself: nobody was reached, or only a gateway of the authorization server, or the
  * HTTP proxy opened no tunnel: it is asked for one by host and port alone, which no visitor chooses.
  */
-const signsOfDown: ReadonlySet<string> = new Set([
+const signsOfDown: ReadonlySet<CallFailure> = new Set([
   'timeout',
   'connect_failed',
   'connection_lost',
@@ -226,7 +229,7 @@ const signsOfDown: ReadonlySet<string> = new Set([
  * Failures that one request can cause, by an invented code or by the state of one account. If they opened the circuit, one
  * visitor could keep all others from signing in. A full queue and a stop are our own doing and say nothing either way.
  */
-const signsOfLife: ReadonlySet<string> = new Set(['server_error', 'rate_limited', 'invalid'])
+const signsOfLife: ReadonlySet<CallFailure> = new Set(['server_error', 'rate_limited', 'invalid'])
 
 async function readWithin(body: AsyncIterable<Buffer>, limit: number, endpoint: ProviderEndpoint) {
   const chunks: Buffer[] = []
