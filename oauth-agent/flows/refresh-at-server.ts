@@ -151,7 +151,7 @@ function nextGeneration(
   tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
-  const facts: SessionFacts = { ...session.facts, generation: session.facts.generation + 1 }
+  const facts: SessionFacts = { ...onlyFacts(session.facts), generation: session.facts.generation + 1 }
   const narrowed = further.get('scope')
   const scope = tokens.scope ?? narrowed ?? refresh.scope
   const amr = refresh.amr === undefined ? undefined : { amr: refresh.amr }
@@ -164,14 +164,14 @@ function nextGeneration(
       : visibleClaims(idToken.claims, config.login.claims)
   const cookies: SessionCookies = {
     access: {
-      ...onlyFacts(facts),
+      ...facts,
       accessToken: tokens.accessToken,
       accessTokenExpiresAt: Math.min(tokens.expiresAt, facts.absoluteExpiresAt),
       scope,
       ...bound,
     },
     refresh: {
-      ...onlyFacts(facts),
+      ...facts,
       ...amr,
       // RFC 6749 §6: a new one replaces the old, without one the old stays.
       refreshToken: tokens.refreshToken ?? refresh.refreshToken,
@@ -181,7 +181,7 @@ function nextGeneration(
       ...bound,
     },
     identity: {
-      ...onlyFacts(facts),
+      ...facts,
       ...amr,
       claims,
       ...(keptIdToken === undefined ? undefined : { idToken: keptIdToken }),
