@@ -1,4 +1,4 @@
-import { logoutAtServer } from '../../oauth-agent/flows/end-session.ts'
+import { logoutRequest } from '../../oauth-agent/flows/logout-request.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { visit } from '../../shared/oauth/probe.ts'
@@ -16,7 +16,7 @@ const check = 'client.post_logout_redirect_uri'
 export async function* signOutChecks(config: Config, authorizationServer: AuthorizationServer): AsyncIterable<Finding> {
   const metadata = await authorizationServer.metadata()
   if (metadata.end_session_endpoint === undefined || config.cookies.idTokenHint) return
-  const { logoutUrl } = logoutAtServer(metadata, undefined, { config, authorizationServer })
+  const { logoutUrl } = logoutRequest(metadata, undefined, { config, authorizationServer })
   const page = new URL(logoutUrl).searchParams.get('post_logout_redirect_uri')
   // An endpoint that is no URL, or not https:, has its own finding.
   if (page === null) return

@@ -1,28 +1,21 @@
-import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
-import { pageOriginOf } from '../../shared/config/page-origin.ts'
-import type { Config } from '../../shared/config/schema.ts'
 import type { ReplacedSession, SessionFacts } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { type LogoutRequest, logoutRequest, type LogoutRequestParts } from './logout-request.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 
 /** What ending a session needs. */
-export interface EndSessionParts {
-  readonly config: Pick<Config, 'insecureAllowHttp' | 'logout' | 'pageOrigin' | 'publicOrigin'>
+export interface EndSessionParts extends LogoutRequestParts {
   readonly authorizationServer: AuthorizationServer
   readonly store: Store
   readonly clock: Clock
 }
 
-/** How a session was ended. */
-export interface EndedSession {
-  /** Where the browser goes next: the authorization server's sign-out, or our own page while that is not known. */
-  readonly logoutUrl: string
-  /** The same as a form to POST, where the URL had to leave out the hint that spares the user a question (LO-1). */
-  readonly logoutForm?: { readonly action: string; readonly fields: Readonly<Record<string, string>> }
+/** How a session was ended, and where the browser goes next. */
+export interface EndedSession extends LogoutRequest {
   /** True when the authorization server confirmed that the tokens are revoked. */
   readonly revoked: boolean
 }
@@ -49,7 +42,7 @@ export async function endSession(parts: EndSessionParts, session: Session | unde
     return revokeTokens(parts, { refreshToken, accessToken })
   }
   const revoked = await within(clock, timeoutMs, tellServer())
-  return { ...logoutAtServer(metadata, session, parts), revoked: revoked ?? false }
+  return { ...logoutRequest(metadata, session?.identity?.idToken, parts), revoked: revoked ?? false }
 }
 
 /** How long a refresh that began before its session was replaced may still take. */
@@ -134,45 +127,10 @@ function secondsLeft({ absoluteExpiresAt }: ReplacedSession, clock: Clock): numb
   return Math.max(absoluteExpiresAt - clock.nowSeconds(), 1)
 }
 
-/** Longer URLs are cut by some servers; the hint then goes into a form only (LO-1). */
-const maxUrlLength = 2000
-
-/** Where the browser signs out at the authorization server (OpenID Connect RP-Initiated Logout §2). */
-export function logoutAtServer(
-  metadata: Metadata | undefined,
-  session: Session | undefined,
-  parts: Pick<EndSessionParts, 'config' | 'authorizationServer'>,
-): Pick<EndedSession, 'logoutUrl' | 'logoutForm'> {
-  const endpoint = metadata?.end_session_endpoint ?? ''
-  // The page navigates there, so it must not be able to name a script, nor carry an ID token over plain HTTP.
-  const isUsable = URL.canParse(endpoint) && (parts.config.insecureAllowHttp ? /^https?:/ : /^https:/).test(endpoint)
-  const url = isUsable ? new URL(endpoint) : undefined
-  if (url === undefined) return { logoutUrl: returnPage(parts.config) }
-  const action = url.href
-  url.searchParams.set('client_id', parts.authorizationServer.client.client_id)
-  url.searchParams.set('post_logout_redirect_uri', returnPage(parts.config))
-  // The page that started the sign-out knows this URL, and can tell its own return from a made-up one.
-  url.searchParams.set('state', oauth.generateRandomState())
-  const withoutHint = url.href
-  const idToken = session?.identity?.idToken
-  if (idToken === undefined) return { logoutUrl: withoutHint }
-  const fields = { ...Object.fromEntries(new URL(withoutHint).searchParams), id_token_hint: idToken }
-  url.searchParams.set('id_token_hint', idToken)
-  if (url.href.length <= maxUrlLength) return { logoutUrl: url.href }
-  return { logoutUrl: withoutHint, logoutForm: { action, fields } }
-}
-
-function returnPage(config: Pick<Config, 'logout' | 'pageOrigin' | 'publicOrigin'>): string {
-  return `${pageOriginOf(config)}${config.logout.returnPath}`
-}
-
 /** The value, or undefined when it fails or takes longer than `ms`. */
 function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | undefined> {
   return new Promise((resolve) => {
     const cancel = clock.after(ms, () => resolve(undefined))
-    promise
-      .then(resolve, () => resolve(undefined))
-      .finally(cancel)
-      .catch(() => {})
+    void promise.then(resolve, () => resolve(undefined)).finally(cancel)
   })
 }

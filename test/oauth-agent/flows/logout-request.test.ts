@@ -1,5 +1,5 @@
 import { afterAll, expect, it } from 'vitest'
-import { type EndSessionParts, logoutAtServer } from '../../../oauth-agent/flows/end-session.ts'
+import { logoutRequest, type LogoutRequestParts } from '../../../oauth-agent/flows/logout-request.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
 import { proxyConfig, publicOrigin } from '../../support/proxy-world.ts'
@@ -19,18 +19,18 @@ const authorizationServer = createAuthorizationServer({ config, clock, observe: 
 afterAll(() => authorizationServer.close())
 
 /** Exactly what the type names, so that nothing else can be used. */
-function partsWith(change: Partial<EndSessionParts['config']>) {
-  const used: EndSessionParts['config'] = { logout, publicOrigin, insecureAllowHttp: false, ...change }
+function partsWith(change: Partial<LogoutRequestParts['config']>) {
+  const used: LogoutRequestParts['config'] = { logout, publicOrigin, insecureAllowHttp: false, ...change }
   return { config: used, authorizationServer }
 }
 
-it.each<[string, Partial<EndSessionParts['config']>, string]>([
+it.each<[string, Partial<LogoutRequestParts['config']>, string]>([
   ['the origin of the pages', { pageOrigin }, `${pageOrigin}/`],
   ['the public origin, where pages have none of their own', {}, `${publicOrigin}/`],
 ])('a sign-out comes back to %s', (_what, change, returnPage) => {
   const parts = partsWith(change)
-  expect(logoutAtServer(metadata, undefined, parts)).toEqual({ logoutUrl: returnPage })
-  const { logoutUrl } = logoutAtServer({ ...metadata, end_session_endpoint }, undefined, parts)
+  expect(logoutRequest(metadata, undefined, parts)).toEqual({ logoutUrl: returnPage })
+  const { logoutUrl } = logoutRequest({ ...metadata, end_session_endpoint }, undefined, parts)
   expect(new URL(logoutUrl).searchParams.get('post_logout_redirect_uri')).toBe(returnPage)
 })
 
@@ -39,6 +39,6 @@ it.each([
   ['plain HTTP where the settings allow it', true, 'http://login.example.com/end'],
 ])('a sign-out takes %s', (_what, insecureAllowHttp, place) => {
   const found = { ...metadata, end_session_endpoint: 'http://login.example.com/end' }
-  const { logoutUrl } = logoutAtServer(found, undefined, partsWith({ insecureAllowHttp }))
+  const { logoutUrl } = logoutRequest(found, undefined, partsWith({ insecureAllowHttp }))
   expect(logoutUrl.split('?', 1)).toEqual([place])
 })
