@@ -41,7 +41,7 @@ function endedEntries(token: LogoutToken, { session }: Pick<Config, 'session'>):
   const ttlSeconds = session.absoluteSeconds
   const { subject, providerSessionId, issuedAt: notBefore } = token
   // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
-  if (providerSessionId === undefined) return [{ kind: 'subject', subject: subject ?? '', notBefore, ttlSeconds }]
+  if (providerSessionId === undefined) return [{ kind: 'subject', subject, notBefore, ttlSeconds }]
   const named: EndedEntry = { kind: 'provider-session', providerSessionId, ttlSeconds }
   // The server may mean a session whose ID token had no sid, which can only be ended by its subject.
   if (subject === undefined) return [named]

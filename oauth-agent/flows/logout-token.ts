@@ -10,10 +10,13 @@ export interface LogoutTokenParts extends ProviderJwtParts {
   readonly config: Pick<Config, 'authorizationServer' | 'logout'>
 }
 
-/** Whose session the authorization server ended; at least one of the two names is there. */
-export interface LogoutToken {
-  readonly subject?: string
-  readonly providerSessionId?: string
+/** Whose session the authorization server ended: at least one of the two names is there. */
+type EndedNames =
+  | { readonly subject: string; readonly providerSessionId?: never }
+  | { readonly subject?: string; readonly providerSessionId: string }
+
+/** A logout token after all checks but the replay. */
+export type LogoutToken = EndedNames & {
   /** Seconds since 1970. */
   readonly issuedAt: number
   /** Names the token itself, as a hash. */
@@ -46,12 +49,8 @@ export async function checkLogoutToken(parts: LogoutTokenParts, token: string): 
   // The mark of an ID token: without this check one could be passed off as a logout token (§2.4).
   if ('nonce' in payload) throw invalid('nonce')
   if (typeof jti !== 'string' || jti === '') throw invalid('jti')
-  if (sub === undefined && sid === undefined) throw invalid('sub_or_sid')
-  if (sub !== undefined && !isName(sub)) throw invalid('sub')
-  if (sid !== undefined && !isName(sid)) throw invalid('sid')
   return {
-    ...(sub === undefined ? undefined : { subject: sub }),
-    ...(sid === undefined ? undefined : { providerSessionId: sid }),
+    ...parseNames(sub, sid),
     // Sessions count in whole seconds, and so does the list that replicas share; a NumericDate need not.
     issuedAt: Math.floor(iat),
     id: hash('sha256', jti, 'base64url'),
@@ -59,7 +58,7 @@ export async function checkLogoutToken(parts: LogoutTokenParts, token: string): 
   }
 }
 
-async function verify(parts: LogoutTokenParts, token: string): Promise<JWTPayload & { sid?: unknown }> {
+async function verify(parts: LogoutTokenParts, token: string): Promise<JWTPayload> {
   const requiredClaims = ['iat', 'exp', 'jti', 'events']
   const isTyped = parts.config.logout.requireTypedLogoutToken
   if (!isTyped && !untyped.includes(typeOf(token))) throw invalid('typ')
@@ -81,6 +80,14 @@ function typeOf(token: string): string | undefined {
 function checkEvents(events: unknown): void {
   const event: unknown = isJsonObject(events) ? events[logoutEvent] : undefined
   if (!isJsonObject(event)) throw invalid('events')
+}
+
+function parseNames(sub: unknown, sid: unknown): EndedNames {
+  if (sub !== undefined && !isName(sub)) throw invalid('sub')
+  if (sid !== undefined && !isName(sid)) throw invalid('sid')
+  if (sid !== undefined) return { providerSessionId: sid, ...(sub === undefined ? undefined : { subject: sub }) }
+  if (sub === undefined) throw invalid('sub_or_sid')
+  return { subject: sub }
 }
 
 function isName(value: unknown): value is string {
