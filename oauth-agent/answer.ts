@@ -9,7 +9,7 @@ import { asTokenHandlerError, errorAnswer, ownHeaders } from '../shared/http/err
 import { allowedHosts, parseRequestHead, type RequestHead } from '../shared/http/request-gate.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import type { Observe } from '../shared/observe/events.ts'
-import type { Session, SessionState } from './flows/session-state.ts'
+import { namedSession, type SessionState } from './flows/session-state.ts'
 import { failurePage, navigationHeaders } from './pages.ts'
 import type { AgentAnswer, EndpointParts, RequestMarks } from './routes/endpoint.ts'
 
@@ -90,7 +90,7 @@ export function createAnswering(parts: AnswerParts): AgentMiddleware {
       observe.emit('internal.failed', { request_id, where: 'agent', error_name: errorName(failure.cause) })
     }
     if (failure !== undefined && isReported !== true) {
-      const session = sessionOf(state)
+      const session = state.session && namedSession(state.session)
       observe.emit('request.refused', {
         ...marks,
         ...(session === undefined ? undefined : pseudonyms(session.facts)),
@@ -189,9 +189,4 @@ function writeFailure(
 
 function setCookies(context: AgentContext, cookies: readonly string[]): void {
   if (cookies.length > 0) context.set({ 'set-cookie': [...cookies] })
-}
-
-/** The session of a request, also one that is over. */
-function sessionOf({ session }: RequestState): Session | undefined {
-  return session === undefined || session.kind === 'none' ? undefined : session.session
 }

@@ -76,6 +76,16 @@ export function judgeSession(
   return check === undefined ? { kind: 'open', session } : { kind: 'over', code: 'session_expired', check, session }
 }
 
+/** The session that the cookies name, also one that is over; undefined where they name none. */
+export function namedSession(state: SessionState): Session | undefined {
+  return state.kind === 'none' ? undefined : state.session
+}
+
+/** Facts of the open session, if there is one. */
+export function signedInFacts(state: SessionState): SessionFacts | undefined {
+  return state.kind === 'open' ? state.session.facts : undefined
+}
+
 /** The open session; throws `session_missing`, `session_invalid` or `session_expired`. */
 export function requireSession(state: SessionState): Session {
   if (state.kind === 'open') return state.session

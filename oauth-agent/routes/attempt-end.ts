@@ -7,7 +7,7 @@ import { endReplaced, keepPredecessor } from '../flows/end-session.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { afterSignIn, isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
 import { revokeUnused } from '../flows/revocation.ts'
-import type { Session } from '../flows/session-state.ts'
+import { namedSession, type Session, signedInFacts } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
 
 /** How an attempt to sign in came to its end; `cookies` are Set-Cookie values. */
@@ -41,8 +41,11 @@ export function createAttemptEnd(
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
     }
     try {
-      const signedIn = request.session.kind === 'open' ? request.session.session.facts : undefined
-      const arrived: Arrived = { parameters: request.parameters, arrivedBy, signedIn }
+      const arrived: Arrived = {
+        parameters: request.parameters,
+        arrivedBy,
+        signedIn: signedInFacts(request.session),
+      }
       const finished = await finishOnce(attempt.content, arrived)
       const own = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
       const others = otherAttempts(request, attempt.content, finished.cookies.access, own)
@@ -87,7 +90,7 @@ export function createAttemptEnd(
     begun: SessionFacts,
   ): Promise<void> {
     // Also one that has reached its limit: a step-up of it may be under way.
-    const present = (session.kind === 'none' ? undefined : session.session?.facts) ?? replaces
+    const present = namedSession(session)?.facts ?? replaces
     if (present === undefined || present.subject === begun.subject) {
       const before = present ?? stepUpOf
       // A response that comes again finds the session that it began.

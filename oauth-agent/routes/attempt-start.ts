@@ -2,6 +2,7 @@ import type { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type Arrival, isStepUp, startLogin } from '../flows/login-attempt.ts'
+import { signedInFacts } from '../flows/session-state.ts'
 
 /** An attempt that was started, or why it was not, which has been reported; `cookies` are Set-Cookie values. */
 export type AttemptStart =
@@ -15,8 +16,8 @@ export function createAttemptStart(
   const { writer, observe } = parts
 
   return async ({ marks, parameters, cookies, session }, arrival) => {
-    const signedIn = session.kind === 'open' ? session.session.facts : undefined
     try {
+      const signedIn = signedInFacts(session)
       const { id, content, authorizationUrl } = await startLogin(parts, parameters, { signedIn, arrival })
       const setCookies = writer.setLogin(id, content, cookies)
       observe.emit('login.started', {

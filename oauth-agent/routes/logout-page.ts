@@ -1,5 +1,6 @@
 import { createSigningOut } from './signing-out.ts'
 import type { Endpoint, EndpointParts } from './endpoint.ts'
+import { signedInFacts } from '../flows/session-state.ts'
 import { confirmPage, signOutPage } from '../pages.ts'
 
 /** Where the form of the sign-out page is sent, below the agent's path. */
@@ -13,7 +14,8 @@ export function createLogoutPage(parts: EndpointParts): Endpoint {
     if (config.csrf.token === 'required' && !fromOurPage) {
       return { page: confirmPage('Sign out', `${config.agent.path}/logout`) }
     }
-    const csrfToken = session.kind === 'open' ? csrfTokenOf(session.session.facts.sessionId) : undefined
+    const signedIn = signedInFacts(session)
+    const csrfToken = signedIn && csrfTokenOf(signedIn.sessionId)
     return { page: signOutPage(`${config.agent.path}${signOutPath}`, csrfToken) }
   }
 }

@@ -1,5 +1,6 @@
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
 import { type EndedSession, endSession } from '../flows/end-session.ts'
+import { namedSession } from '../flows/session-state.ts'
 
 /** What a sign-out leaves to be answered; `cookies` are Set-Cookie values. */
 export interface SignedOut {
@@ -16,7 +17,7 @@ export interface SignedOut {
 export function createSigningOut(parts: EndpointParts): (request: AgentRequest) => Promise<SignedOut> {
   const { writer, observe, config } = parts
   return async ({ marks, cookies, session: state }) => {
-    const session = state.kind === 'none' ? undefined : state.session
+    const session = namedSession(state)
     const ended = await endSession(parts, session)
     if (session !== undefined) {
       const who = { ...marks, ...parts.pseudonyms(session.facts) }
