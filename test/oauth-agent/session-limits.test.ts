@@ -74,6 +74,14 @@ describe('the named limits of NIST SP 800-63B-4 (NI-1, NI-2)', () => {
       expect(world.server.count('revocation')).toBe(1)
     }))
 
+  it('over, but signed out of: its tokens are revoked all the same, since a copy of them may be elsewhere', () =>
+    inWorld('session: { profile: aal3 }', async (world, page) => {
+      world.clock.pass(15 * minute)
+      expect((await page.call('POST', '/oauth-agent/logout')).status).toBe(200)
+      expect(world.server.count('revocation')).toBe(2)
+      expect(world.told('session.ended').map(({ fields }) => fields['cause'])).toEqual(['logout'])
+    }))
+
   it('an access token that would live longer ends with its session, from the sign-in on', () =>
     inWorld('session: { idle_seconds: 100, absolute_seconds: 100 }', (world, page) => {
       const { accessTokenExpiresAt, absoluteExpiresAt, createdAt } = world.open(page)
