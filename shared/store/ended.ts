@@ -71,7 +71,6 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
       if (namedByProvider === 0) return false
       const { providerSessionId, subject } = session
       if (providerSessionId !== undefined && isListed(`p.${hashOf(providerSessionId)}`, session.createdAt)) return true
-      if (subject === undefined) return false
       const user = hashOf(subject)
       return (
         isListed(`u.${user}`, session.createdAt) ||

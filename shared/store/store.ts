@@ -31,7 +31,7 @@ export interface Lock {
 export interface SessionKey {
   /** Our own session id. */
   readonly sessionId: string
-  readonly subject?: string
+  readonly subject: string
   /** The `sid` claim of the authorization server, if the ID token had one. */
   readonly providerSessionId?: string
   /** When the user signed in, seconds since 1970. */

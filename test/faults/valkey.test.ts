@@ -51,7 +51,7 @@ async function openStore(change: { url?: string; keyPrefix?: string; timeoutMs?:
   return { store, events }
 }
 
-const session = { sessionId: 'AAAAAAAAAAAAAAAAAAAAAA', createdAt: 1000 }
+const session = { sessionId: 'AAAAAAAAAAAAAAAAAAAAAA', subject: 'alice', createdAt: 1000 }
 const endOfSession = { kind: 'session', sessionId: session.sessionId, ttlSeconds: 60 } as const
 
 describeStore('Valkey', {
@@ -136,7 +136,7 @@ describe('Valkey out of reach', () => {
     await server.start()
     await expect.poll(() => one.events.at(-1)?.name, { timeout: 10_000 }).toBe('store.available')
     const late = await openStore({ keyPrefix })
-    expect(ids.filter((sessionId) => !late.store.hasEnded({ sessionId, createdAt: 1 }))).toEqual([])
+    expect(ids.filter((sessionId) => !late.store.hasEnded({ sessionId, subject: 'alice', createdAt: 1 }))).toEqual([])
   })
 
   it('a replica that starts before an empty server has learned them is told of ended sessions', async () => {
@@ -193,7 +193,7 @@ describe('Valkey out of reach', () => {
     const ids = Array.from({ length: 4500 }, (_, index) => `s${index}`)
     for (const sessionId of ids) await one.store.end({ kind: 'session', sessionId, ttlSeconds: 60 })
     const two = await openStore({ keyPrefix })
-    expect(ids.filter((sessionId) => !two.store.hasEnded({ sessionId, createdAt: 1 }))).toEqual([])
+    expect(ids.filter((sessionId) => !two.store.hasEnded({ sessionId, subject: 'alice', createdAt: 1 }))).toEqual([])
   })
 
   it('a replica that starts later reads the longest life that was given', async () => {
@@ -294,7 +294,9 @@ describe('what others write into the store', () => {
     for (const line of bad) await stranger.publish(`${keyPrefix}ended`, line)
     await store.end({ kind: 'session', sessionId: 'B', ttlSeconds: 60 })
     await stranger.publish(`${keyPrefix}ended`, `s.C 9999 60`)
-    await expect.poll(() => store.hasEnded({ sessionId: 'C', createdAt: 1 }), { interval: 5 }).toBe(true)
+    await expect
+      .poll(() => store.hasEnded({ sessionId: 'C', subject: 'alice', createdAt: 1 }), { interval: 5 })
+      .toBe(true)
     expect(store.hasEnded(session)).toBe(false)
     stranger.destroy()
   })

@@ -12,7 +12,7 @@ describe('list of ended sessions', () => {
   it('is bounded: the entry that was added first gives way', () => {
     const { list } = listAt(1000, 3)
     for (const id of ['a', 'b', 'c', 'd']) list.add(ended(id))
-    expect(['a', 'b', 'c', 'd'].map((sessionId) => list.has({ sessionId, createdAt: 1 }))).toEqual([
+    expect(['a', 'b', 'c', 'd'].map((sessionId) => list.has({ sessionId, subject: 'alice', createdAt: 1 }))).toEqual([
       false,
       true,
       true,
@@ -36,16 +36,16 @@ describe('list of ended sessions', () => {
     time.nowSeconds = 1060
     for (let index = 0; index < 100; index += 1) list.add(ended(`new${index}`))
     expect(list.size).toBe(101)
-    expect(list.has({ sessionId: 'long', createdAt: 1 })).toBe(true)
+    expect(list.has({ sessionId: 'long', subject: 'alice', createdAt: 1 })).toBe(true)
   })
 
   it('finds names of the authorization server after all of its other entries are gone', () => {
     const { list, time } = listAt(1000)
     list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 10 })
     time.nowSeconds = 1020
-    expect(list.has({ sessionId: 'x', providerSessionId: 'p1', createdAt: 1 })).toBe(false)
+    expect(list.has({ sessionId: 'x', providerSessionId: 'p1', subject: 'alice', createdAt: 1 })).toBe(false)
     list.add({ kind: 'provider-session', providerSessionId: 'p2', ttlSeconds: 10 })
-    expect(list.has({ sessionId: 'x', providerSessionId: 'p2', createdAt: 1 })).toBe(true)
+    expect(list.has({ sessionId: 'x', providerSessionId: 'p2', subject: 'alice', createdAt: 1 })).toBe(true)
   })
 
   it('keeps no name of a person or of a session of the authorization server in the clear', () => {
