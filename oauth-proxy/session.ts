@@ -29,21 +29,16 @@ export function openSession(cookies: RequestCookies, parts: SessionParts): Acces
   if (opened.kind === 'absent') return undefined
   if (opened.kind !== 'opened') throw new TokenHandlerError('session_invalid')
   const { content } = opened
-  checkSessionAlive(content, parts)
+  const end = sessionEnd(content, parts)
+  if (end !== undefined) throw new TokenHandlerError('session_expired', { detail: { check: end } })
   if (parts.clock.nowSeconds() >= content.accessTokenExpiresAt) throw new TokenHandlerError('access_token_expired')
   return content
 }
 
-/** Throws `session_expired` when a limit inside the cookie has passed or the session was ended elsewhere. */
-export function checkSessionAlive(
+/** Why a session is over: a limit inside its cookie has passed, or it was ended elsewhere; undefined while it may go on. */
+export function sessionEnd(
   session: AccessContent,
   { store, clock }: Pick<SessionParts, 'store' | 'clock'>,
-): void {
-  const limit = reachedLimit(session, clock.nowSeconds())
-  if (limit !== undefined) throw expired(limit)
-  if (store.hasEnded(session)) throw expired('ended')
-}
-
-function expired(check: string): TokenHandlerError {
-  return new TokenHandlerError('session_expired', { detail: { check } })
+): 'absolute_limit' | 'idle_limit' | 'ended' | undefined {
+  return reachedLimit(session, clock.nowSeconds()) ?? (store.hasEnded(session) ? 'ended' : undefined)
 }

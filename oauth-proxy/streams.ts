@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from '../shared/clock.ts'
 import type { AccessContent } from '../shared/cookies/session.ts'
 import type { Store } from '../shared/store/store.ts'
-import { checkSessionAlive } from './session.ts'
+import { sessionEnd } from './session.ts'
 
 /** Why we end a stream that would have gone on. */
 export type StreamEnd = 'token_expired' | 'session_over' | 'stopping' | 'idle'
@@ -70,11 +70,6 @@ export function createStreams(parts: {
   function reasonToEnd(session: AccessContent | undefined): StreamEnd | undefined {
     if (session === undefined) return undefined
     if (clock.nowSeconds() >= session.accessTokenExpiresAt) return 'token_expired'
-    try {
-      checkSessionAlive(session, parts)
-      return undefined
-    } catch {
-      return 'session_over'
-    }
+    return sessionEnd(session, parts) === undefined ? undefined : 'session_over'
   }
 }

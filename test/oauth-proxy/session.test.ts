@@ -1,15 +1,20 @@
 import { expect, it } from 'vitest'
-import { checkSessionAlive } from '../../oauth-proxy/session.ts'
+import { openSession } from '../../oauth-proxy/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { sessionCookies } from '../support/installation.ts'
 
 const now = 1_800_000_100
+const noCookies = { ours: new Map<string, string>(), others: undefined }
 
 function verdict(limits: { absoluteExpiresAt: number; idleExpiresAt: number }, ended = false) {
   try {
     const { access } = sessionCookies(limits)
-    checkSessionAlive(access, { store: { hasEnded: () => ended }, clock: { nowSeconds: () => now } })
-    return 'alive'
+    const session = openSession(noCookies, {
+      cookies: { access: () => ({ kind: 'opened', content: access }) },
+      store: { hasEnded: () => ended },
+      clock: { nowSeconds: () => now },
+    })
+    return session === access ? 'alive' : session
   } catch (error) {
     return error instanceof TokenHandlerError ? [error.code, error.detail['check']] : error
   }
