@@ -29,11 +29,11 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     try {
       const refreshed = await refresh(session, { activity, further })
       const { cookies, setCookies } = fitting(refreshed.cookies, request)
-      tellSuccess(request, refreshed, activity)
+      reportSuccess(request, refreshed, activity)
       return { body: refreshView({ facts: cookies.access, ...cookies }, parts), cookies: setCookies }
     } catch (thrown) {
       const error = asTokenHandlerError(thrown)
-      tellFailure(request, session, error)
+      reportFailure(request, session, error)
       // Whoever has signed in meanwhile owns the browser's cookies by now: clearing them would sign them out.
       const isOver = error.row.endsSession && !endsMeanwhile.has(error.detail.check)
       return { error, cookies: isOver ? writer.clearSession(request.cookies) : [] }
@@ -57,7 +57,7 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     }
   }
 
-  function tellSuccess({ marks }: AgentRequest, refreshed: Refreshed, activity: boolean): void {
+  function reportSuccess({ marks }: AgentRequest, refreshed: Refreshed, activity: boolean): void {
     const who = { ...marks, ...parts.pseudonyms(refreshed.cookies.access) }
     const { generation } = refreshed.cookies.access
     const { rotated, joined, idTokenRejected } = refreshed
@@ -65,7 +65,7 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     if (idTokenRejected !== undefined) observe.emit('id_token.rejected', { ...who, check: idTokenRejected })
   }
 
-  function tellFailure({ marks }: AgentRequest, session: Session, error: TokenHandlerError): void {
+  function reportFailure({ marks }: AgentRequest, session: Session, error: TokenHandlerError): void {
     const who = { ...marks, ...parts.pseudonyms(session.facts) }
     const { code, detail, row } = error
     observe.emit('session.refresh_failed', { ...who, error_code: code, ...detail, ends_session: row.endsSession })

@@ -16,7 +16,7 @@ import type { UpstreamFields } from '../forward/response-headers.ts'
 import type { Target } from '../forward/upstream.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { Streams } from '../streams.ts'
-import { type ProxySide, tellRefusal } from './refusal.ts'
+import { type ProxySide, reportRefusal } from './refusal.ts'
 
 /** What every edge needs to decide, to carry out and to report. */
 export interface EdgeParts {
@@ -80,7 +80,7 @@ export function createEdge<Output>(
     } catch (thrown) {
       refusal = asTokenHandlerError(thrown)
     }
-    if (refusal !== undefined) tellRefusal(refusal, call.requestId, known, edge.side, parts)
+    if (refusal !== undefined) reportRefusal(refusal, call.requestId, known, edge.side, parts)
     const error = refusal ?? failure
     if (error !== undefined) edge.answerError(call, error, known)
     observe.emit('request.answered', {
@@ -131,13 +131,13 @@ export function proving({ head, target, route, credential }: Forward, proofs: Pr
     setting.dpopBaseUrl === undefined ? origin : `${setting.dpopBaseUrl} through ${origin}`
   let answered: NonceDemand | undefined
   return {
-    prove(target, demand) {
+    prove(place, demand) {
       answered = demand
-      const url = `${setting.dpopBaseUrl ?? target.origin}${path}`
-      return proofs.prove(possession, { method: head.method, url, server: serverOf(target), demand })
+      const url = `${setting.dpopBaseUrl ?? place.origin}${path}`
+      return proofs.prove(possession, { method: head.method, url, server: serverOf(place), demand })
     },
-    check(status, fields, target) {
-      proofs.check(serverOf(target), status, fields)
+    check(status, fields, place) {
+      proofs.check(serverOf(place), status, fields)
       answered?.release()
     },
   }

@@ -30,7 +30,7 @@ export function allowField(
 export type ProxySide = 'proxy' | 'forward_auth'
 
 /** Reports a request that is not carried out, with what was known of it by then. */
-export function tellRefusal(
+export function reportRefusal(
   error: TokenHandlerError,
   requestId: string,
   { route, session, clientAddress }: Known,

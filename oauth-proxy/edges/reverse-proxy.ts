@@ -81,7 +81,7 @@ function callApi(
     maxBodyBytes: setting.maxBodyBytes,
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
-    onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
+    onUnreachable: (place, failure) => reportUnreachable(failure, place, requestId, route, parts),
     onHead: browserHead(decision, path, proved, requestId, parts),
     onEventStream: (cut) =>
       parts.streams.watch(session, (cause) => {

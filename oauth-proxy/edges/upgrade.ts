@@ -118,7 +118,7 @@ async function shakeHands(
       idleTimeoutMs: setting.streamIdleTimeoutMs,
       requestId,
       clock: parts.clock,
-      onUnreachable: (target, failure) => reportUnreachable(failure, target, requestId, route, parts),
+      onUnreachable: (place, failure) => reportUnreachable(failure, place, requestId, route, parts),
     })
     const status = webSocket.kind === 'open' ? 101 : webSocket.status
     reportCall({ status, outcome: 'complete', retried: webSocket.retried }, requestId, route, startedMs, parts)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { tellRefusal } from '../../../oauth-proxy/edges/refusal.ts'
+import { reportRefusal } from '../../../oauth-proxy/edges/refusal.ts'
 import { createKeyRing, fixedKeys } from '../../../shared/crypto/key-ring.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { reportableAddress } from '../../../shared/http/client-address.ts'
@@ -15,7 +15,7 @@ it.each([
   const events: [EventName, object][] = []
   const observe = { emit: (event: EventName, fields: object) => void events.push([event, fields]) }
   const keys = fixedKeys(createKeyRing(testKeys()))
-  tellRefusal(new TokenHandlerError('server_error', { cause }), 'r1', {}, 'proxy', {
+  reportRefusal(new TokenHandlerError('server_error', { cause }), 'r1', {}, 'proxy', {
     config: parse(settingsFile()),
     keys,
     observe,
