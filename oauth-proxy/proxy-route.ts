@@ -1,8 +1,9 @@
 import type { Clock } from '../shared/clock.ts'
 import type { Route } from '../shared/config/schema.ts'
 import { type RateLimiter, createRateLimiter } from '../shared/http/rate-limit.ts'
+import type { ReadFile } from '../shared/read-file.ts'
 import type { Store } from '../shared/store/store.ts'
-import { type ReadFile, type Upstream, createUpstream } from './forward/upstream.ts'
+import { type Upstream, createUpstream } from './forward/upstream.ts'
 import { type Slots, createSlots } from './slots.ts'
 
 /** A route with everything that lives as long as it does. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
@@ -14,6 +13,7 @@ import { allowedHosts } from '../shared/http/request-gate.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { CertificateInUse } from '../shared/observe/metrics.ts'
+import { type ReadFile, systemReadFile } from '../shared/read-file.ts'
 import type { Store } from '../shared/store/store.ts'
 import { asksForTokens, createCredentials } from './credentials/credentials.ts'
 import type { TokenRequests } from './credentials/token-request.ts'
@@ -21,7 +21,6 @@ import type { EdgeParts } from './edges/edge.ts'
 import { createForwardAuth } from './edges/forward-auth.ts'
 import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createUpgrade } from './edges/upgrade.ts'
-import type { ReadFile } from './forward/upstream.ts'
 import { createProofs } from './forward/proofs.ts'
 import { createProxyRoute } from './proxy-route.ts'
 import { createRouteTable } from './routes/route-table.ts'
@@ -60,7 +59,7 @@ export interface Proxy {
  * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `createUpstream` do.
  */
 export async function createProxy(given: ProxyParts): Promise<Proxy> {
-  const { config, keys, store, clock, observe, readFile = readText, random = systemRandomBytes } = given
+  const { config, keys, store, clock, observe, readFile = systemReadFile, random = systemRandomBytes } = given
   const requests = await loadTokenRequests(given)
   const openWebSocket = await loadWebSockets(config)
   const catalogue = createCatalogue(config)
@@ -125,8 +124,4 @@ async function loadWebSockets({ proxy }: Config) {
   if (!proxy.routes.some(({ websocket }) => websocket)) return undefined
   const { openWebSocket } = await import('./forward/websocket.ts')
   return openWebSocket
-}
-
-function readText(path: string): string {
-  return readFileSync(path, 'utf8')
 }

@@ -6,6 +6,7 @@ import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
+import type { ReadFile } from '../../shared/read-file.ts'
 import { apiSocket } from './api-socket.ts'
 
 /** One place where an API runs. */
@@ -50,9 +51,6 @@ export type UpstreamSetting = Pick<
   | 'clientCertificateFile'
   | 'clientPrivateKeyFile'
 >
-
-/** The text of a file; throws when it cannot be read. */
-export type ReadFile = (path: string) => string
 
 /** What connecting to APIs needs. */
 export interface UpstreamParts {

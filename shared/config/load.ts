@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { type Document, type ErrorCode, LineCounter, parseDocument } from 'yaml'
 import { failureCode } from '../failure-code.ts'
+import { systemReadFile } from '../read-file.ts'
 import type { ConfigCheck } from './checks/check.ts'
 import { checks } from './checks/every-process.ts'
 import { fileChecks } from './checks/files.ts'
@@ -120,7 +120,7 @@ export function settingsSource(path: string | undefined, checks: readonly Config
   }
   return {
     readText: () => readSettingsFile(file),
-    parse: (text) => parseConfig(text, { env: process.env, readFile: readText, file, checks }),
+    parse: (text) => parseConfig(text, { env: process.env, readFile: systemReadFile, file, checks }),
     check: (config) => checkTogether(config, checks),
   }
 }
@@ -132,7 +132,7 @@ export function loadConfig(path: string | undefined, checks: readonly ConfigChec
 
 function readSettingsFile(file: string): string {
   try {
-    return readText(file)
+    return systemReadFile(file)
   } catch (cause) {
     const code = failureCode(cause) ?? 'unknown'
     throw new ConfigError([
@@ -144,5 +144,3 @@ function readSettingsFile(file: string): string {
     ])
   }
 }
-
-const readText = (path: string): string => readFileSync(path, 'utf8')

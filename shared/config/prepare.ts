@@ -1,14 +1,14 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { isJsonObject } from '../json-object.ts'
+import type { ReadFile } from '../read-file.ts'
 import { type PathPart, type Problem, pathText } from './problem.ts'
 import { coreOf, fieldsOf, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
 export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The text of a file; throws if it cannot be read. */
-  readonly readFile: (path: string) => string
+  readonly readFile: ReadFile
   /** Path of the settings file; relative paths in it start at its folder. */
   readonly file?: string
 }

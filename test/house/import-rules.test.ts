@@ -33,7 +33,7 @@ describe('who may import whom', () => {
     expect(offenders(under(...product), under('test', 'bench'))).toEqual([])
   })
 
-  const ground = ['error-table', 'errors', 'secret', 'clock', 'json-object', 'failure-code'].map(
+  const ground = ['error-table', 'errors', 'secret', 'clock', 'json-object', 'failure-code', 'read-file'].map(
     (name) => `shared/${name}.ts`,
   )
   const middle = ['shared/config', 'shared/crypto', 'shared/oauth', 'shared/observe', 'shared/store']

@@ -1,10 +1,11 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { ConfigCheck, CrossProblem } from './check.ts'
 import { certificatesOf, isUnfinishedPem, pemBlocks } from '../../crypto/certificate.ts'
+import type { ReadFile } from '../../read-file.ts'
 import type { Config } from '../schema.ts'
 
 /** Files that settings name: there, readable, of the right kind and belonging together. */
-export function fileChecks(readFile: (path: string) => string): ConfigCheck {
+export function fileChecks(readFile: ReadFile): ConfigCheck {
   return function* (config) {
     const { client, authorizationServer } = config
     if (client.authentication === 'private_key_jwt') {
@@ -24,7 +25,7 @@ export function fileChecks(readFile: (path: string) => string): ConfigCheck {
   }
 }
 
-function* routeFileChecks({ proxy }: Config, readFile: (path: string) => string): Iterable<CrossProblem> {
+function* routeFileChecks({ proxy }: Config, readFile: ReadFile): Iterable<CrossProblem> {
   for (const [index, route] of proxy.routes.entries()) {
     const path = `proxy.routes[${index}]`
     yield* readAuthorities(route.caFile, `${path}.ca_file`, readFile)
@@ -44,7 +45,7 @@ export interface ListenerFiles {
 export function* listenerFileCheck(
   { certificateFile, privateKeyFile, clientCaFile }: ListenerFiles,
   prefix: string,
-  readFile: (path: string) => string,
+  readFile: ReadFile,
   nowMs: number,
 ): Iterable<CrossProblem> {
   const certificate = yield* pairCheck(certificateFile, privateKeyFile, prefix, readFile)
@@ -75,7 +76,7 @@ export function* listenerFileCheck(
 /** Whether a file ends too early, or certificate and key do not belong together, as while they are replaced. */
 export function isHalfReplaced(
   { certificateFile, privateKeyFile, clientCaFile = certificateFile }: ListenerFiles,
-  readFile: (path: string) => string,
+  readFile: ReadFile,
 ): boolean {
   try {
     const texts = [certificateFile, privateKeyFile, clientCaFile].map(readFile)
@@ -95,7 +96,7 @@ function isExpired({ validToDate }: X509Certificate, nowMs: number): boolean {
 function* readAuthorities(
   file: string | undefined,
   path: string,
-  readFile: (path: string) => string,
+  readFile: ReadFile,
 ): Found<readonly X509Certificate[]> {
   const text = file === undefined ? undefined : yield* readPem(file, path, readFile)
   if (text === undefined) return undefined
@@ -117,7 +118,7 @@ function* pairCheck(
   certificateFile: string,
   keyFile: string,
   prefix: string,
-  readFile: (path: string) => string,
+  readFile: ReadFile,
 ): Found<X509Certificate> {
   const certificate = yield* readCertificate(certificateFile, `${prefix}certificate_file`, readFile)
   const key = yield* readKey(keyFile, `${prefix}private_key_file`, readFile)
@@ -131,7 +132,7 @@ function* pairCheck(
   return certificate
 }
 
-function* readKey(file: string, path: string, readFile: (path: string) => string): Found<KeyObject> {
+function* readKey(file: string, path: string, readFile: ReadFile): Found<KeyObject> {
   const text = yield* readText(file, path, readFile)
   if (text === undefined) return undefined
   try {
@@ -142,7 +143,7 @@ function* readKey(file: string, path: string, readFile: (path: string) => string
   }
 }
 
-function* readCertificate(file: string, path: string, readFile: (path: string) => string): Found<X509Certificate> {
+function* readCertificate(file: string, path: string, readFile: ReadFile): Found<X509Certificate> {
   const text = yield* readPem(file, path, readFile)
   if (text === undefined) return undefined
   try {
@@ -155,7 +156,7 @@ function* readCertificate(file: string, path: string, readFile: (path: string) =
   return undefined
 }
 
-function* readPem(file: string, path: string, readFile: (path: string) => string): Found<string> {
+function* readPem(file: string, path: string, readFile: ReadFile): Found<string> {
   const text = yield* readText(file, path, readFile)
   if (text === undefined || !isUnfinishedPem(text)) return text
   yield {
@@ -166,7 +167,7 @@ function* readPem(file: string, path: string, readFile: (path: string) => string
   return undefined
 }
 
-function* readText(file: string, path: string, readFile: (path: string) => string): Found<string> {
+function* readText(file: string, path: string, readFile: ReadFile): Found<string> {
   try {
     return readFile(file)
   } catch {
