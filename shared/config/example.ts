@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { stringify } from 'yaml'
 import { schema } from './schema.ts'
 import { defaultOf, exampleOf, isRequired } from './type-words.ts'
-import { coreOf, fieldsOf, isSecret, metaOf } from './walk.ts'
+import { coreOf, fieldsOf, isOpen, isSecret, metaOf } from './walk.ts'
 
 interface Line {
   readonly depth: number
@@ -71,7 +71,7 @@ function sectionLines(field: z.core.$ZodType, path: readonly string[]): Line[] |
     return branch instanceof z.ZodObject ? objectLines(branch, path) : undefined
   }
   const item = core instanceof z.ZodArray ? coreOf(core.element) : undefined
-  if (!(item instanceof z.ZodObject) || item.def.catchall instanceof z.ZodUnknown) return undefined
+  if (!(item instanceof z.ZodObject) || isOpen(item)) return undefined
   return [{ depth: path.length, text: '-' }, ...objectLines(item, [...path, '-'])]
 }
 

@@ -80,22 +80,14 @@ function unknownKey(schema: z.ZodObject, value: unknown, path: readonly PathPart
   const object = schemaAt(schema, value, path)
   const known = object === undefined ? [] : Object.keys(objectFor(object, valueAt(value, path))?.shape ?? {})
   const near = nearest(key, known)
-  const elsewhere = new Set([...placesWithin(object, value, path, key), ...placesOf(schema, key)])
+  const elsewhere = new Set([...placesWithin(object, value, path, key), ...placesWithin(schema, value, [], key)])
   const candidates = near === undefined ? [...elsewhere] : [near]
   const remedy =
     candidates.length > 0 ? `Did you mean ${candidates.join(' or ')}?` : `Remove it. Known here: ${known.join(', ')}.`
   return { path: pathText([...path, key]), problem: 'is not a setting', remedy }
 }
 
-/** Paths at which a setting of this name exists, for keys that were written at the wrong level. */
-function placesOf(schema: z.ZodObject, key: string): string[] {
-  return Object.entries(fieldsOf(schema)).flatMap(([name, field]) => {
-    const core = coreOf(field)
-    return core instanceof z.ZodObject && key in fieldsOf(core) ? [`${name}.${key}`] : []
-  })
-}
-
-/** Sections of `object` in which a setting of this name exists, for keys that were written one level too high. */
+/** Paths within the sections of `object` at which a setting of this name exists, for keys written at the wrong level. */
 function placesWithin(
   object: z.core.$ZodType | undefined,
   value: unknown,
@@ -123,7 +115,7 @@ function kindsAt(schema: z.ZodObject, value: unknown, path: readonly PathPart[])
 function expectation(issue: z.core.$ZodIssue): string {
   const choices = choicesOf(issue)
   if (choices.length > 0) return `must be ${choices.length > 1 ? 'one of ' : ''}${list(choices)}`
-  if (issue.code === 'invalid_type') return `must be ${typeWords[issue.expected] ?? issue.expected}`
+  if (issue.code === 'invalid_type') return `must be ${expectedWords[issue.expected] ?? issue.expected}`
   if (issue.code === 'invalid_union') return unionExpectation(issue.errors.flat())
   if (issue.code === 'too_small') {
     if (issue.origin !== 'number') return 'must not be empty'
@@ -135,7 +127,7 @@ function expectation(issue: z.core.$ZodIssue): string {
   return issue.message
 }
 
-const typeWords: Readonly<Record<string, string>> = {
+const expectedWords: Readonly<Record<string, string>> = {
   string: 'text',
   number: 'a number',
   int: 'a whole number',

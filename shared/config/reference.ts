@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { schema } from './schema.ts'
 import { defaultOf, isRequired, typeWords } from './type-words.ts'
-import { coreOf, fieldsOf, isSecret, metaOf } from './walk.ts'
+import { coreOf, fieldsOf, isOpen, isSecret, metaOf } from './walk.ts'
 import { table } from './markdown.ts'
 
 /** The reference page of the settings. */
@@ -34,7 +34,7 @@ function sectionOf(field: z.core.$ZodType): Section | undefined {
   const core = coreOf(field)
   if (core instanceof z.ZodArray) {
     const item = coreOf(core.element)
-    return item instanceof z.ZodObject && !(item.def.catchall instanceof z.ZodUnknown) ? item : undefined
+    return item instanceof z.ZodObject && !isOpen(item) ? item : undefined
   }
   return core instanceof z.ZodObject || core instanceof z.ZodDiscriminatedUnion ? core : undefined
 }

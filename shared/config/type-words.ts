@@ -28,9 +28,7 @@ function numberWords({ minValue, maxValue, isInt }: z.ZodNumber): string {
 
 /** The value a setting has when it is left out; undefined if there is none. */
 export function defaultOf(schema: z.core.$ZodType): unknown {
-  if (schema instanceof z.ZodDefault) return schema.def.defaultValue
-  if (schema instanceof z.ZodPrefault) return schema.def.defaultValue
-  return undefined
+  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined
 }
 
 /** The first example of a setting, or undefined. */

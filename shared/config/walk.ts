@@ -47,6 +47,11 @@ function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
   return schema !== undefined && z.core.safeParse(schema, value).success
 }
 
+/** True for a section that takes names which no schema knows, such as an authorization detail. */
+export function isOpen({ def }: z.ZodObject): boolean {
+  return def.catchall instanceof z.ZodUnknown
+}
+
 /** The schema of the items of a list; undefined where the value is not meant to be a list. */
 export function itemSchema(schema: z.core.$ZodType): z.core.$ZodType | undefined {
   const core = coreOf(schema)
@@ -85,7 +90,7 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
   const item = itemSchema(schema)
   if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toCamelCase(item, entry))
   const object = objectFor(schema, value)
-  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isJsonObject(value)) return value
+  if (object === undefined || isOpen(object) || !isJsonObject(value)) return value
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => {
       const field = fieldsOf(object)[key]
@@ -99,7 +104,7 @@ export function toSnakeCase(schema: z.core.$ZodType, value: unknown): unknown {
   const item = itemSchema(schema)
   if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toSnakeCase(item, entry))
   const object = objectFor(schema, value)
-  if (object === undefined || object.def.catchall instanceof z.ZodUnknown || !isJsonObject(value)) return value
+  if (object === undefined || isOpen(object) || !isJsonObject(value)) return value
   return Object.fromEntries(
     Object.entries(fieldsOf(object)).flatMap(([key, field]) => {
       const entry = value[camelKey(key)]
