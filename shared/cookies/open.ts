@@ -6,15 +6,12 @@ import type { Catalogue, CookieRow } from './catalogue.ts'
 import { joinValue } from './chunks.ts'
 import { codecs } from './contents.ts'
 import type { RequestCookies } from './header.ts'
-import { type OpenedCache, createOpenedCache } from './opened-cache.ts'
+import { type OpenedCache, type OpenedEntry, createOpenedCache } from './opened-cache.ts'
 import type { RecordCodec } from './record.ts'
 import type { AccessContent, IdentityContent, LoginContent, RefreshContent } from './session.ts'
 
 /** What a cookie turned out to be; whether it has expired is for the caller to decide, every time. */
-export type Opened<T> =
-  | { readonly kind: 'absent' }
-  | { readonly kind: 'unreadable' }
-  | { readonly kind: 'opened'; readonly content: T; readonly keyId: string }
+export type Opened<T> = { readonly kind: 'absent' } | { readonly kind: 'unreadable' } | OpenedEntry<T>
 
 /** Opens cookies; never throws, and every failure looks the same to the caller (EN-10). */
 export interface CookieReader {
@@ -92,9 +89,7 @@ export function openContent<T>(
   open: Open,
   codec: RecordCodec<T>,
   value: string,
-):
-  | { readonly kind: 'opened'; readonly content: T; readonly keyId: string }
-  | { readonly kind: 'unreadable'; readonly reason: SealFailure | 'record'; readonly keyId?: string } {
+): OpenedEntry<T> | { readonly kind: 'unreadable'; readonly reason: SealFailure | 'record'; readonly keyId?: string } {
   const unsealed = open(value)
   if (unsealed.kind === 'unreadable') return unsealed
   const content = codec.decode(unsealed.plaintext)

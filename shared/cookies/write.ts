@@ -71,11 +71,11 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
         ...(cookies.refresh === undefined ? [] : [seal(refresh, codecs.refresh, cookies.refresh)]),
         seal(identity, codecs.identity, cookies.identity),
       ]
-      const pieces = split(values)
+      const chunked = chunk(values)
       const maxAge = cookies.access.absoluteExpiresAt - clock.nowSeconds()
-      const kept = new Set(pieces.flatMap((each) => each.pieces.map(({ name }) => name)))
+      const kept = new Set(chunked.flatMap(({ chunks }) => chunks.map(({ name }) => name)))
       return [
-        ...pieces.flatMap((each) => each.pieces.map((piece) => setCookie(each.row, piece, maxAge))),
+        ...chunked.flatMap(({ row, chunks }) => chunks.map((each) => setCookie(row, each, maxAge))),
         ...clearAll(present, (name) => !kept.has(name)),
       ]
     },
@@ -129,20 +129,21 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     return { row, value: sealFor(row)(codec.encode(content)) }
   }
 
-  function split(values: readonly { row: CookieRow; value: string }[]) {
+  /** Throws `token_too_large` with the sizes when the values do not fit into the budget, or one not into its names. */
+  function chunk(values: readonly { row: CookieRow; value: string }[]) {
     const limit = settings.cookies.maxTotalBytes
     const sizes = Object.fromEntries(values.map(({ row, value }) => [row.purpose, row.name.length + value.length]))
-    const pieces = values.map(({ row, value }) => ({ row, pieces: splitValue(row, value) ?? [] }))
-    const total = pieces
-      .flatMap((each) => each.pieces)
+    const chunked = values.map(({ row, value }) => ({ row, chunks: splitValue(row, value) ?? [] }))
+    const total = chunked
+      .flatMap(({ chunks }) => chunks)
       .reduce((sum, { name, value }) => sum + name.length + value.length, 0)
-    if (total > limit || pieces.some((each) => each.pieces.length === 0)) {
+    if (total > limit || chunked.some(({ chunks }) => chunks.length === 0)) {
       const sum = Object.values(sizes).reduce((one, two) => one + two, 0)
       throw new TokenHandlerError('token_too_large', {
         fields: { sizes: { ...sizes, total: Math.max(total, sum), limit } },
       })
     }
-    return pieces
+    return chunked
   }
 
   function openLogin(id: string, present: RequestCookies): LoginContent | undefined {
