@@ -45,6 +45,10 @@ export function createConnections(server: Server): Connections {
     // An answer whose head has gone out already leaves its connection open.
     if (draining) response.once('close', closeIdle)
   }
+  const retire = (): void => {
+    retiring = true
+    for (const response of newest.values()) prepare(response)
+  }
 
   return {
     begin(socket, response) {
@@ -62,14 +66,10 @@ export function createConnections(server: Server): Connections {
     isBusy(socket) {
       return newest.get(socket)?.writableFinished === false
     },
-    retire() {
-      retiring = true
-      for (const response of newest.values()) prepare(response)
-    },
+    retire,
     drain() {
-      retiring = true
       draining = true
-      for (const response of newest.values()) prepare(response)
+      retire()
     },
     cut() {
       for (const socket of newest.keys()) socket.destroy()
