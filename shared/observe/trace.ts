@@ -87,8 +87,9 @@ export function createTrace({ endpoint, ratio, version, newSpanId }: TraceOption
   return {
     read(event) {
       const requestId = event.fields['request_id'] ?? current.getStore()
-      const request = typeof requestId === 'string' ? open.get(requestId) : undefined
-      if (request === undefined || typeof requestId !== 'string') return
+      if (typeof requestId !== 'string') return
+      const request = open.get(requestId)
+      if (request === undefined) return
       const span = spanOf(event)
       if (span === undefined) {
         const { name, timeMs } = event
