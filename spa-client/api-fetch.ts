@@ -32,7 +32,7 @@ function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undef
   return new Promise((resolve, reject) => {
     // Nobody waits for what would be done for a call that is given up already.
     signal?.throwIfAborted()
-    const stop = onAbort(signal, () => reject(signal!.reason))
+    const stop = onAbort(signal, () => reject(signal?.reason))
     work().then(resolve, reject).finally(stop)
   })
 }
