@@ -2,6 +2,7 @@ import { jsonSchema } from '../../shared/config/json-schema.ts'
 import { exampleText } from '../../shared/config/example.ts'
 import { describeCookies } from '../../shared/cookies/catalogue.ts'
 import { type ErrorRow, errorTable } from '../../shared/error-table.ts'
+import type { ErrorFields } from '../../shared/errors.ts'
 import { type EventRow, eventTable } from '../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../shared/observe/metric-table.ts'
 import { commandsPage } from './commands-page.ts'
@@ -28,6 +29,18 @@ function page(text: string): string {
   return `<!-- Made by \`npm run docs\` from the table in the source; change it there. -->\n\n${text.trimEnd()}\n`
 }
 
+/** What answers may hold besides code and sentence, each with its unit; of this type, so that none is left out. */
+const furtherMembers: Readonly<Record<keyof ErrorFields, string>> = {
+  acr_values: '',
+  max_age: ' (seconds)',
+  scope: '',
+  retry_after: ' (seconds)',
+  parameter: '',
+  sizes: ' (bytes)',
+  return_to: '',
+  prompt: '',
+}
+
 function errorsPage(): string {
   const rows = Object.entries<ErrorRow>(errorTable).map(([code, { status, message, remedy, endsSession }]) => [
     `\`${code}\``,
@@ -36,11 +49,12 @@ function errorsPage(): string {
     remedy,
     endsSession ? 'yes' : '',
   ])
+  const members = Object.entries(furtherMembers).map(([name, unit]) => `\`${name}\`${unit}`)
   return `# Errors
 
 Agent and proxy answer every failure with \`{"error_code": "…", "detailed_error": "…"}\`, the header
 \`token-handler-error\` with the same code, and \`x-request-id\`, for which the log can be searched. Some answers have
-further members: \`acr_values\`, \`max_age\`, \`scope\`, \`retry_after\` (seconds), \`parameter\`, \`sizes\`, \`return_to\`.
+further members: ${members.join(', ')}.
 
 ${table(['Code', 'Status', 'Sentence', 'What to do', 'Ends the session'], rows)}`
 }
