@@ -45,14 +45,15 @@ function checkEscapes(path: string): void {
   if (structuralEscape.test(path)) throw ambiguous('path_escape')
   const decoded = decodedOnce(path)
   if (decoded === undefined) throw ambiguous('path_utf8')
-  // Readers that map look-alikes ("／", "．．", "⁄") to ASCII would find other segments than we do.
+  // Readers that map look-alikes ("／", "．．", "⁄") to ASCII would find other segments than we do; those of the dot and of
+  // the space at the end of a name would be dropped as well.
   const folded = decoded.normalize('NFKC').replaceAll(slashLookAlike, '/')
-  if (segmentCount(folded) !== segmentCount(decoded) || dotSegment.test(folded)) throw ambiguous('path_fold')
+  if (segmentCount(folded) !== segmentCount(decoded) || unstableEnd.test(folded)) throw ambiguous('path_fold')
 }
 
 /** Characters that are no slash by NFKC, but by the best-fit tables of some systems. */
 const slashLookAlike = /[\u2044\u2215\u2216\u29f5\u29f8\u29f9]/g
-const dotSegment = /(?:^|\/)\.{1,2}(?:\/|$)/
+const unstableEnd = /[. ](?:\/|$)/
 
 function segmentCount(path: string): number {
   return path.split(/[/\\;]/).length

@@ -88,16 +88,17 @@ const targets = [
   `/api/a?${'b=%C3%A4&'.repeat(600)}`,
 ]
 
-/** Characters beyond ASCII that the proxy refuses in a path, in whatever company. */
-function structuralCharacters(): readonly string[] {
-  const characters: string[] = []
+/** Segments for which the proxy refuses a path because of one character beyond ASCII, in whatever company. */
+function structuralSegments(): readonly string[] {
+  const segments: string[] = []
   for (let code = 0x80; code < 0x110000; code++) {
     if (code >= 0xd800 && code <= 0xdfff) continue
     const character = String.fromCodePoint(code)
     const escaped = encodeURIComponent(character)
-    if ([`/${escaped}`, `/a${escaped}b`, `/.${escaped}`].some(isRefused)) characters.push(character)
+    const inside = isRefused(`/a${escaped}b`) || isRefused(`/.${escaped}b`)
+    if (inside || isRefused(`/a${escaped}`)) segments.push(`a${character}${inside ? 'b' : ''}`)
   }
-  return characters
+  return segments
 }
 
 function isRefused(path: string): boolean {
@@ -129,8 +130,8 @@ describe('nginx reads targets and methods as the proxy does', () => {
   )
 
   it('G06 every character that some reader takes for structure', async () => {
-    for (const character of structuralCharacters()) {
-      const target = `/api/a${encodeURIComponent(character)}b`
+    for (const segment of structuralSegments()) {
+      const target = `/api/${encodeURIComponent(segment)}`
       const { nginx: got } = await sides.send(request('GET', target))
       expect({ target, ...got }).toEqual({ target, status: 400, errorCode: 'ambiguous_request', seen: undefined })
     }

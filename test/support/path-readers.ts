@@ -19,17 +19,10 @@ export const pathReaders: Readonly<Record<string, (target: string) => readonly s
   backslashes: (target) => split(resolveDots(decode(dropQuery(target)).replaceAll('\\', '/'))),
   mergingSlashes: (target) => split(resolveDots(decode(dropQuery(target)).replaceAll(/\/+/g, '/'))),
   caseless: (target) => split(resolveDots(decode(dropQuery(target)).toLowerCase())),
-  trimming: (target) =>
-    split(
-      resolveDots(
-        decode(dropQuery(target))
-          .split('/')
-          .map((segment) => (/^\.{1,2}$/.test(segment) ? segment : segment.replace(/[. ]+$/, '')))
-          .join('/'),
-      ),
-    ),
+  trimming: (target) => split(resolveDots(trim(decode(dropQuery(target))))),
   cString: (target) => split(resolveDots(decode(dropQuery(target)).split('\0')[0] ?? '')),
   folding: (target) => split(resolveDots(decode(dropQuery(target)).normalize('NFKC'))),
+  foldingAndTrimming: (target) => split(resolveDots(trim(decode(dropQuery(target)).normalize('NFKC')))),
 }
 
 function dropQuery(target: string): string {
@@ -41,6 +34,14 @@ function decode(text: string): string {
   const bytes = text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
   const utf8 = Buffer.from(bytes, 'latin1').toString('utf8')
   return utf8.includes('\ufffd') ? bytes : utf8
+}
+
+/** Drops the dots and spaces at the end of names, as file systems of Windows do. */
+function trim(path: string): string {
+  return path
+    .split('/')
+    .map((segment) => (/^\.{1,2}$/.test(segment) ? segment : segment.replace(/[. ]+$/, '')))
+    .join('/')
 }
 
 /** RFC 3986 §5.2.4 on segments. */

@@ -35,6 +35,8 @@ describe('what passes', () => {
     '/api?q="<>\\^`{|}',
     '/api?q=%zz',
     '/api/%E2%80%A6more',
+    '/api?my_access_token=1',
+    '/api?access_tokens=1',
   ])('%s', (target) => {
     expect(check(target)).toBeUndefined()
     const { path, query } = parseTarget(target)
@@ -82,6 +84,10 @@ describe('what is refused', () => {
     ['twice encoded slash', '/public%252fadmin'],
     ['a full-width slash', '/public%EF%BC%8Fadmin'],
     ['full-width dots', '/public/%EF%BC%8E%EF%BC%8E/admin'],
+    ['G16 a trailing full-width dot', '/admin%EF%BC%8E'],
+    ['G16 a trailing full-width dot inside', '/admin%EF%BC%8E/x'],
+    ['G16 a trailing ellipsis', '/admin%E2%80%A6'],
+    ['G16 a trailing space without break', '/admin%C2%A0'],
     ['a two-dot leader', '/public/%E2%80%A5/admin'],
     ['a space', '/a b'],
     ['a tab', '/a\tb'],
@@ -98,6 +104,10 @@ describe('what is refused', () => {
     ['H09 an escaped name', '/a?%61ccess_token=junk'],
     ['H09 an escaped name behind a broken escape', '/a?x=%zz&%61ccess_token=junk'],
     ['H09 a token in upper case', '/a?Access_Token=junk'],
+    ['H09 a token behind a semicolon', '/a?b=1;access_token=junk'],
+    ['H09 a name without a token', '/a?access_token'],
+    ['H09 a name without a token before others', '/a?access_token&b=1'],
+    ['H09 a name without a token before a semicolon', '/a?access_token;b=1'],
   ])('%s', (_, target) => {
     expect(check(target)).toBeDefined()
   })
@@ -170,6 +180,7 @@ const piece = fc.constantFrom(
   '%7c',
   '%e2%80%a5',
   '%ef%bc%9b',
+  '%c2%a0',
 )
 const target = fc.array(piece, { maxLength: 8 }).map((pieces) => `/${pieces.join('')}`)
 

@@ -22,6 +22,10 @@ local folding = [=[[\x{BC}-\x{BE}\x{037E}\x{2024}-\x{2026}\x{2044}\x{2047}\x{210
   .. [=[\x{33AE}\x{33AF}\x{33C2}\x{33C6}\x{33D8}\x{33DE}\x{33DF}\x{FE14}\x{FE19}\x{FE30}\x{FE52}\x{FE54}\x{FE68}]=]
   .. [=[\x{FF0E}\x{FF0F}\x{FF1B}\x{FF3C}\x{1F100}]]=]
 
+-- Characters that it turns into a space or, as "Co.", into a word with a dot: at the end of a segment, where some file
+-- systems drop both.
+local unstable_end = [=[[\x{A0}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}\x{33C7}](?:/|$)]=]
+
 --- PCRE refuses to look at text that is not UTF-8, overlong forms and surrogates included.
 local function is_utf8(text)
   local _, _, problem = matches(text, "^", "jou")
@@ -41,7 +45,7 @@ local function check_escapes(path)
   local decoded = decode_once(path)
   if not is_utf8(decoded) then
     return "path_utf8"
-  elseif matches(decoded, folding, "jou") then
+  elseif matches(decoded, folding, "jou") or matches(decoded, unstable_end, "jou") then
     return "path_fold"
   end
   return nil
