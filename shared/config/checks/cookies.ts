@@ -4,7 +4,7 @@ import type { Config, Route } from '../schema.ts'
 
 /** What a route may do with cookies and with requests that carry no header. */
 export function* cookieChecks(config: Config): Iterable<CrossProblem> {
-  const { cookies, proxy, agent } = config
+  const { cookies, proxy } = config
   for (const [index, route] of proxy.routes.entries()) {
     const path = `proxy.routes[${index}]`
     yield* nameChecks(route.forwardCookies, `${path}.forward_cookies`, cookies.prefix)
@@ -12,14 +12,6 @@ export function* cookieChecks(config: Config): Iterable<CrossProblem> {
     yield* headerlessChecks(route, path)
   }
   yield* plainChecks(config)
-  if (cookies.refreshPath === 'agent' && agent.path === '/') {
-    yield {
-      path: 'cookies.refresh_path',
-      problem: 'cannot be agent while agent.path is /',
-      remedy: 'Give the agent a path of its own.',
-      given: ['agent.path'],
-    }
-  }
 }
 
 function* plainChecks({ cookies, login, publicOrigin }: Config): Iterable<CrossProblem> {

@@ -125,6 +125,9 @@ describe('settings that are refused', () => {
       'redis://valkey:65536',
       'redis://user@',
       'redis://valkey/name',
+      'redis://valkey/100000',
+      'redis://valkey?db=1',
+      'redis://valkey#1',
       'http://valkey:6379',
     ].map((url): [string, object, string] => [`the store at ${url}`, { store: { kind: 'valkey', url } }, 'store.url']),
     ['no time to sign in', { login: { attempt_seconds: 0 } }, 'login.attempt_seconds'],
@@ -160,6 +163,7 @@ describe('settings that are refused', () => {
     ['a cookie name with a space', route({ forward_cookies: ['a b'] }), 'proxy.routes[0].forward_cookies[0]'],
     ['headerless WebSockets nowhere accepted', route({ headerless: ['websocket'] }), 'proxy.routes[0].headerless'],
     ['WebSockets without GET', route({ websocket: true, methods: ['POST'] }), 'proxy.routes[0].methods'],
+    ['downloads without GET', route({ headerless: ['download'], methods: ['POST'] }), 'proxy.routes[0].methods'],
     [
       'everybody as trusted proxy (H06)',
       { operations: { trusted_proxies: ['::/0'] } },
@@ -382,6 +386,8 @@ describe('settings that are refused', () => {
     ['an upstream that is no URL', route({ upstream: ['https://a', 'b'] }), 'proxy.routes[0].upstream[1]'],
     ['traces to nowhere', { observability: { otlp_endpoint: 'collector:4318' } }, 'observability.otlp_endpoint'],
     ['an agent path with dots', { agent: { path: '/a/../b' } }, 'agent.path'],
+    // Cookies with that path would go to every page of the origin.
+    ['an agent at the root', { agent: { path: '/' }, cookies: { refresh_path: 'agent' } }, 'agent.path'],
   ])('%s', (_, change, path) => {
     expect(pathsOf(settingsFile({ ...change }))).toEqual([path])
   })
@@ -466,6 +472,9 @@ describe('settings that are accepted', () => {
       },
     ],
     ['traces to a collector', { observability: { otlp_endpoint: 'http://collector:4318/v1/traces' } }],
+    ['headerless WebSockets', route({ websocket: true, headerless: ['websocket'] })],
+    ['cookies for the agent alone', { cookies: { refresh_path: 'agent' } }],
+    ['a store with the longest name of a database', { store: { kind: 'valkey', url: 'redis://valkey/99999' } }],
     ['cookies of the API', route({ forward_cookies: ['theme'], allow_set_cookie: ['theme'] })],
   ])('%s', (_, change) => {
     expect(problemsOf(settingsFile({ ...change }))).toEqual([])
