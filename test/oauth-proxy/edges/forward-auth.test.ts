@@ -246,6 +246,8 @@ describe('who may ask', () => {
     expect(await status([])).toBe(403)
     expect(await status(['token-handler-gateway: '])).toBe(403)
     expect(await status(['token-handler-gateway: only-the-gateway-know'])).toBe(403)
+    expect(await status(['token-handler-gateway: only-the-gateway-knowz'])).toBe(403)
+    expect(await status(['token-handler-gateway: only-the-gateway-knows-'])).toBe(403)
     expect(await status([right, right])).toBe(400)
     await world.close()
   })

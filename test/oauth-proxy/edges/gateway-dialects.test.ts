@@ -63,6 +63,14 @@ describe('a question becomes the request that the gateway holds', () => {
     })
   })
 
+  it('with fields of the browser whose names only hold those of the gateway, or of an override', () => {
+    const names = ['x-host', 'x-te', 'hosts', 'my-x-original-uri', 'my-x-http-method', 'x-http-methods']
+    const lines = names.flatMap((name) => [name, 'a'])
+    expect(read('nginx', { rawHeaders: [...usualLines, ...lines] })).toMatchObject({
+      rawHeaders: ['host', 'www.example.com', ...lines],
+    })
+  })
+
   it.each([
     ['a key', ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ==']],
     ['an upgrade, of which gateways drop the rest', ['Upgrade', 'websocket']],
@@ -99,6 +107,12 @@ describe('a question that is none', () => {
   ])('where it comes with %s', (_what, lines, check) => {
     expect(read('nginx', { rawHeaders: [...usualLines, ...lines] })).toBe(`invalid_request ${check}`)
   })
+  it.each(['X-Http-Method', 'X-HTTP-Method-Override', 'x_method_override', 'X-Middleware-Subrequest'])(
+    'F05 where the browser sends %s',
+    (name) => {
+      expect(read('nginx', { rawHeaders: [...usualLines, name, 'DELETE'] })).toBe('ambiguous_request override')
+    },
+  )
   it('where nginx asks by another method than GET, which is not that of the browser', () => {
     expect(read('nginx', { method: 'HEAD' })).toBe('invalid_request method')
     expect(read('envoy', { method: 'HEAD' })).toMatchObject({ method: 'HEAD' })
