@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { memoryWarning, partChecks, processChecks } from '../../bin/part-checks.ts'
+import { memoryWarning, partChecks, processChecks, settingsWarnings } from '../../bin/part-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
 import { parse, pathsOf, problemsOf, settingsFile } from '../shared/config/settings.ts'
 
@@ -41,8 +41,30 @@ describe('several workers without a shared store', () => {
   })
 })
 
+describe('what was hardly meant', () => {
+  const socket = { path: '/live', upstream: 'https://a', websocket: true }
+  it.each<[string, readonly object[], Mode | undefined, readonly string[]]>([
+    ['no API', [], 'serve', ['proxy.routes']],
+    ['no API, in any process', [], undefined, ['proxy.routes']],
+    ['no API, where no proxy runs', [], 'agent', []],
+    ['one API', [{ path: '/api/**', upstream: 'https://a' }], 'proxy', []],
+    ['WebSockets that no browser can open', [socket], 'proxy', ['proxy.routes[0].websocket']],
+    ['WebSockets', [{ ...socket, headerless: ['websocket'] }], 'proxy', []],
+    ['WebSockets, where no proxy runs', [socket], 'agent', []],
+  ])('%s', (_what, routes, mode, paths) => {
+    const warnings = settingsWarnings(parse(settingsFile({ proxy: { routes } })), mode)
+    expect(warnings.map(({ path }) => path)).toEqual(paths)
+  })
+})
+
 describe('routes are judged by what is written, not by what stands in for a wrong path or method', () => {
   const whole = { path: '/api/**', upstream: 'https://a' }
+  it('two routes for one path and method are reported', () => {
+    expect(pathsOf(settingsFile({ proxy: { routes: [whole, whole] } }), { checks: partChecks })).toEqual([
+      'proxy.routes[1].path',
+    ])
+  })
+
   it.each<[string, readonly object[], string]>([
     ['the path of another', [{ ...whole, path: 'api' }, whole], 'proxy.routes[0].path'],
     ['the methods of another', [{ ...whole, methods: ['PST'] }, whole], 'proxy.routes[0].methods[0]'],

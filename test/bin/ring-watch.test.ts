@@ -22,7 +22,7 @@ function replicas() {
       for (let turn = 0; turn < 10; turn++) await Promise.resolve()
     }
   }
-  return { start, pass }
+  return { start, pass, begin: () => clock.pass(0) }
 }
 
 describe('replicas that share a store (FI-08)', () => {
@@ -114,6 +114,16 @@ describe('replicas that share a store (FI-08)', () => {
     expect(all.map(({ problem }) => problem() !== undefined)).toEqual([false, true])
     all[1]?.use(two)
     expect(all.map(({ problem }) => problem())).toEqual([undefined, undefined])
+  })
+  it('that stop while they compare do not go on to do so', async () => {
+    const { start, pass, begin } = replicas()
+    const first = start(one)
+    begin()
+    first.close()
+    await pass(70)
+    const next = start(two)
+    await pass(10)
+    expect(next.problem()).toBeUndefined()
   })
   it('that lack the key of one that is gone are ready again', async () => {
     const { start, pass } = replicas()

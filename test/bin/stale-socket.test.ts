@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -53,6 +53,35 @@ it('a socket at which a process answers stays', async () => {
   )
   expect(existsSync(socket)).toBe(true)
   other.close()
+})
+
+// Linux says of a full queue that it is one; others cannot tell it from a socket that nobody listens at.
+it.runIf(process.platform === 'linux')('a socket whose process is too busy to answer stays', async () => {
+  const busy = spawn(process.execPath, [
+    '-e',
+    `require('node:net').createServer().listen({ path: ${JSON.stringify(socket)}, backlog: 1 }, () => {
+      require('node:fs').writeSync(1, 'listening')
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+    })`,
+  ])
+  const waiting: Socket[] = []
+  try {
+    await once(busy.stdout, 'data')
+    const connects = async () => {
+      const connection = connect(socket)
+      waiting.push(connection)
+      return once(connection, 'connect').then(
+        () => true,
+        () => false,
+      )
+    }
+    while (await connects());
+    await expect(clearStaleSocket(config(), 'proxy')).rejects.toThrow(`${socket} cannot be connected to (EAGAIN).`)
+    expect(existsSync(socket)).toBe(true)
+  } finally {
+    for (const connection of waiting) connection.destroy()
+    busy.kill('SIGKILL')
+  }
 })
 
 it('a file that is no socket stays', async () => {
