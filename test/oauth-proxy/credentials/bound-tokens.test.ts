@@ -54,6 +54,7 @@ keys: { file: keys.json }
   const dpop = createDpopKeys({ keys, binding })
   return {
     credentials: createCredentials({ requests, clock, observe, ...(isBound ? { dpop } : {}) }),
+    requests,
     dpop,
     proofs,
     clock,
@@ -129,6 +130,21 @@ describe('a token that is asked for', () => {
     expect(credential?.possession?.key).toBe(dpop.find(newId))
     expect(decodeProtectedHeader(proofs[0] ?? '').jwk).toEqual(dpop.find(newId)?.publicJwk)
     expect(decodeJwt(proofs[0] ?? '')).toMatchObject({ htm: 'POST', htu: `${issuer}/token` })
+  })
+
+  it.each<[string, boolean, string | undefined]>([
+    ['without a key where tokens are bound', true, undefined],
+    ['with a key that no ring has', true, 'ffffffff'],
+    ['with a key where they are not bound', false, oldId],
+  ])('is not asked for %s: it would come as a bearer token', async (_what, isBound, dpopKeyId) => {
+    const { requests, session, proofs } = credentialsWith({ isBound, type: 'Bearer' })
+    for (const asked of [
+      requests.exchange(session(dpopKeyId), { audience: 'orders' }),
+      requests.clientCredentials({}, dpopKeyId),
+    ]) {
+      await expect(asked).rejects.toMatchObject({ code: 'server_error' })
+    }
+    expect(proofs).toEqual([])
   })
 
   it('for the application is bound to the key in force, and asked for anew when that is another', async () => {

@@ -118,12 +118,13 @@ describe('what each kind of credential gives', () => {
     expect(await outcome).toBe(asks)
   })
   it('asks for the token of visitors with their own target', async () => {
-    const anonymousToken = { scope: 'catalogue', resource: 'https://c.example/of-this-test' }
+    const anonymousToken = { scope: 'catalogue', resource: 'https://c.example/of-this-test', audience: 'visitors' }
     await credentials.obtain(route({ anonymous: 'client_credentials', anonymousToken }), undefined, 'r1')
     expect(asked.at(-1)).toMatchObject({
       grant_type: 'client_credentials',
       scope: 'catalogue',
       resource: 'https://c.example/of-this-test',
+      audience: 'visitors',
       client_id: 'the-app',
     })
   })
@@ -212,6 +213,8 @@ describe('token exchange', () => {
     { audience: 'a' },
     { resource: 'ab' },
     { scope: 'ab' },
+    { scope: 'a' },
+    { audience: 'a', scope: 'b' },
     { audience: 'a","b' },
   ]
   it.each([
@@ -260,6 +263,17 @@ describe('token exchange', () => {
     expect(asked).toHaveLength(1)
     expect(events.filter(({ name }) => name === 'credential.obtained')).toHaveLength(40)
   })
+
+  it('tells what was obtained for which call, and whether it was kept', async () => {
+    const { credentials, events, sessionOf } = credentialsWith(echo)
+    const session = sessionOf('alice')
+    for (const id of ['r1', 'r2']) await credentials.obtain(exchange({ audience: 'orders' }), session, id)
+    const facts = { route: '/api/**', credential: 'exchange', outcome: 'obtained' }
+    expect(events.filter(({ name }) => name === 'credential.obtained').map(({ fields }) => fields)).toEqual([
+      { ...facts, request_id: 'r1', cached: false },
+      { ...facts, request_id: 'r2', cached: true },
+    ])
+  })
 })
 
 describe('failures of the token request', () => {
@@ -268,6 +282,9 @@ describe('failures of the token request', () => {
     () => ({ status, body: { error } })
   const unavailable: AnswerTokenRequest = () => {
     throw new ProviderUnavailable('token', 'connection_lost', 7)
+  }
+  const queueFull: AnswerTokenRequest = () => {
+    throw new ProviderUnavailable('token', 'queue_full', 7)
   }
   it.each<[string, AnswerTokenRequest, ErrorCode]>([
     ['invalid_target', refusal('invalid_target'), 'token_exchange_failed'],
@@ -278,6 +295,7 @@ describe('failures of the token request', () => {
     ['interaction_required', refusal('interaction_required'), 'interaction_required'],
     ['temporarily_unavailable', refusal('temporarily_unavailable'), 'authorization_server_unavailable'],
     ['no answer', unavailable, 'authorization_server_unavailable'],
+    ['too many requests of ours before it', queueFull, 'overloaded'],
     ['no object', () => ({ body: 'token' }), 'token_exchange_failed'],
   ])('%s', async (_name, reply, code) => {
     const { credentials, sessionOf, events } = credentialsWith(reply)
@@ -285,6 +303,12 @@ describe('failures of the token request', () => {
     expect(await codeOf(failed)).toBe(code)
     await expect(failed).rejects.toMatchObject({ row: { endsSession: false } })
     expect(events.at(-1)).toMatchObject({ name: 'credential.obtained', fields: { outcome: code, cached: false } })
+  })
+
+  it.each([unavailable, queueFull])('the page is told how long to wait', async (reply) => {
+    const { credentials, sessionOf } = credentialsWith(reply)
+    const failed = credentials.obtain(exchange({ audience: 'orders' }), sessionOf('at'), 'r1')
+    await expect(failed).rejects.toMatchObject({ fields: { retry_after: 7 } })
   })
 
   it('no user is sent to sign in for a token of the application', async () => {

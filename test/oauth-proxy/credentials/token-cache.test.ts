@@ -65,6 +65,16 @@ describe('token cache', () => {
     expect(['a', 'b', 'c', 'd'].map((key) => cache.find(key))).toEqual(['a', undefined, 'c', 'd'])
   })
 
+  it.each([
+    ['another token of a key that has one', 300, 'second'],
+    ['a token that has already expired', 0, 'c'],
+  ])('%s makes nobody give way', async (_, lifeSeconds, kept) => {
+    const { cache, gives } = cacheWith(3)
+    for (const key of ['a', 'b', 'c']) await cache.obtain(key, gives(key, 300))
+    await cache.obtain(lifeSeconds === 0 ? 'd' : 'c', gives('second', lifeSeconds))
+    expect(['a', 'b', 'c'].map((key) => cache.find(key))).toEqual(['a', 'b', kept])
+  })
+
   it('forgets a refused token but not its successor', async () => {
     const { cache, clock, gives } = cacheWith()
     await cache.obtain('a', gives('second', 300))

@@ -39,6 +39,49 @@ describe('list of ended sessions', () => {
     expect(list.has({ sessionId: 'long', subject: 'alice', createdAt: 1 })).toBe(true)
   })
 
+  it('an entry that is added again is young again', () => {
+    const { list } = listAt(1000, 3)
+    for (const id of ['a', 'b', 'c', 'a', 'd']) list.add(ended(id))
+    expect(['a', 'b', 'c', 'd'].map((sessionId) => list.has({ sessionId, createdAt: 1 }))).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ])
+  })
+
+  it('hands on what has not expired, with the rest of its time, so that another list ends the same sessions', () => {
+    const { list, time } = listAt(1000)
+    list.add({ kind: 'subject', subject: 'alice', notBefore: 900, ttlSeconds: 60 })
+    list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 30 })
+    list.add({ kind: 'session', sessionId: 's1', ttlSeconds: 31 })
+    time.nowSeconds = 1030
+    expect([...list.entries()].map(({ ttlSeconds }) => ttlSeconds)).toEqual([30, 1])
+    const other = listAt(1030)
+    for (const entry of list.entries()) other.list.add(entry)
+    const ends = (sessionId: string, subject: string, createdAt: number) =>
+      other.list.has({ sessionId, subject, providerSessionId: 'p1', createdAt })
+    expect([ends('x', 'alice', 900), ends('x', 'alice', 901), ends('x', 'bob', 900), ends('s1', 'bob', 2000)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ])
+    other.time.nowSeconds = 1031
+    expect([ends('x', 'alice', 900), ends('s1', 'bob', 900)]).toEqual([true, false])
+    other.time.nowSeconds = 1060
+    expect(ends('x', 'alice', 900)).toBe(false)
+  })
+
+  it('finds names of the authorization server after sessions of our own have expired', () => {
+    const { list, time } = listAt(1000)
+    list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 600 })
+    for (const id of ['a', 'b']) list.add(ended(id))
+    time.nowSeconds = 1060
+    for (const sessionId of ['a', 'b']) expect(list.has({ sessionId, createdAt: 1 })).toBe(false)
+    expect(list.has({ sessionId: 'x', providerSessionId: 'p1', createdAt: 1 })).toBe(true)
+  })
+
   it('finds names of the authorization server after all of its other entries are gone', () => {
     const { list, time } = listAt(1000)
     list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 10 })

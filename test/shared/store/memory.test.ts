@@ -30,6 +30,17 @@ describeStore('memory', {
   },
 })
 
+it('values and counters end with their second, and nothing waits for locks of a store that is closed', async () => {
+  const store = createMemoryStore({ clock })
+  await store.put('key', 'value', 1)
+  await store.count('key', 1)
+  await store.acquire('key', 60_000)
+  time.ms += 1000
+  expect([await store.get('key'), await store.count('key', 1)]).toEqual([undefined, 1])
+  await store.close()
+  expect(timers.size).toBe(0)
+})
+
 it('is bounded: the value that was put first gives way, and one that is put again is young again', async () => {
   const store = createMemoryStore({ clock, maxEntries: 3 })
   for (const key of ['a', 'b', 'c', 'a', 'd']) await store.put(key, `value of ${key}`, 60)
