@@ -44,12 +44,21 @@ describe('K06 a stream ends', () => {
     expect(ends).toEqual(['session_over'])
   })
 
+  it('also one that begins when all others are over', () => {
+    const { clock, streams, ends, end } = start()
+    streams.watch(access, end)()
+    streams.watch(access, end)
+    clock.pass(305)
+    expect(ends).toEqual(['token_expired'])
+  })
+
   it('when the process stops, also one that begins later', () => {
-    const { streams, ends, end } = start()
+    const { clock, streams, ends, end } = start()
     streams.watch(access, end)
     streams.watch(undefined, end)
     streams.stop()
     streams.watch(access, end)
+    clock.pass(600)
     expect(ends).toEqual(['stopping', 'stopping', 'stopping'])
   })
 })

@@ -40,6 +40,26 @@ describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
       { code: 'insufficient_scope' },
     ],
     [
+      'a scope of 128 characters',
+      403,
+      `Bearer error="insufficient_scope", scope="${'a'.repeat(128)}"`,
+      { code: 'insufficient_scope', scope: 'a'.repeat(128) },
+    ],
+    [
+      'a longer scope',
+      403,
+      `Bearer error="insufficient_scope", scope="${'a'.repeat(129)}"`,
+      { code: 'insufficient_scope' },
+    ],
+    [
+      'scopes further apart than one space',
+      403,
+      'Bearer error="insufficient_scope", scope=" a  b "',
+      { code: 'insufficient_scope', scope: 'a b' },
+    ],
+    ['of a token that is bound', 403, 'DPoP error="insufficient_scope"', { code: 'insufficient_scope' }],
+    ['a scope of spaces', 403, 'Bearer error="insufficient_scope", scope="  "', { code: 'insufficient_scope' }],
+    [
       'a stronger sign-in',
       401,
       'Bearer error="insufficient_user_authentication", error_description="x", acr_values="urn:gold silver", max_age="60"',
@@ -137,6 +157,8 @@ describe('what an API has against a proof', () => {
     [403, 'DPoP error="invalid_dpop_proof"', undefined],
     [500, 'DPoP error="use_dpop_nonce"', undefined],
     [401, 'Bearer error="use_dpop_nonce"', undefined],
+    [401, 'DPoP2 error="use_dpop_nonce"', undefined],
+    [401, 'X-DPoP error="use_dpop_nonce"', undefined],
     [401, 'DPoP error="invalid_token"', undefined],
     [400, undefined, undefined],
   ])('%i %s', (status, challenge, expected) => {

@@ -23,6 +23,13 @@ describe('K18 what went wrong, by its code', () => {
     ['CRL_HAS_EXPIRED', 'upstream_unreachable', true, false],
     ['ERROR_IN_CERT_NOT_AFTER_FIELD', 'upstream_unreachable', true, false],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'upstream_unreachable', true, false],
+    ['SELF_SIGNED_CERT_IN_CHAIN', 'upstream_unreachable', true, false],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'upstream_unreachable', true, false],
+    ['HOSTNAME_MISMATCH', 'upstream_unreachable', true, false],
+    ['EPROTO', 'upstream_unreachable', true, false],
+    ['ENETUNREACH', 'upstream_unreachable', true, false],
+    ['EAI_AGAIN', 'upstream_unreachable', true, false],
+    ['EADDRNOTAVAIL', 'upstream_unreachable', true, false],
     ['ECONNRESET', 'upstream_reset', false, true],
     ['ECONNABORTED', 'upstream_reset', false, true],
     ['EPIPE', 'upstream_reset', false, true],
@@ -33,6 +40,7 @@ describe('K18 what went wrong, by its code', () => {
     ['UND_ERR_INVALID_ARG', 'server_error', false, false],
     ['EMFILE', 'overloaded', false, false],
     ['ENFILE', 'overloaded', false, false],
+    ['NO_CERT_HAS_EXPIRED', 'upstream_invalid_response', false, false],
     ['', 'upstream_invalid_response', false, false],
   ])('%s is %s', (code, expected, connect, broken) => {
     const error = coded(code)
@@ -44,12 +52,14 @@ describe('K18 what went wrong, by its code', () => {
   })
 
   it('a call that the library refuses is our fault', () => {
-    expect(upstreamFailure(new errors.InvalidArgumentError('invalid path')).code).toBe('server_error')
+    const error = new errors.InvalidArgumentError('invalid path')
+    expect(upstreamFailure(error)).toMatchObject({ code: 'server_error', cause: error })
   })
 
   it('of several addresses the first one speaks', () => {
-    const error = new AggregateError([coded('ECONNREFUSED'), coded('ENETUNREACH')])
+    const error = new AggregateError([coded('ECONNREFUSED'), coded('HPE_INVALID_CONSTANT')])
     expect([upstreamFailure(error).code, isConnectFailure(error, true)]).toEqual(['upstream_unreachable', true])
+    expect(upstreamFailure(new AggregateError([coded('ECONNREFUSED')])).code).toBe('upstream_unreachable')
   })
 
   it.each([

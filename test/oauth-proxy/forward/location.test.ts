@@ -43,7 +43,8 @@ describe('HX-12 K14 where the API sends the browser', () => {
     ['/v1//evil.example', '/api//evil.example'],
     ['/v1/a b', undefined],
     ['', undefined],
-    [`/v1/${'a'.repeat(5000)}`, undefined],
+    [`/v1/${'a'.repeat(4092)}`, `/api/${'a'.repeat(4092)}`],
+    [`/v1/${'a'.repeat(4093)}`, undefined],
   ])('%s becomes %s', (location, expected) => {
     expect(publicLocation(location, policy)).toBe(expected)
   })

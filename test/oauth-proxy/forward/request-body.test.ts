@@ -32,8 +32,8 @@ describe('the copy of a body', () => {
   })
 
   it.each<[string, number | undefined, (request: PassThrough) => void]>([
-    ['longer than is kept', undefined, (request) => void request.end('x'.repeat(65_537))],
-    ['longer than the route takes', 7, (request) => void request.end('an order')],
+    ['longer than is kept', undefined, (request) => void request.end('x'.repeat(65_536))],
+    ['longer than the route takes', 8, (request) => void request.end('an order')],
     ['that breaks off', undefined, (request) => void request.destroy()],
   ])('is nothing of a body %s', async (_what, maxBytes, send) => {
     const { request, copy } = start(maxBytes)

@@ -57,6 +57,14 @@ it('ordinary headers travel as they came', () => {
   })
 })
 
+it('cookies and a trace travel as they were decided on', () => {
+  const decided = { cookie: 'theme=dark', traceparent: '00-1', tracestate: 'a=1' }
+  const { cookie: cookies, ...trace } = decided
+  const headers = ['Cookie', 'of=the-browser', 'Traceparent', '00-2', 'Tracestate', 'b=2']
+  expect(sent(headers, { cookies, ...trace })).toEqual({ ...ours, ...decided })
+  expect(sent(headers)).toEqual(ours)
+})
+
 describe('what never travels', () => {
   it.each([
     'Authorization',
@@ -108,9 +116,52 @@ describe('what never travels', () => {
     'X-SSL-Client-Cert',
     'X-Accel-Redirect',
     'Access-Control-Request-Headers',
+    'Access-Control-Request-Method',
     'Max-Forwards',
     'Via',
     'Traceparent',
+    'Tracestate',
+    'Client-Cert-Chain',
+    'Fastly-Client-IP',
+    'Front-End-HTTPS',
+    'L5d-Client-Id',
+    'OIDC-Claim-Sub',
+    'Proxy-User',
+    'Remote-Addr',
+    'Shib-Identity-Provider',
+    'SSL-Client-Cert',
+    'Tailscale-User-Login',
+    'X-Amzn-Mtls-Clientcert',
+    'X-Amzn-Oidc-Identity',
+    'X-Apigateway-Api-Userinfo',
+    'X-ARR-ClientCert',
+    'X-Auth-Email',
+    'X-Auth-Groups',
+    'X-Auth-Name',
+    'X-Auth-Roles',
+    'X-Auth-Username',
+    'X-Authenticated-Userid',
+    'X-Authentik-Username',
+    'X-Client-Cert',
+    'X-Client-DN',
+    'X-Client-Verify',
+    'X-Cluster-Client-IP',
+    'X-Consumer-Username',
+    'X-Credential-Identifier',
+    'X-Endpoint-Api-Userinfo',
+    'X-Goog-Authenticated-User-Email',
+    'X-Goog-IAP-JWT-Assertion',
+    'X-Host',
+    'X-Id-Token',
+    'X-JWT-Assertion',
+    'X-MS-Client-Principal-Name',
+    'X-MS-Token-AAD-Access-Token',
+    'X-Pomerium-JWT-Assertion',
+    'X-Remote-User',
+    'X-Sendfile-Type',
+    'X-TLS-Client-Cert',
+    'X-Vouch-User',
+    'X-WebAuth-User',
     ...managedPrefixes.flatMap((family) => [
       family.replace(/-$/, '-x'),
       `${family}${family.endsWith('-') ? 'y' : '-y'}`,
@@ -147,6 +198,7 @@ describe('K19 what a gateway took as TLS early data may be a repetition (RFC 847
 describe('framing', () => {
   it('a length goes on, chunked does not', () => {
     expect(sent(['Content-Length', '5'])['content-length']).toBe('5')
+    expect(sent(['Content-Length', '0'])).toEqual(ours)
     expect(sent(['Transfer-Encoding', 'chunked'])).toEqual(ours)
   })
 })

@@ -24,6 +24,10 @@ describe('routes that contradict each other', () => {
   it('the same path with methods of its own is fine', () => {
     expect(problems({ path: '/a', methods: ['GET'] }, { path: '/a', methods: ['POST'] })).toEqual([])
   })
+
+  it('the same method of another path is fine', () => {
+    expect(problems({ path: '/a', methods: ['GET'] }, { path: '/b', methods: ['GET'] })).toEqual([])
+  })
 })
 
 describe('what the settings take for a pattern', () => {
@@ -59,6 +63,8 @@ describe('prefixes', () => {
     ['/api/**', '/api', []],
     ['/api/orders', '/api', []],
     ['/apix/**', '/api', ['proxy.routes[0].strip_prefix']],
+    ['/api/v2/**', '/api/v1', ['proxy.routes[0].strip_prefix']],
+    ['/api', '/api/v1', ['proxy.routes[0].strip_prefix']],
     ['/*/x', '/api', ['proxy.routes[0].strip_prefix']],
     ['/**', '/api', ['proxy.routes[0].strip_prefix']],
   ])('%s without %s', (path, prefix, expected) => {
@@ -71,6 +77,8 @@ it.each([
   ['https://api.example.com/v1', ['proxy.routes[0].upstream']],
   ['https://api.example.com/?a=b', ['proxy.routes[0].upstream']],
   ['https://user:secret@api.example.com', ['proxy.routes[0].upstream']],
+  ['https://user@api.example.com', ['proxy.routes[0].upstream']],
+  ['https://:secret@api.example.com', ['proxy.routes[0].upstream']],
 ])('upstream %s', (upstream, expected) => {
   expect(problems({ upstream })).toEqual(expected)
 })
@@ -97,14 +105,35 @@ describe('credentials', () => {
     'X-Auth-Subject',
     'Transfer-Encoding',
     'token-handler-version',
+    'Content-Type',
+    'Expect',
+    'Forwarded',
+    'Keep-Alive',
+    'Origin',
+    'Proxy-Authorization',
+    'Sec-Fetch-Site',
+    'Set-Cookie',
+    'TE',
+    'Trailer',
+    'Upgrade',
+    'Via',
+    'X-Auth-Scope',
+    'X-Auth-Acr',
+    'X-Auth-Time',
+    'X-CSRF-Token',
+    'X-Original-URI',
+    'X-Request-Id',
   ])('a key in %s', (header) => {
     expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([
       'proxy.routes[0].credential.header',
     ])
   })
-  it.each(['X-Api-Key', 'Authorization', 'Ocp-Apim-Subscription-Key'])('a key in %s is fine', (header) => {
-    expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([])
-  })
+  it.each(['X-Api-Key', 'Authorization', 'Ocp-Apim-Subscription-Key', 'X-Host', 'X-Auth-Subject-Key'])(
+    'a key in %s is fine',
+    (header) => {
+      expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([])
+    },
+  )
   it('an exchange for nobody', () => {
     expect(problems({ credential: { kind: 'exchange' } })).toEqual(['proxy.routes[0].credential'])
     expect(problems({ credential: { kind: 'exchange', audience: 'orders' } })).toEqual([])
