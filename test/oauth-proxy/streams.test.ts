@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { createStreams, type StreamEnd } from '../../oauth-proxy/streams.ts'
+import { createStreams, type StreamEnd, type Streams } from '../../oauth-proxy/streams.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { sessionCookies } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
@@ -60,6 +60,39 @@ describe('K06 a stream ends', () => {
     streams.watch(access, end)
     clock.pass(600)
     expect(ends).toEqual(['stopping', 'stopping', 'stopping'])
+  })
+})
+
+describe('all streams are looked at together', () => {
+  it.each<[string, (streams: Streams, forget: readonly (() => void)[]) => void]>([
+    ['all are over', (_, forget) => void forget.forEach((each) => void each())],
+    ['the process stops', (streams) => void streams.stop()],
+  ])('by one timer, and by none once %s', (_, finish) => {
+    const manual = createManualClock()
+    const waiting = new Set<object>()
+    const clock = {
+      nowSeconds: manual.nowSeconds,
+      after(delayMs: number, run: () => void) {
+        const timer = {}
+        waiting.add(timer)
+        const cancel = manual.after(delayMs, () => {
+          waiting.delete(timer)
+          run()
+        })
+        return () => {
+          waiting.delete(timer)
+          cancel()
+        }
+      },
+    }
+    const streams = createStreams({ store: createMemoryStore({ clock: manual }), clock })
+    const forget = [1, 2, 3].map(() => streams.watch(access, () => {}))
+    manual.pass(12)
+    expect(waiting.size).toBe(1)
+    finish(streams, forget)
+    expect(waiting.size).toBe(0)
+    streams.watch(access, () => {})()
+    expect(waiting.size).toBe(0)
   })
 })
 
