@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { describe, expect, it } from 'vitest'
 import {
@@ -85,8 +86,19 @@ describe("the user's token", () => {
     const credential = await credentials.obtain(user, session(newId), 'r1')
     expect(credential).toMatchObject({ header: 'authorization', value: 'DPoP of-the-user' })
     expect(credential?.possession?.key).toBe(dpop.find(newId))
+    expect(credential?.possession?.tokenHash).toBe(createHash('sha256').update('of-the-user').digest('base64url'))
     expect(dpop.current().keyId).toBe(oldId)
   })
+
+  it.each(['', 'a b', 'a\r\nX-User: admin', 'a,b', 'a\0'])(
+    'H12 is never sent where it is no token: %j',
+    async (token) => {
+      const { credentials, session } = credentialsWith()
+      await expect(credentials.obtain(user, { ...session(newId), accessToken: token }, 'r1')).rejects.toMatchObject({
+        code: 'authorization_server_error',
+      })
+    },
+  )
 
   it.each<[string, boolean, string | undefined]>([
     ['a bearer token where tokens are bound', true, undefined],

@@ -136,6 +136,8 @@ describe('credentials', () => {
   )
   it('an exchange for nobody', () => {
     expect(problems({ credential: { kind: 'exchange' } })).toEqual(['proxy.routes[0].credential'])
-    expect(problems({ credential: { kind: 'exchange', audience: 'orders' } })).toEqual([])
+    for (const target of [{ audience: 'orders' }, { resource: 'https://orders.example' }, { scope: 'orders:read' }]) {
+      expect(problems({ credential: { kind: 'exchange', ...target } })).toEqual([])
+    }
   })
 })
