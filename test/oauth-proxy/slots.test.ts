@@ -26,6 +26,15 @@ it('a session has its share, and leaves the rest to others', () => {
   ])
 })
 
+it('whoever gets no place is told to come back after a second', () => {
+  const [full, shared] = [createSlots(0, 1), createSlots(1, 0)]
+  const asked = { fields: { retry_after: 1 } }
+  expect(() => full.take('alice')).toThrow(expect.objectContaining({ code: 'overloaded', ...asked }))
+  expect(() => shared.take('alice')).toThrow(
+    expect.objectContaining({ code: 'too_many_concurrent_requests', ...asked }),
+  )
+})
+
 it('who has no session has only the limit of the route', () => {
   const slots = createSlots(3, 1)
   expect([1, 2, 3, 4].map(() => outcome(slots, undefined))).toEqual(['taken', 'taken', 'taken', 'overloaded'])
