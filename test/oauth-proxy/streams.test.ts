@@ -65,8 +65,13 @@ describe('K06 a stream ends', () => {
 
 describe('all streams are looked at together', () => {
   it.each<[string, (streams: Streams, forget: readonly (() => void)[]) => void]>([
-    ['all are over', (_, forget) => void forget.forEach((each) => void each())],
-    ['the process stops', (streams) => void streams.stop()],
+    [
+      'all are over',
+      (_, forget) => {
+        for (const each of forget) each()
+      },
+    ],
+    ['the process stops', (streams) => streams.stop()],
   ])('by one timer, and by none once %s', (_, finish) => {
     const manual = createManualClock()
     const waiting = new Set<object>()
