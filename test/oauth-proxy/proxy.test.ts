@@ -11,6 +11,7 @@ beforeAll(async () => {
     - path: /api/**
       methods: [GET, HEAD, POST]
       upstream: ${api.origin}
+      max_body_bytes: 1000
     - path: /open
       upstream: ${api.origin}
       credential: { kind: none }
@@ -41,6 +42,18 @@ describe('a call with a session', () => {
     })
     expect(answered.status).toBe(200)
     expect(answered.json()).toMatchObject({ method: 'POST', target: '/api/orders', body: '{"a":1}' })
+  })
+
+  it.each([
+    [1000, 200, 1],
+    [1001, 413, 0],
+  ])('with a body of %i bytes is answered with %i; the API hears of it %i times', async (length, status, heard) => {
+    const before = api.seen.length
+    const answered = await world.call('POST', '/api/orders', {
+      body: 'x'.repeat(length),
+      more: ['Origin: https://www.example.com'],
+    })
+    expect([answered.status, api.seen.length - before]).toEqual([status, heard])
   })
 
   const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
