@@ -4,6 +4,7 @@ import { connect as connectTls } from 'node:tls'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
+import { tlsDemands } from '../../shared/crypto/tls-demands.ts'
 import { failureCode } from '../../shared/failure-code.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { settingsWarnings } from '../part-checks.ts'
@@ -43,7 +44,7 @@ function reach(url: URL, route: Route): Promise<string | undefined> {
       ? connectTls({
           host,
           port,
-          rejectUnauthorized: true,
+          ...tlsDemands,
           // Only names are indicated (RFC 6066 §3).
           ...(isIP(host) === 0 ? { servername: host } : {}),
           ...(route.caFile === undefined ? {} : { ca: readFileSync(route.caFile) }),

@@ -5,6 +5,7 @@ import { type Clock, isWithin } from '../../shared/clock.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { certificateExpirySeconds } from '../../shared/crypto/certificate.ts'
+import { tlsDemands } from '../../shared/crypto/tls-demands.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 import type { ReadFile } from '../../shared/read-file.ts'
 import { apiSocket } from './api-socket.ts'
@@ -112,8 +113,7 @@ function createTarget(
     timeout: setting.connectTimeoutMs,
     allowH2: false,
     ...tls,
-    // The default, but one that an environment variable changes (N13).
-    rejectUnauthorized: true,
+    ...tlsDemands,
   }
   const connect = buildConnector(options)
   let failures = 0

@@ -1,7 +1,9 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
+import { Agent } from 'node:https'
 import type { Socket } from 'node:net'
 import { createProxyServer } from 'http-proxy'
 import type { Clock } from '../../shared/clock.ts'
+import { tlsDemands } from '../../shared/crypto/tls-demands.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { isConnectFailure, upstreamFailure } from './failure.ts'
@@ -218,7 +220,8 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onDeclined, o
   })
   const forget = listening(socket, () => {
     try {
-      library.ws(request, socket, nothing, { target: { ...place(target.origin), ...target.tls } })
+      const secured = target.origin.startsWith('https:') ? { agent: new Agent(tlsDemands) } : undefined
+      library.ws(request, socket, nothing, { target: { ...place(target.origin), ...target.tls }, ...secured })
     } catch (error) {
       fail(asTokenHandlerError(error))
     }

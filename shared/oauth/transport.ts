@@ -1,5 +1,6 @@
 import { Agent, buildConnector, errors, request } from 'undici'
 import { type Clock, isWithin } from '../clock.ts'
+import { tlsDemands } from '../crypto/tls-demands.ts'
 import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
@@ -76,8 +77,7 @@ export function createTransport(parts: {
   const { httpProxy, httpProxyAuthorization } = parts.config.authorizationServer
   const connect = {
     timeout: timeoutMs,
-    // Set although it is the default, because an environment variable changes the default (N13).
-    rejectUnauthorized: true,
+    ...tlsDemands,
     ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
     ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),
     ...(tls.privateKey === undefined ? undefined : { key: tls.privateKey }),

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { buildConnector, Pool } from 'undici'
 import type { Clock } from '../clock.ts'
+import { tlsDemands } from '../crypto/tls-demands.ts'
 import type { Secret } from '../secret.ts'
 
 /** Why no tunnel came about; each is one of the reasons for which the authorization server cannot be used. */
@@ -52,8 +53,7 @@ export function createTunnels(parts: TunnelParts): Tunnels {
   const { proxy, authorization, ca, timeoutMs, clock, connectThrough } = parts
   const connectToProxy = buildConnector({
     timeout: timeoutMs,
-    // The default, but one that an environment variable changes (N13).
-    rejectUnauthorized: true,
+    ...tlsDemands,
     ...(ca === undefined ? undefined : { ca }),
   })
   const pool = new Pool(proxy, {

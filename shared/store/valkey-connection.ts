@@ -10,6 +10,7 @@ import {
   SocketTimeoutError,
 } from '@redis/client'
 import { type Cancel, type Clock, isWithin } from '../clock.ts'
+import { tlsDemands } from '../crypto/tls-demands.ts'
 import type { Observe } from '../observe/events.ts'
 import type { Secret } from '../secret.ts'
 import { StoreUnavailable } from './store.ts'
@@ -155,8 +156,7 @@ class StoreTimeout extends Error {
 function openClient(settings: { url: Secret; timeoutMs: number; ca?: string | undefined }) {
   const url = settings.url.reveal()
   const common = { connectTimeout: settings.timeoutMs, reconnectStrategy: false } as const
-  // The last is the default, but one that an environment variable changes (N13).
-  const secured = { ...common, tls: true, ca: settings.ca, rejectUnauthorized: true } as const
+  const secured = { ...common, tls: true, ca: settings.ca, ...tlsDemands } as const
   return createClient({
     url,
     RESP: 3,
