@@ -22,7 +22,7 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
     .option('--offline', 'do not try to reach the public origin, where it is out of reach from here')
     .option(
       '--refresh-token-file <file>',
-      'refresh token of a test user, to find out about rotation; this may end its session',
+      'refresh token of a test user, to find out about rotation and how long access tokens live; this may end its session',
     )
     .action(async ({ for: mode, json = false, offline = false, refreshTokenFile }: DoctorOptions) => {
       const [{ loadSettings }, { examine }, { findingsText }] = await Promise.all([

@@ -6,6 +6,7 @@ import type { AuthorizationServer } from '../../shared/oauth/authorization-serve
 import { formEncoded } from '../../shared/oauth/client-authentication.ts'
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
 import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import type { TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import type { Secret } from '../../shared/secret.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 import { whyUnavailable } from './why-unavailable.ts'
@@ -82,7 +83,7 @@ function changesInBasic(client: { readonly id: string; readonly secret: Secret }
 }
 
 /**
- * Whether refresh tokens rotate, and whether the old one works for a while longer.
+ * Whether refresh tokens rotate, and whether the old one works for a while longer; and how long access tokens live.
  *
  * No metadata tells; only using a real refresh token does, and it may end the session that the token belongs to.
  */
@@ -103,6 +104,7 @@ export async function* rotationChecks(
     yield error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
     return
   }
+  yield* lifetimeCheck(first, clock)
   if (first.refreshToken === undefined || first.refreshToken === refreshToken) {
     yield ok(check, 'refresh tokens stay the same; nothing can be lost by using one twice')
     return
@@ -122,6 +124,19 @@ export async function* rotationChecks(
     : ok(check, 'refresh tokens rotate without grace; the shared store makes sure that each is used once')
 }
 
-function isAnswer(value: unknown): value is { readonly refreshToken?: string } {
+/** A longer life gains nothing, since a refresh is one call, and is how long a stolen token is good for (RFC 10017 §9.1). */
+const longestLifeSeconds = 900
+
+function* lifetimeCheck({ expiresAt }: TokenAnswer, clock: Clock): Iterable<Finding> {
+  const seconds = expiresAt - clock.nowSeconds()
+  if (seconds <= longestLifeSeconds) return
+  yield warning(
+    'provider.access_token',
+    `access tokens live for ${Math.round(seconds / 60)} minutes, and so does what a thief can do with one`,
+    'Let the authorization server give them five to fifteen minutes.',
+  )
+}
+
+function isAnswer(value: unknown): value is TokenAnswer {
   return typeof value === 'object' && value !== null && 'accessToken' in value
 }

@@ -109,6 +109,14 @@ function* tokenAbilities({ login, proxy }: Config, metadata: Metadata): Iterable
     )
   }
 
+  if (login.resource.length > 1) {
+    yield warning(
+      'login.resource',
+      'one access token is for several APIs, so each of them could use it at the others (RFC 10017 §9.1)',
+      'Keep one, and give the routes to the others credential.kind: exchange.',
+    )
+  }
+
   const scopes = metadata.scopes_supported
   const unknown = scopes === undefined ? [] : login.scope.split(' ').filter((scope) => !scopes.includes(scope))
   yield unknown.length === 0

@@ -5,6 +5,7 @@ import type { Finding } from '../../bin/doctor/finding.ts'
 import { systemClock } from '../../shared/clock.ts'
 import type { Tree } from '../shared/config/settings.ts'
 import { allOf, type CheckedServer, startCheckedServer } from '../support/checked-server.ts'
+import { createManualClock } from '../support/manual-clock.ts'
 import type { Reply } from '../support/scripted-authorization-server.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -14,12 +15,13 @@ let checked: CheckedServer
 afterEach(() => checked.close())
 
 const refused = { status: 400, body: { error: 'invalid_grant' } }
-const tokens = (refreshToken?: string) => ({
+const tokens = (refreshToken?: string, more: object = {}) => ({
   status: 200,
   body: {
     access_token: 'a',
     token_type: 'Bearer',
     ...(refreshToken === undefined ? {} : { refresh_token: refreshToken }),
+    ...more,
   },
 })
 
@@ -57,6 +59,22 @@ it.each<[string, Reply[], Finding['level'], string]>([
 it('rotation without grace is no worry with a shared store', async () => {
   const store = { kind: 'valkey', url: 'rediss://valkey:6379' }
   expect(await rotationOf([tokens('second'), refused], { store })).toMatchObject([{ level: 'ok' }])
+})
+
+it.each<[unknown, string[]]>([
+  [900, []],
+  [901, ['access tokens live for 15 minutes']],
+  ['86400', ['access tokens live for 1440 minutes']],
+  [undefined, []],
+])('BBA-26 access tokens that live for %j seconds', async (seconds, expected) => {
+  const clock = createManualClock()
+  const found = await findingsOf([tokens(undefined, { expires_in: seconds })], {}, ({ config, server }) =>
+    allOf(rotationChecks(config, server, clock, 'first')),
+  )
+  const said = found.filter(({ check }) => check === 'provider.access_token')
+  expect(said.map(({ level, found: words }) => [level, words.split(',')[0]])).toEqual(
+    expected.map((words) => ['warning', words]),
+  )
 })
 
 const endOnInvalidRequest = { session: { end_on_invalid_request: true } }

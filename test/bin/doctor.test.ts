@@ -199,6 +199,13 @@ describe('doctor', () => {
     ],
     ['an unknown scope', { settings: { login: { scope: 'openid profil' } } }, 'provider.scope', 'warning', 'profil'],
     [
+      'one token for several APIs (BBA-26)',
+      { settings: { login: { resource: ['https://a.test', 'https://b.test'] } } },
+      'login.resource',
+      'warning',
+      'several APIs',
+    ],
+    [
       'an API that is not there',
       { settings: { proxy: { routes: [{ path: '/a', upstream: 'http://127.0.0.1:9' }] } } },
       'upstream',
