@@ -50,6 +50,14 @@ describe('a pushed authorization request (PAR, RFC 9126)', () => {
       expect(end.json()['is_logged_in']).toBe(true)
     }))
 
+  it('is made anew for each sign-in, since its reference is good for one (FA-13)', () =>
+    inWorld({ par: true }, async (world) => {
+      const uris = [await start(world), await start(world)].map((each) =>
+        authorizationUrlOf(each).searchParams.get('request_uri'),
+      )
+      expect([new Set(uris).size, world.server.count('par')]).toEqual([2, 2])
+    }))
+
   it('is not used when the setting says never', () =>
     inWorld({ par: true, settings: 'login: { pushed_authorization_requests: never }' }, async (world) => {
       expect(authorizationUrlOf(await start(world)).searchParams.has('request_uri')).toBe(false)

@@ -1,4 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { loginAttemptId } from '../../oauth-agent/flows/login-attempt.ts'
+import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { parseCookieHeader } from '../../shared/cookies/header.ts'
+import { createCookieReader } from '../../shared/cookies/open.ts'
+import { createCookieWriter } from '../../shared/cookies/write.ts'
+import { systemRandomBytes } from '../../shared/crypto/random.ts'
+import { bindingOf } from '../../shared/crypto/seal.ts'
+import { noCookies } from '../support/installation.ts'
 import { authorizationUrlOf, endLogin, type Page, startLogin, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
@@ -135,6 +143,26 @@ describe('finishing (C02, C06, C10, C12, C14, C22, C29, FI-06)', () => {
       .call('POST', '/oauth-agent/login/end', { form: query, headers: { cookie: kept } })
     expect(statusAndCode(answer)).toEqual([409, 'login_restart_required'])
     expect(world.server.count('token')).toBe(0)
+  })
+
+  it('an attempt that was begun at another server is not finished at this one (BCP-5)', async () => {
+    const page = world.browser()
+    const query = await world.start(page)
+    const { keys, config, clock } = world
+    const parts = { keys, catalogue: createCatalogue(config), binding: bindingOf(config), clock }
+    const id = loginAttemptId(query.get('state') ?? '')
+    const cookies = parseCookieHeader(page.jar.header('localhost', '/', 'same-site'), parts.catalogue)
+    const attempt = createCookieReader({ ...parts, observe: { emit: () => {} } }).login(cookies, id)
+    if (attempt.kind !== 'opened') throw new Error(`the login cookie is ${attempt.kind}`)
+    const writer = createCookieWriter({ ...parts, settings: config, random: systemRandomBytes })
+    const finish = async (issuer: string) => {
+      const [line = ''] = writer.setLogin(id, { ...attempt.content, issuer }, noCookies)
+      const headers = { cookie: line.split(';', 1)[0] ?? '' }
+      return statusAndCode(await world.browser().call('POST', '/oauth-agent/login/end', { form: query, headers }))
+    }
+    expect(await finish('https://other.example')).toEqual([409, 'login_restart_required'])
+    expect(world.server.count('token')).toBe(0)
+    expect(await finish(config.authorizationServer.issuer)).toEqual([200, undefined])
   })
 
   it.each<[string, (query: URLSearchParams) => void, string]>([

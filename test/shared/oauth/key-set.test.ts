@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { errors, SignJWT } from 'jose'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createKeySet } from '../../../shared/oauth/key-set.ts'
@@ -32,6 +33,7 @@ const keySet = () =>
 const jwt = (key: SigningKey, kid: string | null = key.kid) =>
   new SignJWT({}).setProtectedHeader({ alg: key.alg, ...(kid === null ? {} : { kid }) }).sign(key.privateKey)
 const options = { algorithms: ['ES256'] }
+const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url')
 
 describe('key set (L06, N02, FI-21)', () => {
   it('fetches once for many at a time, and not again while fresh', async () => {
@@ -172,6 +174,44 @@ describe('key set (L06, N02, FI-21)', () => {
     clock.pass(10)
     await expect(set.verify(forged, options)).rejects.toBeInstanceOf(errors.JWSSignatureVerificationFailed)
     expect(fetches).toBe(3)
+  })
+
+  it.each(['ES256', 'RS256', 'EdDSA'])(
+    'two keys of one kid: that of the algorithm is taken (FA-15): %s',
+    async (alg) => {
+      const all = await Promise.all(['ES256', 'RS256', 'EdDSA'].map((each) => createSigningKey(each, 'same')))
+      published = all
+      const signer = all.find((each) => each.alg === alg) ?? first
+      await keySet().verify(await jwt(signer), { algorithms: [alg] })
+      expect(fetches).toBe(1)
+    },
+  )
+
+  it('two keys of one kid and one algorithm: either is taken, and no other (FA-15)', async () => {
+    const [one, two, stranger] = await Promise.all([1, 2, 3].map(() => createSigningKey('ES256', 'same')))
+    published = [one ?? first, two ?? first]
+    const set = keySet()
+    for (const signer of published) await set.verify(await jwt(signer), options)
+    await expect(set.verify(await jwt(stranger ?? first), options)).rejects.toBeInstanceOf(
+      errors.JWSSignatureVerificationFailed,
+    )
+    expect(fetches).toBe(1)
+  })
+
+  it.each([
+    [1024, false],
+    [2048, true],
+  ])('a signature by an RSA key of %i bits is good: %s (FA-14)', async (modulusLength, isGood) => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength })
+    const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }
+    const signed = `${encode({ alg: 'RS256', kid: 'k' })}.${encode({})}`
+    const token = `${signed}.${sign('sha256', Buffer.from(signed), privateKey).toString('base64url')}`
+    const set = createKeySet({ clock, maxAgeSeconds: 600, load: () => Promise.resolve({ keys: [key] }) })
+    const verified = set.verify(token, { algorithms: ['RS256'] }).then(
+      () => true,
+      () => false,
+    )
+    expect(await verified).toBe(isGood)
   })
 
   it('a wrong signature under a kid that is published fetches nothing', async () => {
