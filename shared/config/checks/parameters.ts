@@ -50,7 +50,7 @@ const fixedBySettings: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The parameters of requests to the authorization server: which the settings may fix, and which a page may choose. */
-export function* parameterChecks({ login, session }: Config): Iterable<CrossProblem> {
+export function* parameterChecks({ login, session, proxy }: Config): Iterable<CrossProblem> {
   for (const name of Object.keys(login.extraParameters)) {
     const setting = ownSettings.get(name)
     const path = `login.extra_parameters.${name}`
@@ -73,16 +73,27 @@ export function* parameterChecks({ login, session }: Config): Iterable<CrossProb
       remedy: 'Write digits in quotes, such as "3600".',
     }
   }
-  for (const [index, resource] of login.resource.entries()) {
-    if (URL.canParse(resource) && new URL(resource).hash === '') continue
+  for (const [path, resource] of resourcesOf({ login, proxy })) {
+    if (URL.canParse(resource) && !resource.includes('#')) continue
     yield {
-      path: `login.resource[${index}]`,
+      path,
       problem: 'is not an absolute URI without fragment (RFC 8707 §2)',
       remedy: 'Write the identifier of the API as the authorization server knows it.',
     }
   }
   yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
   yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
+}
+
+/** Every resource indicator of the settings, after its path. */
+function* resourcesOf({ login, proxy }: Pick<Config, 'login' | 'proxy'>): Iterable<[path: string, resource: string]> {
+  for (const [index, resource] of login.resource.entries()) yield [`login.resource[${index}]`, resource]
+  for (const [index, { credential, anonymousToken }] of proxy.routes.entries()) {
+    const own = 'resource' in credential ? credential.resource : undefined
+    if (own !== undefined) yield [`proxy.routes[${index}].credential.resource`, own]
+    const { resource } = anonymousToken
+    if (resource !== undefined) yield [`proxy.routes[${index}].anonymous_token.resource`, resource]
+  }
 }
 
 function isClaimsRequest(text: string): boolean {

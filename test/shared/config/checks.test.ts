@@ -350,6 +350,21 @@ describe('settings that are refused', () => {
       'session.allowed_refresh_parameters[0]',
     ]),
     ['a relative resource', { login: { resource: ['/api'] } }, 'login.resource[0]'],
+    ...['https://a.test/#part', 'https://a.test/#'].map((resource): [string, object, string] => [
+      `a resource with a fragment (X-6): ${resource}`,
+      { login: { resource: [resource] } },
+      'login.resource[0]',
+    ]),
+    ...['exchange', 'client_credentials'].map((kind): [string, object, string] => [
+      `a relative resource of a route (X-6): ${kind}`,
+      route({ credential: { kind, resource: 'orders' } }),
+      'proxy.routes[0].credential.resource',
+    ]),
+    [
+      'a resource with a fragment for visitors (X-6)',
+      route({ anonymous: 'client_credentials', anonymous_token: { resource: 'https://a.test/#' } }),
+      'proxy.routes[0].anonymous_token.resource',
+    ],
     ['a page at the path of the agent', { logout: { return_path: '/oauth-agent/' } }, 'logout.return_path'],
     ...['', 'app/', '//', '/app//', '/app//x', '/../', '/app/./', '/app/?x', '/app/#x', '/%61pp/', '/a\\\\b'].map(
       (page): [string, object, string] => [
