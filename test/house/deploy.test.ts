@@ -161,6 +161,28 @@ describe('files for deployment', () => {
     expect(called.length).toBeGreaterThan(8)
     expect(called.filter((path) => table.match(path) === undefined)).toEqual([])
   })
+  it('BBA-25, BCP-13 of the compose file let nothing into its pages from elsewhere, and no code out', () => {
+    const [, pages = ''] = read('deploy/compose/nginx.conf').split('location / {')
+    const headers = [...pages.matchAll(/add_header (\S+) (?:"([^"]*)"|(\S+)) always;/g)].map(
+      ([, name, quoted, plain]) => [name, quoted ?? plain],
+    )
+    expect(Object.fromEntries(headers)).toMatchObject({
+      'Referrer-Policy': 'no-referrer',
+      'X-Content-Type-Options': 'nosniff',
+      'Cross-Origin-Resource-Policy': 'same-origin',
+    })
+    const policy = String(Object.fromEntries(headers)['Content-Security-Policy']).split('; ')
+    const rules = [
+      "default-src 'none'",
+      "script-src 'self'",
+      "style-src 'self'",
+      "base-uri 'none'",
+      "frame-ancestors 'none'",
+    ]
+    expect(policy).toEqual(expect.arrayContaining(rules))
+    expect(policy.join()).not.toContain('unsafe')
+  })
+
   it('nginx leaves the length of bodies to the proxy, which knows it for each route', () => {
     const [, api = ''] = read('deploy/compose/nginx.conf').split('location /api/ {')
     expect(api).toMatch(/^[^}]*client_max_body_size 0;/)
