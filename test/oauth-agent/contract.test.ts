@@ -28,6 +28,7 @@ function checkJson(answer: PageAnswer, status: number): Record<string, unknown> 
   expect(answer.headers['content-type']).toBe('application/json')
   expect(answer.headers['cache-control']).toBe('no-store')
   expect(answer.headers['x-content-type-options']).toBe('nosniff')
+  expect(answer.headers['cross-origin-resource-policy']).toBe('same-origin')
   expect(answer.headers['x-request-id']).toMatch(/^[0-9a-f]{32}$/)
   expect(answer.headers.vary).toBe('Origin')
   return answer.json()

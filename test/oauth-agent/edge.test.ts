@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { logOutByToken } from '../support/page.ts'
 import { openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
@@ -126,6 +127,36 @@ describe('limits', () => {
     const statuses = [(await refresh()).status, (await refresh()).status, (await refresh()).status]
     expect(statuses).toEqual([200, 200, 429])
     expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+
+  it.each(['query', 'form_post'])('hold at every endpoint that a browser reaches, with %s', async (mode) => {
+    const once = '{ requests: 1 }'
+    world = await startScriptedWorld({
+      settings: `
+agent: { rate_limits: { login: ${once}, refresh: ${once}, session: ${once} } }
+login: { navigation: { enabled: true, response_mode: ${mode} } }`,
+    })
+    const page = world.browser()
+    const call = async (method: string, path: string) => (await page.call(method, `/oauth-agent${path}`)).status
+    const open = async (method: string, path: string) => (await page.navigate(method, `/oauth-agent${path}`)).status
+    const within = [await call('POST', '/login/start'), await call('POST', '/refresh'), await call('GET', '/session')]
+    expect(within).toEqual([200, 401, 200])
+    const beyond = {
+      start: await call('POST', '/login/start'),
+      end: await call('POST', '/login/end'),
+      refresh: await call('POST', '/refresh'),
+      session: await call('GET', '/session'),
+      userinfo: await call('GET', '/userinfo'),
+      logout: await call('POST', '/logout'),
+      loginPage: await open('GET', '/login'),
+      callback: await open('GET', '/callback?code=c&state=s'),
+      postedCallback: mode === 'form_post' ? await open('POST', '/callback') : 429,
+      logoutPage: await open('GET', '/logout'),
+      logoutForm: await open('POST', '/logout/form'),
+    }
+    expect(Object.entries(beyond).filter(([, status]) => status !== 429)).toEqual([])
+    // One address speaks for all users there.
+    expect((await logOutByToken(page, { logout_token: 'x' })).status).toBe(501)
   })
 })
 
