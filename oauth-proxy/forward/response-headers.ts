@@ -137,7 +137,11 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
   if (one(fields['x-accel-buffering']) === 'no' || isEventStream(fields)) headers['x-accel-buffering'] = 'no'
   if (policy.location !== undefined) headers.location = policy.location
   const setCookie = allowedCookies(fields['set-cookie'], policy)
-  if (setCookie.length > 0) headers['set-cookie'] = setCookie
+  if (setCookie.length > 0) {
+    headers['set-cookie'] = setCookie
+    // A cookie does not keep an answer out of caches, and each use of it would set the cookie anew (RFC 9111 §7.3, M01).
+    headers['cache-control'] = 'no-store'
+  }
   for (const name in policy.cors) if (name !== 'vary') headers[name] = policy.cors[name] ?? ''
   return headers
 }

@@ -180,6 +180,14 @@ describe('HX-23 cookies of the API', () => {
     const headers = browserResponseHeaders({ 'set-cookie': 'lang=de' }, { ...policy, allowSetCookie: ['lang'] })
     expect(headers['set-cookie']).toEqual(['lang=de'])
   })
+
+  it.each([
+    ['lang=de', 'no-store'],
+    ['langs=1', 'private, max-age=60'],
+  ])('M01 an answer is stored by nobody if it sets one: %s, %s', (line, expected) => {
+    const fields = { 'set-cookie': line, 'cache-control': 'max-age=60' }
+    expect(browserResponseHeaders(fields, { ...policy, allowSetCookie: ['lang'] })['cache-control']).toBe(expected)
+  })
 })
 
 describe('K05 event streams', () => {
