@@ -116,6 +116,17 @@ describe('N13 whatever the environment says of certificates', () => {
     await speak(origin)
     expect(heard).toBe('')
   })
+
+  it('L10 an API that cannot prove its name is refused each time, and leaves no connection open', async () => {
+    const world = await startWorld(origin)
+    for (let call = 0; call < 40; call++) {
+      const answered = await world.call('GET', '/api')
+      expect([answered.status, answered.json()['error_code']]).toEqual([502, 'upstream_unreachable'])
+    }
+    const open = () => new Promise((resolve) => impostor.getConnections((_, count) => resolve(count)))
+    await expect.poll(open).toBe(0)
+    await world.close()
+  })
 })
 
 describe('FA-1 whoever else has a certificate of the same authority', () => {

@@ -77,6 +77,27 @@ async function ask(port: number, options: ConnectionOptions): Promise<string> {
   }
 }
 
+/** The first message of a TLS 1.2 client that asks for a server by this name (RFC 5246 §7.4.1.2, RFC 6066 §3). */
+function clientHello(name: string): Buffer {
+  const sized = (bytes: number, content: Buffer) => {
+    const length = Buffer.alloc(bytes)
+    length.writeUIntBE(content.length, 0, bytes)
+    return Buffer.concat([length, content])
+  }
+  const hostName = Buffer.concat([Buffer.of(0), sized(2, Buffer.from(name, 'latin1'))])
+  const extension = Buffer.concat([Buffer.of(0, 0), sized(2, sized(2, hostName))])
+  const suites = sized(2, Buffer.of(0xc0, 0x2b, 0xc0, 0x2f))
+  const hello = Buffer.concat([
+    Buffer.of(3, 3),
+    Buffer.alloc(32, 7),
+    Buffer.of(0),
+    suites,
+    Buffer.of(1, 0),
+    sized(2, extension),
+  ])
+  return Buffer.concat([Buffer.of(0x16, 3, 1), sized(2, Buffer.concat([Buffer.of(1), sized(3, hello)]))])
+}
+
 describe('a server with a certificate', () => {
   it('answers over TLS, and knows the address of its client', async () => {
     const { port } = await start()
@@ -114,7 +135,7 @@ describe('a server with a certificate', () => {
     expect(await ask(port, { ...trusting, minVersion: version, maxVersion: version })).toMatch(/^HTTP\/1\.1 200 /)
   })
 
-  it('agrees on http/1.1 and on nothing else', async () => {
+  it('L12: agrees on http/1.1 and on nothing else', async () => {
     const { port } = await start()
     const both = await openRaw(port, { ...trusting, ALPNProtocols: ['h2', 'http/1.1'] })
     expect((both.socket as TLSSocket).alpnProtocol).toBe('http/1.1')
@@ -150,6 +171,35 @@ describe('a handshake', () => {
     await once(socket.resume(), 'close')
     await running.stop(60_000)
     expect(events).toEqual([['handshake.failed', 'econnreset']])
+  })
+
+  it.each<[string, string | Buffer]>([
+    ['nothing', ''],
+    ['a server name that is none', clientHello('xn--i\xf1valid')],
+    ['an empty server name', clientHello('')],
+    ['a server name of 300 characters', clientHello('a'.repeat(300))],
+    ['a NUL in the server name', clientHello('localhost\0.evil.test')],
+    ['half a record', clientHello('localhost').subarray(0, 20)],
+    ['a record of another kind', Buffer.from([0x17, 3, 3, 0, 5, 1, 2, 3, 4, 5])],
+    ['a record that is too long', Buffer.concat([Buffer.from([0x16, 3, 1, 0xff, 0xff]), Buffer.alloc(70_000)])],
+  ])('L09: that a client begins with %s and resets costs its own connection only', async (_, bytes) => {
+    const { port } = await start()
+    const client = await openRaw(port)
+    client.socket.write(bytes, 'latin1', () => client.socket.resetAndDestroy())
+    await once(client.socket, 'close')
+    expect(await ask(port, trusting)).toMatch(/^HTTP\/1\.1 200 /)
+    expect(handled).toHaveLength(1)
+  })
+
+  it('L09: that a client leaves as soon as it is over costs its own connection only', async () => {
+    const { port } = await start()
+    for (let round = 0; round < 5; round++) {
+      const client = await openRaw(port, trusting)
+      client.write(kept.slice(0, round * 5))
+      client.close()
+    }
+    expect(await ask(port, trusting)).toMatch(/^HTTP\/1\.1 200 /)
+    expect(handled).toHaveLength(1)
   })
 
   it('that never ends does not outlive the drain time of a stop', async () => {
