@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { openRaw, parseAnswer, type RawAnswer, rawRequest } from '../support/raw-http.ts'
@@ -363,6 +363,29 @@ describe('K18 an API that keeps us waiting', () => {
     api.behave(() => {})
     const answered = await world.call('GET', '/hasty/x')
     expect([answered.status, answered.json().error_code]).toEqual([504, 'upstream_response_timeout'])
+  })
+
+  it('a connection that does not come about, for as long as its route says', async () => {
+    const silent = createServer((socket) => void socket.resume().on('error', () => {}))
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    // A handshake that nobody answers is part of connecting.
+    const place = `https://127.0.0.1:${(silent.address() as AddressInfo).port}`
+    const other = await startProxy(`
+    - { path: /late, upstream: '${place}', connect_timeout_ms: 1500 }
+    - { path: /soon, upstream: '${place}', connect_timeout_ms: 50 }
+`)
+    const order: unknown[] = []
+    const call = async (target: string) => {
+      const answered = await other.call('GET', target)
+      order.push([target, answered.status, answered.json()['error_code']])
+    }
+    await Promise.all([call('/late'), call('/soon')])
+    await other.close()
+    await new Promise((resolve) => silent.close(resolve))
+    expect(order).toEqual([
+      ['/soon', 504, 'upstream_connect_timeout'],
+      ['/late', 504, 'upstream_connect_timeout'],
+    ])
   })
 
   it('an answer that stops half way', async () => {
