@@ -192,6 +192,12 @@ describe('failures on the wire (C30, D13, F06)', () => {
     ['multipart/form-data; boundary=x', 415],
     ['application/jsonp', 415],
     ['application/json; charset=utf-16', 415],
+    ['application/json garbage', 415],
+    ['application/json\ta', 415],
+    ['application/json; charset=utf-8; a=b', 415],
+    ['application/json; text/plain', 415],
+    ['application/json, text/plain', 415],
+    ['', 415],
     ['application/json;charset=UTF-8', 200],
     ['application/x-www-form-urlencoded', 200],
   ])('a body of type %s gets %i (F06)', async (type, status) => {

@@ -92,6 +92,7 @@ describe.each(combinations)('C20, C21: access $access, refresh $refresh, identit
       'signed in': combination.access === 'absent' ? [401, 'access_token_expired'] : [200, undefined],
     }[means]
     expect([answer.status, answer.json()['error_code']]).toEqual(expected)
+    if (means === 'left over') expect(sessionNames(page)).toEqual([])
   })
 
   it('a sign-in works afterwards, and replaces everything', async () => {

@@ -49,6 +49,9 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     const answer = await page.call('POST', '/oauth-agent/logout')
     expect([answer.status, page.jar.names('localhost')]).toEqual([200, []])
     expect(world.told('logout.completed')[0]?.fields['revoked']).toBe(false)
+    expect(world.told('provider.unavailable').map(({ fields }) => fields)).toEqual([
+      expect.objectContaining({ endpoint: 'revocation', reason: 'timeout' }),
+    ])
   })
 
   it.each([
