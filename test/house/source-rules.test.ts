@@ -34,6 +34,11 @@ describe('house rules', () => {
   it('M08: no memory is read before it is written', () => {
     expect(places(product, /allocUnsafe/)).toEqual([])
   })
+  it('A06: every GCM cipher is told how long its tag is', () => {
+    const ciphers = product.flatMap((path) => read(path).match(/create(?:C|Dec)ipheriv\('[^']*gcm'[^;]*?\}/g) ?? [])
+    expect(ciphers).toHaveLength(2)
+    expect(ciphers.filter((call) => !call.includes('authTagLength: xaesTagBytes'))).toEqual([])
+  })
   it('requests are never resolved against a base, and redirects never follow a request', () => {
     expect(places(product, /ctx\.(?:back|redirect)\(|new URL\([^)]*req(?:uest)?\.url/)).toEqual([])
   })

@@ -71,6 +71,12 @@ describe('chunks', () => {
     expect(joinValue(row, new Map([[row.name, first]])).kind).toBe('broken')
   })
 
+  it.each([':', ';', 'A', 'z', '\xff'])('are refused when nine full ones are counted as %s (B05)', (count) => {
+    const cookies = sent(firstRoom + 8 * nextRoom)
+    cookies.set(row.name, `${count}${cookies.get(row.name)?.slice(1)}`)
+    expect(joinValue(row, cookies).kind).toBe('broken')
+  })
+
   it.each(['99999999999.x', '-1.x', '1e9.x', 'NaN.x', '__chunked__999999'])(
     'are not counted in %s, which no seal opens (B05)',
     (first) => {
