@@ -122,6 +122,23 @@ describe('calling APIs', () => {
     expect(await page.textContent('#browser-sees')).toContain('document.cookieempty')
   })
 
+  it('CK-12 leaves nothing in any place that scripts can read', async () => {
+    const found = await page.evaluate(async () => ({
+      cookies: [document.cookie, ...(await cookieStore.getAll())],
+      storage: [...Object.entries(localStorage), ...Object.entries(sessionStorage)],
+      databases: await indexedDB.databases(),
+      caches: await caches.keys(),
+      workers: (await navigator.serviceWorker.getRegistrations()).length,
+      window: window.name,
+      history: history.state as unknown,
+    }))
+    const nothing = { cookies: [''], storage: [], databases: [], caches: [], workers: 0, window: '', history: null }
+    expect(found).toEqual(nothing)
+    // The session is there all the same.
+    const names = (await page.context().cookies()).map(({ name }) => name)
+    expect(names).toEqual(expect.arrayContaining(['__Host-Http-th-at', '__Host-Http-th-rt', '__Host-Http-th-id']))
+  })
+
   it('is refused without our header, even with the cookies', async () => {
     const { status, body } = await plainFetch(page, '/api/orders')
     expect([status, JSON.parse(body)]).toMatchObject([403, { error_code: 'header_missing' }])
