@@ -19,6 +19,12 @@ afterAll(() => upstream.close())
 const changedMaster = (change: (hex: string) => string) =>
   formatKeyRingFile(testKeys()).replace(/(?<="master": ")[0-9a-f]+/, change)
 
+const ringOf = (...entries: readonly string[]) => `{"version":1,"keys":[${entries.join()}]}`
+const derivedEntry = (key: Buffer | string) =>
+  `{"id":"00000000","derived":{"access":"${Buffer.from(key).toString('hex')}"}}`
+const random = seededRandom('a key')(32)
+const steps = Buffer.from(Array.from({ length: 32 }, (_, index) => index * 3))
+
 describe('keys', () => {
   it('A16 rotate without a sign-out, and a bad file keeps the old ones', async () => {
     const first = testKeys('first')
@@ -44,7 +50,7 @@ describe('keys', () => {
     await world.replaceKeys(rotateKeyRing(first, { random: seededRandom('second'), clock: createManualClock() }, 'now'))
     world.nginx.reload()
     await until('reconfiguring', 200)
-    await writeFile(join(world.nginx.folder, 'keys.json'), '{"version":1,"keys":[{"id":"00000000"}]}')
+    await writeFile(join(world.nginx.folder, 'keys.json'), '{"version":1,"keys":[{"id":"00000000","derived":{}}]}')
     world.nginx.reload()
     await until('keys[0] has no access key', 200)
     await world.replaceKeys(testKeys('third'))
@@ -61,6 +67,11 @@ describe('keys', () => {
     ['{"version":1,"keys":[{"id":"zz","master":"00"}]}', '8 lower-case hex'],
     [`{"version":1,"keys":[{"id":"00000000","master":"${'00'.repeat(32)}"}]}`, 'repeats a few bytes'],
     [`{"version":1,"keys":[{"id":"00000000","master":"${'0123456789abcdef'.repeat(4)}"}]}`, 'repeats a few bytes'],
+    [ringOf(derivedEntry(steps)), 'follows a pattern'],
+    [ringOf(derivedEntry('correct horse battery staple 123')), 'is readable text'],
+    [ringOf(derivedEntry(random), derivedEntry(random)), 'keys[1].id occurs twice'],
+    [ringOf('{"id":"00000000"}'), 'must have either'],
+    [ringOf(derivedEntry(random).replace('"derived"', '"master":"00","derived"')), 'must have either'],
     [formatKeyRingFile(testKeys()).replace(/"id": "[0-9a-f]+"/, '"id": "00000000"'), 'does not belong to this key'],
     [formatKeyRingFile(testKeys()).replace(/(.)"\n {4}}/, '"\n    }'), 'exactly 64'],
     [changedMaster((hex) => hex.toUpperCase()), 'exactly 64'],

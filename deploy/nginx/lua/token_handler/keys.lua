@@ -6,20 +6,45 @@ local json = require "token_handler.json"
 
 local M = {}
 
+local function count(set)
+  local number = 0
+  for _ in pairs(set) do
+    number = number + 1
+  end
+  return number
+end
+
+--- Why 32 bytes cannot have come from a random number generator, or nil: the rules of shared/crypto/weak-keys.ts, without
+-- its list of published keys.
+local function weakness_of(key)
+  local bytes, steps, before = {}, {}, nil
+  for byte in key:gmatch(".") do
+    local number = byte:byte()
+    bytes[number] = true
+    if before then
+      steps[number - before] = true
+    end
+    before = number
+  end
+  if count(bytes) < 12 then
+    return "repeats a few bytes"
+  elseif count(steps) < 6 then
+    return "follows a pattern"
+  elseif not key:find("[^\32-\126]") then
+    return "is readable text, not random bytes"
+  end
+  return nil
+end
+
 --- The 32 bytes of a key. Problems name the place, never the value.
 local function read_key(text, place)
   local key = type(text) == "string" and #text == 64 and bytes.decode_hex(text)
   if not key then
     error(place .. " must be exactly 64 lower-case hex characters", 0)
   end
-  local seen, different = {}, 0
-  for byte in key:gmatch(".") do
-    if not seen[byte] then
-      seen[byte], different = true, different + 1
-    end
-  end
-  if different < 12 then
-    error(place .. " repeats a few bytes; make keys with `token-handler keys generate`", 0)
+  local weakness = weakness_of(key)
+  if weakness then
+    error(place .. " " .. weakness .. "; make keys with `token-handler keys generate`", 0)
   end
   return key
 end
@@ -48,6 +73,11 @@ function M.parse(text)
     local place = ("keys[%d]"):format(index - 1)
     if type(entry) ~= "table" or type(entry.id) ~= "string" or not entry.id:find("^[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]$") then
       error(place .. ".id must be 8 lower-case hex characters", 0)
+    end
+    if (entry.master == nil) == (entry.derived == nil) then
+      error(place .. ' must have either "master" or "derived"', 0)
+    elseif access[entry.id] then
+      error(place .. ".id occurs twice", 0)
     end
     local key = purpose_key(entry, "access", place)
     if not key then
