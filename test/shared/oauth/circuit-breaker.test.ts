@@ -13,6 +13,8 @@ it('opens after failures in a row, lets one call through at a time, and closes w
   expect([circuit.admit(), circuit.admit()]).toEqual([0, 4])
   circuit.succeeded()
   expect([circuit.admit(), circuit.admit()]).toEqual([0, 0])
+  circuit.failed()
+  expect(circuit.admit()).toBe(0)
 })
 
 it('stays open no longer when the clock is set back', () => {

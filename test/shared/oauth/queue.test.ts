@@ -26,3 +26,16 @@ it('who gives up while waiting takes no place, and the next in line gets it', as
   expect(await next).toBeDefined()
   expect(await queue.enter(impatient.signal)).toBeUndefined()
 })
+
+it('as many wait as may, and the next is told at once that there is no place', async () => {
+  const queue = createQueue({ maxRunning: 2, maxWaiting: 2 })
+  const places = [await queue.enter(patient()), await queue.enter(patient())]
+  const waiting = [queue.enter(patient()), queue.enter(patient())]
+  expect([queue.waiting, await queue.enter(patient())]).toEqual([2, undefined])
+  for (const leave of places) leave?.()
+  for (const place of waiting) (await place)?.()
+  // Both are free again, and no more than both.
+  for (let i = 0; i < 2; i++) expect(await queue.enter(patient())).toBeDefined()
+  void queue.enter(patient())
+  expect(queue.waiting).toBe(1)
+})

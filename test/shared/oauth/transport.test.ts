@@ -49,6 +49,12 @@ describe('transport', () => {
     expect((await call()).headers.get('x')).toHaveLength(60_000)
   })
 
+  it.each([204, 205, 304])('gives a %i, which has no body', async (status) => {
+    await start((_request, response) => void response.writeHead(status).end())
+    const response = await call()
+    expect([response.status, await response.text()]).toEqual([status, ''])
+  })
+
   it('never follows a redirect', async () => {
     await start((_request, response) => void response.writeHead(302, { location: `${url}/elsewhere` }).end())
     expect((await call()).status).toBe(302)
@@ -128,6 +134,14 @@ describe('transport', () => {
     expect(written).toBeLessThan(20_000_000)
   })
 
+  it.each([
+    [1_048_576, 'no failure'],
+    [1_048_577, 'answer_too_large'],
+  ])('an answer of %i bytes: %s', async (size, outcome) => {
+    await start((_request, response) => void response.end(Buffer.alloc(size)))
+    expect(await failure(call())).toBe(outcome)
+  })
+
   it.each<[string, RequestListener, string, string?]>([
     ['a reset', (request) => void request.socket.resetAndDestroy(), 'connection_lost', 'ECONNRESET'],
     ['a connection that ends', (request) => void request.socket.end(), 'connection_lost', 'UND_ERR_SOCKET'],
@@ -142,6 +156,7 @@ describe('transport', () => {
     ['500', (_request, response) => void response.writeHead(500).end(), 'server_error'],
     ['502', (_request, response) => void response.writeHead(502).end(), 'gateway_error'],
     ['503', (_request, response) => void response.writeHead(503).end(), 'gateway_error'],
+    ['504', (_request, response) => void response.writeHead(504).end(), 'gateway_error'],
     ['505', (_request, response) => void response.writeHead(505).end(), 'server_error'],
     ['429', (_request, response) => void response.writeHead(429).end(), 'rate_limited'],
   ])('%s is told as it is', async (_what, listener, reason, code) => {
@@ -209,6 +224,20 @@ describe('transport', () => {
     const sameEndpoint = transport.call('token', url, { method: 'POST', headers: {}, circuit: 'token refresh_token' })
     expect(await failure(sameEndpoint)).toBe('gateway_error')
   })
+
+  it.each([200, 400, 500, 429])(
+    'only failures in a row open the circuit: a %i begins the count anew',
+    async (status) => {
+      let next = 503
+      await start((_request, response) => void response.writeHead(next).end())
+      for (let i = 0; i < 4; i++) await failure(call())
+      next = status
+      await failure(call())
+      next = 503
+      for (let i = 0; i < 5; i++) expect(await failure(call())).toBe('gateway_error')
+      expect(await failure(call())).toBe('circuit_open')
+    },
+  )
 
   it.each([
     [500, 'server_error'],
