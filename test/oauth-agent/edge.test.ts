@@ -40,6 +40,14 @@ describe('a SPA on a listed sibling origin', () => {
     }
   })
 
+  it('gets permission for no method where there is no endpoint', async () => {
+    world = await startScriptedWorld({ settings })
+    const headers = { origin: sibling, 'sec-fetch-site': 'same-site', 'access-control-request-method': 'GET' }
+    const answer = await world.browser().call('OPTIONS', '/oauth-agent/nothing', { headers })
+    expect([answer.status, answer.json()['error_code']]).toEqual([404, 'route_not_found'])
+    expect(answer.headers['access-control-allow-methods']).toBeUndefined()
+  })
+
   it.each([
     'https://evil.example',
     'null',

@@ -368,6 +368,26 @@ describe('signing out by a form', () => {
   })
 })
 
+it.each<[string, string | undefined]>([
+  ['', undefined],
+  ['\nlogout: { clear_site_data: true }', '"cache", "storage"'],
+])('with the settings %j every sign-out, and nothing else, says to clear %s', async (more, expected) => {
+  const other = await startScriptedWorld({ settings: `${settings}${more}` })
+  const page = other.browser()
+  const said = ({ headers }: PageAnswer) => headers['clear-site-data']
+  const answers: PageAnswer[] = [await comeBack(page, await start(page, '', other))]
+  for (const path of ['/session', '/userinfo']) answers.push(await page.call('GET', `/oauth-agent${path}`))
+  answers.push(await page.call('POST', '/oauth-agent/refresh'), await page.navigate('GET', '/oauth-agent/logout'))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  expect(answers.map(said)).toEqual(answers.map(() => undefined))
+  // Also where nobody is signed in any more: data may be left.
+  for (const _time of ['first', 'second']) {
+    expect(said(await page.call('POST', '/oauth-agent/logout'))).toBe(expected)
+    expect(said(await page.navigate('POST', '/oauth-agent/logout/form', { form: {} }))).toBe(expected)
+  }
+  await other.close()
+})
+
 it('is not there unless it is switched on', async () => {
   const off = await startScriptedWorld()
   for (const path of ['/login', '/callback', '/logout/form']) {

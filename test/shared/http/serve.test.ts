@@ -140,6 +140,14 @@ describe.each([
     await expect.poll(() => upgraded?.destroyed).toBe(true)
   })
 
+  it('an upgrade that fails is told, and its connection is cut', async () => {
+    const upgrade = () => Promise.reject(new TypeError('secret text'))
+    const client = await open(await start({ ...answerOk, upgrade }))
+    client.write('GET / HTTP/1.1\r\nHost: l\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    expect(await client.closed()).toBe('')
+    expect(events).toMatchObject([{ name: 'internal.failed', fields: { error_name: 'TypeError' } }])
+  })
+
   describe('what the parser refuses', () => {
     it.each([
       ['a header without a colon', 'GET / HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n', 400, 'ambiguous_request'],
