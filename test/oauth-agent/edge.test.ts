@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { logOutByToken } from '../support/page.ts'
 import { openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
+import { logOutByToken } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -168,6 +169,55 @@ login: { navigation: { enabled: true, response_mode: ${mode} } }`,
   })
 })
 
+describe('the limit of each endpoint', () => {
+  const atLogin = 1
+  const atRefresh = 2
+  const elsewhere = 3
+  const settings = (responseMode: string) => `
+agent: { rate_limits: { login: { requests: ${atLogin} }, refresh: { requests: ${atRefresh} }, session: { requests: ${elsewhere} } } }
+login: { navigation: { enabled: true, response_mode: ${responseMode} } }
+operations: { trusted_proxies: [127.0.0.1] }
+logout: { backchannel: true }
+`
+  it.each(['query', 'form_post'])('where responses come by %s', async (responseMode) => {
+    world = await startScriptedWorld({ settings: settings(responseMode) })
+    const page = world.browser()
+    const callbacks = responseMode === 'query' ? ['GET'] : ['GET', 'POST']
+    const byPage = (method: string, path: string) => (headers: Record<string, string>) =>
+      page.call(method, `/oauth-agent${path}`, { headers })
+    const byNavigation = (method: string, path: string) => (headers: Record<string, string>) =>
+      page.navigate(method, `/oauth-agent${path}`, { headers, ...(method === 'POST' && { form: {} }) })
+    const calls = [
+      ['POST /login/start', byPage('POST', '/login/start'), atLogin],
+      ['POST /login/end', byPage('POST', '/login/end'), atLogin],
+      ['GET /session', byPage('GET', '/session'), elsewhere],
+      ['GET /userinfo', byPage('GET', '/userinfo'), elsewhere],
+      ['POST /refresh', byPage('POST', '/refresh'), atRefresh],
+      ['POST /logout', byPage('POST', '/logout'), elsewhere],
+      ['GET /login', byNavigation('GET', '/login'), atLogin],
+      ['GET /logout', byNavigation('GET', '/logout'), elsewhere],
+      ['POST /logout/form', byNavigation('POST', '/logout/form'), elsewhere],
+      ...callbacks.map((method) => [`${method} /callback`, byNavigation(method, '/callback'), atLogin] as const),
+    ] as const
+    for (const [index, [what, call, allowed]] of calls.entries()) {
+      const from = { 'x-forwarded-for': `192.0.2.${index + 1}` }
+      for (let n = 0; n < allowed; n++) expect((await call(from)).status, what).not.toBe(429)
+      expect((await call(from)).status, what).toBe(429)
+      expect(world.told('request.refused').at(-1)?.fields['check'], what).toBe('rate_limit')
+    }
+  })
+
+  it('what the authorization server calls has none: one address speaks for all users', async () => {
+    world = await startScriptedWorld({ settings: settings('query') })
+    for (let n = 0; n < 10; n++) {
+      const answer = await logOutByToken(world.browser(), {
+        logout_token: await world.server.logoutToken({ sub: 'x' }),
+      })
+      expect(answer.status).toBe(200)
+    }
+  })
+})
+
 describe('bytes on the wire (C25, E02, E08, E09, E12, F14)', () => {
   it('asks for a body only after everything else was found in order', async () => {
     world = await startScriptedWorld()
@@ -296,6 +346,15 @@ describe('what is told', () => {
       expect.objectContaining({ ...refresh, error_code: 'parameter_not_allowed' }),
       expect.objectContaining({ ...refresh, error_code: 'session_expired', check: 'idle_limit' }),
     ])
+  })
+
+  it('where there is no endpoint, nothing of the address that was asked for', async () => {
+    world = await startScriptedWorld()
+    await world.browser().call('GET', '/oauth-agent/invented')
+    for (const name of ['request.refused', 'request.answered'] as const) {
+      expect(world.told(name).map(({ fields }) => fields['route'])).toEqual(['none'])
+    }
+    expect(JSON.stringify(world.events)).not.toContain('invented')
   })
 
   it('a failure that an event of its own tells, by that alone', async () => {

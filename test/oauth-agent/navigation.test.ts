@@ -61,25 +61,36 @@ describe('GET /login', () => {
     expect((await page.navigate('GET', linkOf(answer) ?? '')).status).toBe(303)
   })
 
-  it.each<[string, Record<string, string>, [number, string]]>([
-    ['a frame', { 'sec-fetch-dest': 'iframe' }, [403, 'origin_not_allowed']],
-    ['an object', { 'sec-fetch-dest': 'object' }, [403, 'origin_not_allowed']],
-    ['a fetch', { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }, [403, 'origin_not_allowed']],
+  const notAllowed = [403, 'origin_not_allowed'] as const
+  const invalid = [400, 'invalid_request'] as const
+  it.each<[string, Record<string, string>, readonly [number, string], string]>([
+    ['a frame', { 'sec-fetch-dest': 'iframe' }, notAllowed, 'sec_fetch_dest'],
+    ['an object', { 'sec-fetch-dest': 'object' }, notAllowed, 'sec_fetch_dest'],
+    ['a fetch', { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }, notAllowed, 'sec_fetch_mode'],
+    [
+      'a fetch that does not say for what',
+      { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': '' },
+      notAllowed,
+      'sec_fetch_mode',
+    ],
+    ['a fetch that calls itself a page', { 'sec-fetch-mode': 'no-cors' }, notAllowed, 'sec_fetch_mode'],
     [
       'a fetch of a worker',
       { 'sec-fetch-mode': 'same-origin', 'sec-fetch-dest': 'empty' },
-      [403, 'origin_not_allowed'],
+      notAllowed,
+      'sec_fetch_mode',
     ],
-    ['who knows what', { 'sec-fetch-mode': '', 'sec-fetch-dest': 'empty' }, [403, 'origin_not_allowed']],
-    ['an image', { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }, [403, 'origin_not_allowed']],
-    ['a prefetch', { 'sec-purpose': 'prefetch' }, [400, 'invalid_request']],
-    ['a prerender', { 'sec-purpose': 'prefetch;prerender' }, [400, 'invalid_request']],
-    ['a prefetch of old', { purpose: 'prefetch' }, [400, 'invalid_request']],
-    ['a prefetch of an old Firefox', { 'x-moz': 'prefetch' }, [400, 'invalid_request']],
-  ])('for %s is refused', async (_what, headers, expected) => {
+    ['who knows what', { 'sec-fetch-mode': '', 'sec-fetch-dest': 'empty' }, notAllowed, 'sec_fetch_dest'],
+    ['an image', { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }, notAllowed, 'sec_fetch_mode'],
+    ['a prefetch', { 'sec-purpose': 'prefetch' }, invalid, 'prefetch'],
+    ['a prerender', { 'sec-purpose': 'prefetch;prerender' }, invalid, 'prefetch'],
+    ['a prefetch of old', { purpose: 'prefetch' }, invalid, 'prefetch'],
+    ['a prefetch of an old Firefox', { 'x-moz': 'prefetch' }, invalid, 'prefetch'],
+  ])('for %s is refused', async (_what, headers, expected, check) => {
     const page = world.browser()
     expect(code(await page.navigate('GET', '/oauth-agent/login', { headers }))).toEqual(expected)
     expect(loginCookies(page)).toEqual([])
+    expect(world.told('request.refused').at(-1)?.fields['check']).toBe(check)
   })
 
   it.each([
@@ -123,6 +134,7 @@ describe('GET /callback', () => {
     expect(headers).toMatchObject({
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'no-store',
+      'cross-origin-opener-policy': 'same-origin',
       'referrer-policy': 'no-referrer',
       'x-content-type-options': 'nosniff',
       'x-frame-options': 'DENY',
@@ -350,6 +362,13 @@ describe('signing out by a form', () => {
     const answer = await page.navigate('POST', '/oauth-agent/logout/form', { form: {}, headers })
     expect(code(answer)).toEqual([403, 'origin_not_allowed'])
     expect((await page.call('GET', '/oauth-agent/session')).json()['is_logged_in']).toBe(true)
+  })
+
+  it('is taken from an old browser that says where it comes from by Origin alone', async () => {
+    const page = await signedIn()
+    const headers = { 'sec-fetch-site': '', 'sec-fetch-mode': '', 'sec-fetch-dest': '' }
+    expect((await page.navigate('POST', '/oauth-agent/logout/form', { form: {}, headers })).status).toBe(303)
+    expect(page.jar.names('localhost')).toEqual([])
   })
 
   it('with csrf.token: required the form holds the token, and is nothing without it', async () => {

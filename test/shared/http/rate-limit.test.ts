@@ -90,6 +90,13 @@ describe('rate limit', () => {
     }
   })
 
+  it('counts nothing alone for a failure that nobody expected: the call fails', async () => {
+    const failure = new TypeError('x is not a function')
+    const store = { count: () => Promise.reject(failure) }
+    const limiter = createRateLimiter({ name: 'api', limit, store, clock: createManualClock(windowStart) })
+    await expect(limiter.consume('alice')).rejects.toBe(failure)
+  })
+
   it('never shows a session id or an address to the store', async () => {
     const keys: string[] = []
     const store = {
