@@ -99,6 +99,8 @@ describe('the authorization request names the key that the code will be bound to
 describe('the token endpoint is shown a proof', () => {
   it('of the same key for code and refresh, each with claims of its own (DP-1, DP-2)', async () => {
     await start()
+    // By our own clock, not by that of the library.
+    world.clock.pass(600)
     const page = world.browser()
     await world.signIn(page)
     expect((await refresh(page)).status).toBe(200)

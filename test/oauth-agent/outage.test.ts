@@ -123,6 +123,8 @@ describe('metadata (C13, C24, FI-10)', () => {
     ['the issuer with a slash more', (issuer) => ({ issuer: `${issuer}/` }), 'issuer'],
     ['the issuer in capitals', (issuer) => ({ issuer: issuer.toUpperCase() }), 'issuer'],
     ['PKCE without S256', () => ({ code_challenge_methods_supported: ['plain'] }), 'pkce'],
+    ['PKCE by no method', () => ({ code_challenge_methods_supported: [] }), 'pkce'],
+    ['a text for the list of PKCE methods', () => ({ code_challenge_methods_supported: 'S256' }), 'pkce'],
     ['no token endpoint', () => ({ token_endpoint: undefined }), 'token_endpoint'],
     [
       'a script as authorization endpoint',

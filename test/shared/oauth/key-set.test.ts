@@ -97,6 +97,20 @@ describe('key set (L06, N02, FI-21)', () => {
     expect(fetches).toBe(3)
   })
 
+  it('a failure that is over gives made-up kids no more fetches than before it (L06)', async () => {
+    const set = keySet()
+    down = true
+    await expect(set.prepare()).rejects.toBeInstanceOf(ProviderUnavailable)
+    down = false
+    clock.pass(2)
+    await set.prepare()
+    for (let index = 0; index < 20; index++) {
+      const forged = await jwt(second, `made-up-${index}`)
+      await expect(set.verify(forged, options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+    }
+    expect(fetches).toBe(3)
+  })
+
   it('while the endpoint is down old keys work, unknown ones are unavailable rather than wrong (FI-21)', async () => {
     const set = keySet()
     await set.verify(await jwt(first), options)

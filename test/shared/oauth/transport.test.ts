@@ -44,6 +44,26 @@ describe('transport', () => {
     expect(await response.json()).toMatchObject({ 'accept-encoding': 'identity', 'content-length': '3' })
   })
 
+  it.each([
+    [400, { status: 400, outcome: 'answered' }],
+    [503, { outcome: 'gateway_error' }],
+    [500, { outcome: 'server_error' }],
+  ])('tells of a call that is answered with %i what came of it, and how long it took', async (status, told) => {
+    await start((_request, response) => {
+      clock.pass(2)
+      response.writeHead(status).end()
+    })
+    await failure(call())
+    const calls = events.filter(([name]) => name === 'provider.called')
+    expect(calls).toEqual([['provider.called', { endpoint: 'token', duration_ms: 2000, ...told }]])
+  })
+
+  it.each(['GET', 'POST'])('sends a %s as it is, with the headers it was given', async (method) => {
+    await start((request, response) => void response.end(JSON.stringify([request.method, request.headers['accept']])))
+    const response = await transport.call('userinfo', url, { method, headers: { accept: 'application/jwt' } })
+    expect(await response.json()).toEqual([method, 'application/jwt'])
+  })
+
   it('reads a long head, as servers with many policies and cookies send it', async () => {
     await start((_request, response) => void response.writeHead(200, { x: 'y'.repeat(60_000) }).end('{}'))
     expect((await call()).headers.get('x')).toHaveLength(60_000)

@@ -91,6 +91,17 @@ describe('through an HTTP proxy', () => {
     expect(callers.filter((port) => !proxy.ports.has(port))).toEqual([])
   })
 
+  it('an IPv6 address is asked for in brackets (RFC 9112 §3.2.3)', async () => {
+    open()
+    proxy.answer = () => 502
+    await failure(call('https://[::1]:8443/token'))
+    await failure(call('https://[::1]/token'))
+    expect(proxy.asked.map(({ authority, headers }) => [authority, headers.host])).toEqual([
+      ['[::1]:8443', '[::1]:8443'],
+      ['[::1]:443', '[::1]:443'],
+    ])
+  })
+
   it('the proxy hears its credentials and sees nothing of the call, and the server the other way round', async () => {
     open()
     await call()
@@ -194,10 +205,12 @@ describe('an HTTP proxy that opens no tunnel', () => {
   it.each<[string, ProxyAnswer, string, number | undefined, string?]>([
     ['knows us not', 407, 'proxy_refused', 407],
     ['lets nobody go there', 403, 'proxy_refused', 403],
+    ['lets us choose', 300, 'proxy_refused', 300],
     ['sends us elsewhere', 302, 'proxy_refused', 302],
     ['has an error of its own', 500, 'proxy_refused', 500],
     ['does not reach the server', 502, 'proxy_gateway_error', 502],
     ['gets no answer from the server', 504, 'proxy_gateway_error', 504],
+    ['speaks another HTTP', 505, 'proxy_refused', 505],
     ['hangs up', { bytes: '' }, 'proxy_connect_failed', undefined, 'UND_ERR_SOCKET'],
     ['speaks no HTTP', { bytes: 'SSH-2.0-proxy\r\n\r\n' }, 'proxy_connect_failed', undefined],
     [
