@@ -1,5 +1,5 @@
 import { AgentError, codeHeader, readError, userReplaced } from './agent.ts'
-import { onAbort } from './abort.ts'
+import { listen } from './listen.ts'
 import type { Browser } from './browser.ts'
 import type { Session } from './session.ts'
 import type { SharedSession } from './shared-session.ts'
@@ -32,7 +32,7 @@ function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undef
   return new Promise((resolve, reject) => {
     // Nobody waits for what would be done for a call that is given up already.
     signal?.throwIfAborted()
-    const stop = onAbort(signal, () => reject(signal?.reason))
+    const stop = listen(signal, 'abort', () => reject(signal?.reason))
     work().then(resolve, reject).finally(stop)
   })
 }
@@ -58,7 +58,8 @@ export function createApiFetch(parts: Parts) {
       init = {}
     }
     const signal = init.signal ?? request?.signal
-    const repeatable = !(init.body instanceof ReadableStream)
+    // Known by what it can do: a stream made in a frame is none of this page's class, and jsdom has no such class.
+    const repeatable = (init.body as Partial<ReadableStream> | null | undefined)?.getReader === undefined
 
     const attempt = (): Promise<Response> => {
       const headers = new Headers(init.headers ?? request?.headers)

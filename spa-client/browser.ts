@@ -4,6 +4,7 @@ export type Stop = () => void
 /** Messages of tabs of one profile to each other. */
 export interface Channel {
   postMessage(message: unknown): void
+  close(): void
   onmessage: ((event: MessageEvent<unknown>) => void) | null
 }
 

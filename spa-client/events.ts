@@ -1,3 +1,4 @@
+import { listen } from './listen.ts'
 import type { Session } from './session.ts'
 
 /** Why a session is over: somebody signed out, or it came to its end. */
@@ -58,14 +59,11 @@ export interface Emitter {
 export function createEmitter(): Emitter {
   const target = new EventTarget()
   return {
-    on(name, listener) {
-      const tell = (event: Event) => {
+    on: (name, listener) =>
+      listen(target, name, (event) => {
         event.preventDefault()
         listener((event as CustomEvent<never>).detail)
-      }
-      target.addEventListener(name, tell)
-      return () => target.removeEventListener(name, tell)
-    },
+      }),
     // Whoever hears an event cancels it, which is how `dispatchEvent` tells that somebody did.
     emit: (name, detail) => !target.dispatchEvent(new CustomEvent(name, { cancelable: true, detail })),
   }

@@ -107,7 +107,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
       activity -= count
     },
     plan() {
-      for (const stop of timers) stop()
+      timers.forEach((stop) => stop())
       timers = []
       overdue = false
       prolongFrom = Infinity

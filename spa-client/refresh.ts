@@ -44,6 +44,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   const { browser, callAgent, keepAlive } = parts
   let flight: Promise<Session> | undefined
   let refusedAt = 0
+  /** Always one that says when to try again. */
   let refusal: AgentError | undefined
 
   const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
@@ -87,7 +88,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   const run = async (seen: Session): Promise<Session> => {
     const since = browser.now() - refusedAt
     // A clock that was set back must not make the wait longer.
-    if (refusal !== undefined && since >= 0 && since < (refusal.retryAfter ?? 0) * 1000) throw refusal
+    if (refusal !== undefined && since >= 0 && since < refusal.retryAfter! * 1000) throw refusal
     refusal = undefined
     return parts.inTurn(() => underLock(seen))
   }

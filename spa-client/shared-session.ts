@@ -22,6 +22,8 @@ export interface SharedSession {
   readonly tellOpener: (popup: string, isSignedIn: boolean) => void
   /** Calls `run`, and none given before, when the sign-in in a window ended. */
   readonly onPopupEnd: (run: EndPopup) => void
+  /** Lets go of the other tabs and of the session; nothing is learned any more. */
+  readonly close: () => void
 }
 
 /**
@@ -34,7 +36,9 @@ export function createSharedSession(
   onLearned: () => void,
 ): SharedSession {
   let endPopup: EndPopup | undefined
-  const tell = (message: Told) => channel?.postMessage(message)
+  let closed = false
+  // A closed channel throws.
+  const tell = (message: Told) => closed || channel?.postMessage(message)
 
   let present = signedOut
   /** The sign-in that ended last, and why as far as is known. */
@@ -45,7 +49,7 @@ export function createSharedSession(
 
   /** Takes over a newer picture; true if it was one. */
   const take = (next: Session, cause: SignedOutCause): boolean => {
-    if (isOlder(next, present)) return false
+    if (closed || isOlder(next, present)) return false
     // Asked for before the sign-out, here or in another tab, and told of after it.
     if (endedBy === 'signOut' && isEnded(next)) return false
     const before = present
@@ -84,6 +88,13 @@ export function createSharedSession(
     tellOpener: (popup, isSignedIn) => tell({ popup, isSignedIn }),
     onPopupEnd(run) {
       endPopup = run
+    },
+    close() {
+      closed = true
+      channel?.close()
+      present = signedOut
+      // Nobody's session has nothing to plan for.
+      onLearned()
     },
   }
 }

@@ -1,4 +1,4 @@
-import { onAbort } from './abort.ts'
+import { listen } from './listen.ts'
 import type { AgentError } from './agent.ts'
 import type { Emitter } from './events.ts'
 
@@ -63,7 +63,7 @@ export function createStepUp(emitter: Emitter, signInPopup: SignIn, signInPage: 
     const key = JSON.stringify([alone && error.code, parameters])
     const asked = (open[key] ??= ask(error.code, parameters, alone))
     asked.calls += 1
-    const stop = onAbort(signal, () => {
+    const stop = listen(signal, 'abort', () => {
       asked.calls -= 1
       if (asked.calls === 0) asked.decline()
     })

@@ -64,6 +64,11 @@ export interface TokenHandler {
   readonly headers: () => Promise<Record<string, string>>
   /** Calls `listener` at every such event; returns what stops it. */
   readonly on: Emitter['on']
+  /**
+   * Ends the client, not the session: it keeps no timers, hears no other tab, and its `session` is nobody's. A page that comes
+   * from the back/forward cache still asks before it shows itself.
+   */
+  readonly close: () => void
 }
 
 /** A page from the back/forward cache asks this often, in milliseconds, until the network is back. */
@@ -123,7 +128,8 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   /** Settle the sign-ins for which the page was left, once the browser gives it back. */
   const left: ((isLoggedIn: boolean) => void)[] = []
-  // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first.
+  // A page from the back/forward cache shows what it showed before a sign-out, unless it asks first. It does so when the
+  // client is closed, too: an app may close it as the page goes, which is concealed by then.
   const onCache = (type: string, run: () => void) =>
     browser.on(type, (event) => (event as PageTransitionEvent).persisted && run())
   onCache('pagehide', () => browser.conceal(true))
@@ -206,6 +212,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
 
   return {
     on: emitter.on,
+    close: shared.close,
     session: present,
     check,
     refresh,

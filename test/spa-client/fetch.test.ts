@@ -170,6 +170,22 @@ describe('fetch', () => {
     expect(profile.calls('/api/orders')).toHaveLength(1)
   })
 
+  it('does not repeat a stream that was made in a frame, which has a class of its own', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.answers['POST /api/orders'] = () => failure(401, 'access_token_expired')
+    const body = new Blob(['streamed']).stream()
+    class OfThePage extends (ReadableStream as new () => object) {
+      static override [Symbol.hasInstance]() {
+        return false
+      }
+    }
+    vi.stubGlobal('ReadableStream', OfThePage)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    const init: RequestInit & { duplex: 'half' } = { method: 'POST', body, duplex: 'half' }
+    expect((await tokenHandler.fetch('/api/orders', init)).status).toBe(401)
+    expect(profile.calls('/api/orders')).toHaveLength(1)
+  })
+
   it('asks for no second refresh where the one before it was sent has been refused', async () => {
     const { profile, tokenHandler } = await openSignedIn()
     profile.answers['POST /oauth-agent/refresh'] = () => failure(401, 'interaction_required')

@@ -201,8 +201,10 @@ export function createProfile() {
           onmessage: null,
           postMessage(message) {
             const event = new MessageEvent<unknown>('message', { data: structuredClone(message) })
+            if (!others.has(me)) throw new DOMException('Channel is closed', 'InvalidStateError')
             for (const other of others) if (other !== me) queueMicrotask(() => other.onmessage?.(event))
           },
+          close: () => void others.delete(me),
         }
         others.add(me)
         return me

@@ -563,6 +563,79 @@ describe('the back/forward cache', () => {
   })
 })
 
+describe('a client that was closed', () => {
+  it('does nothing more by itself, hears no other tab and tells none', async () => {
+    const { profile, tab: closed } = await openSignedIn()
+    const heard: string[] = []
+    for (const name of ['signedIn', 'signedOut', 'refreshed', 'expiring'] as const) {
+      closed.tokenHandler.on(name, () => heard.push(name))
+    }
+    closed.tokenHandler.close()
+    const calls = profile.seen.length
+    closed.touch()
+    closed.show()
+    closed.goOnline()
+    await profile.pass(3_600_000)
+    expect([profile.seen.length - calls, closed.tokenHandler.session()]).toEqual([0, signedOut])
+    const other = profile.openTab()
+    await other.tokenHandler.onPageLoad()
+    await other.tokenHandler.signOut()
+    await profile.settle()
+    expect(heard).toEqual([])
+  })
+
+  it('ends for itself only: the others stay signed in', async () => {
+    const profile = createProfile()
+    const [closed, other] = [profile.openTab(), profile.openTab()]
+    for (const { tokenHandler } of [closed, other]) await tokenHandler.onPageLoad()
+    closed.tokenHandler.close()
+    await profile.settle()
+    expect(other.tokenHandler.session().isLoggedIn).toBe(true)
+    await profile.pass(60_000)
+    expect(profile.calls('/oauth-agent/refresh')).toHaveLength(1)
+  })
+
+  it('does not come back with the answer to a call that was under way', async () => {
+    const profile = createProfile()
+    const { tokenHandler } = profile.openTab()
+    const arrive = profile.holdNextAnswer('GET /oauth-agent/session')
+    const loading = tokenHandler.onPageLoad()
+    await profile.settle()
+    tokenHandler.close()
+    arrive()
+    expect(await loading).toEqual(signedOut)
+    const calls = profile.seen.length
+    await profile.pass(3_600_000)
+    expect(profile.seen).toHaveLength(calls)
+  })
+
+  it('ends a sign-in that was under way in its window, which has nobody to tell', async () => {
+    const profile = createProfile()
+    const tab = profile.openTab({
+      href: 'https://app.example/callback?code=c&state=s',
+      windowName: 'token-handler-popup0',
+    })
+    const arrive = profile.holdNextAnswer('POST /oauth-agent/login/end')
+    const loading = tab.tokenHandler.onPageLoad()
+    await profile.settle()
+    tab.tokenHandler.close()
+    arrive()
+    await loading
+    expect(tab.windowClosed).toBe(true)
+  })
+
+  it('still keeps a page from the cache hidden until the agent was asked', async () => {
+    const { profile, tab, tokenHandler } = await openSignedIn()
+    tab.enterCache()
+    tokenHandler.close()
+    expect(tab.concealed).toBe(true)
+    const calls = profile.seen.length
+    tab.leaveCache()
+    await profile.settle()
+    expect([profile.seen.length - calls, tab.concealed]).toEqual([1, false])
+  })
+})
+
 describe('parseSession', () => {
   it('never throws and is signed out only when told so', () => {
     fc.assert(
