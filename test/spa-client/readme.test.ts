@@ -37,6 +37,17 @@ function compile(folder: string): string {
     const name = code.includes('export const tokenHandler') && index === 0 ? 'token-handler' : `snippet-${index}`
     writeFileSync(join(folder, `${name}.${kind}`), `${code}\nexport {}\n`)
   }
+  // What a hook gives is a session, claims and all.
+  for (const [index, { kind, code }] of snippets.entries()) {
+    if (!code.includes('useSession')) continue
+    const use = `
+      import type { Session } from 'token-handler-client'
+      import { useSession } from './snippet-${index}'
+      const session = useSession()${kind === 'tsx' ? '' : '.value'}
+      export const shown: Session = session
+      export const facts = [session.claims['name'], session.acr]`
+    writeFileSync(join(folder, `use-${index}.ts`), use)
+  }
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
   try {
     return execFileSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' })

@@ -5,6 +5,11 @@ declare module 'react' {
     read: () => T,
     readOnServer?: () => T,
   ): T
+  export function useEffect(effect: () => void, dependencies: readonly unknown[]): void
+}
+
+declare module 'next/navigation' {
+  export function useRouter(): { replace(path: string): void }
 }
 
 declare module 'vue' {
@@ -38,10 +43,11 @@ declare module '@angular/common/http' {
 declare module 'rxjs' {
   type Step<T, R> = (source: Observable<T>) => Observable<R>
   export interface Observable<T> {
-    pipe<R>(step: Step<T, R>): Observable<R>
+    pipe<R>(step: Step<T, R>, last?: Step<R, R>): Observable<R>
   }
   export function from<T>(value: Promise<T>): Observable<T>
   export function switchMap<T, R>(run: (value: T) => Observable<R>): Step<T, R>
+  export function tap<T>(observer: { readonly error: (error: { readonly status?: number }) => void }): Step<T, T>
 }
 
 type Fetch = (input: string | URL | Request, init?: RequestInit) => Promise<Response>
