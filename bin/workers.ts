@@ -5,6 +5,7 @@ import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
 import { CommandError, exitFailure } from './failure.ts'
+import { closeWhatIsNotTaken } from './handed-over.ts'
 import { listening } from './listening.ts'
 import type { ServingOptions } from './serving.ts'
 import { closeSharedSocket } from './shared-socket.ts'
@@ -54,6 +55,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
   /** `failed` is how many before it died before they were ready; absent for those whose death ends the start. */
   const fork = (failed?: number): Worker => {
     const worker = cluster.fork()
+    closeWhatIsNotTaken(worker.process)
     let ready = false
     const lost = (how: string): void => {
       silence.remove(worker)

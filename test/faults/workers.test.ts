@@ -128,6 +128,24 @@ it('a worker that hangs is killed and replaced', async () => {
   expect(await ended).toBe(0)
 }, 90_000)
 
+it('a connection that was handed to a worker that hangs is closed when that is killed', async () => {
+  const { child, ended, ports, errors } = await world.start(2, 'serve', '--workers', '2')
+  const [port = 0] = ports()
+  const [worker = 0] = childrenOf(child.pid)
+  process.kill(worker, 'SIGSTOP')
+  // More than there are workers, so that one of them goes to the one that hangs.
+  const answers = await Promise.all(Array.from({ length: 4 }, () => ask(port, '/oauth-agent/session')))
+  expect(answers.map((answer) => answer.slice(0, 15)).toSorted()).toEqual([
+    '',
+    'HTTP/1.1 200 OK',
+    'HTTP/1.1 200 OK',
+    'HTTP/1.1 200 OK',
+  ])
+  expect(errors()).toContain(`Worker ${worker} has been silent for 10 s and is killed.`)
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+}, 90_000)
+
 it('a stop does not wait for a worker that hangs', async () => {
   world.settings.drainSeconds = 0
   const { child, ended, events, errors } = await world.start(2, 'serve', '--workers', '2')
