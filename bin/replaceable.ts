@@ -3,13 +3,16 @@ import type { Cancel, Clock } from '../shared/clock.ts'
 /** What can be put aside while it still has work. */
 export interface Retirable {
   endStreams(): void
+  /** Lets go of everything once its work is done; resolves then. */
+  finish(): Promise<void>
+  /** Cuts what still runs. */
   close(): Promise<void>
 }
 
 /** What is in use now, and what was in use before and still has work. */
 export interface Replaceable<T> {
   current(): T
-  /** Puts `next` in place; the old one ends its streams after the drain time, and is closed after that time again. */
+  /** Puts `next` in place; the old one ends its streams after the drain time, and finishes the rest however long it takes. */
   replace(next: T): void
   /** Ends the streams of the current one and of all that are not closed yet: each was opened under one of them. */
   endStreams(): void
@@ -29,15 +32,12 @@ export function replaceable<T extends Retirable>(
     replace(next) {
       const old = current
       current = next
-      const endStreams = (): void => {
+      const retire = (): void => {
         old.endStreams()
-        retired.set(old, clock.after(drainMs, close))
+        retired.set(old, () => undefined)
+        void old.finish().then(() => retired.delete(old))
       }
-      const close = (): void => {
-        retired.delete(old)
-        void old.close()
-      }
-      retired.set(old, clock.after(drainMs, endStreams))
+      retired.set(old, clock.after(drainMs, retire))
     },
     endStreams() {
       for (const each of [current, ...retired.keys()]) each.endStreams()

@@ -49,6 +49,8 @@ export interface Proxy {
   endStreams(): void
   /** The certificates that its routes show to their APIs. */
   readonly certificates: readonly CertificateInUse[]
+  /** Takes no more calls; resolves when those in flight have ended and the connections to the APIs are closed. */
+  finish(): Promise<void>
   /** Cuts the connections to the APIs; calls in flight fail. */
   close(): Promise<void>
 }
@@ -105,6 +107,9 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     certificates: routes.flatMap(({ path, upstream: { certificateExpiresAtSeconds: expiresAtSeconds } }) =>
       expiresAtSeconds === undefined ? [] : [{ file: 'certificate', shownTo: 'api', route: path, expiresAtSeconds }],
     ),
+    async finish() {
+      await Promise.all(routes.map(({ upstream }) => upstream.finish()))
+    },
     async close() {
       streams.stop()
       await Promise.all(routes.map(({ upstream }) => upstream.close()))

@@ -30,6 +30,9 @@ export interface Upstream {
   other(than: readonly Target[]): Target | undefined
   /** When the certificate that is shown to the API expires, in seconds since 1970; undefined without one. */
   readonly certificateExpiresAtSeconds: number | undefined
+  /** Closes each connection when its call has ended; resolves when none is left. */
+  finish(): Promise<void>
+  /** Cuts all connections. */
   close(): Promise<void>
 }
 
@@ -93,6 +96,9 @@ export function createUpstream(setting: UpstreamSetting, { clock, readFile }: Up
     other(than) {
       const left = targets.filter((target) => !than.includes(target))
       return left.find((target) => target.isUsable()) ?? left[0]
+    },
+    async finish() {
+      await Promise.all(targets.map(({ pool }) => pool.close()))
     },
     async close() {
       await Promise.all(targets.map(({ pool }) => pool.destroy()))

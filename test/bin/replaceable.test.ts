@@ -5,13 +5,19 @@ import { createManualClock } from '../support/manual-clock.ts'
 function setup() {
   const clock = createManualClock()
   const told: string[] = []
+  let finish = (): void => undefined
+  const finished = new Promise<void>((resolve) => (finish = resolve))
   const part = (name: string) => ({
     name,
     endStreams: () => void told.push(`${name} ends streams`),
+    finish: () => {
+      told.push(`${name} finishes`)
+      return finished
+    },
     close: async () => void told.push(`${name} closes`),
   })
   const slot = replaceable(part('old'), { clock, drainMs: 25_000 })
-  return { clock, told, part, slot }
+  return { clock, told, part, slot, finish: () => finish() }
 }
 
 it('puts the new one in place at once and lets the old one finish first', () => {
@@ -20,9 +26,33 @@ it('puts the new one in place at once and lets the old one finish first', () => 
   expect(slot.current().name).toBe('new')
   expect(told).toEqual([])
   clock.pass(25)
-  expect(told).toEqual(['old ends streams'])
+  expect(told).toEqual(['old ends streams', 'old finishes'])
+})
+
+it('cuts at the end what has not finished', async () => {
+  const { clock, told, part, slot } = setup()
+  slot.replace(part('new'))
   clock.pass(25)
-  expect(told).toEqual(['old ends streams', 'old closes'])
+  told.length = 0
+  await slot.close()
+  expect(told.toSorted()).toEqual(['new closes', 'old closes'])
+})
+
+it('forgets what has finished', async () => {
+  const { clock, told, part, slot, finish } = setup()
+  slot.replace(part('new'))
+  clock.pass(25)
+  finish()
+  told.length = 0
+  await expect
+    .poll(() => {
+      told.length = 0
+      slot.endStreams()
+      return told
+    })
+    .toEqual(['new ends streams'])
+  await slot.close()
+  expect(told).toEqual(['new ends streams', 'new closes'])
 })
 
 it('has nothing more to do with the old one once that is closed', async () => {

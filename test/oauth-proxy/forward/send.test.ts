@@ -68,6 +68,7 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
       pick: () => turns.shift() ?? second,
       other: (than) => [first, second].find((target) => !than.includes(target)),
       certificateExpiresAtSeconds: undefined,
+      finish: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
     method,
