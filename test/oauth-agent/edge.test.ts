@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
-import { logOutByToken } from '../support/page.ts'
 import { openRaw, rawRequest, sendRaw } from '../support/raw-http.ts'
 import { logOutByToken } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'

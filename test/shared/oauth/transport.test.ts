@@ -58,7 +58,7 @@ describe('transport', () => {
     expect(calls).toEqual([['provider.called', { endpoint: 'token', duration_ms: 2000, ...told }]])
   })
 
-  it.each(['GET', 'POST'])('sends a %s as it is, with the headers it was given', async (method) => {
+  it.each(['GET', 'POST'] as const)('sends a %s as it is, with the headers it was given', async (method) => {
     await start((request, response) => void response.end(JSON.stringify([request.method, request.headers['accept']])))
     const response = await transport.call('userinfo', url, { method, headers: { accept: 'application/jwt' } })
     expect(await response.json()).toEqual([method, 'application/jwt'])

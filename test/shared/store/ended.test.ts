@@ -42,7 +42,7 @@ describe('list of ended sessions', () => {
   it('an entry that is added again is young again', () => {
     const { list } = listAt(1000, 3)
     for (const id of ['a', 'b', 'c', 'a', 'd']) list.add(ended(id))
-    expect(['a', 'b', 'c', 'd'].map((sessionId) => list.has({ sessionId, createdAt: 1 }))).toEqual([
+    expect(['a', 'b', 'c', 'd'].map((sessionId) => list.has({ sessionId, subject: 'bob', createdAt: 1 }))).toEqual([
       true,
       false,
       true,
@@ -78,8 +78,8 @@ describe('list of ended sessions', () => {
     list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 600 })
     for (const id of ['a', 'b']) list.add(ended(id))
     time.nowSeconds = 1060
-    for (const sessionId of ['a', 'b']) expect(list.has({ sessionId, createdAt: 1 })).toBe(false)
-    expect(list.has({ sessionId: 'x', providerSessionId: 'p1', createdAt: 1 })).toBe(true)
+    for (const sessionId of ['a', 'b']) expect(list.has({ sessionId, subject: 'bob', createdAt: 1 })).toBe(false)
+    expect(list.has({ sessionId: 'x', providerSessionId: 'p1', subject: 'bob', createdAt: 1 })).toBe(true)
   })
 
   it('finds names of the authorization server after all of its other entries are gone', () => {
