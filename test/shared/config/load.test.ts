@@ -171,6 +171,7 @@ describe('problems', () => {
     ['sameSite', { cookies: { prefx: 'a' } }, 'cookies.prefx', 'prefix'],
     ['camelCase', { session: { idleSeconds: 60 } }, 'session.idleSeconds', 'idle_seconds'],
     ['wrong level', { scope: 'openid' }, 'scope', 'login.scope'],
+    ['the wrong section', { agent: { idle_seconds: 60 } }, 'agent.idle_seconds', 'session.idle_seconds'],
     [
       'route',
       { proxy: { routes: [{ path: '/a', upstream: 'https://a', method: ['GET'] }] } },
