@@ -55,15 +55,6 @@ it('forgets what has finished', async () => {
   expect(told).toEqual(['new ends streams', 'new closes'])
 })
 
-it('has nothing more to do with the old one once that is closed', async () => {
-  const { clock, told, part, slot } = setup()
-  slot.replace(part('new'))
-  clock.pass(50)
-  slot.endStreams()
-  await slot.close()
-  expect(told).toEqual(['old ends streams', 'old closes', 'new ends streams', 'new closes'])
-})
-
 it('ends all streams when told to, also those that were opened before the replacement', () => {
   const { told, part, slot } = setup()
   slot.replace(part('new'))
