@@ -92,6 +92,20 @@ describe('an attempt of one tab while another tab signs in', () => {
     expect(await isSignedIn(page)).toBe(false)
   })
 
+  it('nor does one that began beside another, when the session of both had left the browser before', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const first = await world.start(page, { acr_values: 'high' })
+    const second = await world.start(page, { acr_values: 'high' })
+    world.clock.pass(301)
+    expect(await isSignedIn(page)).toBe(false)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(codeOf(await endLogin(page, first))).toEqual([200, undefined])
+    await page.call('POST', '/oauth-agent/logout')
+    expect(codeOf(await endLogin(page, second))).toEqual([409, 'login_restart_required'])
+    expect(await isSignedIn(page)).toBe(false)
+  })
+
   it('that is refused leaves the tokens of that session alone, which may hang on the same grant', async () => {
     const page = world.browser()
     await world.signIn(page)
