@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { connect as connectTo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -426,6 +426,24 @@ it('without TLS requests take a piece as large as Node reads without asking to w
   connection.write(get)
   await connection.until((text) => text.endsWith('a'.repeat(65_536)))
   expect(more).toBe(true)
+})
+
+it('listens at the address it is given, and at no other of the machine', async () => {
+  const { port } = await start(answerOk)
+  const connect = (host: string) =>
+    new Promise<string>((resolve) => {
+      const socket = connectTo({ host, port }, () => resolve('connected'))
+      socket.on('error', (error) => resolve(String(failureCode(error))))
+      onTestFinished(() => void socket.destroy())
+    })
+  // All of 127.0.0.0/8 is this machine (RFC 1122 §3.2.1.3).
+  expect([await connect('127.0.0.1'), await connect('127.0.0.2')]).toEqual(['connected', 'ECONNREFUSED'])
+})
+
+it('tells clients how long an idle connection is kept, which outlasts the idle time of balancers (K02)', async () => {
+  const connection = await open(await start(answerOk))
+  connection.write(get)
+  expect(await connection.until((text) => text.includes('\r\n\r\nok'))).toMatch(/\r\nKeep-Alive: timeout=90\r\n/i)
 })
 
 it('a port in use is an error with its code', async () => {
