@@ -1,4 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { createSecureServer } from 'node:http2'
 import { createServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
@@ -168,6 +169,25 @@ it('with every target down the answer says so', async () => {
 `)
   expect((await world.call('GET', '/api')).json()).toMatchObject({ error_code: 'upstream_unreachable' })
   await world.close()
+})
+
+it('HX-30 an API that would rather speak HTTP/2 is asked over HTTP/1.1, one request at a time', async () => {
+  const { certificate, privateKey } = createCertificate({ name: 'api', hosts: ['127.0.0.1'] })
+  const api = createSecureServer({ cert: certificate, key: privateKey, allowHTTP1: true }, (request, response) => {
+    response.end(request.httpVersion)
+  })
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  const world = await startProxy(
+    `
+    - { path: /api, upstream: 'https://127.0.0.1:${(api.address() as AddressInfo).port}', ca_file: ca.pem }
+`,
+    '',
+    () => certificate,
+  )
+  const { status, body } = await world.call('GET', '/api')
+  await world.close()
+  await new Promise((resolve) => api.close(resolve))
+  expect([status, body]).toEqual([200, '1.1'])
 })
 
 describe('mutual TLS to an API', () => {
