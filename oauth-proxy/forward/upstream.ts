@@ -137,7 +137,6 @@ function createTarget(
       headersTimeout: setting.responseTimeoutMs,
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
-      allowH2: false,
       connect: (place, done) =>
         connect(place, (...[error, socket]) => {
           if (error === null) done(null, apiSocket(socket))
