@@ -168,6 +168,9 @@ describe('the configuration', () => {
     const { server } = generate(route('/api/**'))
     expect(server).toContain('proxy_ssl_verify on;')
     expect(server).toContain('proxy_ssl_name "api.internal";')
+    // nginx before 1.27 would speak TLS 1.0 as well (FA-1).
+    expect(server).toContain('proxy_ssl_protocols TLSv1.2 TLSv1.3;')
+    expect(server).toContain('proxy_ssl_server_name on;')
     expect(server).toContain('proxy_ssl_trusted_certificate "/ca.pem";')
   })
 
