@@ -145,6 +145,17 @@ describe('GET /callback', () => {
     )
   })
 
+  it('goes on to the origin of the pages, where they have one of their own', async () => {
+    const pages = 'http://localhost:1'
+    const other = await startScriptedWorld({
+      settings: `${settings}\npage_origin: ${pages}\ncors: { origins: ["${pages}"] }`,
+    })
+    const page = other.browser()
+    const answer = await comeBack(page, await start(page, '?return_to=/orders', other))
+    expect([answer.status, refreshOf(answer)]).toEqual([200, `${pages}/orders`])
+    await other.close()
+  })
+
   it('ends at the default page where none was asked for', async () => {
     const page = world.browser()
     expect(refreshOf(await comeBack(page, await start(page)))).toBe(`${world.publicOrigin}/`)

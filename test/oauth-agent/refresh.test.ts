@@ -313,6 +313,23 @@ session: { allowed_refresh_parameters: [scope, ui_theme] }
 })
 
 describe('signing out', () => {
+  it.each([
+    [true, '"cache", "storage"'],
+    [false, undefined],
+  ])('with clear_site_data: %s sends Clear-Site-Data: %s, by script and by form (LO-4)', async (setting, expected) => {
+    // Never "cookies": that would clear those of sibling hosts as well.
+    const settings = `logout: { clear_site_data: ${setting} }\nlogin: { navigation: { enabled: true } }`
+    world = await startScriptedWorld({ settings })
+    const answers = [
+      await world.browser().call('POST', '/oauth-agent/logout'),
+      await world.browser().navigate('POST', '/oauth-agent/logout/form'),
+    ]
+    expect(answers.map(({ status, headers }) => [status, headers['clear-site-data']])).toEqual([
+      [200, expected],
+      [303, expected],
+    ])
+  })
+
   it('holds for copies of the cookies as long as they could have been used, whatever the server still takes', async () => {
     const page = await signedIn()
     const copy = world.tab({ ...page, jar: page.jar.copy() })
