@@ -197,6 +197,8 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onDeclined, o
     outgoing = clientRequest
     // Parsing a URL may spell the query anew; the bytes that were decided on are sent.
     clientRequest.path = path
+    // The default, but one that command line flags and NODE_OPTIONS change (HX-3); the library passes no option on.
+    Object.assign(clientRequest, { insecureHTTPParser: false })
     clientRequest.once('socket', (upstreamSocket: Socket) => {
       // What is written before this event waits in the socket.
       upstreamSocket.once(target.origin.startsWith('https:') ? 'secureConnect' : 'connect', () => {

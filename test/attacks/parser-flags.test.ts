@@ -15,11 +15,30 @@ const ours = await serve({ handler: { handle }, listen, clock: systemClock, obse
 const plain = createServer(handle).listen(listen, () => console.log(JSON.stringify([ours.port, plain.address().port])))
 `
 
+const folder = new URL('../support/', import.meta.url).href
+const handshake = `
+import { startProxy } from '${folder}proxy-world.ts'
+import { openRaw, parseAnswer, rawRequest } from '${folder}raw-http.ts'
+import { startUpstream } from '${folder}upstream.ts'
+const api = await startUpstream()
+api.behave((socket) => socket.end('HTTP/1.1 403 No\\r\\nX-A: b\\x01c\\r\\nContent-Length: 0\\r\\n\\r\\n'))
+const world = await startProxy("    - { path: /ws, upstream: '" + api.origin + "', websocket: true, headerless: [websocket] }\\n")
+const connection = await openRaw(world.port)
+const asked = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+const from = ['Host: www.example.com', 'Origin: https://www.example.com', 'Cookie: ' + world.cookies()]
+connection.write(rawRequest('GET', '/ws', [...from, ...asked]))
+console.log(parseAnswer(await connection.closed()).status)
+process.exit()
+`
+
 let child: ChildProcess
 let ports: readonly number[]
-beforeAll(async () => {
+const run = (text: string) => {
   const env = { NODE_OPTIONS: '--insecure-http-parser --max-http-header-size=100000' }
-  child = spawn(process.execPath, ['--input-type=module', '--eval', program], { env })
+  return spawn(process.execPath, ['--input-type=module', '--eval', text], { env })
+}
+beforeAll(async () => {
+  child = run(program)
   const [line] = (await once(child.stdout ?? child, 'data')) as [Buffer]
   ports = JSON.parse(line.toString()) as number[]
 })
@@ -40,4 +59,12 @@ it.each([
   const [ours = 0, plain = 0] = ports
   expect((await sendRaw(ours, bytes)).status).toBe(status)
   expect((await sendRaw(plain, bytes)).status).toBe(200)
+})
+
+it('HX-3 an API that declines a WebSocket is read as strictly', async () => {
+  const shaking = run(handshake)
+  let text = ''
+  shaking.stdout.on('data', (chunk: Buffer) => void (text += chunk.toString()))
+  await once(shaking, 'close')
+  expect(text).toBe('502\n')
 })
