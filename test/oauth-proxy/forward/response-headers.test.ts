@@ -110,7 +110,15 @@ it.each(['x-content-type-options', 'content-security-policy', 'cross-origin-reso
   },
 )
 
-it.each(['content-type', 'content-length', 'content-disposition', 'etag'])('two %s fields are no answer', (name) => {
+it.each([
+  'content-type',
+  'content-length',
+  'content-disposition',
+  'content-range',
+  'etag',
+  'last-modified',
+  'retry-after',
+])('two %s fields are no answer', (name) => {
   expect(() => browserResponseHeaders({ [name]: ['a', 'b'] }, policy)).toThrow(
     expect.objectContaining({ code: 'upstream_invalid_response' }),
   )
