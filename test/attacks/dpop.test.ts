@@ -235,6 +235,19 @@ describe('a cookie that does not fit the setting', () => {
   })
 })
 
+describe('a bound token that is no token', () => {
+  it.each(['at\r\nX-Admin: 1', 'at\0', 'at \u2603', 'at\u00ff', 'a b', 'a,b', 'a"b', ''])(
+    'H12 %j reaches no header of a call',
+    async (accessToken) => {
+      const { a, proxy } = await start()
+      const { keyId: dpopKeyId } = createDpopKeys({ keys: proxy.keys, binding }).current()
+      const got = await proxy.call('GET', '/a/x', { cookies: proxy.cookies({ dpopKeyId, accessToken }) })
+      expect([got.status, errorCode(got)]).toEqual([502, 'authorization_server_error'])
+      expect(a.seen).toEqual([])
+    },
+  )
+})
+
 describe('a token stolen from an API', () => {
   it('is of no use to the thief, alone, with the proof that came with it, or with a key of their own', async () => {
     const api: DpopApi = await startDpopApi()
