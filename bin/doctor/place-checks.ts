@@ -44,7 +44,7 @@ function reach(url: URL, route: Route): Promise<string | undefined> {
       ? connectTls({
           host,
           port,
-          ...tlsDemands,
+          ...tlsDemands(),
           // Only names are indicated (RFC 6066 §3).
           ...(isIP(host) === 0 ? { servername: host } : {}),
           ...(route.caFile === undefined ? {} : { ca: readFileSync(route.caFile) }),

@@ -119,7 +119,7 @@ function createTarget(
     timeout: setting.connectTimeoutMs,
     allowH2: false,
     ...tls,
-    ...tlsDemands,
+    ...(origin.startsWith('https:') ? tlsDemands() : undefined),
   }
   const connect = buildConnector(options)
   let failures = 0

@@ -222,7 +222,7 @@ function shakeHands(call: WebSocketCall, target: Target, { onOpen, onDeclined, o
   })
   const forget = listening(socket, () => {
     try {
-      const secured = target.origin.startsWith('https:') ? { agent: new Agent(tlsDemands) } : undefined
+      const secured = target.origin.startsWith('https:') ? { agent: new Agent(tlsDemands()) } : undefined
       library.ws(request, socket, nothing, { target: { ...place(target.origin), ...target.tls }, ...secured })
     } catch (error) {
       fail(asTokenHandlerError(error))

@@ -1,4 +1,5 @@
 import type { SecureContextOptions } from 'node:tls'
+import { leastTlsVersion } from '../crypto/tls-demands.ts'
 
 /** What a server proves itself with, and whom it demands the same of, as PEM texts. */
 export interface ServerCertificate {
@@ -26,8 +27,7 @@ export function secureContextOptions({ certificate, privateKey, clientCa }: Serv
   return {
     cert: certificate,
     key: privateKey,
-    // Set although it is the default, because command line flags and NODE_OPTIONS change the default (RFC 9325 §3.1.1).
-    minVersion: 'TLSv1.2',
+    minVersion: leastTlsVersion(),
     ...(clientCa === undefined ? undefined : { ca: clientCa }),
   }
 }

@@ -77,7 +77,7 @@ export function createTransport(parts: {
   const { httpProxy, httpProxyAuthorization } = parts.config.authorizationServer
   const connect = {
     timeout: timeoutMs,
-    ...tlsDemands,
+    ...tlsDemands(),
     ...(tls.ca === undefined ? undefined : { ca: tls.ca }),
     ...(tls.certificate === undefined ? undefined : { cert: tls.certificate }),
     ...(tls.privateKey === undefined ? undefined : { key: tls.privateKey }),

@@ -53,7 +53,7 @@ export function createTunnels(parts: TunnelParts): Tunnels {
   const { proxy, authorization, ca, timeoutMs, clock, connectThrough } = parts
   const connectToProxy = buildConnector({
     timeout: timeoutMs,
-    ...tlsDemands,
+    ...tlsDemands(),
     ...(ca === undefined ? undefined : { ca }),
   })
   const pool = new Pool(proxy, {

@@ -156,7 +156,7 @@ class StoreTimeout extends Error {
 function openClient(settings: { url: Secret; timeoutMs: number; ca?: string | undefined }) {
   const url = settings.url.reveal()
   const common = { connectTimeout: settings.timeoutMs, reconnectStrategy: false } as const
-  const secured = { ...common, tls: true, ca: settings.ca, ...tlsDemands } as const
+  const secured = { ...common, tls: true, ca: settings.ca, ...tlsDemands() } as const
   return createClient({
     url,
     RESP: 3,

@@ -149,20 +149,28 @@ describe('FA-1 whoever else has a certificate of the same authority', () => {
   })
 })
 
-describe('FA-1 whatever the default of the process', () => {
-  const lax = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' } as const
+describe.each([
+  [
+    'whatever the default of the process',
+    'TLS 1.1',
+    { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' },
+    // What NODE_OPTIONS does with --tls-min-v1.0 and --tls-cipher-list.
+    { DEFAULT_MIN_VERSION: 'TLSv1', DEFAULT_CIPHERS: 'DEFAULT:@SECLEVEL=0' },
+  ],
+  // And with --tls-min-v1.3.
+  ['where the process demands more', 'TLS 1.2', { maxVersion: 'TLSv1.2' }, { DEFAULT_MIN_VERSION: 'TLSv1.3' }],
+] as const)('FA-1 %s', (_, version, spoken, environment) => {
   const { DEFAULT_MIN_VERSION, DEFAULT_CIPHERS } = tls
   let outdated: Server
   let origin: string
   beforeAll(async () => {
-    ;({ server: outdated, origin } = await startServer(lax))
+    ;({ server: outdated, origin } = await startServer({ minVersion: 'TLSv1', ...spoken }))
   })
   afterAll(() => new Promise((resolve) => outdated.close(resolve)))
-  // What NODE_OPTIONS does with --tls-min-v1.0 and --tls-cipher-list.
-  beforeEach(() => Object.assign(tls, { DEFAULT_MIN_VERSION: lax.minVersion, DEFAULT_CIPHERS: lax.ciphers }))
+  beforeEach(() => Object.assign(tls, environment))
   afterEach(() => Object.assign(tls, { DEFAULT_MIN_VERSION, DEFAULT_CIPHERS }))
 
-  it.each(Object.entries(clients))('%s that speaks nothing newer than TLS 1.1', async (_, speak) => {
+  it.each(Object.entries(clients))(`%s that speaks nothing newer than ${version}`, async (_name, speak) => {
     await speak(origin, own)
     expect(heard).toBe('')
   })

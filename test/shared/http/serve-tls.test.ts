@@ -130,6 +130,19 @@ describe('a server with a certificate', () => {
     expect(handled).toEqual([])
   })
 
+  it('refuses TLSv1.2 where the process demands more (--tls-min-v1.3)', async () => {
+    const { DEFAULT_MIN_VERSION } = tls
+    Object.assign(tls, { DEFAULT_MIN_VERSION: 'TLSv1.3' })
+    try {
+      const { port } = await start()
+      expect(await ask(port, { ...trusting, minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })).toMatch(/^E/)
+      expect(await ask(port, trusting)).toMatch(/^HTTP\/1\.1 200 /)
+    } finally {
+      Object.assign(tls, { DEFAULT_MIN_VERSION })
+    }
+    expect(events).toEqual([['handshake.failed', 'unsupported_protocol']])
+  })
+
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('speaks %s', async (version) => {
     const { port } = await start()
     expect(await ask(port, { ...trusting, minVersion: version, maxVersion: version })).toMatch(/^HTTP\/1\.1 200 /)
