@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { build } from 'vite'
+import { type Plugin, build } from 'vite'
 import about from '../package.json' with { type: 'json' }
 
 /**
@@ -30,6 +30,7 @@ await build({
   publicDir: false,
   logLevel: 'warn',
   ssr: { noExternal: true },
+  plugins: [withoutHttp2()],
   build: {
     ssr: true,
     outDir: folder,
@@ -56,6 +57,24 @@ writeFileSync(
 // `config nginx --write` hands this out.
 cpSync(join(root, 'deploy/nginx/lua'), join(folder, 'deploy/nginx/lua'), { recursive: true })
 await compile(join(folder, 'compiled'))
+
+/** No call of ours speaks HTTP/2 (HX-30), but undici loads its part for that, and with it node:http2, at each start. */
+function withoutHttp2(): Plugin {
+  let found = false
+  return {
+    name: 'without-http2',
+    load: {
+      filter: { id: /undici\/lib\/dispatcher\/client-h2\.js$/ },
+      handler() {
+        found = true
+        return `module.exports = () => { throw new Error('HTTP/2 is not part of this program.') }`
+      },
+    },
+    buildEnd(error) {
+      if (error === undefined && !found) throw new Error('undici keeps its part for HTTP/2 elsewhere now.')
+    },
+  }
+}
 
 /** Starts everything once, with a store and a collector that nobody answers for, and keeps what Node compiled. */
 async function compile(cache: string): Promise<void> {

@@ -1,4 +1,5 @@
-import { AggregatorRegistry, Gauge } from 'prom-client'
+import AggregatorRegistry from 'prom-client/lib/cluster.js'
+import Gauge from 'prom-client/lib/gauge.js'
 import { processMetricTable } from './metric-table.ts'
 
 /** How many processes there should be, and how many of them are ready. */

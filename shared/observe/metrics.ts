@@ -1,4 +1,10 @@
-import { Counter, Gauge, Histogram, type HistogramConfiguration, Registry, collectDefaultMetrics } from 'prom-client'
+// The index of the package loads its client for push gateways as well, and with that HTTPS and compression.
+import type { HistogramConfiguration } from 'prom-client'
+import Counter from 'prom-client/lib/counter.js'
+import collectDefaultMetrics from 'prom-client/lib/defaultMetrics.js'
+import Gauge from 'prom-client/lib/gauge.js'
+import Histogram from 'prom-client/lib/histogram.js'
+import Registry from 'prom-client/lib/registry.js'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'

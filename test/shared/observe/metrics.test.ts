@@ -1,9 +1,21 @@
+import * as promClient from 'prom-client'
+import AggregatorRegistry from 'prom-client/lib/cluster.js'
+import Counter from 'prom-client/lib/counter.js'
+import collectDefaultMetrics from 'prom-client/lib/defaultMetrics.js'
+import Gauge from 'prom-client/lib/gauge.js'
+import Histogram from 'prom-client/lib/histogram.js'
+import Registry from 'prom-client/lib/registry.js'
 import { describe, expect, it } from 'vitest'
 import { type EventName, eventTable } from '../../../shared/observe/events.ts'
 import { type MetricRow, metricTable, processMetricTable } from '../../../shared/observe/metric-table.ts'
 import { createMetrics, type CertificateInUse } from '../../../shared/observe/metrics.ts'
 import { sumMetrics } from '../../../shared/observe/metrics-sum.ts'
 import { createObserve } from '../../../shared/observe/observe.ts'
+
+it('the files of the library are what it exports', () => {
+  const files = { AggregatorRegistry, Counter, Gauge, Histogram, Registry, collectDefaultMetrics }
+  for (const [name, file] of Object.entries(files)) expect(file, name).toBe(Reflect.get(promClient, name))
+})
 
 function setup() {
   const metrics = createMetrics({ processMetrics: false })
