@@ -14,6 +14,8 @@ export interface Connections {
   retire(): void
   /** Retires, and closes each connection that falls idle all the same. */
   drain(): void
+  /** Closes what is idle, as soon as each connection has had a request or is gone. */
+  closeIdle(): void
   /** Cuts every connection. */
   cut(): void
   /** Resolves when the connections that are open now are gone. */
@@ -28,17 +30,30 @@ export interface Connections {
  */
 export function createConnections(server: Server): Connections {
   const newest = new Map<Socket, ServerResponse | undefined>()
+  /** On which no request has come yet. */
+  const fresh = new Set<Socket>()
   let retiring = false
   let draining = false
   const watch = (socket: Socket): void => {
     newest.set(socket, undefined)
     socket.once('close', () => newest.delete(socket))
   }
+  const expectRequest = (socket: Socket): void => {
+    fresh.add(socket)
+    socket.once('close', () => {
+      fresh.delete(socket)
+      if (draining) closeIdle()
+    })
+  }
   server.on('connection', watch)
   // Over TLS requests come on a socket of their own. The one beneath stays here for those that never finish a handshake.
   server.on('secureConnection', watch)
+  server.on('setSecureContext' in server ? 'secureConnection' : 'connection', expectRequest)
 
-  const closeIdle = (): void => server.closeIdleConnections()
+  // Node 26 takes for idle what is fresh, and a request may be on its way there; what is idle waits for it to come.
+  const closeIdle = (): void => {
+    if (fresh.size === 0) server.closeIdleConnections()
+  }
   const prepare = (response: ServerResponse | undefined): void => {
     if (response === undefined) return
     if (retiring) response.shouldKeepAlive = false
@@ -54,6 +69,7 @@ export function createConnections(server: Server): Connections {
     begin(socket, response) {
       // Answers to pipelined requests go out in turn, so it is the newest one that ends the connection.
       newest.set(socket, response)
+      fresh.delete(socket)
       prepare(response)
     },
     end(socket, response) {
@@ -67,6 +83,7 @@ export function createConnections(server: Server): Connections {
       return newest.get(socket)?.writableFinished === false
     },
     retire,
+    closeIdle,
     drain() {
       draining = true
       retire()

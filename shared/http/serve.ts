@@ -143,8 +143,10 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
       const cancel = parts.clock.after(drainMs, () => connections.cut())
       const closed = new Promise<void>((resolve) => server.once('close', resolve))
       await stopListening(server)
-      server.close()
+      connections.closeIdle()
       await closed
+      // Ends Node's watch over time limits; before, it would close connections whose first request is on its way.
+      server.close()
       // Upgraded sockets no longer belong to the server, so its close does not wait for them.
       await connections.gone()
       cancel()
