@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { hostLine, ownPage, type ProxyWorld, startProxy } from '../support/proxy-world.ts'
 import { openRaw, parseAnswer, rawRequest } from '../support/raw-http.ts'
-import { answer, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
+import { answer, answersTwice, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 let api: Upstream
 let world: ProxyWorld
@@ -71,18 +71,9 @@ describe('I12 an answer that is none', () => {
 })
 
 describe('I10 HX-30 a second answer that nobody asked for', () => {
-  it.each([
-    ['in the same bytes', (first: string, second: string) => [first + second]],
-    ['a little later', (first: string, second: string) => [first, second]],
-  ])('%s reaches nobody', async (_, parts) => {
-    const poison = okBytes('{"poison":true}', ['Content-Type: application/json'])
+  it.each(answersTwice)('%s reaches nobody', async (_, behaviour) => {
     for (let round = 0; round < 5; round++) {
-      api.behave((socket) => {
-        const [first = '', second] = parts(okBytes('{"first":true}'), poison)
-        socket.write(first, () => {
-          if (second !== undefined) socket.write(second)
-        })
-      })
+      api.behave(behaviour)
       expect((await world.call('GET', '/api/x')).body).toBe('{"first":true}')
       await nextCallerIsServed()
     }

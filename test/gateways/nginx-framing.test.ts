@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
 import { hostLine, ownPage, publicOrigin } from '../support/proxy-world.ts'
 import { openRaw, parseAnswer, rawRequest } from '../support/raw-http.ts'
-import { echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
+import { answersTwice, echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 /** Attack: bytes that two readers cut differently, where nginx with the Lua module stands in the place of the proxy. */
 
@@ -101,18 +101,9 @@ describe('what is read the same way by all keeps its place in the queue', () => 
 })
 
 describe('I10 HX-30 a second answer that nobody asked for', () => {
-  it.each([
-    ['in the same bytes', (first: string, second: string) => [first + second]],
-    ['a little later', (first: string, second: string) => [first, second]],
-  ])('%s reaches nobody', async (_, parts) => {
-    const poison = okBytes('{"poison":true}', ['Content-Type: application/json'])
+  it.each(answersTwice)('%s reaches nobody', async (_, behaviour) => {
     for (let round = 0; round < 5; round++) {
-      api.behave((socket) => {
-        const [first = '', second] = parts(okBytes('{"first":true}'), poison)
-        socket.write(first, () => {
-          if (second !== undefined) socket.write(second)
-        })
-      })
+      api.behave(behaviour)
       expect((await nginx.call('GET', '/api/x')).body).toBe('{"first":true}')
       api.behave(echo)
       const next = await nginx.call('GET', '/api/next')

@@ -117,6 +117,15 @@ export function okBytes(body: string, lines: readonly string[] = [], status = '2
   return [`HTTP/1.1 ${status}`, ...lines, `Content-Length: ${Buffer.byteLength(body, 'latin1')}`, '', body].join('\r\n')
 }
 
+const first = okBytes('{"first":true}')
+const poison = okBytes('{"poison":true}', ['Content-Type: application/json'])
+
+/** Answers `{"first":true}`, and then once more although nobody asked, so that the answer could be taken for the next one. */
+export const answersTwice: readonly (readonly [string, Behaviour])[] = [
+  ['in the same bytes', answer(first + poison)],
+  ['a little later', (socket) => void socket.write(first, () => void socket.write(poison))],
+]
+
 /** The default behaviour: what was seen, as JSON. */
 export const echo: Behaviour = (socket, { method, target, lines, body }) => {
   if (method === 'HEAD') {
