@@ -169,6 +169,7 @@ describe('problems', () => {
   })
   it.each([
     ['sameSite', { cookies: { prefx: 'a' } }, 'cookies.prefx', 'prefix'],
+    ['two letters in the wrong order', { agent: { listen: { prot: 1 } } }, 'agent.listen.prot', 'port'],
     ['camelCase', { session: { idleSeconds: 60 } }, 'session.idleSeconds', 'idle_seconds'],
     ['wrong level', { scope: 'openid' }, 'scope', 'login.scope'],
     ['the wrong section', { agent: { idle_seconds: 60 } }, 'agent.idle_seconds', 'session.idle_seconds'],
