@@ -6,6 +6,14 @@ import type { Config } from '../shared/config/schema.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import { failureText } from './failure.ts'
 
+/** A settings file that was applied, and what of it is in force now besides its routes. */
+export interface Applied {
+  readonly text: string
+  readonly takesSecret: boolean
+  /** Nothing of it waits for a restart. */
+  readonly isWhole: boolean
+}
+
 /** What following the settings file needs. */
 export interface FollowParts {
   readonly source: SettingsSource
@@ -13,8 +21,7 @@ export interface FollowParts {
   readonly text: string
   readonly config: Config
   readonly apply: (config: Config) => Promise<void>
-  /** Told the text of each file whose routes were applied. */
-  readonly onRoutes: ((text: string) => void) | undefined
+  readonly onApplied: ((applied: Applied) => void) | undefined
   readonly clock: Clock
   readonly observe: Observe
   /** Where the problems of a refused file are reported. */
@@ -33,8 +40,8 @@ const pollMs = 5000
 const settleMs = 1000
 
 /**
- * Applies the routes of the settings file whenever it changes, and no longer does for a second: the first half of a file
- * may be good settings, with routes that do not require yet what they will.
+ * Applies routes and client secret of the settings file whenever it changes, and no longer does for a second: the first
+ * half of a file may be good settings, with routes that do not require yet what they will.
  *
  * A file that is not good changes nothing and is reported once (FI-26), and so are routes that do not fit the settings
  * that stay in force; a changed setting that is read only at start is reported as `config.restart_needed`.
@@ -79,9 +86,9 @@ export function followSettings(parts: FollowParts): SettingsFollower {
         observe.emit('config.reloaded', { part: 'routes' })
         return
       }
-      await use(source.parse(next))
+      const taken = await use(source.parse(next))
       textInForce = next
-      parts.onRoutes?.(next)
+      parts.onApplied?.({ text: next, ...taken })
     } catch (error) {
       const problems = error instanceof ConfigError ? error.problems.length : 1
       observe.emit('config.rejected', { part: 'settings', problems })
@@ -89,13 +96,15 @@ export function followSettings(parts: FollowParts): SettingsFollower {
     }
   }
 
-  async function use(next: Config): Promise<void> {
-    tellRestart(changedSettings(config, next))
-    const wanted = withRoutes(config, next)
+  async function use(next: Config): Promise<Omit<Applied, 'text'>> {
+    const { wanted, waiting, takesSecret } = whileRunning(config, next)
+    tellRestart(waiting)
     source.check(wanted)
     await parts.apply(wanted)
     config = wanted
     observe.emit('config.reloaded', { part: 'routes' })
+    if (takesSecret) observe.emit('config.reloaded', { part: 'client_secret' })
+    return { takesSecret, isWhole: waiting.length === 0 }
   }
 
   function tellRestart(changed: readonly string[]): void {
@@ -116,22 +125,59 @@ export function followSettings(parts: FollowParts): SettingsFollower {
 
 /** The texts behind the settings of a process that follows its file. */
 export interface SettingsInForce {
-  /** What it started with. */
+  /** What it started with, or has taken as a whole since. */
   readonly text: string
+  /** What its client secret was read from. */
+  readonly secretText: string
   /** What its routes were read from. */
   readonly routesText: string
+}
+
+/** The texts behind the settings of a process that has not applied any file yet. */
+export function asStarted(text: string): SettingsInForce {
+  return { text, secretText: text, routesText: text }
+}
+
+/** The texts behind the settings of a process that has applied one more file. */
+export function afterApplied(before: SettingsInForce, { text, takesSecret, isWhole }: Applied): SettingsInForce {
+  return {
+    text: isWhole ? text : before.text,
+    secretText: isWhole || takesSecret ? text : before.secretText,
+    routesText: text,
+  }
 }
 
 /** The settings in force elsewhere, to be followed from there; throws ConfigError when they can no longer be used. */
 export function settingsInForce(
   source: Pick<SettingsSource, 'parse'>,
-  { text, routesText }: SettingsInForce,
+  { text, secretText, routesText }: SettingsInForce,
 ): ReadSettings {
-  const config = source.parse(text)
-  return { text: routesText, config: routesText === text ? config : withRoutes(config, source.parse(routesText)) }
+  // One after the other, as the process took them: by what waits in the last text, its own secret would wait as well.
+  const later = [...new Set([secretText, routesText])].filter((each) => each !== text)
+  const config = later.reduce((taken, each) => whileRunning(taken, source.parse(each)).wanted, source.parse(text))
+  return { text: routesText, config }
 }
 
-/** Routes are what may change in a running process. */
-function withRoutes(config: Config, { proxy: { routes } }: Config): Config {
-  return { ...config, proxy: { ...config.proxy, routes } }
+const clientSecret = 'client.secret'
+
+/** What of `next` may take effect in a process that runs with `config`; `waiting` are the paths that need a restart. */
+function whileRunning(
+  config: Config,
+  next: Config,
+): { readonly wanted: Config; readonly waiting: readonly string[]; readonly takesSecret: boolean } {
+  const changed = changedSettings(config, next)
+  const waiting = changed.filter((path) => path !== clientSecret)
+  // With another client or server it is the secret of that one: here it would be refused, and told to a stranger.
+  const isOfAnother = waiting.some((path) => /^(?:client|authorization_server|insecure_allow_http)\b/.test(path))
+  const takesSecret = waiting.length < changed.length && !isOfAnother
+  const { routes } = next.proxy
+  return {
+    wanted: {
+      ...config,
+      ...(takesSecret && { client: next.client }),
+      proxy: { ...config.proxy, routes },
+    },
+    waiting: takesSecret ? waiting : changed,
+    takesSecret,
+  }
 }

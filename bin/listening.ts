@@ -1,6 +1,7 @@
 import type { Config } from '../shared/config/schema.ts'
 import { failureCode } from '../shared/failure-code.ts'
-import type { Listen, RunningServer } from '../shared/http/serve.ts'
+import type { RunningServer } from '../shared/http/serve.ts'
+import type { Listen } from '../shared/http/start-listening.ts'
 import { CommandError, exitConfig, exitFailure } from './failure.ts'
 
 type Place = 'agent.listen' | 'proxy.listen' | 'operations.listen'

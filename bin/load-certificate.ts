@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Clock } from '../shared/clock.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
-import { isHalfReplaced, type ListenerFiles, listenerFileCheck } from '../shared/config/checks/files.ts'
+import { isHalfReplaced, type ListenerFiles, listenerFileCheck } from '../shared/config/checks/listener-files.ts'
 import { type FollowedFile, followFile } from '../shared/config/followed-file.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'

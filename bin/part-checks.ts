@@ -2,6 +2,7 @@ import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
 import type { Problem } from '../shared/config/problem.ts'
 import type { Config, Route } from '../shared/config/schema.ts'
+import { roomForSession } from '../shared/cookies/set-cookie.ts'
 import type { Mode } from './parts.ts'
 
 /** What agent and proxy know of their settings beyond the schema, where no command says which of them will run. */
@@ -9,7 +10,24 @@ export const partChecks: readonly ConfigCheck[] = processChecks('serve', undefin
 
 /** The same for the processes that this command starts; `workers` is the number of the command line. */
 export function processChecks(mode: Mode, workers: number | undefined): readonly ConfigCheck[] {
-  return [(config) => routeProblems(config.proxy.routes), (config) => backchannelCheck(config, mode, workers)]
+  return [
+    (config) => routeProblems(config.proxy.routes),
+    (config) => backchannelCheck(config, mode, workers),
+    ...(mode === 'proxy' ? [] : [answerCheck]),
+  ]
+}
+
+/** The answer to a sign-in also tells attempts by navigation of it; one that a gateway does not take is a code lost. */
+function* answerCheck(config: Config): Iterable<CrossProblem> {
+  const { cookies, login } = config
+  const room = roomForSession(config)
+  if (!login.navigation.enabled || cookies.maxTotalBytes <= room) return
+  yield {
+    path: 'cookies.max_total_bytes',
+    problem: `is ${cookies.maxTotalBytes}, but beside ${login.maxAttempts} attempts to sign in an answer of 16 KiB holds ${room}`,
+    remedy: `Use at most ${room}, or lower login.max_attempts.`,
+    given: ['login.max_attempts', 'login.navigation.enabled'],
+  }
 }
 
 /** The authorization server gets "signed out" as its answer, so every process that lets calls through has to know of it. */

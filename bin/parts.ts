@@ -32,8 +32,11 @@ export interface SharedParts {
 
 /** Agent, proxy or both behind one door. */
 export interface Door extends HttpHandler {
-  /** Takes the routes of `config` from now on; calls that run finish under the old ones. Rejects as `createProxy` does. */
-  readonly replaceRoutes: (config: Config) => Promise<void>
+  /**
+   * Takes routes and client secret of `config` from now on; calls that run finish under the old routes. Rejects as
+   * `createProxy` does, and then changes nothing.
+   */
+  readonly reconfigure: (config: Config) => Promise<void>
   /** The certificates that are shown to the authorization server and to APIs now. */
   certificates(): readonly CertificateInUse[]
   close(): Promise<void>
@@ -65,11 +68,13 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
   const agent = mode === 'proxy' ? undefined : await loadAgent(shared, await authorizationServer.load())
   if (mode === 'agent' && agent !== undefined) {
     const { certificates, close } = authorizationServer
-    return { ...agent, replaceRoutes: () => Promise.resolve(), certificates, close }
+    const reconfigure = ({ client }: Config) => authorizationServer.replaceClientSecret(client)
+    return { ...agent, reconfigure, certificates, close }
   }
 
   const { createProxy } = await import('../oauth-proxy/proxy.ts')
-  const parts = { ...shared, loadAuthorizationServer: authorizationServer.load }
+  const { createRenewals } = await import('../oauth-proxy/renewals.ts')
+  const parts = { ...shared, loadAuthorizationServer: authorizationServer.load, renewals: createRenewals() }
   const drainMs = shared.config.operations.shutdownDrainSeconds * 1000
   const proxy = replaceable<Proxy>(await createProxy(parts), { clock: shared.clock, drainMs })
   const { path } = shared.config.agent
@@ -80,8 +85,10 @@ export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door>
     },
     upgrade: (request, socket, head) => proxy.current().upgrade(request, socket, head),
     endStreams: () => proxy.endStreams(),
-    async replaceRoutes(config) {
+    beforeCut: () => proxy.beforeCut(),
+    async reconfigure(config) {
       proxy.replace(await createProxy({ ...parts, config }))
+      await authorizationServer.replaceClientSecret(config.client)
     },
     certificates: () => [...authorizationServer.certificates(), ...proxy.current().certificates],
     async close() {
@@ -99,14 +106,17 @@ async function loadAgent(shared: SharedParts, authorizationServer: Authorization
 /** One authorization server for agent and proxy, made for the first who asks; a proxy may never ask. */
 function sharedAuthorizationServer(shared: SharedParts): {
   load: () => Promise<AuthorizationServer>
+  replaceClientSecret: (client: Config['client']) => Promise<void>
   certificates: () => readonly CertificateInUse[]
   close: () => Promise<void>
 } {
   let made: Promise<AuthorizationServer> | undefined
   let expiresAtSeconds: number | undefined
+  let { client } = shared.config
   const make = async (): Promise<AuthorizationServer> => {
     const { createAuthorizationServer } = await import('../shared/oauth/authorization-server.ts')
     const server = createAuthorizationServer(shared)
+    server.replaceClientSecret(client)
     expiresAtSeconds = server.certificateExpiresAtSeconds
     // Nothing waits for it, but whoever starts us learns from the log at once that it cannot be used.
     server.metadata().catch(() => {})
@@ -120,6 +130,12 @@ function sharedAuthorizationServer(shared: SharedParts): {
         throw error
       })
       return made
+    },
+    async replaceClientSecret(next) {
+      client = next
+      // Whoever waits for one that cannot be made hears of it.
+      const server = await made?.catch(() => undefined)
+      server?.replaceClientSecret(next)
     },
     certificates: () =>
       expiresAtSeconds === undefined

@@ -5,7 +5,7 @@ import { serve } from '../shared/http/serve.ts'
 import type { Observe } from '../shared/observe/events.ts'
 import type { Metrics } from '../shared/observe/metrics.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { followSettings } from './follow-settings.ts'
+import { type Applied, followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
 import { openCertificate, listenerCertificates } from './load-certificate.ts'
 import { openKeys } from './load-keys.ts'
@@ -20,8 +20,10 @@ export interface ServingOptions {
   readonly clock: Clock
   /** Where problems of changed files are reported. */
   readonly say: (text: string) => void
-  /** Told the text of a changed settings file once its routes are in force. */
-  readonly onRoutes?: (text: string) => void
+  /** Told of a changed settings file once it is in force. */
+  readonly onApplied?: (applied: Applied) => void
+  /** Told just before the port is asked for. */
+  readonly onListen?: () => void
 }
 
 /** Agent or proxy at work in this process, without its operations port. */
@@ -41,10 +43,10 @@ export interface Serving {
 
 /** Starts to serve; throws ConfigError for unusable keys or an unusable certificate, and CommandError for a port that cannot be had. */
 export async function startServing(
-  { mode, source, clock, say, onRoutes }: ServingOptions,
+  { mode, source, clock, say, onApplied, onListen }: ServingOptions,
   { text, config }: ReadSettings,
 ): Promise<Serving> {
-  const telemetry = await createTelemetry(config, clock)
+  const telemetry = await createTelemetry(config, clock, say)
   const { observe, metrics } = telemetry
   const keys = await openKeys(config, mode, { clock, observe, say })
   const certificate = await openCertificate(config, mode, { clock, observe, say })
@@ -58,7 +60,7 @@ export async function startServing(
     keys: () => keys.current(),
     certificates: () => [...listenerCertificates(certificate), ...door.certificates()],
   })
-  const settings = followSettings({ source, text, config, apply: door.replaceRoutes, onRoutes, clock, observe, say })
+  const settings = followSettings({ source, text, config, apply: door.reconfigure, onApplied, clock, observe, say })
   const ring = watchRing({ keys, store, clock })
   const stopFollowing = (): void => {
     settings.close()
@@ -73,6 +75,7 @@ export async function startServing(
   }
 
   const { operations } = config
+  onListen?.()
   const server = await listening(`${listeningPart(mode)}.listen`, config, (listen) =>
     serve({
       handler: door,

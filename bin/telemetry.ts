@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../shared/clock.ts'
 import { ConfigError } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
+import { failureCode } from '../shared/failure-code.ts'
 import { requestIdOf } from '../shared/http/request-id.ts'
 import { createAudit } from '../shared/observe/audit.ts'
 import type { Observe } from '../shared/observe/events.ts'
@@ -28,15 +29,24 @@ export interface Telemetry {
 
 const standardOutput = 1
 
-/** The readings that the settings ask for. */
-export async function createTelemetry(config: Config, clock: Clock): Promise<Telemetry> {
+/** The readings that the settings ask for; `say` is told of an audit file that cannot be opened again. */
+export async function createTelemetry(config: Config, clock: Clock, say: (text: string) => void): Promise<Telemetry> {
   const { logLevel, auditFile } = config.observability
   const metrics = createMetrics({ processMetrics: true })
   const logLines = createLineWriter({ target: standardOutput, clock, onDrop: () => metrics.lineDropped('log') })
   const auditLines =
     auditFile === undefined
       ? undefined
-      : openAudit({ target: auditFile, clock, onDrop: () => metrics.lineDropped('audit') })
+      : openAudit({
+          target: auditFile,
+          clock,
+          onDrop: () => metrics.lineDropped('audit'),
+          onNotReopened(error) {
+            observe.emit('config.rejected', { part: 'audit_file', problems: 1 })
+            const code = failureCode(error) ?? 'unknown'
+            say(`The audit file cannot be opened again (${code}), so lines still go to the one that was moved away.`)
+          },
+        })
   const readings: Reading[] = [
     createLog({ level: logLevel, write: logLines.write, withAudit: auditLines === undefined }),
     metrics.read,
@@ -44,8 +54,9 @@ export async function createTelemetry(config: Config, clock: Clock): Promise<Tel
   if (auditLines !== undefined) readings.push(createAudit(auditLines.write))
   const trace = await openTrace(config)
   if (trace !== undefined) readings.push(trace.read)
+  const observe = createObserve({ clock, readings })
   return {
-    observe: createObserve({ clock, readings }),
+    observe,
     metrics,
     ...(trace === undefined
       ? undefined

@@ -1,9 +1,9 @@
-import type { SettingsInForce } from './follow-settings.ts'
+import type { Applied, SettingsInForce } from './follow-settings.ts'
 
 /** What a worker tells its primary. */
 export type Told =
   | { readonly kind: 'ready'; readonly port: number }
-  | { readonly kind: 'routes'; readonly text: string }
+  | ({ readonly kind: 'applied' } & Applied)
   | { readonly kind: 'state'; readonly reasons: readonly string[] }
   | { readonly kind: 'metrics'; readonly snapshot: object }
   | { readonly kind: 'pong' }

@@ -1,5 +1,5 @@
 import { exitCodeOf, failureText } from './failure.ts'
-import { settingsInForce } from './follow-settings.ts'
+import { type Applied, settingsInForce } from './follow-settings.ts'
 import { type Serving, type ServingOptions, startServing } from './serving.ts'
 import type { Terminal } from './terminal.ts'
 import type { Asked, Told } from './worker-messages.ts'
@@ -11,9 +11,13 @@ export async function runWorker(options: ServingOptions, terminal: Terminal): Pr
   // Ctrl-C reaches the whole process group; only the primary decides what it means.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   answerForLostConnections()
+  let listens = false
+  const onListen = (): void => void (listens = true)
   const starting = new Promise<Serving>((resolve) => {
     process.on('message', (asked: Asked) => {
-      if (asked.kind === 'start') resolve(startWorker(options, asked))
+      // Whoever listens now would open the port anew that the others close.
+      if ((asked.kind === 'retire' || asked.kind === 'stop') && !listens) process.exit(0)
+      if (asked.kind === 'start') resolve(startWorker({ ...options, onListen }, asked))
       else void starting.then((serving) => carryOut(asked, serving))
     })
   })
@@ -30,8 +34,8 @@ export async function runWorker(options: ServingOptions, terminal: Terminal): Pr
 }
 
 async function startWorker(options: ServingOptions, asked: Asked & { readonly kind: 'start' }): Promise<Serving> {
-  const onRoutes = (text: string): void => tell({ kind: 'routes', text })
-  return startServing({ ...options, onRoutes }, settingsInForce(options.source, asked))
+  const onApplied = (applied: Applied): void => tell({ kind: 'applied', ...applied })
+  return startServing({ ...options, onApplied }, settingsInForce(options.source, asked))
 }
 
 function carryOut(asked: Asked, serving: Serving): void {

@@ -5,6 +5,7 @@ import { createHealth } from '../shared/http/health.ts'
 import { serve } from '../shared/http/serve.ts'
 import { sumMetrics } from '../shared/observe/metrics-sum.ts'
 import { CommandError, exitFailure } from './failure.ts'
+import { afterApplied, asStarted } from './follow-settings.ts'
 import { closeWhatIsNotTaken } from './handed-over.ts'
 import { listening } from './listening.ts'
 import type { ServingOptions } from './serving.ts'
@@ -33,7 +34,7 @@ export interface PrimaryOptions extends ServingOptions {
  */
 export async function startPrimary({ settings, workers, clock, say }: PrimaryOptions): Promise<RunningProcess> {
   const { text, config } = settings
-  let routesText = text
+  let inForce = asStarted(text)
   const noProblem: readonly string[] = []
   const states = new Map<number, readonly string[]>()
   let stopping = false
@@ -77,7 +78,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
       Reflect.deleteProperty(cluster.workers ?? {}, worker.id)
       lost(`could not be started (${forkProblem(error)})`)
     })
-    ask(worker, { kind: 'start', text, routesText })
+    ask(worker, { kind: 'start', ...inForce })
     silence.add(worker)
     worker.on('message', (told: Told) => {
       // Its last words may be read after its end.
@@ -87,7 +88,7 @@ export async function startPrimary({ settings, workers, clock, say }: PrimaryOpt
         states.set(worker.id, noProblem)
       }
       if (ready) silence.heard(worker)
-      if (told.kind === 'routes') routesText = told.text
+      if (told.kind === 'applied') inForce = afterApplied(inForce, told)
       if (told.kind === 'metrics') counts.heard(worker, told.snapshot)
       if (told.kind === 'state') states.set(worker.id, told.reasons)
     })
@@ -188,13 +189,17 @@ function untilReady(worker: Worker): Promise<number> {
   })
 }
 
+/** Resolves with the answer, or when the worker is gone, as one is that had not begun to listen. */
 function ping(worker: Worker): Promise<void> {
   return new Promise((resolve) => {
-    worker.on('message', function onMessage(told: Told) {
-      if (told.kind !== 'pong') return
-      worker.off('message', onMessage)
+    const settle = (): void => {
+      worker.off('message', onMessage).off('exit', settle)
       resolve()
-    })
+    }
+    const onMessage = (told: Told): void => {
+      if (told.kind === 'pong') settle()
+    }
+    worker.on('message', onMessage).on('exit', settle)
     ask(worker, { kind: 'ping' })
   })
 }

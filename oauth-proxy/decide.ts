@@ -71,7 +71,8 @@ export interface Forward extends Known {
   readonly route: ProxyRoute
   readonly session: AccessContent | undefined
   readonly cookies: RequestCookies
-  readonly credential: Credential
+  /** Undefined where the route wants none. */
+  readonly credential: Credential | undefined
   clientAddress(): string
 }
 

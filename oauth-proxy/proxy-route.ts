@@ -3,7 +3,7 @@ import type { Route } from '../shared/config/schema.ts'
 import { type RateLimiter, createRateLimiter } from '../shared/http/rate-limit.ts'
 import type { ReadFile } from '../shared/read-file.ts'
 import type { Store } from '../shared/store/store.ts'
-import { type Upstream, createUpstream } from './forward/upstream.ts'
+import { type Upstreams, createUpstreams } from './forward/upstreams.ts'
 import { type Slots, createSlots } from './slots.ts'
 
 /** A route with everything that lives as long as it does. */
@@ -13,7 +13,7 @@ export interface ProxyRoute {
   readonly setting: Route
   /** Undefined where the route sets no limit. */
   readonly limiter: RateLimiter | undefined
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly slots: Slots
   /** The header of a fixed key, lower-cased. */
   readonly credentialHeader: string | undefined
@@ -23,7 +23,7 @@ export interface ProxyRoute {
   visibleCookies(others: string | undefined): string
 }
 
-/** Gives a route its upstream, its places and its limit; throws as `createUpstream` does. */
+/** Gives a route its upstreams, its places and its limit; throws as `createUpstreams` does. */
 export function createProxyRoute(
   setting: Route,
   publicOrigin: string,
@@ -34,7 +34,7 @@ export function createProxyRoute(
     path: setting.path,
     methods: setting.methods,
     setting,
-    upstream: createUpstream(setting, { clock, readFile }),
+    upstreams: createUpstreams(setting, { clock, readFile }),
     slots: createSlots(setting.maxConcurrentRequests, placesPerSession(setting)),
     limiter:
       setting.rateLimit === undefined

@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream'
 import { createCatalogue } from '../shared/cookies/catalogue.ts'
 import { createCookieReader } from '../shared/cookies/open.ts'
 import type { Clock } from '../shared/clock.ts'
-import type { Config } from '../shared/config/schema.ts'
+import { isSameRoute } from '../shared/config/changed.ts'
+import type { Config, Route } from '../shared/config/schema.ts'
 import type { KeySource } from '../shared/crypto/key-ring.ts'
 import { createDpopKeys } from '../shared/crypto/dpop-keys.ts'
 import { type RandomBytes, systemRandomBytes } from '../shared/crypto/random.ts'
@@ -23,6 +24,7 @@ import { createReverseProxy } from './edges/reverse-proxy.ts'
 import { createUpgrade } from './edges/upgrade.ts'
 import { createProofs } from './forward/proofs.ts'
 import { createProxyRoute } from './proxy-route.ts'
+import type { Renewals } from './renewals.ts'
 import { createRouteTable } from './routes/route-table.ts'
 import { createStreams } from './streams.ts'
 
@@ -37,6 +39,8 @@ export interface ProxyParts {
   readonly observe: Observe
   /** Reads the certificate files that routes name; from disk if absent. */
   readonly readFile?: ReadFile
+  /** Shared with the proxies that this one replaces and that replace it; its own if absent. */
+  readonly renewals?: Renewals
   /** Replaces the system's randomness in tests. */
   readonly random?: RandomBytes
 }
@@ -47,6 +51,12 @@ export interface Proxy {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
   /** Ends event streams and WebSockets in good order, as a process does that is about to stop. */
   endStreams(): void
+  /** What has not ended by now is cut by a stop, not by its API or its browser. */
+  beforeCut(): void
+  /** The settings of its routes. */
+  readonly routes: readonly Route[]
+  /** Ends answers without an end in sight whose routes none of these has. */
+  giveWay(others: readonly Pick<Proxy, 'routes'>[]): void
   /** The certificates that its routes show to their APIs. */
   readonly certificates: readonly CertificateInUse[]
   /** Takes no more calls; resolves when those in flight have ended and the connections to the APIs are closed. */
@@ -58,7 +68,7 @@ export interface Proxy {
 /**
  * The OAuth proxy: lets API calls through with the right credential, and never sets a cookie.
  *
- * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `createUpstream` do.
+ * Loads what its routes need before it takes a call; throws as `loadAuthorizationServer` and `createUpstreams` do.
  */
 export async function createProxy(given: ProxyParts): Promise<Proxy> {
   const { config, keys, store, clock, observe, readFile = systemReadFile, random = systemRandomBytes } = given
@@ -84,7 +94,11 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     credentials,
     trustedProxies: createAddressMatcher(config.operations.trustedProxies),
   }
-  const streams = createStreams({ store, clock })
+  const streams = createStreams({ store, clock, renewals: given.renewals })
+  let isCutting = false
+  const beforeCut = () => {
+    isCutting = true
+  }
   const parts: EdgeParts = {
     decide: decideParts,
     config,
@@ -92,6 +106,7 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     credentials,
     proofs: isBound ? createProofs({ clock, random }) : undefined,
     streams,
+    isCutting: () => isCutting,
     clock,
     observe,
   }
@@ -104,15 +119,23 @@ export async function createProxy(given: ProxyParts): Promise<Proxy> {
     upgrade: (request, socket, head) =>
       forwardAuth?.asks(request) === true ? forwardAuth.upgrade(request, socket) : upgrade(request, socket, head),
     endStreams: () => streams.stop(),
-    certificates: routes.flatMap(({ path, upstream: { certificateExpiresAtSeconds: expiresAtSeconds } }) =>
+    beforeCut,
+    routes: config.proxy.routes,
+    giveWay(others) {
+      const inForce = others.flatMap((other) => other.routes)
+      const kept = new Set(config.proxy.routes.filter((route) => inForce.some((each) => isSameRoute(route, each))))
+      streams.giveWay((route) => kept.has(route))
+    },
+    certificates: routes.flatMap(({ path, upstreams: { certificateExpiresAtSeconds: expiresAtSeconds } }) =>
       expiresAtSeconds === undefined ? [] : [{ file: 'certificate', shownTo: 'api', route: path, expiresAtSeconds }],
     ),
     async finish() {
-      await Promise.all(routes.map(({ upstream }) => upstream.finish()))
+      await Promise.all(routes.map(({ upstreams }) => upstreams.finish()))
     },
     async close() {
+      beforeCut()
       streams.stop()
-      await Promise.all(routes.map(({ upstream }) => upstream.close()))
+      await Promise.all(routes.map(({ upstreams }) => upstreams.close()))
     },
   }
 }

@@ -7,6 +7,12 @@ export interface Clock {
   nowMs(): number
   /** Whole seconds since 1970, as tokens and cookies count. */
   nowSeconds(): number
+  /**
+   * Milliseconds since some moment, as they pass: nobody sets them forward or back. For how long something lasts.
+   *
+   * They may stand while the machine sleeps.
+   */
+  steadyMs(): number
   /** Calls `run` once after `delayMs`, or after 24 days if that is longer, without keeping the process alive for it. */
   after(delayMs: number, run: () => void): Cancel
 }
@@ -18,6 +24,7 @@ const longestDelayMs = 2 ** 31 - 1
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   nowSeconds: () => Math.floor(Date.now() / 1000),
+  steadyMs: () => performance.now(),
   after(delayMs, run) {
     const timer = setTimeout(run, Math.min(delayMs, longestDelayMs))
     timer.unref()

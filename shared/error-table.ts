@@ -77,6 +77,7 @@ export const errorTable = {
     'Close streams that are not needed, wait retry_after seconds, or raise max_concurrent_requests_per_session.',
   ),
   overloaded: row(503, 'warn', 'The server is busy.', 'Wait retry_after seconds and try again.'),
+  server_stopping: row(503, 'info', 'The server is stopping or reloading.', 'Repeat the call if it is safe to do so.'),
   server_error: row(500, 'error', 'Something went wrong.', 'Search the log for the request id.'),
 
   // Guard

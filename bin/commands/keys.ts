@@ -165,7 +165,7 @@ function save(path: string, entries: KeyEntries): void {
 }
 
 function allowAs(present: string, next: string): void {
-  if (!existsSync(present)) return chmodSync(next, 0o600)
+  if (!existsSync(present)) return
   const [wanted, made] = [statSync(present), statSync(next)]
   if (wanted.uid !== made.uid || wanted.gid !== made.gid) chownSync(next, wanted.uid, wanted.gid)
   chmodSync(next, wanted.mode & 0o777)

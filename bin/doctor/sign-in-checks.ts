@@ -26,36 +26,39 @@ const expected: ReadonlySet<string> = new Set([
  * must not come back (RFC 6749 §4.1.2.1).
  */
 export async function* signInChecks(config: Config, server: AuthorizationServer, clock: Clock): AsyncIterable<Finding> {
-  const { navigation } = config.login
-  yield await signInCheck(config, server, clock, pageArrival(config), !navigation.enabled)
-  if (navigation.enabled) yield await signInCheck(config, server, clock, navigationArrival(config), true)
+  const parts = { config: silently(config), authorizationServer: server, clock }
+  const hasNavigation = config.login.navigation.enabled
+  yield await signInCheck(parts, { arrival: pageArrival(config), isNeeded: !hasNavigation })
+  if (hasNavigation) yield await signInCheck(parts, { arrival: navigationArrival(config), isNeeded: true })
 }
 
-async function signInCheck(
-  config: Config,
-  server: AuthorizationServer,
-  clock: Clock,
-  arrival: Arrival,
-  isNeeded: boolean,
-): Promise<Finding> {
+interface SignInParts {
+  readonly config: Config
+  readonly authorizationServer: AuthorizationServer
+  readonly clock: Clock
+}
+
+/** Where a sign-in may return to, and whether no user can sign in without it. */
+interface WayBack {
+  readonly arrival: Arrival
+  readonly isNeeded: boolean
+}
+
+async function signInCheck(parts: SignInParts, way: WayBack): Promise<Finding> {
+  const { arrival, isNeeded } = way
   const { redirectUri } = arrival
   const wrong = isNeeded ? error : warning
   const only = isNeeded ? '' : ' Apps without the browser client do without it.'
-  const parts = { config: silently(config), authorizationServer: server, clock }
   let answer: Awaited<ReturnType<typeof visit>>
   try {
-    const { authorizationUrl } = await startLogin(parts, new Map([['prompt', 'none']]), {
-      signedIn: undefined,
-      arrival,
-    })
-    answer = await visit(server, authorizationUrl)
+    const silent = new Map([['prompt', 'none']])
+    const { authorizationUrl } = await startLogin(parts, silent, { signedIn: undefined, arrival })
+    answer = await visit(parts.authorizationServer, authorizationUrl)
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
-    const { code, detail } = asTokenHandlerError(failure)
-    const why = String(detail.provider_error ?? detail.check ?? code)
+    if (failure instanceof ProviderUnavailable) return notTried(failure, parts)
     return wrong(
       check,
-      `a sign-in that returns to ${redirectUri} cannot be started (${why})`,
+      `a sign-in that returns to ${redirectUri} cannot be started (${reasonOf(failure)})`,
       `Compare this address and the login section with the registration.${only}`,
     )
   }
@@ -70,23 +73,32 @@ async function signInCheck(
   if (!location.startsWith(`${redirectUri}?`)) {
     return skipped(check, `the answer (${status}) does not tell whether ${redirectUri} is registered`)
   }
-  const arrived = { parameters: new Map(new URL(location).searchParams), arrivedBy: 'query' } as const
+  return responseCheck(parts, way, new Map(new URL(location).searchParams))
+}
+
+async function responseCheck(
+  parts: SignInParts,
+  { arrival, isNeeded }: WayBack,
+  parameters: ReadonlyMap<string, string>,
+): Promise<Finding> {
+  const { redirectUri } = arrival
+  const { issuer } = parts.config.authorizationServer
+  const wrong = isNeeded ? error : warning
   let response: Awaited<ReturnType<typeof readAuthorizationResponse>>
   let isIssuerPromised: boolean
   try {
-    response = await readAuthorizationResponse(parts, arrived, arrival.responseMode)
-    isIssuerPromised = await promisesIssuer(config, server)
+    response = await readAuthorizationResponse(parts, { parameters, arrivedBy: 'query' }, arrival.responseMode)
+    isIssuerPromised = await promisesIssuer(parts)
   } catch (failure) {
-    if (failure instanceof ProviderUnavailable) return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
-    const { code, detail } = asTokenHandlerError(failure)
+    if (failure instanceof ProviderUnavailable) return notTried(failure, parts)
     return wrong(
       check,
-      `sign-ins return to ${redirectUri}, but with a response that fails its checks (${detail.check ?? code})`,
+      `sign-ins return to ${redirectUri}, but with a response that fails its checks (${reasonOf(failure)})`,
       'Compare login.response_mode and authorization_server.id_token_algorithms with the registration.',
     )
   }
   const [returned, iss] = [response.get('error'), response.get('iss')]
-  if (iss !== undefined && iss !== config.authorizationServer.issuer) {
+  if (iss !== undefined && iss !== issuer) {
     return wrong(
       check,
       `sign-ins return to ${redirectUri}, but as those of another issuer (iss, RFC 9207), so each is refused`,
@@ -108,10 +120,20 @@ async function signInCheck(
   )
 }
 
+function notTried(failure: ProviderUnavailable, { config }: SignInParts): Finding {
+  return skipped(check, `not tried (${whyUnavailable(failure, config)})`)
+}
+
+/** What the authorization server said, or the check that failed, or else the code of our own error. */
+function reasonOf(failure: unknown): string {
+  const { code, detail } = asTokenHandlerError(failure)
+  return detail.provider_error ?? detail.check ?? code
+}
+
 /** Whether a response without `iss` is refused, as the agent does (RFC 9207 §2.4). */
-async function promisesIssuer({ authorizationServer }: Config, server: AuthorizationServer): Promise<boolean> {
-  const { authorization_response_iss_parameter_supported: promised } = await server.metadata()
-  return promised === true || authorizationServer.requireIssuerInResponse === 'always'
+async function promisesIssuer({ config, authorizationServer }: SignInParts): Promise<boolean> {
+  const { authorization_response_iss_parameter_supported: promised } = await authorizationServer.metadata()
+  return promised === true || config.authorizationServer.requireIssuerInResponse === 'always'
 }
 
 /** The settings, but for what would let somebody be asked something. */

@@ -12,7 +12,7 @@ import {
 import { moduleSettings } from './module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import type { Listen } from '../../shared/http/serve.ts'
+import type { Listen } from '../../shared/http/start-listening.ts'
 
 /** Configuration of nginx as text, in the two places where it belongs. */
 export interface NginxConfiguration {

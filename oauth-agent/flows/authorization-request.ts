@@ -1,3 +1,4 @@
+import { isMaxAge, maxClaimsLength, parseClaimsRequest } from '../../shared/config/parameter-values.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent } from '../../shared/cookies/session.ts'
 import { isJsonObject } from '../../shared/json-object.ts'
@@ -19,8 +20,8 @@ export interface AuthorizationWish {
   readonly further: ReadonlyMap<string, string>
 }
 
-/** Longest values where they are long; an authorization URL has to survive every hop (RFC 9110 §4.1: 8000 octets). */
-const maxLengths: Readonly<Record<string, number>> = { claims: 4096, id_token_hint: 4096 }
+/** Longest values where they are long. */
+const maxLengths: Readonly<Record<string, number>> = { claims: maxClaimsLength, id_token_hint: 4096 }
 
 /** Parameters whose effect shows in the ID token, where we look for it (OpenID Connect Core §3.1.3.7 steps 12, 13). */
 const checkedOnReturn: ReadonlySet<string> = new Set(['acr_values', 'claims', 'max_age'])
@@ -82,13 +83,15 @@ function parsePrompt(value: string): string {
 }
 
 function parseMaxAge(value: string): number {
-  if (!/^[0-9]{1,9}$/.test(value)) throw notAllowed('max_age')
+  if (!isMaxAge(value)) throw notAllowed('max_age')
   return Number(value)
 }
 
 /** The server may leave a demand out like any other; whoever made it relies on our looking at the ID token. */
 function parseEssentialAcr(value: string): readonly string[] | undefined {
-  const idToken = parseClaims(value)['id_token']
+  const claims = parseClaimsRequest(value)
+  if (claims === undefined) throw notAllowed('claims')
+  const { id_token: idToken } = claims
   const acr = isJsonObject(idToken) ? idToken['acr'] : undefined
   if (!isJsonObject(acr) || acr['essential'] !== true) return undefined
   const { value: only, values = only === undefined ? undefined : [only] } = acr
@@ -98,17 +101,6 @@ function parseEssentialAcr(value: string): readonly string[] | undefined {
     if (typeof level !== 'string' || level === '') throw notAllowed('claims')
     return level
   })
-}
-
-function parseClaims(value: string): Readonly<Record<string, unknown>> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(value)
-  } catch {
-    throw notAllowed('claims')
-  }
-  if (!isJsonObject(parsed)) throw notAllowed('claims')
-  return parsed
 }
 
 /** Levels of which the ID token has to name one; one of both lists where there are two. */

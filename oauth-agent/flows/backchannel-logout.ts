@@ -2,11 +2,12 @@ import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { providerFailure } from '../../shared/oauth/failure.ts'
 import { type EndedEntry, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { sessionsOfSid } from './replaced-session.ts'
 import { checkLogoutToken, type LogoutToken, type LogoutTokenParts } from './logout-token.ts'
 
 /** What ending sessions by a logout token needs. */
 export interface BackchannelLogoutParts extends LogoutTokenParts {
-  readonly config: Pick<Config, 'authorizationServer' | 'logout' | 'session'>
+  readonly config: Pick<Config, 'authorizationServer' | 'login' | 'logout' | 'session'>
   readonly store: Store
 }
 
@@ -28,6 +29,10 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
     const used = `logout-token:${checked.id}`
     if ((await store.get(used)) !== undefined) throw invalid('jti')
     for (const entry of endedEntries(checked, config)) await store.end(entry)
+    const { providerSessionId: sid } = checked
+    const others = sid === undefined ? [] : await sessionsOfSid(parts, sid)
+    const ttlSeconds = keptSeconds(config)
+    for (const sessionId of others) await store.end({ kind: 'session', sessionId, ttlSeconds })
     // Last, so that a call that failed half-way may come again; ending the same session twice does no harm.
     await store.put(used, '1', checked.usableSeconds)
   } catch (error) {
@@ -36,9 +41,13 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
   }
 }
 
-/** Kept as long as a session that it names could live. */
-function endedEntries(token: LogoutToken, { session }: Pick<Config, 'session'>): EndedEntry[] {
-  const ttlSeconds = session.absoluteSeconds
+/** As long as a session could live, or a step-up of it be under way. */
+function keptSeconds({ session, login }: Pick<Config, 'session' | 'login'>): number {
+  return Math.max(session.absoluteSeconds, login.attemptSeconds)
+}
+
+function endedEntries(token: LogoutToken, config: Pick<Config, 'session' | 'login'>): EndedEntry[] {
+  const ttlSeconds = keptSeconds(config)
   const { subject, providerSessionId, issuedAt: notBefore } = token
   // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
   if (providerSessionId === undefined) return [{ kind: 'subject', subject, notBefore, ttlSeconds }]

@@ -9,20 +9,26 @@ import { providerFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from '../../shared/oauth/provider-error.ts'
 import type { DpopProver } from '../../shared/oauth/dpop.ts'
 import { type GivenTokens, requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
-import type { Store } from '../../shared/store/store.ts'
 import { checkAuthorizationResponse } from './authorization-response.ts'
+import { cookiesOf } from './generation.ts'
 import { checkGrantedDetails } from './granted-details.ts'
 import { checkIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
 import { revokeUnused, unverifiedSubject } from './revocation.ts'
 import { type ArrivedBy, readAuthorizationResponse } from './signed-response.ts'
 import { visibleClaims } from './session-view.ts'
+import {
+  checkSameUser,
+  checkSessionStays,
+  presentSubjects,
+  sessionGone,
+  type StayingSessionParts,
+} from './staying-session.ts'
 
 /** What the end of an attempt needs. */
-export interface CodeExchangeParts {
+export interface CodeExchangeParts extends StayingSessionParts {
   readonly config: Pick<Config, 'authorizationServer' | 'login' | 'session' | 'cookies' | 'logout'>
   readonly authorizationServer: AuthorizationServer
-  readonly store: Pick<Store, 'hasEnded'>
   readonly clock: Clock
   readonly random: RandomBytes
 }
@@ -50,36 +56,13 @@ export async function finishLogin(
   attempt: LoginContent,
   arrived: Arrived,
 ): Promise<SessionCookies> {
-  const { config, authorizationServer, clock } = parts
   checkAttempt(attempt, parts)
-  const prover = proverOf(attempt, parts)
   const revokeRefused = (tokens: GivenTokens): void => {
     const subject = unverifiedSubject(tokens.idToken)
-    revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
+    revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived.signedIn) })
   }
   try {
-    const metadata = await authorizationServer.metadata()
-    const { client } = authorizationServer
-    const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
-    const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
-    checkSessionStays(parts, attempt, arrived)
-    // While the keys cannot be had the code stays unused, so that the same response can be sent again.
-    await authorizationServer.prepareKeys()
-    const tokens = await requestTokens(
-      authorizationServer,
-      { settings: config.session, clock },
-      (server, options) =>
-        oauth.authorizationCodeGrantRequest(
-          server,
-          client,
-          authorizationServer.authenticate,
-          response,
-          attempt.redirectUri,
-          attempt.codeVerifier,
-          { ...options, additionalParameters: resourceParameters(config.login) },
-        ),
-      { prover },
-    )
+    const tokens = await exchangeCode(parts, attempt, arrived)
     return await acceptTokens(parts, attempt, tokens, arrived).catch((error: unknown) => {
       revokeRefused(tokens)
       throw error
@@ -90,6 +73,54 @@ export async function finishLogin(
       throw new TokenHandlerError('login_restart_required', { detail: { check: 'code' }, cause: error })
     }
     throw providerFailure(error)
+  }
+}
+
+/** Uses the code, once all that can be checked before is checked. */
+async function exchangeCode(parts: CodeExchangeParts, attempt: LoginContent, arrived: Arrived): Promise<TokenAnswer> {
+  const { config, authorizationServer, clock } = parts
+  const { client, authenticate } = authorizationServer
+  const prover = proverOf(attempt, parts)
+  const response = await checkResponse(parts, attempt, arrived)
+  return requestTokens(
+    authorizationServer,
+    { settings: config.session, clock },
+    (server, options) =>
+      oauth.authorizationCodeGrantRequest(
+        server,
+        client,
+        authenticate,
+        response,
+        attempt.redirectUri,
+        attempt.codeVerifier,
+        { ...options, additionalParameters: resourceParameters(config.login) },
+      ),
+    { prover },
+  )
+}
+
+/**
+ * All that can be checked before the code is used, so that what goes wrong here costs nobody the code: while metadata or
+ * keys cannot be had or read, the same response can be sent again.
+ */
+async function checkResponse(
+  parts: CodeExchangeParts,
+  attempt: LoginContent,
+  arrived: Arrived,
+): Promise<URLSearchParams> {
+  const { config, authorizationServer } = parts
+  const { client } = authorizationServer
+  try {
+    const metadata = await authorizationServer.metadata()
+    const read = await readAuthorizationResponse(parts, arrived, attempt.responseMode)
+    const response = checkAuthorizationResponse(read, attempt, { metadata, client, settings: config })
+    checkSessionStays(parts, attempt, arrived.signedIn)
+    await authorizationServer.prepareKeys()
+    return response
+  } catch (error) {
+    if (!(error instanceof ProviderAnswerInvalid)) throw error
+    const context = { fields: { retry_after: 5 }, detail: { check: error.check }, cause: error }
+    throw new TokenHandlerError('authorization_server_unavailable', context)
   }
 }
 
@@ -107,32 +138,12 @@ async function acceptTokens(
     maxAge: attempt.maxAge,
   })
   checkSameUser(attempt, claims)
-  checkSessionStays(parts, attempt, arrived)
+  checkSessionStays(parts, attempt, arrived.signedIn)
   checkGrantedDetails(tokens.authorizationDetails, parts.config.login.authorizationDetails)
   const session = newSession(parts, attempt, tokens, claims)
   // The authorization server may have ended it while its tokens were on their way: no page may take it for a session.
   if (parts.store.hasEnded(session.access)) throw sessionGone(attempt, 'ended')
   return session
-}
-
-/** Whose session may stay when this attempt fails. */
-export function presentSubjects(
-  { store }: Pick<CodeExchangeParts, 'store'>,
-  attempt: LoginContent,
-  { signedIn }: Pick<Arrived, 'signedIn'>,
-): string[] {
-  const { stepUpOf, replaces } = attempt
-  return [remembered(attempt, stepUpOf), remembered(attempt, replaces), signedIn].flatMap((present) =>
-    present === undefined || store.hasEnded(present) ? [] : [present.subject],
-  )
-}
-
-/**
- * A session as the store knows it, of which the login cookie has the name: without its `sid`, and what ends sessions
- * without one ended others of the same user.
- */
-function remembered({ startedAt }: LoginContent, session: LoginContent['stepUpOf']) {
-  return session && { ...session, createdAt: startedAt, providerSessionId: '' }
 }
 
 /** Checks the limits of the attempt itself, because nothing forces a browser to drop the cookie in time. */
@@ -159,36 +170,6 @@ function proverOf({ dpopKeyId }: LoginContent, { authorizationServer }: CodeExch
   return prover
 }
 
-/**
- * A step-up that began in one session does not bring back a user who has signed out since, and does not replace another
- * who has signed in. Another session of the same user is what another tab made of its own step-up.
- */
-function checkSessionStays(
-  { store }: Pick<CodeExchangeParts, 'store'>,
-  attempt: LoginContent,
-  { signedIn }: Arrived,
-): void {
-  const before = remembered(attempt, attempt.stepUpOf)
-  if (before === undefined) return
-  if (store.hasEnded(before)) throw sessionGone(attempt, 'ended')
-  // After a navigation from another site, the attempt alone tells of who has signed in.
-  const present = signedIn ?? remembered(attempt, attempt.replaces)
-  if (present === undefined || present.subject === before.subject || store.hasEnded(present)) return
-  throw sessionGone(attempt, 'session')
-}
-
-function sessionGone({ prompt }: LoginContent, check: 'ended' | 'session'): TokenHandlerError {
-  return new TokenHandlerError(prompt === 'none' ? 'login_required' : 'login_restart_required', { detail: { check } })
-}
-
-/** Another user at the authorization server is no step-up of this one, and no silent renewal either. */
-function checkSameUser({ stepUpOf, prompt }: LoginContent, { sub }: IdTokenClaims): void {
-  if (stepUpOf === undefined || stepUpOf.subject === sub) return
-  throw new TokenHandlerError(prompt === 'none' ? 'login_required' : 'step_up_not_reached', {
-    detail: { check: 'sub' },
-  })
-}
-
 function newSession(
   { config, clock, random }: CodeExchangeParts,
   attempt: LoginContent,
@@ -211,25 +192,15 @@ function newSession(
     ...(claims.acr === undefined ? undefined : { acr: claims.acr }),
     ...(claims.sid === undefined ? undefined : { providerSessionId: claims.sid }),
   }
-  const amr = claims.amr === undefined ? undefined : { amr: claims.amr }
   const scope = tokens.scope ?? attempt.scope
-  const bound = tokens.dpopKeyId === undefined ? undefined : { dpopKeyId: tokens.dpopKeyId }
-  return {
-    access: {
-      ...facts,
-      accessToken: tokens.accessToken,
-      accessTokenExpiresAt: Math.min(tokens.expiresAt, absoluteExpiresAt),
-      scope,
-      ...bound,
-    },
-    ...(tokens.refreshToken === undefined
-      ? undefined
-      : { refresh: { ...facts, ...amr, refreshToken: tokens.refreshToken, scope, nonce: attempt.nonce, ...bound } }),
-    identity: {
-      ...facts,
-      ...amr,
-      claims: visibleClaims(claims, config.login.claims),
-      ...(config.cookies.idTokenHint && tokens.idToken !== undefined ? { idToken: tokens.idToken } : undefined),
-    },
-  }
+  const { refreshToken } = tokens
+  return cookiesOf({
+    facts,
+    tokens,
+    scope,
+    refresh: refreshToken === undefined ? undefined : { refreshToken, scope, nonce: attempt.nonce },
+    amr: claims.amr,
+    claims: visibleClaims(claims, config.login.claims),
+    idToken: config.cookies.idTokenHint ? tokens.idToken : undefined,
+  })
 }

@@ -2,12 +2,13 @@ import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { RefreshContent, SessionCookies, SessionFacts } from '../../shared/cookies/session.ts'
+import type { RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { DpopProver } from '../../shared/oauth/dpop.ts'
 import { continuationFailure } from '../../shared/oauth/failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens, type TokenAnswer, TokensNotBound } from '../../shared/oauth/token-endpoint.ts'
+import { cookiesOf, nextFacts } from './generation.ts'
 import { checkRenewedDetails } from './granted-details.ts'
 import { checkRefreshedIdToken, type IdTokenClaims } from './id-token.ts'
 import { type Parameters, resourceParameters } from './parameters.ts'
@@ -37,6 +38,8 @@ export interface Renewed {
   readonly rotated: boolean
   /** The check that the new ID token failed; the claims then stay as they were. */
   readonly idTokenRejected?: string
+  /** The `sid` of the new ID token, where it is not that of the sign-in. */
+  readonly otherSid?: string
 }
 
 /** `refused` says that this refresh token is of no use any more; everything unclear is thrown. */
@@ -151,61 +154,33 @@ function nextGeneration(
   tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
-  const facts: SessionFacts = { ...onlyFacts(session.facts), generation: session.facts.generation + 1 }
+  const facts = nextFacts(session.facts)
   const narrowed = further.get('scope')
   const scope = tokens.scope ?? narrowed ?? refresh.scope
-  const amr = refresh.amr === undefined ? undefined : { amr: refresh.amr }
-  const bound = tokens.dpopKeyId === undefined ? undefined : { dpopKeyId: tokens.dpopKeyId }
   const newIdToken = idToken.claims === undefined ? undefined : tokens.idToken
-  const keptIdToken = config.cookies.idTokenHint ? (newIdToken ?? session.identity?.idToken) : undefined
-  const claims =
-    idToken.claims === undefined
-      ? (session.identity?.claims ?? { sub: facts.subject })
-      : visibleClaims(idToken.claims, config.login.claims)
-  const cookies: SessionCookies = {
-    access: {
-      ...facts,
-      accessToken: tokens.accessToken,
-      accessTokenExpiresAt: Math.min(tokens.expiresAt, facts.absoluteExpiresAt),
-      scope,
-      ...bound,
-    },
+  const cookies = cookiesOf({
+    facts,
+    tokens,
+    scope,
     refresh: {
-      ...facts,
-      ...amr,
       // RFC 6749 §6: a new one replaces the old, without one the old stays.
       refreshToken: tokens.refreshToken ?? refresh.refreshToken,
       // Asking for less once does not narrow what the refresh token is good for.
       scope: narrowed === undefined ? scope : refresh.scope,
       nonce: refresh.nonce,
-      ...bound,
     },
-    identity: {
-      ...facts,
-      ...amr,
-      claims,
-      ...(keptIdToken === undefined ? undefined : { idToken: keptIdToken }),
-    },
-  }
+    amr: refresh.amr,
+    claims:
+      idToken.claims === undefined
+        ? (session.identity?.claims ?? { sub: facts.subject })
+        : visibleClaims(idToken.claims, config.login.claims),
+    idToken: config.cookies.idTokenHint ? (newIdToken ?? session.identity?.idToken) : undefined,
+  })
+  const sid = idToken.claims?.sid
   return {
     cookies,
+    ...(sid === undefined || sid === facts.providerSessionId ? undefined : { otherSid: sid }),
     rotated: tokens.refreshToken !== undefined && tokens.refreshToken !== refresh.refreshToken,
     ...(idToken.rejected === undefined ? undefined : { idTokenRejected: idToken.rejected }),
-  }
-}
-
-/** The facts alone, without the rest of the content that they come from. */
-function onlyFacts(facts: SessionFacts): SessionFacts {
-  const { sessionId, generation, subject, createdAt, absoluteExpiresAt, idleExpiresAt } = facts
-  return {
-    sessionId,
-    generation,
-    subject,
-    createdAt,
-    absoluteExpiresAt,
-    idleExpiresAt,
-    ...(facts.authTime === undefined ? undefined : { authTime: facts.authTime }),
-    ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
-    ...(facts.providerSessionId === undefined ? undefined : { providerSessionId: facts.providerSessionId }),
   }
 }

@@ -2,9 +2,10 @@ import { type RefreshContent, type SessionCookies, reachedLimit } from '../../sh
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Store } from '../../shared/store/store.ts'
-import { wasReplaced } from './end-session.ts'
-import { notAllowed, type Parameters } from './parameters.ts'
+import { withIdleEnd } from './generation.ts'
+import { notAllowed } from './parameters.ts'
 import { type Presented, refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
+import { followSid, wasReplaced } from './replaced-session.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { createSuccessors, ticketOf } from './successors.ts'
@@ -23,12 +24,6 @@ export interface Refreshed extends Renewed {
   readonly joined: boolean
 }
 
-/** A refresh token, and what the caller who presents it wants. */
-interface Wanted extends Presented {
-  /** The user is there, so the idle limit moves. */
-  readonly activity: boolean
-}
-
 /** Why a session was over when its refresh came back, though not when it set out; not by what the refresh token was answered. */
 export const endsMeanwhile: ReadonlySet<string | undefined> = new Set([
   'replaced',
@@ -37,14 +32,20 @@ export const endsMeanwhile: ReadonlySet<string | undefined> = new Set([
   'idle_limit',
 ])
 
+/** What the page asks for with a refresh. */
+export interface RefreshWish extends Pick<Presented, 'further'> {
+  /** The user is there, so the idle limit moves. */
+  readonly activity: boolean
+}
+
 /**
- * Refreshes a session; with `activity` the idle limit moves as well. `further` goes to the authorization server, unless
- * another request refreshes this session already: then its answer is this one's, too.
+ * Refreshes a session. What the page asks for `further` goes to the authorization server, unless another request refreshes
+ * this session already: then its answer is this one's, too.
  */
-export type Refresh = (
-  session: Session,
-  wish: { readonly activity: boolean; readonly further: Parameters },
-) => Promise<Refreshed>
+export type Refresh = (session: Session, wish: RefreshWish) => Promise<Refreshed>
+
+/** A refresh token, and what the caller who presents it wants. */
+type Wanted = Presented & RefreshWish
 
 /**
  * Creates the refresh of one process.
@@ -70,7 +71,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
       if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
       throw error
     })
-    const cookies = afterUse(refreshed.cookies, activity)
+    const cookies = afterUse(refreshed.cookies, { activity })
 
     // A sign-out that came in the meantime wins, and so does a sign-in or the end of its time: nothing may bring it back.
     const limit = reachedLimit(cookies.access, clock.nowSeconds())
@@ -86,8 +87,11 @@ export function createRefresh(parts: RefreshParts): Refresh {
     return new TokenHandlerError('session_expired', { detail: { check } })
   }
 
-  /** A limit that has passed stays: other tabs have seen it pass, and somebody else may have signed in since. */
-  function afterUse(cookies: SessionCookies, activity: boolean): SessionCookies {
+  /**
+   * The idle limit moves with the user, not with a timer in a forgotten tab. A limit that has passed stays: other tabs have
+   * seen it pass, and somebody else may have signed in since.
+   */
+  function afterUse(cookies: SessionCookies, { activity }: Pick<RefreshWish, 'activity'>): SessionCookies {
     const nowSeconds = clock.nowSeconds()
     if (!activity || reachedLimit(cookies.access, nowSeconds) !== undefined) return cookies
     return withIdleEnd(cookies, nowSeconds + config.session.idleSeconds)
@@ -104,7 +108,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
       if (outcome === undefined) throw inProgress()
       const refreshed = 'found' in outcome ? await goOnFrom(outcome.found, presented) : outcome.done
       // Whichever answer the browser hears last, that of a tab in the background must not take back what the user gave.
-      return { ...refreshed, cookies: afterUse(refreshed.cookies, attended.has(ticket)) }
+      return { ...refreshed, cookies: afterUse(refreshed.cookies, { activity: attended.has(ticket) }) }
     }).finally(() => attended.delete(ticket))
   }
 
@@ -112,8 +116,10 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
       // Before it is kept, for tabs in the background that come later or ask another replica.
-      const cookies = afterUse(outcome.renewed.cookies, attended.has(ticket))
+      const cookies = afterUse(outcome.renewed.cookies, { activity: attended.has(ticket) })
       await successors.keep(ticket, cookies, presented.session)
+      const { otherSid } = outcome.renewed
+      if (otherSid !== undefined) await followSid(parts, cookies.access, otherSid)
       return { ...outcome.renewed, cookies, joined: false }
     }
     const winner = await successors.latest(ticket)
@@ -150,16 +156,6 @@ function createRefusals(): (ticket: string) => boolean {
 function checkNarrower(scope: string | undefined, granted: RefreshContent): void {
   const tokens = granted.scope.split(' ')
   if (scope !== undefined && !scope.split(' ').every((token) => tokens.includes(token))) throw notAllowed('scope')
-}
-
-/** The idle limit moves with the user, not with a timer in a forgotten tab. */
-function withIdleEnd({ access, refresh, identity }: SessionCookies, idleEnd: number): SessionCookies {
-  const idle = { idleExpiresAt: Math.min(idleEnd, access.absoluteExpiresAt) }
-  return {
-    access: { ...access, ...idle },
-    ...(refresh === undefined ? undefined : { refresh: { ...refresh, ...idle } }),
-    identity: { ...identity, ...idle },
-  }
 }
 
 function inProgress(): TokenHandlerError {

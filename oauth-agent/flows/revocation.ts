@@ -1,7 +1,9 @@
 import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
 import type { Config } from '../../shared/config/schema.ts'
+import type { ErrorDetail } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
+import { asProviderError, providerFailure } from '../../shared/oauth/failure.ts'
 
 /** What revoking needs. */
 export interface RevocationParts {
@@ -15,9 +17,13 @@ export interface TokensToRevoke {
   readonly accessToken?: string | undefined
 }
 
+/** What came of revoking, of which the more important token decides; why it failed, for events. */
+export interface Revocation extends ErrorDetail {
+  readonly revoked: boolean
+}
+
 /**
- * Asks the authorization server to revoke tokens (RFC 7009 §2.1); true when it confirmed the more important one, false
- * also where `logout.revoke` is off.
+ * Asks the authorization server to revoke tokens (RFC 7009 §2.1); `revoked` is false also where `logout.revoke` is off.
  *
  * The refresh token's revocation covers its access tokens at most servers, the access token is sent for those where it
  * does not, and after it: some servers keep both in one record, and of two changes at once the later undid the first.
@@ -26,14 +32,14 @@ export interface TokensToRevoke {
 export async function revokeTokens(
   { config: { logout }, authorizationServer: server }: RevocationParts,
   tokens: TokensToRevoke,
-): Promise<boolean> {
-  if (!logout.revoke) return false
+): Promise<Revocation> {
+  if (!logout.revoke) return { revoked: false }
   const { client, authenticate } = server
   // The transport has reported what fails here.
   const metadata = await server.metadata().catch(() => undefined)
-  if (metadata?.revocation_endpoint === undefined) return false
+  if (metadata?.revocation_endpoint === undefined) return { revoked: false }
 
-  const revoke = async (token: string | undefined, hint: string): Promise<boolean | undefined> => {
+  const revoke = async (token: string | undefined, hint: string): Promise<Revocation | undefined> => {
     if (token === undefined) return undefined
     const options = {
       ...server.callOptions('revocation', logout.revocationTimeoutMs),
@@ -43,13 +49,13 @@ export async function revokeTokens(
       .revocationRequest(metadata, client, authenticate, token, options)
       .then(oauth.processRevocationResponse)
       .then(
-        () => true,
-        () => false,
+        () => ({ revoked: true }),
+        (error: unknown) => ({ revoked: false, ...providerFailure(asProviderError(error, 'revocation')).detail }),
       )
   }
   const refreshRevoked = await revoke(tokens.refreshToken, 'refresh_token')
   const accessRevoked = await revoke(tokens.accessToken, 'access_token')
-  return refreshRevoked ?? accessRevoked ?? false
+  return refreshRevoked ?? accessRevoked ?? { revoked: false }
 }
 
 /**

@@ -21,14 +21,27 @@ export interface Session {
 /** What the cookies of one request amount to; never a session that only looks like one. */
 export type SessionState =
   | { readonly kind: 'none' }
-  | {
-      readonly kind: 'over'
-      readonly code: 'session_invalid' | 'session_expired'
-      /** Why, for events. */
-      readonly check: string
-      readonly session?: Session
-    }
+  | InvalidSession
+  | ExpiredSession
   | { readonly kind: 'open'; readonly session: Session }
+
+/** Cookies that name no session, or none that can be trusted. */
+interface InvalidSession {
+  readonly kind: 'over'
+  readonly code: 'session_invalid'
+  /** Why, for events. */
+  readonly check: 'unreadable' | 'incomplete' | 'mixed'
+  readonly session?: never
+}
+
+/** A session that has reached a limit or was ended. */
+interface ExpiredSession {
+  readonly kind: 'over'
+  readonly code: 'session_expired'
+  /** Why, for events. */
+  readonly check: NonNullable<ReturnType<typeof reachedLimit>> | 'ended'
+  readonly session: Session
+}
 
 /** Structurally what the cookie reader gives; a flow does not know cookies. */
 type Read<T> = { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: T }
@@ -93,7 +106,7 @@ export function requireSession(state: SessionState): Session {
   throw new TokenHandlerError(state.code, { detail: { check: state.check } })
 }
 
-function invalid(check: string): SessionState {
+function invalid(check: InvalidSession['check']): InvalidSession {
   return { kind: 'over', code: 'session_invalid', check }
 }
 

@@ -1,8 +1,8 @@
 import * as oauth from 'oauth4webapi'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { keyOfToken } from '../../shared/cookies/key-of-token.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
-import { keyOfToken } from '../../shared/crypto/dpop-keys.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { isShallow } from '../../shared/json-object.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
@@ -56,9 +56,11 @@ async function askUserinfo(
 ): Promise<Readonly<Record<string, unknown>>> {
   const { client } = parts.authorizationServer
   const response = await oauth.userInfoRequest(metadata, client, accessToken, options)
-  return isJwt(response)
-    ? parseSignedUserinfo(parts, await response.text())
-    : oauth.processUserInfoResponse(metadata, client, oauth.skipSubjectCheck, response)
+  if (isJwt(response)) return parseSignedUserinfo(parts, await response.text())
+  const claims = await oauth.processUserInfoResponse(metadata, client, oauth.skipSubjectCheck, response)
+  // After the library, which tells a refusal from an answer; whoever could choose between the two forms would sign neither.
+  if (parts.config.authorizationServer.requireSignedUserinfo) throw new ProviderAnswerInvalid('userinfo', 'unsigned')
+  return claims
 }
 
 function isJwt(response: Response): boolean {

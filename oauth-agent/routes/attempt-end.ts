@@ -2,13 +2,14 @@ import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, EndpointParts } from './endpoint.ts'
-import { type Arrived, presentSubjects } from '../flows/code-exchange.ts'
-import { endReplaced, keepPredecessor } from '../flows/end-session.ts'
+import type { Arrived } from '../flows/code-exchange.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { afterSignIn, isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
+import { endReplaced, keepPredecessors } from '../flows/replaced-session.ts'
 import { revokeUnused } from '../flows/revocation.ts'
 import { namedSession, type Session, signedInFacts } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
+import { presentSubjects } from '../flows/staying-session.ts'
 
 /** How an attempt to sign in came to its end; `cookies` are Set-Cookie values. */
 export type AttemptOutcome =
@@ -26,6 +27,9 @@ export type AttemptOutcome =
       readonly cookies: readonly string[]
     }
 
+/** The session of which a step-up is under way. */
+type SteppedUp = NonNullable<LoginContent['stepUpOf']>
+
 /** Creates the end of an attempt, which is the same for the page of a SPA and for plain navigation. */
 export function createAttemptEnd(
   parts: EndpointParts,
@@ -35,24 +39,23 @@ export function createAttemptEnd(
   return async (request, arrivedBy) => {
     const state = peekState(request.parameters)
     const id = loginAttemptId(state)
-    const attempt = reader.login(request.cookies, id, request.marks.request_id)
-    if (attempt.kind === 'absent') return withoutAttempt(request, new TokenHandlerError('invalid_state'), [])
-    if (attempt.kind === 'unreadable' || attempt.content.state !== state) {
+    const read = reader.login(request.cookies, id, request.marks.request_id)
+    if (read.kind === 'absent') return withoutAttempt(request, new TokenHandlerError('invalid_state'), [])
+    if (read.kind === 'unreadable' || read.content.state !== state) {
       return withoutAttempt(request, new TokenHandlerError('login_restart_required'), writer.clearLogin(id))
     }
+    const attempt = read.content
     try {
-      const arrived: Arrived = {
-        parameters: request.parameters,
-        arrivedBy,
-        signedIn: signedInFacts(request.session),
-      }
-      const finished = await finishOnce(attempt.content, arrived)
-      const own = [...sessionCookies(request, attempt.content, arrived, finished), ...writer.clearLogin(id)]
-      const others = otherAttempts(request, attempt.content, finished.cookies.access, own)
-      await endOther(request, attempt.content, finished.cookies.access)
-      return succeeded(request, attempt.content, finished, [...own, ...others])
+      const { parameters, session } = request
+      const arrived: Arrived = { parameters, arrivedBy, signedIn: signedInFacts(session) }
+      const finished = await finishOnce(attempt, arrived)
+      const begun = finished.cookies.access
+      const own = [...sessionCookies(request, attempt, arrived, finished), ...writer.clearLogin(id)]
+      const others = otherAttempts(request, attempt, begun, own)
+      await settleSessionsBefore(request, attempt, begun, others.stepUpsOf)
+      return succeeded(request, attempt, finished, [...own, ...others.setCookies])
     } catch (error) {
-      return failed(request, asTokenHandlerError(error), id, attempt.content)
+      return failed(request, asTokenHandlerError(error), id, attempt)
     }
   }
 
@@ -68,35 +71,52 @@ export function createAttemptEnd(
     } catch (error) {
       const { subject, accessToken } = cookies.access
       const tokens = { accessToken, refreshToken: cookies.refresh?.refreshToken }
-      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived) })
+      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived.signedIn) })
       throw error
     }
   }
 
-  /** They may end by a navigation from another site, with which the browser sends their cookies, but not the session's. */
+  /**
+   * They may end by a navigation from another site, with which the browser sends their cookies, but not the session's; and
+   * the session of a step-up may have left the browser at its limit, with no other trace than this.
+   */
   function otherAttempts(
     { cookies }: AgentRequest,
     { state }: LoginContent,
     begun: SessionFacts,
     beside: readonly string[],
-  ): readonly string[] {
-    const change = (other: LoginContent) => (other.state === state ? undefined : afterSignIn(other, begun, config))
-    return writer.changeLogins(cookies, change, beside)
+  ): { readonly setCookies: readonly string[]; readonly stepUpsOf: readonly SteppedUp[] } {
+    const stepUpsOf = new Map<string, SteppedUp>()
+    const change = (other: LoginContent): LoginContent | undefined => {
+      if (other.state === state) return undefined
+      if (other.stepUpOf !== undefined) stepUpsOf.set(other.stepUpOf.sessionId, other.stepUpOf)
+      return afterSignIn(other, begun, config)
+    }
+    const setCookies = writer.changeLogins(cookies, change, beside)
+    return { setCookies, stepUpsOf: [...stepUpsOf.values()] }
   }
 
-  async function endOther(
+  /** What another user had in this browser ends; what the same user had goes on, until the new session ends. */
+  async function settleSessionsBefore(
     { session, marks }: AgentRequest,
     { replaces, stepUpOf }: LoginContent,
     begun: SessionFacts,
+    stepUpsOf: readonly SteppedUp[],
   ): Promise<void> {
     // Also one that has reached its limit: a step-up of it may be under way.
     const present = namedSession(session)?.facts ?? replaces
-    if (present === undefined || present.subject === begun.subject) {
-      const before = present ?? stepUpOf
-      // A response that comes again finds the session that it began.
-      if (before !== undefined && before.sessionId !== begun.sessionId) await keepPredecessor(parts, begun, before)
-      return
+    const before = present ?? stepUpOf
+    // A response that comes again finds the session that it began.
+    const own = [...(before === undefined ? [] : [before]), ...stepUpsOf].filter(
+      ({ subject, sessionId }) => subject === begun.subject && sessionId !== begun.sessionId,
+    )
+    if (own.length > 0) await keepPredecessors(parts, begun, own)
+    for (const each of stepUpsOf) {
+      if (each.subject === begun.subject) continue
+      // Its time ends no later than that of a session that begins now.
+      await endReplaced(parts, { ...each, absoluteExpiresAt: begun.absoluteExpiresAt })
     }
+    if (present === undefined || present.subject === begun.subject) return
     await endReplaced(parts, present)
     const who = { ...marks, ...parts.pseudonyms(present) }
     observe.emit('session.ended', { ...who, cause: 'replaced' })

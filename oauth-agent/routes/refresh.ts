@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, checkParameterValue, notAllowed, type Parameters } from '../flows/parameters.ts'
-import { endsMeanwhile, type Refreshed } from '../flows/refresh.ts'
+import { endsMeanwhile, type Refreshed, type RefreshWish } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
 
@@ -23,13 +23,12 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
 
   return async (request) => {
     checkParameterNames(request.parameters, allowed)
-    const activity = parseActivity(request.parameters)
-    const further = parseFurther(request.parameters)
+    const wish = { activity: parseActivity(request.parameters), further: parseFurther(request.parameters) }
     const session = requireSession(request.session)
     try {
-      const refreshed = await refresh(session, { activity, further })
+      const refreshed = await refresh(session, wish)
       const { cookies, setCookies } = fitting(refreshed.cookies, request)
-      reportSuccess(request, refreshed, activity)
+      reportSuccess(request, refreshed, wish)
       return { body: refreshView({ facts: cookies.access, ...cookies }, parts), cookies: setCookies }
     } catch (thrown) {
       const error = asTokenHandlerError(thrown)
@@ -57,7 +56,7 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     }
   }
 
-  function reportSuccess({ marks }: AgentRequest, refreshed: Refreshed, activity: boolean): void {
+  function reportSuccess({ marks }: AgentRequest, refreshed: Refreshed, { activity }: RefreshWish): void {
     const who = { ...marks, ...parts.pseudonyms(refreshed.cookies.access) }
     const { generation } = refreshed.cookies.access
     const { rotated, joined, idTokenRejected } = refreshed

@@ -21,7 +21,7 @@ export function createSigningOut(parts: EndpointParts): (request: AgentRequest) 
     const ended = await endSession(parts, session)
     if (session !== undefined) {
       const who = { ...marks, ...parts.pseudonyms(session.facts) }
-      observe.emit('logout.completed', { ...who, revoked: ended.revoked })
+      observe.emit('logout.completed', { ...who, ...ended.revocation })
       observe.emit('session.ended', { ...who, cause: 'logout' })
     }
     return {

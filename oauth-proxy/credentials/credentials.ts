@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { CredentialSetting, Route } from '../../shared/config/schema.ts'
+import { keyOfToken } from '../../shared/cookies/key-of-token.ts'
 import type { AccessContent } from '../../shared/cookies/session.ts'
-import { type DpopKey, type DpopKeys, keyOfToken } from '../../shared/crypto/dpop-keys.ts'
+import type { DpopKey, DpopKeys } from '../../shared/crypto/dpop-keys.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import type { Observe } from '../../shared/observe/events.ts'
 import { bearer, bound, type Credential, secretOf } from './credential.ts'
@@ -18,14 +19,18 @@ export type CredentialSession = Pick<AccessContent, 'accessToken' | 'accessToken
 /** Gives each API call its credential; a call without a session is that of a visitor whom the route may let in. */
 export interface Credentials {
   /**
-   * The credential of this route for this session.
+   * The credential of this route for this session; undefined where the route wants none.
    *
    * Throws `session_missing`, `access_token_expired` for a token that cannot be proved, `token_exchange_failed`,
    * `authorization_server_unavailable` or `client_authentication_failed`; none of them ends the session.
    */
-  obtain(route: CredentialRoute, session: CredentialSession | undefined, requestId: string): Promise<Credential>
-  /** The API refused the credential that `obtain` gave (`invalid_token`, RFC 6750 §3.1): it is not given again. */
-  refused(route: CredentialRoute, session: CredentialSession | undefined, credential: Credential): void
+  obtain(
+    route: CredentialRoute,
+    session: CredentialSession | undefined,
+    requestId: string,
+  ): Promise<Credential | undefined>
+  /** The API refused what `obtain` gave (`invalid_token`, RFC 6750 §3.1): it is not given again. */
+  refused(route: CredentialRoute, session: CredentialSession | undefined, credential: Credential | undefined): void
 }
 
 /** Most tokens kept at one time. */
@@ -41,6 +46,9 @@ interface TokenPlan {
   readonly load: () => Promise<ObtainedToken>
 }
 
+/** What the setting of a credential comes to: what is ready at once, or a token to be asked for. */
+type CredentialSource = TokenPlan | { readonly ready: Credential | undefined }
+
 /** True for a route for which the authorization server is asked for tokens. */
 export function asksForTokens({ credential, anonymous }: CredentialRoute): boolean {
   return (
@@ -48,73 +56,20 @@ export function asksForTokens({ credential, anonymous }: CredentialRoute): boole
   )
 }
 
-/** Creates the credentials of all routes over one token cache. */
-export function createCredentials(parts: {
+/** What credentials are made of. */
+export interface CredentialParts {
   /** May be undefined if no route asks for tokens. */
-  requests: TokenRequests | undefined
+  readonly requests: TokenRequests | undefined
   /** Undefined where access tokens are bound to no key. */
-  dpop?: DpopKeys | undefined
-  clock: Clock
-  observe: Observe
-}): Credentials {
-  const { clock, observe, dpop } = parts
+  readonly dpop?: DpopKeys | undefined
+  readonly clock: Clock
+  readonly observe: Observe
+}
+
+/** Creates the credentials of all routes over one token cache. */
+export function createCredentials({ requests, dpop, clock, observe }: CredentialParts): Credentials {
   const cache = createTokenCache({ clock, maxEntries: maxTokens })
-  // An opened cookie is the same object for as long as it is remembered, so its header is made once.
-  const userCredentials = new WeakMap<CredentialSession, Credential>()
-
-  function userCredential(session: CredentialSession): Credential {
-    const known = userCredentials.get(session)
-    if (known !== undefined) return known
-    const made = credentialOf(session.accessToken, keyOfToken(session, dpop), 'authorization_server_error')
-    userCredentials.set(session, made)
-    return made
-  }
-
-  function requests(): TokenRequests {
-    if (parts.requests === undefined) throw new RangeError('a route asks for tokens that nobody requests')
-    return parts.requests
-  }
-
-  const exchange = (
-    { audience, resource, scope, requestedTokenType }: Setting<'exchange'>,
-    session: CredentialSession,
-  ): TokenPlan => {
-    // Kept under the exact token it is made from, so that no user can meet the token of another (C05).
-    const subject = hash('sha256', session.accessToken, 'base64url')
-    return {
-      key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
-      boundTo: () => keyOfToken(session, dpop),
-      load: async () => requests().exchange(session, { audience, resource, scope, requestedTokenType }),
-    }
-  }
-  const clientCredentials = ({ audience, resource, scope }: Omit<Setting<'client_credentials'>, 'kind'>): TokenPlan => {
-    const boundTo = dpop?.current()
-    return {
-      // Of a key that is no longer the one in force nothing is asked any more.
-      key: JSON.stringify(['client_credentials', audience, resource, scope, boundTo?.keyId]),
-      boundTo: () => boundTo,
-      load: async () => requests().clientCredentials({ audience, resource, scope }, boundTo?.keyId),
-    }
-  }
-
-  /** The one table of kinds: what each gives at once, or how its token is obtained. */
-  function sourceOf(
-    setting: CredentialSetting,
-    session: CredentialSession | undefined,
-  ): TokenPlan | { readonly ready: Credential } {
-    switch (setting.kind) {
-      case 'user':
-        return { ready: userCredential(present(session)) }
-      case 'exchange':
-        return exchange(setting, present(session))
-      case 'client_credentials':
-        return clientCredentials(setting)
-      case 'api_key':
-        return { ready: { header: setting.header.toLowerCase(), value: `${setting.prefix}${setting.value.reveal()}` } }
-      case 'none':
-        return { ready: undefined }
-    }
-  }
+  const sourceOf = createSources(requests, dpop)
 
   return {
     async obtain(route, session, requestId) {
@@ -137,9 +92,67 @@ export function createCredentials(parts: {
     },
     refused(route, session, credential) {
       const source = sourceOf(settingFor(route, session), session)
-      const token = secretOf(credential)
-      if ('key' in source && token !== undefined) cache.evict(source.key, token)
+      if ('key' in source && credential !== undefined) cache.evict(source.key, secretOf(credential))
     },
+  }
+}
+
+/** Makes the one table of kinds: what each gives at once, or how its token is obtained. */
+function createSources(
+  requests: TokenRequests | undefined,
+  dpop: DpopKeys | undefined,
+): (setting: CredentialSetting, session: CredentialSession | undefined) => CredentialSource {
+  // An opened cookie is the same object for as long as it is remembered, so its header is made once.
+  const userCredentials = new WeakMap<CredentialSession, Credential>()
+
+  function userCredential(session: CredentialSession): Credential {
+    const known = userCredentials.get(session)
+    if (known !== undefined) return known
+    const made = credentialOf(session.accessToken, keyOfToken(session, dpop), 'authorization_server_error')
+    userCredentials.set(session, made)
+    return made
+  }
+
+  function ask(): TokenRequests {
+    if (requests === undefined) throw new RangeError('a route asks for tokens that nobody requests')
+    return requests
+  }
+
+  const exchange = (
+    { audience, resource, scope, requestedTokenType }: Setting<'exchange'>,
+    session: CredentialSession,
+  ): TokenPlan => {
+    // Kept under the exact token it is made from, so that no user can meet the token of another (C05).
+    const subject = hash('sha256', session.accessToken, 'base64url')
+    return {
+      key: JSON.stringify(['exchange', subject, audience, resource, scope, requestedTokenType]),
+      boundTo: () => keyOfToken(session, dpop),
+      load: async () => ask().exchange(session, { audience, resource, scope, requestedTokenType }),
+    }
+  }
+  const clientCredentials = ({ audience, resource, scope }: Omit<Setting<'client_credentials'>, 'kind'>): TokenPlan => {
+    const boundTo = dpop?.current()
+    return {
+      // Of a key that is no longer the one in force nothing is asked any more.
+      key: JSON.stringify(['client_credentials', audience, resource, scope, boundTo?.keyId]),
+      boundTo: () => boundTo,
+      load: async () => ask().clientCredentials({ audience, resource, scope }, boundTo?.keyId),
+    }
+  }
+
+  return (setting, session) => {
+    switch (setting.kind) {
+      case 'user':
+        return { ready: userCredential(present(session)) }
+      case 'exchange':
+        return exchange(setting, present(session))
+      case 'client_credentials':
+        return clientCredentials(setting)
+      case 'api_key':
+        return { ready: { header: setting.header.toLowerCase(), value: `${setting.prefix}${setting.value.reveal()}` } }
+      case 'none':
+        return { ready: undefined }
+    }
   }
 }
 

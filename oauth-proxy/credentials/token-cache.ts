@@ -26,6 +26,8 @@ interface Entry {
   readonly token: string
   readonly obtainedAt: number
   readonly usableUntil: number
+  /** The same moment by the steady clock. */
+  readonly usableUntilSteadyMs: number
 }
 
 /** Least age in seconds at which a refused token is replaced. */
@@ -39,7 +41,8 @@ const earlyPart = 0.2
 /**
  * Creates an empty cache of at most `maxEntries` tokens; the one not asked for for the longest time makes room (L08).
  *
- * A failure reaches every caller that waits, and is not kept.
+ * A failure reaches every caller that waits, and is not kept. The end of a token is judged by both clocks: the steady one
+ * stands while a machine sleeps, and one that was a day ahead would have a token live for that day when it is set back.
  */
 export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntries: number }): TokenCache {
   const entries = new Map<string, Entry>()
@@ -52,7 +55,8 @@ export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntri
     entries.delete(key)
     const oldest = entries.size < maxEntries ? undefined : entries.keys().next().value
     if (oldest !== undefined) entries.delete(oldest)
-    entries.set(key, { token, obtainedAt: now, usableUntil })
+    const usableUntilSteadyMs = clock.steadyMs() + (usableUntil - now) * 1000
+    entries.set(key, { token, obtainedAt: now, usableUntil, usableUntilSteadyMs })
   }
 
   async function fly(key: string, load: () => Promise<ObtainedToken>): Promise<string> {
@@ -70,7 +74,7 @@ export function createTokenCache({ clock, maxEntries }: { clock: Clock; maxEntri
       const entry = entries.get(key)
       if (entry === undefined) return undefined
       entries.delete(key)
-      if (entry.usableUntil <= clock.nowSeconds()) return undefined
+      if (entry.usableUntil <= clock.nowSeconds() || entry.usableUntilSteadyMs <= clock.steadyMs()) return undefined
       entries.set(key, entry)
       return entry.token
     },

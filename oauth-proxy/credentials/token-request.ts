@@ -7,7 +7,7 @@ import { continuationFailure, providerFailure } from '../../shared/oauth/failure
 import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { requestTokens } from '../../shared/oauth/token-endpoint.ts'
 import type { LifetimeSettings } from '../../shared/oauth/token-lifetime.ts'
-import { bearer } from './credential.ts'
+import { isToken } from './credential.ts'
 import type { ObtainedToken } from './token-cache.ts'
 
 /** For which API a token is meant; servers differ in which of the three they understand. */
@@ -118,7 +118,7 @@ export function createTokenRequests(parts: {
 
 /** Refused before it is kept, or every call until it expires would fail on it. */
 function obtained(token: string, expiresAt: number): ObtainedToken {
-  if (bearer(token) === undefined) throw new ProviderAnswerInvalid('token', 'access_token')
+  if (!isToken(token)) throw new ProviderAnswerInvalid('token', 'access_token')
   return { token, expiresAt }
 }
 

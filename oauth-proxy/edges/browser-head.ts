@@ -8,10 +8,10 @@ import {
   type ResponseHeaders,
   type UpstreamFields,
   browserResponseHeaders,
+  combinedValue,
   holdsCredential,
-  one,
 } from '../forward/response-headers.ts'
-import type { Target } from '../forward/upstream.ts'
+import type { Upstream } from '../forward/upstreams.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts, Proving } from './edge.ts'
 
@@ -27,11 +27,11 @@ export function browserHead(
   proved: Proving | undefined,
   requestId: string,
   { config, credentials }: Pick<EdgeParts, 'config' | 'credentials'>,
-): (status: number, fields: UpstreamFields, place: Pick<Target, 'origin'>) => ResponseHeaders {
+): (status: number, fields: UpstreamFields, upstream: Pick<Upstream, 'origin'>) => ResponseHeaders {
   const { setting } = route
-  return (status, fields, place) => {
-    proved?.check(status, fields, place)
-    const credentialValue = secretOf(credential)
+  return (status, fields, upstream) => {
+    proved?.check(status, fields, upstream)
+    const credentialValue = credential === undefined ? undefined : secretOf(credential)
     const refusal = upstreamRefusal(status, fields, credentialValue)
     if (refusal !== undefined) {
       if (refusal.code === 'upstream_unauthorized') credentials.refused(setting, session, credential)
@@ -42,7 +42,12 @@ export function browserHead(
       allowSetCookie: setting.allowSetCookie,
       requestId,
       cors: corsHeaders(head.fields.origin, config),
-      location: visibleLocation(status, one(fields.location), { origin: place.origin, path, credentialValue }, route),
+      location: visibleLocation(
+        status,
+        combinedValue(fields.location),
+        { origin: upstream.origin, path, credentialValue },
+        route,
+      ),
     })
   }
 }
@@ -56,7 +61,7 @@ function visibleLocation(
 ): string | undefined {
   if (location === undefined) return undefined
   const { stripPrefix, addPrefix, redirectOrigins } = setting
-  const places = {
+  const policy = {
     upstreamOrigin: asked.origin,
     publicOrigin: `${publicProtocol}://${publicHost}`,
     upstreamPath: asked.path,
@@ -64,7 +69,7 @@ function visibleLocation(
     addPrefix,
     redirectOrigins,
   }
-  const visible = holdsCredential(location, asked.credentialValue) ? undefined : publicLocation(location, places)
+  const visible = holdsCredential(location, asked.credentialValue) ? undefined : publicLocation(location, policy)
   if (visible === undefined && status >= 300 && status < 400) {
     throw new TokenHandlerError('upstream_invalid_response', { detail: { check: 'location' } })
   }

@@ -13,7 +13,7 @@ import type { DecideParts, Decision, Forward, Known, Preflight, Question } from 
 import type { MakeProof, NonceDemand, Proofs } from '../forward/proofs.ts'
 import type { OwnRequestFields } from '../forward/request-headers.ts'
 import type { UpstreamFields } from '../forward/response-headers.ts'
-import type { Target } from '../forward/upstream.ts'
+import type { Upstream } from '../forward/upstreams.ts'
 import { forwardPath } from '../routes/forward-path.ts'
 import type { Streams } from '../streams.ts'
 import { type ProxySide, reportRefusal } from './refusal.ts'
@@ -27,6 +27,8 @@ export interface EdgeParts {
   /** Undefined where access tokens are bound to no key. */
   readonly proofs: Proofs | undefined
   readonly streams: Streams
+  /** True once a stop cuts what is in flight. */
+  readonly isCutting: () => boolean
   readonly clock: Clock
   readonly observe: Observe
 }
@@ -96,9 +98,17 @@ export function createEdge<Output>(
 }
 
 /** A request that speaks for itself, as something to decide on. */
-export function ownQuestion({ request, requestId }: Call<unknown>, upgrade: boolean): Question {
+export function ownQuestion({ request, requestId }: Call<unknown>, kind: 'request' | 'upgrade'): Question {
   const { method = '', url: target = '', httpVersion, rawHeaders, socket } = request
-  return { method, target, httpVersion, rawHeaders, upgrade, requestId, peer: socket.remoteAddress }
+  return {
+    method,
+    target,
+    httpVersion,
+    rawHeaders,
+    upgrade: kind === 'upgrade',
+    requestId,
+    peer: socket.remoteAddress,
+  }
 }
 
 /** What we tell the API about a request in our own name. */
@@ -127,17 +137,17 @@ export function proving({ head, target, route, credential }: Forward, proofs: Pr
   const { setting } = route
   const path = forwardPath({ path: target.path, query: '' }, setting)
   // Behind one gateway there may be several APIs, each with nonces of its own.
-  const serverOf = ({ origin }: Pick<Target, 'origin'>) =>
+  const nameOf = ({ origin }: Pick<Upstream, 'origin'>) =>
     setting.dpopBaseUrl === undefined ? origin : `${setting.dpopBaseUrl} through ${origin}`
   let answered: NonceDemand | undefined
   return {
-    prove(place, demand) {
+    prove(upstream, demand) {
       answered = demand
-      const url = `${setting.dpopBaseUrl ?? place.origin}${path}`
-      return proofs.prove(possession, { method: head.method, url, server: serverOf(place), demand })
+      const url = `${setting.dpopBaseUrl ?? upstream.origin}${path}`
+      return proofs.prove(possession, { method: head.method, url, server: nameOf(upstream), demand })
     },
-    check(status, fields, place) {
-      proofs.check(serverOf(place), status, fields)
+    check(status, fields, upstream) {
+      proofs.check(nameOf(upstream), status, fields)
       answered?.release()
     },
   }
@@ -147,7 +157,7 @@ export function proving({ head, target, route, credential }: Forward, proofs: Pr
 export interface Proving {
   readonly prove: MakeProof
   /** Looks at the head of an answer; throws what refuses it. */
-  readonly check: (status: number, fields: UpstreamFields, target: Pick<Target, 'origin'>) => void
+  readonly check: (status: number, fields: UpstreamFields, upstream: Pick<Upstream, 'origin'>) => void
 }
 
 /** The trace of the caller, if it is well formed (W3C Trace Context §3.2); tracestate means nothing without it. */

@@ -12,7 +12,7 @@ import { isTargetBelow } from '../../shared/http/request-gate.ts'
 import { type Decision, type Forward, type Known, type Refused, decide } from '../decide.ts'
 import { type Call, type EdgeParts, createEdge } from './edge.ts'
 import { identityHeaders } from '../identity-headers.ts'
-import { createQuestionReader, gatewayDialects } from './gateway-dialects.ts'
+import { createQuestionReader, type GatewayDialect, gatewayDialects } from './gateway-dialects.ts'
 import { allowField } from './refusal.ts'
 
 /** Who asks, from where, and with which proof. */
@@ -68,8 +68,7 @@ export function createForwardAuth(parts: EdgeParts, settings: ForwardAuthSetting
         response.writeHead(200, passHeaders(decision, requestId)).end()
         return undefined
       },
-      answerError: ({ output: response, requestId }, error, known) =>
-        refuse(response, error, requestId, known, dialect.passesEveryStatus),
+      answerError: (call, error, known) => refuse(call, error, known, dialect),
       method: (_, { head }) => head?.method,
       status: ({ output: response }) => response.statusCode,
     },
@@ -127,21 +126,20 @@ function passHeaders(decision: Forward, requestId: string): Record<string, strin
 const maxBodyBytes = 1023
 
 function refuse(
-  response: ServerResponse,
+  { output: response, requestId }: Call<ServerResponse>,
   error: TokenHandlerError,
-  requestId: string,
   known: Known,
-  everyStatus: boolean,
+  { passesEveryStatus }: GatewayDialect,
 ): void {
   const full = errorAnswer(error, requestId)
   const { status, headers, body } =
     Buffer.byteLength(full.body) <= maxBodyBytes ? full : errorAnswer(new TokenHandlerError(error.code), requestId)
-  const shownStatus = everyStatus || status === 401 ? status : 403
+  const shownStatus = passesEveryStatus || status === 401 ? status : 403
   response.writeHead(shownStatus, {
     ...ownHeaders,
     ...headers,
     ...allowField(error, known),
-    ...(everyStatus ? undefined : { 'token-handler-status': String(status), 'token-handler-body': ascii(body) }),
+    ...(passesEveryStatus ? undefined : { 'token-handler-status': String(status), 'token-handler-body': ascii(body) }),
     'content-length': String(Buffer.byteLength(body)),
   })
   response.end(body)

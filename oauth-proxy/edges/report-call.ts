@@ -1,6 +1,6 @@
 import type { TokenHandlerError } from '../../shared/errors.ts'
 import type { CallOutcome } from '../forward/send.ts'
-import type { Target } from '../forward/upstream.ts'
+import type { Upstream } from '../forward/upstreams.ts'
 import type { ProxyRoute } from '../proxy-route.ts'
 import type { EdgeParts } from './edge.ts'
 
@@ -24,10 +24,10 @@ export function reportCall(
   })
 }
 
-/** Reports a place of an API that could not be connected to, although the call goes on at another. */
+/** Reports an upstream that could not be connected to, although the call goes on at another. */
 export function reportUnreachable(
   { code, detail }: TokenHandlerError,
-  { index }: Target,
+  { index }: Upstream,
   requestId: string,
   { path: route }: Pick<ProxyRoute, 'path'>,
   { observe }: Pick<EdgeParts, 'observe'>,

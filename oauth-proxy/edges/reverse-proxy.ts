@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { breakOff } from '../../shared/http/break-off.ts'
 import type { CorsSettings } from '../../shared/http/cors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import { type Forward, type Known, type Preflight, decide } from '../decide.ts'
 import { upstreamRequestHeaders } from '../forward/request-headers.ts'
 import { type CallOutcome, send } from '../forward/send.ts'
 import { forwardPath } from '../routes/forward-path.ts'
+import type { StreamEnd } from '../streams.ts'
 import { browserHead } from './browser-head.ts'
 import { type Call, type EdgeParts, createEdge, ownQuestion, ownRequestFields, proving } from './edge.ts'
 import { refusalAnswer } from './refusal.ts'
@@ -18,11 +20,12 @@ export function createReverseProxy(
   return createEdge<ServerResponse>(
     {
       side: 'proxy',
-      decide: (call) => decide(ownQuestion(call, false), parts.decide),
+      decide: (call) => decide(ownQuestion(call, 'request'), parts.decide),
       carryOut: (call, decision) => carryOut(call, decision, parts),
       answerError: (call, error, known) => answerError(call, error, known, parts.config),
       method: ({ request }) => request.method,
-      status: ({ output }) => output.statusCode,
+      status: ({ output }, error) =>
+        output.headersSent ? output.statusCode : (error?.row.status ?? output.statusCode),
     },
     parts,
   )
@@ -39,7 +42,9 @@ async function carryOut(
     return undefined
   }
   const { setting, slots } = decision.route
-  const sessionId = decision.session?.sessionId
+  const { session } = decision
+  if (session !== undefined) parts.streams.renew(session)
+  const sessionId = session?.sessionId
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
     throw new TokenHandlerError('payload_too_large')
   }
@@ -49,7 +54,7 @@ async function carryOut(
     if (decision.head.expectsContinue) response.writeContinue()
     const outcome = await callApi(call, decision, parts)
     reportCall(outcome, requestId, decision.route, startedMs, parts)
-    return undefined
+    return outcome.outcome === 'server_stopping' ? new TokenHandlerError('server_stopping') : undefined
   } catch (thrown) {
     const failure = asTokenHandlerError(thrown)
     reportFailedCall(failure, requestId, decision.route, startedMs, parts)
@@ -72,7 +77,7 @@ function callApi(
   return send({
     request,
     response,
-    upstream: route.upstream,
+    upstreams: route.upstreams,
     method: head.method,
     path,
     headers: upstreamRequestHeaders(head, ownRequestFields(decision, requestId)),
@@ -81,13 +86,16 @@ function callApi(
     maxBodyBytes: setting.maxBodyBytes,
     idleTimeoutMs: mayStream ? setting.streamIdleTimeoutMs : setting.idleTimeoutMs,
     clock: parts.clock,
-    onUnreachable: (place, failure) => reportUnreachable(failure, place, requestId, route, parts),
+    onUnreachable: (upstream, failure) => reportUnreachable(failure, upstream, requestId, route, parts),
     onHead: browserHead(decision, path, proved, requestId, parts),
-    onEventStream: (cut) =>
-      parts.streams.watch(session, (cause) => {
+    isCutting: parts.isCutting,
+    onEndless(kind, cut) {
+      const end = (cause: StreamEnd) => {
         parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
         cut()
-      }),
+      }
+      return kind === 'stream' ? parts.streams.watch(session, end) : parts.streams.watchAnswer(session, setting, end)
+    },
   })
 }
 
@@ -98,7 +106,7 @@ function answerError(
   config: CorsSettings,
 ): void {
   if (response.headersSent || response.destroyed) {
-    response.destroy()
+    breakOff(response)
     return
   }
   const { status, headers, body } = refusalAnswer(error, requestId, known, config)

@@ -46,7 +46,7 @@ export function createUpgrade(
   const settle = createEdge<Connection>(
     {
       side: 'proxy',
-      decide: (call) => decide(ownQuestion(call, true), parts.decide),
+      decide: (call) => decide(ownQuestion(call, 'upgrade'), parts.decide),
       carryOut: (call, decision) => carryOut(call, decision, parts),
       answerError: (call, error, known) => answerError(call, error, known, parts),
       method: ({ request }) => request.method,
@@ -107,7 +107,7 @@ async function shakeHands(
   try {
     const webSocket = await parts.openWebSocket({
       ...browser,
-      upstream: route.upstream,
+      upstreams: route.upstreams,
       path,
       headers: handshakeHeaders(decision, requestId),
       proof: proved?.prove,
@@ -118,13 +118,13 @@ async function shakeHands(
       idleTimeoutMs: setting.streamIdleTimeoutMs,
       requestId,
       clock: parts.clock,
-      onUnreachable: (place, failure) => reportUnreachable(failure, place, requestId, route, parts),
+      onUnreachable: (upstream, failure) => reportUnreachable(failure, upstream, requestId, route, parts),
     })
     const status = webSocket.kind === 'open' ? 101 : webSocket.status
     reportCall({ status, outcome: 'complete', retried: webSocket.retried }, requestId, route, startedMs, parts)
     return webSocket
   } catch (thrown) {
-    const error = asTokenHandlerError(thrown)
+    const error = parts.isCutting() ? new TokenHandlerError('server_stopping') : asTokenHandlerError(thrown)
     reportFailedCall(error, requestId, route, startedMs, parts)
     throw error
   }

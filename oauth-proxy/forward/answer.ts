@@ -2,9 +2,10 @@ import type { ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import type { Cancel, Clock } from '../../shared/clock.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { breakOff } from '../../shared/http/break-off.ts'
 import { upstreamFailure } from './failure.ts'
 import { type ResponseHeaders, type UpstreamFields, isEventStream } from './response-headers.ts'
-import type { Target } from './upstream.ts'
+import type { Upstream } from './upstreams.ts'
 
 /** What passing an answer on takes. */
 export interface AnswerParts {
@@ -12,17 +13,30 @@ export interface AnswerParts {
   /** Longest silence within the body of the answer. */
   readonly idleTimeoutMs: number
   /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
-  readonly onHead: (status: number, fields: UpstreamFields, target: Target) => ResponseHeaders
-  /** Called when an event stream begins, with the way to end it in good order; returns what to call when it is over. */
-  readonly onEventStream: (cut: () => void) => () => void
+  readonly onHead: (status: number, fields: UpstreamFields, upstream: Upstream) => ResponseHeaders
+  /**
+   * Called when an answer goes on of which nobody knows the end, with the way to end it: an event stream in good order, any
+   * other so that it looks like the half that it is. Returns what to call when it is over.
+   */
+  readonly onEndless: (kind: 'stream' | 'answer', cut: () => void) => () => void
+  /** True once a stop cuts what is in flight. */
+  readonly isCutting: () => boolean
   readonly clock: Pick<Clock, 'after'>
 }
 
 /**
  * How an answer ended: how much of it the browser got, or that it got none because we refused it, none came, or the API
- * was never asked.
+ * was never asked. What a stop cuts ends as `server_stopping`, wherever it was.
  */
-export type Ending = 'complete' | 'client_gone' | 'truncated' | 'cut' | 'refused' | 'unanswered' | 'unasked'
+export type Ending =
+  | 'complete'
+  | 'client_gone'
+  | 'truncated'
+  | 'cut'
+  | 'refused'
+  | 'unanswered'
+  | 'unasked'
+  | 'server_stopping'
 
 /** Told once how an answer ended, with the API's status (0 if none came) and why, where the browser got nothing of it. */
 export type OnEnd = (ending: Ending, status: number, error: unknown) => void
@@ -32,7 +46,7 @@ class ClientGone extends Error {
   override readonly name = 'ClientGone'
 }
 
-/** Thrown into the client library to end a stream that we ended for the browser. */
+/** Thrown into the client library to end an answer that we ended for the browser. */
 class StreamCut extends Error {
   override readonly name = 'StreamCut'
 }
@@ -46,11 +60,11 @@ const discardLimitBytes = 65_536
 const discardLimitMs = 1000
 
 /**
- * Passes the answer of one place of an API on to the browser as it comes, at the pace of the slower side.
+ * Passes the answer of an upstream on to the browser as it comes, at the pace of the slower side.
  *
  * Half an answer is cut off, so that it is never taken for a whole one (I13).
  */
-export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd): Dispatcher.DispatchHandler {
+export function answerHandler(parts: AnswerParts, upstream: Upstream, onEnd: OnEnd): Dispatcher.DispatchHandler {
   const { response } = parts
   let running: Dispatcher.DispatchController | undefined
   let status = 0
@@ -60,18 +74,20 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
   let cancelStall: Cancel | undefined
   let onDrain: (() => void) | undefined
   let afterStream: (() => void) | undefined
+  let isOver = false
 
   const onClientClose = () => running?.abort(new ClientGone())
   response.on('close', onClientClose)
 
   function end(error: Error | undefined): void {
+    isOver = true
     cancelStall?.()
     afterStream?.()
     response.off('close', onClientClose)
     if (onDrain !== undefined) response.off('drain', onDrain)
-    const ending = endingOf(status, refusal, error, running !== undefined)
+    const ending = endingOf(status, refusal, error, { asked: running !== undefined, isCutting: parts.isCutting() })
     if (ending === 'complete' && !response.writableEnded) response.end()
-    if (ending === 'truncated') cutOff(response)
+    if (ending === 'truncated') breakOff(response)
     onEnd(ending, status, refusal ?? error)
   }
 
@@ -85,14 +101,20 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
       // Interim answers end here; the one that matters to a client, 100, was ours to give (RFC 9110 §15.2).
       if (upstreamStatus >= 100 && upstreamStatus < 200) return
       status = upstreamStatus
-      target.report(true)
+      upstream.report(true)
       try {
-        wholeBytes = writeHead(response, status, parts.onHead(status, fields, target))
-        if (!isEventStream(fields)) return
-        afterStream = parts.onEventStream(() => {
+        wholeBytes = writeHead(response, status, parts.onHead(status, fields, upstream))
+        const kind = isEventStream(fields) ? 'stream' : 'answer'
+        if (kind === 'answer' && fields['content-length'] !== undefined) return
+        const cut = () => {
           response.off('close', onClientClose)
-          response.end()
-          running?.abort(new StreamCut())
+          if (kind === 'stream') response.end()
+          else breakOff(response)
+          controller.abort(new StreamCut())
+        }
+        // What came with the head is read by then: most answers are whole, as are all without a body, and cost no watch.
+        queueMicrotask(() => {
+          if (!isOver) afterStream = parts.onEndless(kind, cut)
         })
       } catch (error) {
         const refused = upstreamFailure(error)
@@ -120,7 +142,7 @@ export function answerHandler(parts: AnswerParts, target: Target, onEnd: OnEnd):
       }
       response.once('drain', onDrain)
       // A reader that stops for good would hold the connection to the API for ever.
-      cancelStall ??= parts.clock.after(parts.idleTimeoutMs, () => response.destroy())
+      cancelStall ??= parts.clock.after(parts.idleTimeoutMs, () => breakOff(response))
     },
     onResponseEnd: () => end(undefined),
     onResponseError: (_controller, error) => end(error),
@@ -132,28 +154,17 @@ function endingOf(
   status: number,
   refusal: TokenHandlerError | undefined,
   error: Error | undefined,
-  asked: boolean,
+  { asked, isCutting }: { readonly asked: boolean; readonly isCutting: boolean },
 ): Ending {
-  if (error instanceof ClientGone) return 'client_gone'
   if (error instanceof StreamCut) return 'cut'
+  // The cut reaches us from both sides, as a browser that has gone or a connection that broke.
+  if (error !== undefined && isCutting) return 'server_stopping'
+  if (error instanceof ClientGone) return 'client_gone'
   if (refusal !== undefined) return 'refused'
   // 304 and 204 have no body; the client library takes their Content-Length for a promise of one (RFC 9110 §8.6).
   if (error === undefined || status === 304 || status === 204) return 'complete'
   if (status !== 0) return 'truncated'
   return asked ? 'unanswered' : 'unasked'
-}
-
-/**
- * Ends half an answer so that it shows.
- *
- * HTTP/1.0 has no chunks: an answer without a length ends with its connection (RFC 9112 §6.3), so only a reset tells half
- * of it from the whole, which a gateway would else pass on as such. TLS tells by itself, for want of its closing alert.
- */
-function cutOff(response: ServerResponse): void {
-  const { req, socket } = response
-  const isPlainTcp = socket?.remoteFamily !== undefined && !('encrypted' in socket)
-  if (req.httpVersion === '1.0' && isPlainTcp) socket.resetAndDestroy()
-  else response.destroy()
 }
 
 /** Writes the head; returns the length of a body that is short enough to go out in one piece with it. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { isHungUp } from './failure.ts'
+import { isHungUp, isReset } from './failure.ts'
 
 type Done = (error?: Error | null) => void
 
@@ -11,9 +11,16 @@ type Done = (error?: Error | null) => void
  * go: the reading side finds the answer, and behind it the end of the connection, which fails a call that got none.
  *
  * The client library takes an answer without a length for whole when ECONNRESET ends it, though only an orderly end says
- * that (RFC 9112 §8). Under another code it fails, and is cut off for the browser (I13).
+ * that (RFC 9112 §8). Under another code it fails, and is cut off for the browser (I13). The system tells of a reset
+ * once: where a write hears of it, reading finds what looks like an orderly end.
  */
 export function apiSocket(socket: Socket): Socket {
+  const unlessHungUp =
+    (done: Done): Done =>
+    (error) => {
+      if (isReset(error)) breakAtEnd(socket, error)
+      done(isHungUp(error) ? null : error)
+    }
   const write = socket._write.bind(socket)
   socket._write = (chunk, encoding, done) => write(chunk, encoding, unlessHungUp(done))
   const writev = socket._writev?.bind(socket)
@@ -23,8 +30,9 @@ export function apiSocket(socket: Socket): Socket {
   return socket
 }
 
-function unlessHungUp(done: Done): Done {
-  return (error) => done(isHungUp(error) ? null : error)
+/** Lets nobody take the end of what has arrived for an orderly one. */
+function breakAtEnd(socket: Socket, cause: Error): void {
+  socket.removeAllListeners('end').once('end', () => socket.destroy(aborted(cause)))
 }
 
 function aborted(cause: Error): Error {

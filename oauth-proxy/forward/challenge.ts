@@ -1,5 +1,5 @@
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { type UpstreamFields, holdsCredential, one } from './response-headers.ts'
+import { type UpstreamFields, combinedValue, holdsCredential } from './response-headers.ts'
 
 /** A scope token (RFC 6749 §3.3); names of authentication contexts are held to the same. */
 const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
@@ -17,7 +17,7 @@ export function upstreamRefusal(
   credential: string | undefined,
 ): TokenHandlerError | undefined {
   if (status !== 401 && status !== 403) return undefined
-  const challenge = findChallenge(one(fields['www-authenticate']), tokenSchemes)
+  const challenge = findChallenge(combinedValue(fields['www-authenticate']), tokenSchemes)
   const error = challenge?.get('error')
   if (challenge !== undefined && error === 'insufficient_user_authentication') {
     return new TokenHandlerError('insufficient_user_authentication', {
@@ -38,7 +38,7 @@ export function upstreamRefusal(
  */
 export function proofRefusal(status: number, fields: UpstreamFields): ProofRefusal | undefined {
   if (status !== 401 && status !== 400) return undefined
-  const error = findChallenge(one(fields['www-authenticate']), /^dpop$/i)?.get('error')
+  const error = findChallenge(combinedValue(fields['www-authenticate']), /^dpop$/i)?.get('error')
   if (error === 'invalid_dpop_proof') return error
   return status === 401 && error === 'use_dpop_nonce' ? error : undefined
 }

@@ -21,6 +21,9 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'invalid_request',
   // What we asked of the library was wrong, not what the API did.
   UND_ERR_INVALID_ARG: 'server_error',
+  // Nobody closes these connections but a stop, or a reload under whose former routes a call came to be sent too late.
+  UND_ERR_CLOSED: 'server_stopping',
+  UND_ERR_DESTROYED: 'server_stopping',
   // It is this process that has run out of descriptors, not the API that is away.
   EMFILE: 'overloaded',
   ENFILE: 'overloaded',
@@ -46,6 +49,11 @@ function meaningOf(code: string): ErrorCode {
   return broken.has(code) ? 'upstream_reset' : 'upstream_invalid_response'
 }
 
+/** The failure of a call whose browser went before it was answered, or before its body was whole. */
+export function browserGone(): TokenHandlerError {
+  return new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } })
+}
+
 /** True for a connection that broke, as a kept-alive one does when the API closes it at the same moment (K01). */
 export function isBrokenConnection(error: unknown): boolean {
   return broken.has(errorCode(error))
@@ -57,8 +65,13 @@ export function isHungUp(error: unknown): boolean {
   return code === 'ECONNRESET' || code === 'EPIPE'
 }
 
+/** True for a write to a connection that was reset; one that ended in good order before refuses it with EPIPE. */
+export function isReset(error: unknown): error is Error {
+  return errorCode(error) === 'ECONNRESET'
+}
+
 /**
- * True when the place could not even be connected to; the next one may be better.
+ * True when the upstream could not even be connected to; the next one may be better.
  *
  * A connection that broke before anything was asked of it had not come about, and TLS 1.3 can refuse our certificate after
  * we have asked.

@@ -45,7 +45,7 @@ export function joinSockets({ socket, idleTimeoutMs, clock }: BrowserSide, upstr
     const cancel = clock.after(frameGraceMs, () => socket.destroy())
     upstreamSocket.on('data', (chunk: Buffer) => {
       const end = boundary.feed(chunk)
-      socket.write(end === undefined ? chunk : chunk.subarray(0, end))
+      socket.write(chunk.subarray(0, end))
       if (end === undefined) return
       cancel()
       finish(code, reason)

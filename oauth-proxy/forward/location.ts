@@ -25,7 +25,7 @@ export function ownOrigins(upstreamOrigin: string, publicOrigin: string): readon
 /**
  * A Location of the API as the browser may see it; undefined if it must not see it.
  *
- * Nobody follows it here (K14). A place on the API becomes the public path, by whatever name the API knows itself;
+ * Nobody follows it here (K14). A URL at the API becomes the public path, by whatever name the API knows itself;
  * another origin passes only if it is listed, so that no name of the inner network leaks and no redirect leads where
  * nobody meant to go (HX-12).
  */

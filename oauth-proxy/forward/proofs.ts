@@ -8,7 +8,7 @@ import { createDpopNonces, parseDpopNonce } from '../../shared/oauth/dpop-nonces
 import type { Possession } from '../credentials/credential.ts'
 import { proofRefusal } from './challenge.ts'
 import type { UpstreamFields } from './response-headers.ts'
-import type { Target } from './upstream.ts'
+import type { Upstream } from './upstreams.ts'
 
 /** One request as the API sees it. */
 export interface ProvedRequest {
@@ -43,7 +43,7 @@ export class NonceDemand extends TokenHandlerError {
 }
 
 /** Makes the DPoP header of one try of a call; `demand` refused the one before. */
-export type MakeProof = (target: Pick<Target, 'origin'>, demand: NonceDemand | undefined) => string
+export type MakeProof = (upstream: Pick<Upstream, 'origin'>, demand: NonceDemand | undefined) => string
 
 /** Makes the proofs of calls to APIs, and keeps the nonces that these ask for. */
 export interface Proofs {

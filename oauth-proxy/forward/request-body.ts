@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import { TokenHandlerError } from '../../shared/errors.ts'
+import { browserGone } from './failure.ts'
 
 /** What has come of a body, kept so that it can be sent a second time. */
 export interface BodyCopy {
@@ -82,7 +83,7 @@ export function requestBody(request: IncomingMessage, maxBytes: number): Readabl
     },
   })
   const onClose = () => {
-    if (!request.complete) body.destroy(new TokenHandlerError('invalid_request', { detail: { check: 'aborted' } }))
+    if (!request.complete) body.destroy(browserGone())
   }
   request.once('close', onClose)
   body.once('close', () => {

@@ -105,7 +105,8 @@ const isForwarded = rememberByName(
 
 /** What we say ourselves, in the name of no client. */
 export interface OwnRequestFields {
-  readonly credential: Credential
+  /** Undefined where the route wants none. */
+  readonly credential: Credential | undefined
   /** A header that this route may set for a credential, so that no visitor sets it instead. */
   readonly credentialHeader: string | undefined
   readonly clientAddress: string

@@ -117,7 +117,7 @@ export interface ResponsePolicy {
  */
 export function browserResponseHeaders(fields: UpstreamFields, policy: ResponsePolicy): ResponseHeaders {
   const headers: ResponseHeaders = {}
-  const dropped = connectionOptions(one(fields.connection))
+  const dropped = connectionOptions(combinedValue(fields.connection))
   for (const name in fields) {
     const value = fields[name]
     if (value === undefined || dropped.has(name) || !isPassed(name)) continue
@@ -127,14 +127,14 @@ export function browserResponseHeaders(fields: UpstreamFields, policy: ResponseP
     if (holdsCredential(value, policy.credentialValue)) continue
     headers[name] = value
   }
-  headers['cache-control'] = privateCaching(one(fields['cache-control']))
-  const vary = holdsCredential(fields.vary, policy.credentialValue) ? undefined : one(fields.vary)
+  headers['cache-control'] = privateCaching(combinedValue(fields['cache-control']))
+  const vary = holdsCredential(fields.vary, policy.credentialValue) ? undefined : combinedValue(fields.vary)
   headers.vary = vary === undefined ? ownVary : mergeVary(mergeVary(vary, 'Cookie'), 'Origin')
   headers['x-content-type-options'] = 'nosniff'
   headers['content-security-policy'] = "default-src 'none'; sandbox; frame-ancestors 'none'"
   headers['cross-origin-resource-policy'] = 'same-origin'
   headers['x-request-id'] = policy.requestId
-  if (one(fields['x-accel-buffering']) === 'no' || isEventStream(fields)) headers['x-accel-buffering'] = 'no'
+  if (combinedValue(fields['x-accel-buffering']) === 'no' || isEventStream(fields)) headers['x-accel-buffering'] = 'no'
   if (policy.location !== undefined) headers.location = policy.location
   const setCookie = allowedCookies(fields['set-cookie'], policy)
   if (setCookie.length > 0) {
@@ -151,11 +151,11 @@ const eventStream = /^text\/event-stream/i
 
 /** True for server-sent events, which intermediaries must not collect before passing them on. */
 export function isEventStream(fields: UpstreamFields): boolean {
-  return eventStream.test(one(fields['content-type']) ?? '')
+  return eventStream.test(combinedValue(fields['content-type']) ?? '')
 }
 
-/** A field that may be given once only; a repeated one is read as its lines joined (RFC 9110 §5.3). */
-export function one(value: string | string[] | undefined): string | undefined {
+/** The value of a field, with the lines of a repeated one joined (RFC 9110 §5.3). */
+export function combinedValue(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value
 }
 

@@ -5,12 +5,12 @@ import { type MakeProof, NonceDemand } from './proofs.ts'
 import { type AnswerParts, type Ending, answerHandler } from './answer.ts'
 import { isBrokenConnection, isConnectFailure, upstreamFailure } from './failure.ts'
 import { type BodyCopy, copyBody, requestBody } from './request-body.ts'
-import type { Target, Upstream } from './upstream.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
 
 /** One call to an API, ready to go. */
 export interface UpstreamCall extends AnswerParts {
   readonly request: IncomingMessage
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly method: string
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
@@ -18,8 +18,8 @@ export interface UpstreamCall extends AnswerParts {
   readonly proof: MakeProof | undefined
   readonly hasBody: boolean
   readonly maxBodyBytes: number
-  /** Told of a place that could not be connected to while another is tried. */
-  readonly onUnreachable: (target: Target, failure: TokenHandlerError) => void
+  /** Told of an upstream that could not be connected to while another is tried. */
+  readonly onUnreachable: (upstream: Upstream, failure: TokenHandlerError) => void
 }
 
 /** How a call that was answered came to its end. */
@@ -32,9 +32,9 @@ export interface CallOutcome {
 
 /** One try of a call. */
 interface Attempt {
-  readonly target: Target
-  /** Where no connection could be made before. */
-  readonly unreachable: readonly Target[]
+  readonly upstream: Upstream
+  /** Those to which no connection could be made before. */
+  readonly unreachable: readonly Upstream[]
   readonly retried: boolean
   /** What is sent: the stream, or the copy of what it held. */
   readonly body: Readable | Buffer | null
@@ -42,7 +42,7 @@ interface Attempt {
   readonly demand: NonceDemand | undefined
 }
 
-const none: readonly Target[] = []
+const none: readonly Upstream[] = []
 
 /**
  * Sends a request to the API and its answer to the browser; tries again where that can have no effect twice.
@@ -56,11 +56,11 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
     const copy = call.hasBody && call.proof !== undefined ? copyBody(call.request, call.maxBodyBytes) : undefined
     const body = call.hasBody ? requestBody(call.request, call.maxBodyBytes) : null
     const answer = copy === undefined ? call : droppingWhenTaken(call, copy)
-    attempt({ target: call.upstream.pick(), unreachable: none, body, retried: false, demand: undefined })
+    attempt({ upstream: call.upstreams.pick(), unreachable: none, body, retried: false, demand: undefined })
 
     function attempt(current: Attempt): void {
-      const { target, retried } = current
-      const handler = answerHandler(answer, target, (ending, status, error) => {
+      const { upstream, retried } = current
+      const handler = answerHandler(answer, upstream, (ending, status, error) => {
         if (ending === 'refused') {
           if (error instanceof NonceDemand) prove(current, status, error).catch(reject)
           else reject(error)
@@ -69,7 +69,7 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
         } else {
           const wasAsked = ending === 'unanswered'
           const isAway = isConnectFailure(error, wasAsked)
-          if (isAway) target.report(false)
+          if (isAway) upstream.report(false)
           const other = isAway && !wasAsked ? elsewhere(current, error, call) : undefined
           const next = other ?? onceMore(current, error, call)
           if (next === undefined) reject(upstreamFailure(error))
@@ -77,8 +77,8 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
         }
       })
       // An API takes each proof once, so every try has its own (RFC 9449 §11.1).
-      const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(target, current.demand) }
-      target.pool.dispatch({ method, path, headers: own, body: current.body, bodyTimeout }, handler)
+      const own = call.proof === undefined ? headers : { ...headers, dpop: call.proof(upstream, current.demand) }
+      upstream.pool.dispatch({ method, path, headers: own, body: current.body, bodyTimeout }, handler)
     }
 
     /** Once more, and no oftener, to an API that has refused a proof, and so has done nothing, whatever the method. */
@@ -96,28 +96,28 @@ export function send(call: UpstreamCall): Promise<CallOutcome> {
   })
 }
 
-/** A place that was never connected to has seen nothing, so another may have the request, whatever it is. */
+/** An upstream that was never connected to has seen nothing, so another may have the request, whatever it is. */
 function elsewhere(current: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
-  const { target, unreachable, body } = current
-  const away = [...unreachable, target]
-  const other = body instanceof Readable && body.readableDidRead ? undefined : call.upstream.other(away)
+  const { upstream, unreachable, body } = current
+  const away = [...unreachable, upstream]
+  const other = body instanceof Readable && body.readableDidRead ? undefined : call.upstreams.other(away)
   if (other === undefined) return undefined
-  call.onUnreachable(target, upstreamFailure(error))
-  return { ...current, target: other, unreachable: away, retried: true }
+  call.onUnreachable(upstream, upstreamFailure(error))
+  return { ...current, upstream: other, unreachable: away, retried: true }
 }
 
 /** A connection that broke may have been one that the API was about to close. */
 function onceMore(current: Attempt, error: unknown, call: UpstreamCall): Attempt | undefined {
   const mayRepeat = !current.retried && isRepeatable(call) && isBrokenConnection(error)
-  return mayRepeat ? { ...current, target: call.upstream.pick(), retried: true } : undefined
+  return mayRepeat ? { ...current, upstream: call.upstreams.pick(), retried: true } : undefined
 }
 
 /** An answer that the browser gets is the last: nothing is held for its whole length, which may be hours. */
 function droppingWhenTaken(call: UpstreamCall, copy: BodyCopy): AnswerParts {
   return {
     ...call,
-    onHead(status, fields, target) {
-      const head = call.onHead(status, fields, target)
+    onHead(status, fields, upstream) {
+      const head = call.onHead(status, fields, upstream)
       copy.drop()
       return head
     },

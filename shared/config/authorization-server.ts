@@ -24,7 +24,7 @@ export const authorizationServerSettings = z.strictObject({
     )
     .min(1)
     .default(['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'])
-    .meta({ description: 'Signature algorithms accepted on ID tokens, logout tokens and JARM responses.' }),
+    .meta({ description: 'Signature algorithms accepted on ID tokens, logout tokens, userinfo and JARM responses.' }),
   metadata_max_age_seconds: seconds.default(3600).meta({
     description: 'Age at which metadata is fetched again; an older copy is used while that fails.',
   }),
@@ -49,6 +49,10 @@ export const authorizationServerSettings = z.strictObject({
   require_issuer_in_response: z.enum(['metadata', 'always']).default('metadata').meta({
     description: 'Whether a response without iss is refused: as the metadata says, or always (RFC 9207 §2.4).',
   }),
+  require_signed_userinfo: z.boolean().default(false).meta({
+    description:
+      'Refuses userinfo that is not a signed JWT; for a client that is registered with userinfo_signed_response_alg (OpenID Connect Core §5.3.2).',
+  }),
   trusted_audiences: z.array(z.string()).default([]).meta({
     description: 'Further audiences accepted in an ID token, besides the client id (OpenID Connect Core §3.1.3.7).',
   }),
@@ -64,7 +68,9 @@ const dpopBoundAccessTokens = z.boolean().default(false).meta({
   description:
     'Binds access tokens to a key that only agent and proxy have, which prove it with every call (DPoP, RFC 9449 §5.2); agent and proxy need the same value.',
 })
-const clientSecret = secret.meta({ description: 'Client secret, as registered; better kept in a file.' })
+const clientSecret = secret.meta({
+  description: 'Client secret, as registered; better kept in a file, which SIGHUP reads again.',
+})
 const privateKeyJwt = {
   private_key_file: filePath.meta({
     description: 'PEM file with a PKCS #8 private key.',

@@ -1,12 +1,17 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isJsonObject } from '../json-object.ts'
 import { Secret } from '../secret.ts'
-import { type Config, schema } from './schema.ts'
+import { type Config, type Route, schema } from './schema.ts'
 import { toSnakeCase } from './walk.ts'
 
 /** Paths of the settings in which two configurations differ, without the routes; a list counts as one setting. */
 export function changedSettings(before: Config, after: Config): string[] {
   return differences(withoutRoutes(before), withoutRoutes(after), '')
+}
+
+/** True for routes that differ in no setting, and in no secret. */
+export function isSameRoute(before: Route, after: Route): boolean {
+  return differences(before, after, '').length === 0
 }
 
 function withoutRoutes(config: Config): unknown {

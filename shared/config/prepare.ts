@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { isJsonObject } from '../json-object.ts'
 import type { ReadFile } from '../read-file.ts'
-import { type PathPart, type Problem, pathText } from './problem.ts'
+import { type Fault, type PathPart, type Problem, pathText, unreadableFile } from './problem.ts'
 import { coreOf, fieldsOf, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
@@ -54,40 +54,32 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
     const secretName = key.replace(/_file$/, '')
     const field = fields[secretName]
     if (!(key in fields) && field !== undefined && isSecret(field)) {
-      return [secretName, readSecret(raw, key, secretName, path, run)]
+      const place = [...path, key]
+      if (Object.hasOwn(raw, secretName)) {
+        run.problems.push({
+          path: pathText(place),
+          problem: `is set as well as ${secretName}, so it is not clear which one counts`,
+          remedy: `Keep one of ${secretName} and ${key}.`,
+        })
+      }
+      return [secretName, readSecret(entry, place, run)]
     }
     return [key, fill(fields[key], entry, [...path, key], run)]
   })
   return Object.fromEntries(entries)
 }
 
-function readSecret(
-  raw: Record<string, unknown>,
-  key: string,
-  secretName: string,
-  path: readonly PathPart[],
-  run: Run,
-): unknown {
-  const place = pathText([...path, key])
-  if (Object.hasOwn(raw, secretName)) {
-    run.problems.push({
-      path: place,
-      problem: `is set as well as ${secretName}, so it is not clear which one counts`,
-      remedy: `Keep one of ${secretName} and ${key}.`,
-    })
-  }
-  const name = fill(undefined, raw[key], [...path, key], run)
-  if (typeof name !== 'string') return undefined
+/** The text of the file that `raw` names; undefined where none can be had. */
+function readSecret(raw: unknown, path: readonly PathPart[], run: Run): string | undefined {
+  const file = fill(undefined, raw, path, run)
+  if (typeof file !== 'string') return undefined
+  const place = pathText(path)
   try {
-    const text = run.readFile(resolvePath(name, run)).replace(/\r?\n$/, '')
+    const text = run.readFile(resolvePath(file, run)).replace(/\r?\n$/, '')
     if (text !== '') return text
     run.problems.push({ path: place, problem: 'names an empty file', remedy: 'Write the secret into the file.' })
   } catch {
-    run.problems.push({
-      path: place,
-      problem: 'names a file that cannot be read',
-      remedy: `Check that ${name} exists and that this user may read it.`,
-    })
+    run.problems.push(unreadableFile(place, file))
   }
   return undefined
 }
@@ -116,11 +108,7 @@ function fillText(
 }
 
 /** An empty variable counts as missing: an unset secret in a deployment template arrives as the empty text. */
-function variableProblem(
-  match: string,
-  name: string,
-  env: Sources['env'],
-): Pick<Problem, 'problem' | 'remedy'> | undefined {
+function variableProblem(match: string, name: string, env: Sources['env']): Fault | undefined {
   if (!match.endsWith('}') || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
     return {
       problem: 'has a variable that cannot be read',

@@ -1,11 +1,15 @@
-/** One thing that is wrong with the settings, worded so that it can be corrected without reading code. */
-export interface Problem {
-  /** Where: `proxy.routes[0].upstream`; empty for the file as a whole. */
-  readonly path: string
+/** What is wrong somewhere, worded so that it can be corrected without reading code. */
+export interface Fault {
   /** What is wrong; a value is quoted only where it cannot be a secret. */
   readonly problem: string
   /** What to do about it. */
   readonly remedy: string
+}
+
+/** One thing that is wrong with the settings, and where. */
+export interface Problem extends Fault {
+  /** Where: `proxy.routes[0].upstream`; empty for the file as a whole. */
+  readonly path: string
   /** Line in the settings file, counted from 1, where it is known. */
   readonly line?: number
 }
@@ -25,6 +29,15 @@ export class ConfigError extends Error {
 export function problemText({ path, problem, remedy, line }: Problem): string {
   const place = [path, line === undefined ? '' : `(line ${line})`].filter((part) => part !== '').join(' ')
   return `${place === '' ? '' : `${place}: `}${problem}\n    ${remedy}`
+}
+
+/** The problem of a setting that names a file which is not there, or is not ours to read. */
+export function unreadableFile(path: string, file: string): Problem {
+  return {
+    path,
+    problem: 'names a file that cannot be read',
+    remedy: `Check that ${file} exists and that this user may read it.`,
+  }
 }
 
 /** One step into the settings: the name of a setting, or the place in a list, from 0. */

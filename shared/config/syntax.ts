@@ -1,11 +1,9 @@
 import { type Alias, type Document, type ErrorCode, visit } from 'yaml'
-import type { Problem } from './problem.ts'
-
-type Explanation = Pick<Problem, 'problem' | 'remedy'>
+import type { Fault } from './problem.ts'
 
 const unreadable = 'is not YAML that can be read'
 
-const explanations: Partial<Readonly<Record<ErrorCode, Explanation>>> = {
+const explanations: Partial<Readonly<Record<ErrorCode, Fault>>> = {
   DUPLICATE_KEY: { problem: 'has the same key twice', remedy: 'Keep one of them.' },
   TAB_AS_INDENT: { problem: 'is indented with a tab, which YAML does not allow', remedy: 'Indent with spaces.' },
   MULTIPLE_DOCS: {
@@ -32,7 +30,7 @@ const explanations: Partial<Readonly<Record<ErrorCode, Explanation>>> = {
 }
 
 /** Says what is wrong with a line that is no YAML; the line itself is never quoted, for it may hold a secret. */
-export function explainSyntax(code: ErrorCode, line: string): Explanation {
+export function explainSyntax(code: ErrorCode, line: string): Fault {
   if (line.includes('${') && code !== 'DUPLICATE_KEY') {
     return { problem: unreadable, remedy: 'Check this line. Inside { } a variable needs quotes: "${NAME}".' }
   }
@@ -59,7 +57,7 @@ export function strayAlias(document: Document): Alias | undefined {
 }
 
 /** The problem reported for a value such as `*.example.com`, which YAML reads as the name of an alias. */
-export const strayAliasProblem: Explanation = {
+export const strayAliasProblem: Fault = {
   problem: 'has a value that begins with *, which YAML takes for an alias, and no anchor (&) of that name',
   remedy: 'Put the value in quotes.',
 }

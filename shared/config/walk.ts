@@ -91,9 +91,10 @@ export function toCamelCase(schema: z.core.$ZodType, value: unknown): unknown {
   if (Array.isArray(value)) return item === undefined ? value : value.map((entry) => toCamelCase(item, entry))
   const object = objectFor(schema, value)
   if (object === undefined || isOpen(object) || !isJsonObject(value)) return value
+  const fields = fieldsOf(object)
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => {
-      const field = fieldsOf(object)[key]
+      const field = fields[key]
       return [camelKey(key), field === undefined ? entry : toCamelCase(field, entry)]
     }),
   )

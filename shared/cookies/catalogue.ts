@@ -90,29 +90,32 @@ export interface DescribedCookie {
 /** The rows of the reference page under the given settings. */
 export function describeCookies(settings: CookieSettings): readonly DescribedCookie[] {
   const catalogue = createCatalogue(settings)
-  const session = 'until the session ends at the latest (session.absolute_seconds)'
-  const signOut = 'at sign-out, and when the session ends'
+  const ofSession = {
+    lifetime: 'until the session ends at the latest (session.absolute_seconds)',
+    cleared: 'at sign-out, and when the session ends',
+  }
   return [
-    describe(catalogue.access, 'The access token and facts of the session.', 'proxy and agent', session, signOut),
-    describe(catalogue.refresh, 'The refresh token.', 'agent', session, signOut),
-    describe(
-      catalogue.identity,
-      'Claims that the SPA may see; the ID token if cookies.id_token_hint is on.',
-      'agent',
-      session,
-      signOut,
-    ),
-    describe(
-      catalogue.login('<id>'),
-      'One attempt to sign in: state, nonce, code verifier.',
-      'agent',
-      'login.attempt_seconds',
-      'when the attempt ends, or when more than login.max_attempts are open',
-    ),
+    describe(catalogue.access, {
+      holds: 'The access token and facts of the session.',
+      openedBy: 'proxy and agent',
+      ...ofSession,
+    }),
+    describe(catalogue.refresh, { holds: 'The refresh token.', openedBy: 'agent', ...ofSession }),
+    describe(catalogue.identity, {
+      holds: 'Claims that the SPA may see; the ID token if cookies.id_token_hint is on.',
+      openedBy: 'agent',
+      ...ofSession,
+    }),
+    describe(catalogue.login('<id>'), {
+      holds: 'One attempt to sign in: state, nonce, code verifier.',
+      openedBy: 'agent',
+      lifetime: 'login.attempt_seconds',
+      cleared: 'when the attempt ends, or when more than login.max_attempts are open',
+    }),
   ]
 }
 
-function describe(row: CookieRow, holds: string, openedBy: string, lifetime: string, cleared: string): DescribedCookie {
+function describe(row: CookieRow, words: Omit<DescribedCookie, 'name' | 'attributes'>): DescribedCookie {
   const attributes = `Path=${row.path};${row.secure ? ' Secure;' : ''} HttpOnly; SameSite=${row.sameSite}`
-  return { name: row.name, holds, openedBy, attributes, lifetime, cleared }
+  return { name: row.name, attributes, ...words }
 }

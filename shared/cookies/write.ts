@@ -4,12 +4,13 @@ import type { RandomBytes } from '../crypto/random.ts'
 import { type Binding, createOpener, createSealer } from '../crypto/seal.ts'
 import { TokenHandlerError } from '../errors.ts'
 import type { Catalogue, CookieRow, CookieSettings } from './catalogue.ts'
-import { type NamedValue, namesPresent, splitValue } from './chunks.ts'
+import { namesPresent, splitValue } from './chunks.ts'
 import { codecs } from './contents.ts'
 import type { RequestCookies } from './header.ts'
 import { loginIds, openContent } from './open.ts'
 import type { RecordCodec } from './record.ts'
 import type { LoginContent, SessionCookies } from './session.ts'
+import { clearCookie, maxSetCookieOctets, namesWithin, octetsOf, setCookie } from './set-cookie.ts'
 
 /** Makes Set-Cookie values; each call gives all that one answer needs, no name twice (CK-2). */
 export interface CookieWriter {
@@ -48,14 +49,8 @@ interface WriterParts {
   readonly random: RandomBytes
 }
 
-/** Browsers cut longer lifetimes to this (RFC 6265bis §5.5). */
-const longestMaxAgeSeconds = 400 * 24 * 60 * 60
-
 /** Several login cookies travel together with the session, and one header may not exceed what servers take. */
 const maxLoginOctets = 1536
-
-/** Gateways take answers with a header of 16 KiB, of which other lines need less than one; a larger answer is lost. */
-const maxSetCookieOctets = 15 * 1024
 
 /** A writer for one installation; for the agent only. */
 export function createCookieWriter({ keys, catalogue, binding, settings, clock, random }: WriterParts): CookieWriter {
@@ -104,22 +99,24 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     },
 
     changeLogins(present, change, beside) {
-      let room = maxSetCookieOctets - beside.reduce((sum, line) => sum + octetsOf(line), 0)
-      return loginIds(catalogue, present)
+      const attempts = loginIds(catalogue, present)
         .flatMap((id) => {
           const content = openLogin(id, present)
           const changed = content && change(content)
-          return changed === undefined ? [] : [{ row: catalogue.login(id), changed }]
+          const row = catalogue.login(id)
+          return changed === undefined ? [] : [{ row, changed, cleared: clearCookie(row, row.name) }]
         })
         .sort((one, two) => two.changed.startedAt - one.changed.startedAt)
-        .map(({ row, changed }) => {
-          const { value } = seal(row, codecs.login, changed)
-          const secondsLeft = changed.startedAt + settings.login.attemptSeconds - clock.nowSeconds()
-          const line = setCookie(row, { name: row.name, value }, secondsLeft)
-          room -= octetsOf(line)
-          // An attempt that does not know whose session it replaces has to start again.
-          return secondsLeft > 0 && room >= 0 ? line : clearCookie(row, row.name)
-        })
+      // Each that does not stay has to be cleared, which takes room as well.
+      let room = maxSetCookieOctets - octetsOf([...beside, ...attempts.map(({ cleared }) => cleared)])
+      return attempts.map(({ row, changed, cleared }) => {
+        const { value } = seal(row, codecs.login, changed)
+        const secondsLeft = changed.startedAt + settings.login.attemptSeconds - clock.nowSeconds()
+        const line = setCookie(row, { name: row.name, value }, secondsLeft)
+        room -= octetsOf([line]) - octetsOf([cleared])
+        // An attempt that does not know whose session it replaces has to start again.
+        return secondsLeft > 0 && room >= 0 ? line : cleared
+      })
     },
 
     clearLogin: (id) => [clearLoginCookie(id)],
@@ -165,25 +162,4 @@ export function createCookieWriter({ keys, catalogue, binding, settings, clock, 
     const row = catalogue.login(id)
     return clearCookie(row, row.name)
   }
-}
-
-/** Names that a session within the budget can have had; each chunk but the last is nearly 4,096 octets. */
-function namesWithin({ names }: CookieRow, { cookies }: CookieSettings): readonly string[] {
-  return names.slice(0, Math.ceil(cookies.maxTotalBytes / 4000))
-}
-
-/** The line of a header with its name and its end. */
-function octetsOf(line: string): number {
-  return 'Set-Cookie: \r\n'.length + line.length
-}
-
-function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {
-  const maxAge = Math.min(Math.max(maxAgeSeconds, 0), longestMaxAgeSeconds)
-  const secure = row.secure ? ' Secure;' : ''
-  return `${name}=${value}; Path=${row.path}; Max-Age=${maxAge};${secure} HttpOnly; SameSite=${row.sameSite}`
-}
-
-/** Deleting differs from setting in value and lifetime only; browsers ignore any other deletion (B01, B02). */
-function clearCookie(row: CookieRow, name: string): string {
-  return setCookie(row, { name, value: '' }, 0)
 }

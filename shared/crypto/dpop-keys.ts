@@ -1,6 +1,4 @@
 import { createECDH, createHash, createPrivateKey, hkdfSync, type KeyObject } from 'node:crypto'
-import type { AccessContent } from '../cookies/session.ts'
-import { TokenHandlerError } from '../errors.ts'
 import type { KeySource } from './key-ring.ts'
 import { encodeLengthPrefixed } from './length-prefixed.ts'
 import type { Binding } from './seal.ts'
@@ -56,23 +54,6 @@ export function createDpopKeys({ keys, binding }: { keys: KeySource; binding: Dp
       return key
     },
   }
-}
-
-/**
- * What `keys` has for the key that an access token is bound to, such as its prover; undefined for a bearer token where the
- * settings bind none.
- *
- * Throws `access_token_expired` for a bearer token where they do, which is never sent, for a bound one where they do not, and
- * for one whose key the ring has lost: the next refresh brings one that fits.
- */
-export function keyOfToken<Key>(
-  { dpopKeyId }: Pick<AccessContent, 'dpopKeyId'>,
-  keys: { find(keyId: string): Key | undefined } | undefined,
-): Key | undefined {
-  if (keys === undefined && dpopKeyId === undefined) return undefined
-  const key = dpopKeyId === undefined ? undefined : keys?.find(dpopKeyId)
-  if (key === undefined) throw new TokenHandlerError('access_token_expired', { detail: { check: 'dpop_key' } })
-  return key
 }
 
 /** Order of the group of P-256 (FIPS 186-5, SP 800-186 §3.2.1.3). */

@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { breakOff } from './break-off.ts'
 
 /** The open connections of a server, each with the answer that is being given on it. */
 export interface Connections {
@@ -16,7 +17,9 @@ export interface Connections {
   drain(): void
   /** Closes what is idle, as soon as each connection has had a request or is gone. */
   closeIdle(): void
-  /** Cuts every connection. */
+  /** Cuts a connection; half an answer on it shows as such. */
+  cutOne(socket: Socket): void
+  /** Cuts every connection, in the same way. */
   cut(): void
   /** Resolves when the connections that are open now are gone. */
   gone(): Promise<void>
@@ -60,6 +63,11 @@ export function createConnections(server: Server): Connections {
     // An answer whose head has gone out already leaves its connection open.
     if (draining) response.once('close', closeIdle)
   }
+  const cutOne = (socket: Socket): void => {
+    const response = newest.get(socket)
+    if (isHalf(response)) breakOff(response)
+    socket.destroy()
+  }
   const retire = (): void => {
     retiring = true
     for (const response of newest.values()) prepare(response)
@@ -76,8 +84,7 @@ export function createConnections(server: Server): Connections {
       if (response.writableFinished && newest.get(socket) === response) newest.set(socket, undefined)
     },
     isAnswering(socket) {
-      const response = newest.get(socket)
-      return response?.headersSent === true && !response.writableFinished
+      return isHalf(newest.get(socket))
     },
     isBusy(socket) {
       return newest.get(socket)?.writableFinished === false
@@ -88,13 +95,18 @@ export function createConnections(server: Server): Connections {
       draining = true
       retire()
     },
+    cutOne,
     cut() {
-      for (const socket of newest.keys()) socket.destroy()
+      for (const socket of newest.keys()) cutOne(socket)
     },
     async gone() {
       await Promise.all([...newest.keys()].map(untilClosed))
     },
   }
+}
+
+function isHalf(response: ServerResponse | undefined): response is ServerResponse {
+  return response?.headersSent === true && !response.writableFinished
 }
 
 function untilClosed(socket: Socket): Promise<void> {

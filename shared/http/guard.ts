@@ -36,13 +36,13 @@ export function checkGuard(
   const version = request.fields['token-handler-version']
   if (version === '1' && request.upgrade !== true) {
     checkDestination(request.fields, apiModes, apiDestinations)
-    checkSite(request.fields, settings, !safeMethods.has(request.method))
+    checkSite(request.fields, settings, safeMethods.has(request.method) ? 'optional' : 'demanded')
     return
   }
   const kind = version === undefined ? headerlessKind(request) : undefined
   if (kind === undefined || !headerless.includes(kind)) throw new TokenHandlerError('header_missing')
   checkDestination(request.fields, headerlessModes[kind], headerlessDestinations[kind])
-  checkSite(request.fields, settings, true)
+  checkSite(request.fields, settings, 'demanded')
 }
 
 /** Which header-less kind the request looks like; its Fetch Metadata still has to agree. */
@@ -75,7 +75,7 @@ function checkDestination(fields: HeaderFields, modes: readonly string[], destin
 }
 
 /** Fetch Metadata §2.3: the site covers the whole redirect chain, so it comes first and Origin must agree with it. */
-function checkSite(fields: HeaderFields, settings: GuardSettings, needsProof: boolean): void {
+function checkSite(fields: HeaderFields, settings: GuardSettings, proof: 'optional' | 'demanded'): void {
   const origin = fields.origin
   switch (fields['sec-fetch-site']) {
     case 'same-origin':
@@ -85,7 +85,7 @@ function checkSite(fields: HeaderFields, settings: GuardSettings, needsProof: bo
       if (origin === undefined || !settings.cors.origins.includes(origin)) throw refused('sec_fetch_site')
       return
     case undefined:
-      if (origin === undefined ? needsProof : !isAllowedOrigin(origin, settings)) throw refused('origin')
+      if (origin === undefined ? proof === 'demanded' : !isAllowedOrigin(origin, settings)) throw refused('origin')
       return
     default:
       throw refused('sec_fetch_site')

@@ -1,23 +1,21 @@
-import { chmodSync } from 'node:fs'
-import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
 import type { Clock } from '../clock.ts'
-import { unixPeer } from '../config/values.ts'
 import { errorName, TokenHandlerError } from '../errors.ts'
 import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
+import { breakOff } from './break-off.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { endSocket } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
-import { Incoming } from './incoming.ts'
-import { createServer, createTlsServer } from './node-http.ts'
+import { createNodeServer } from './node-server.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
-import { secureContextOptions, type ServerCertificateSource } from './server-certificate.ts'
-import { socketBufferBytes } from './socket-buffer.ts'
+import type { ServerCertificateSource } from './server-certificate.ts'
+import { defaultLimits, type ServerLimits } from './server-limits.ts'
 import { cutStalledReader } from './stalled-reader.ts'
+import { type Listen, startListening } from './start-listening.ts'
 import { stopListening } from './stop-listening.ts'
 
 /** What agent and proxy offer to a server. */
@@ -33,14 +31,8 @@ export interface HttpHandler {
   upgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void | Promise<void>
   /** The server takes no more requests: end what has no end of its own (event streams, WebSockets) with a reason. */
   endStreams?(): void
-}
-
-/** Where a server listens: at `socket`, or at host and port without one. */
-export interface Listen {
-  readonly host: string
-  readonly port: number
-  /** Path of a Unix socket. */
-  readonly socket?: string | undefined
+  /** The time for what is in flight is over: what has not ended is cut now, and whoever tells of it has to say why. */
+  beforeCut?(): void
 }
 
 /** What a server is made of. */
@@ -54,34 +46,6 @@ export interface ServeParts {
   readonly observe: Observe
   /** Runs the work of every request, and may set the trace headers that go on to an API. */
   readonly around?: (request: IncomingMessage, run: () => void) => void
-}
-
-/** Limits of time and size for connections and requests. */
-export interface ServerLimits {
-  /** Longer than load balancers keep idle connections (60 to 75 s), so that we never close under a request (K02). */
-  readonly keepAliveMs: number
-  /** Longest time for a TLS handshake; slow ones are cut. */
-  readonly handshakeMs: number
-  /** Longest time for a whole request head; slow senders are cut. */
-  readonly headersMs: number
-  /** Longest time for a whole request with its body. */
-  readonly requestMs: number
-  readonly maxHeaderBytes: number
-  /** Longest time in which a client takes nothing of an answer that waits for it. */
-  readonly stalledMs: number
-  /** How often `headersMs` and `requestMs` are checked. */
-  readonly checkMs: number
-}
-
-/** The limits that hold unless others are given. */
-export const defaultLimits: ServerLimits = {
-  keepAliveMs: 90_000,
-  handshakeMs: 15_000,
-  headersMs: 15_000,
-  requestMs: 300_000,
-  maxHeaderBytes: 16_384,
-  stalledMs: 60_000,
-  checkMs: 5000,
 }
 
 /** A server that listens. */
@@ -100,47 +64,20 @@ export interface RunningServer {
 /** Starts an HTTP server; rejects with the error of `listen` (EADDRINUSE, EACCES, …) or of a certificate that cannot be used. */
 export async function serve(parts: ServeParts): Promise<RunningServer> {
   const limits: ServerLimits = { ...defaultLimits, ...parts.limits }
-  const server =
-    parts.certificate === undefined
-      ? createServer(serverOptions(limits))
-      : secureServer(parts.certificate, limits, parts)
+  const server = createNodeServer(parts.certificate, limits, parts.observe)
   const connections = createConnections(server)
-  const around = parts.around ?? ((_, run) => run())
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    // The connection was ended with a refusal; what still arrives on it must have no effect.
-    if (request.socket.writableEnded) return
-    connections.begin(request.socket, response)
-    around(request, () => void settle(parts, connections, request, response, limits.stalledMs))
-  }
-  server.on('request', onRequest)
-  server.on('checkContinue', onRequest)
-  server.on('checkExpectation', onRequest)
-  server.on('clientError', (error: Error, socket: Socket) => {
-    if (connections.isAnswering(socket)) socket.destroy()
-    else refuse(error, socket, parts)
-  })
-  if (parts.handler.upgrade !== undefined) {
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      if (socket.writableEnded) return
-      // Whatever we said now would be taken for the answer to a request before it, and that answer for a frame.
-      if (connections.isBusy(request.socket)) {
-        socket.destroy()
-        return
-      }
-      socket.on('error', () => socket.destroy())
-      around(request, () => void settleUpgrade(parts, request, socket, head))
-    })
-  }
-
-  if (parts.listen.socket !== undefined) server.on('connection', namePeer)
-  await listening(server, parts.listen)
+  answerRequests(server, { ...parts, connections, stalledMs: limits.stalledMs })
+  const port = await startListening(server, parts.listen)
   return {
-    port: portOf(server),
+    port,
     retire: () => connections.retire(),
     async stop(drainMs) {
       connections.drain()
       parts.handler.endStreams?.()
-      const cancel = parts.clock.after(drainMs, () => connections.cut())
+      const cancel = parts.clock.after(drainMs, () => {
+        parts.handler.beforeCut?.()
+        connections.cut()
+      })
       const closed = new Promise<void>((resolve) => server.once('close', resolve))
       await stopListening(server)
       connections.closeIdle()
@@ -154,89 +91,61 @@ export async function serve(parts: ServeParts): Promise<RunningServer> {
   }
 }
 
-function serverOptions(limits: ServerLimits): ServerOptions {
-  return {
-    // Set although they are the defaults, because command line flags and NODE_OPTIONS change the defaults.
-    insecureHTTPParser: false,
-    maxHeaderSize: limits.maxHeaderBytes,
-    keepAliveTimeout: limits.keepAliveMs,
-    // A head is part of its request, and Node throws where it is given more time than the whole.
-    headersTimeout: Math.min(limits.headersMs, limits.requestMs),
-    requestTimeout: limits.requestMs,
-    connectionsCheckingInterval: limits.checkMs,
-    // A missing Host is refused by the request gate, in our own words.
-    requireHostHeader: false,
-    // A request without Content-Length and Transfer-Encoding has no body (RFC 9112 §6.3), so nothing need be set up for one.
-    optimizeEmptyRequests: true,
-    highWaterMark: socketBufferBytes,
-    IncomingMessage: Incoming,
+/** What answering takes. */
+interface Answering extends Pick<ServeParts, 'handler' | 'around' | 'clock' | 'observe'> {
+  readonly connections: Connections
+  readonly stalledMs: number
+}
+
+/** Has everything that comes to `server` answered: by the handler, or by us where that throws or nobody could parse it. */
+function answerRequests(server: Server, parts: Answering): void {
+  const { connections, handler, around = (_, run) => run() } = parts
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    // The connection was ended with a refusal; what still arrives on it must have no effect.
+    if (request.socket.writableEnded) return
+    connections.begin(request.socket, response)
+    around(request, () => void settle(parts, request, response))
   }
+  server.on('request', onRequest)
+  server.on('checkContinue', onRequest)
+  server.on('checkExpectation', onRequest)
+  server.on('clientError', (error: Error, socket: Socket) => {
+    if (connections.isAnswering(socket)) connections.cutOne(socket)
+    else refuse(error, socket, parts)
+  })
+  if (handler.upgrade === undefined) return
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (socket.writableEnded) return
+    // Whatever we said now would be taken for the answer to a request before it, and that answer for a frame.
+    if (connections.isBusy(request.socket)) {
+      socket.destroy()
+      return
+    }
+    socket.on('error', () => socket.destroy())
+    around(request, () => void settleUpgrade(parts, request, socket, head))
+  })
 }
 
-/** A server over TLS, which takes the next certificate for the handshakes that begin from then on. */
-function secureServer(
-  certificate: ServerCertificateSource,
-  limits: ServerLimits,
-  { observe }: Pick<ServeParts, 'observe'>,
-): Server {
-  const current = certificate.current()
-  const server = createTlsServer({
-    ...serverOptions(limits),
-    ...secureContextOptions(current),
-    requestCert: current.clientCa !== undefined,
-    rejectUnauthorized: true,
-    ALPNProtocols: ['http/1.1'],
-    handshakeTimeout: limits.handshakeMs,
-  })
-  certificate.onChange((next) => {
-    // Whether clients are asked cannot change any more, and without authorities of ours every public one would do.
-    if ((next.clientCa === undefined) !== (current.clientCa === undefined)) throw new Error('other clients')
-    server.setSecureContext(secureContextOptions(next))
-  })
-  // Before the listener of Node, which would have this answered in plain text as a request that could not be parsed.
-  server.prependListener('tlsClientError', (error: Error, socket: TLSSocket) => {
-    socket.destroy()
-    observe.emit('handshake.failed', { reason: handshakeFailure(error, socket) })
-  })
-  server.on('secureConnection', (socket: TLSSocket) => {
-    // As without TLS, so that an upgraded connection can end one side after the other.
-    socket.allowHalfOpen = true
-  })
-  return server
-}
-
-/** Node names a certificate that it does not accept on the socket alone: the error says that the connection ended. */
-function handshakeFailure(error: Error, { authorizationError }: TLSSocket): string {
-  const code = failureCode(error) ?? 'unknown'
-  const name = authorizationError === null ? code : String(authorizationError)
-  return name.replace(/^ERR_(?:SSL|TLS)_/, '').toLowerCase()
-}
-
-async function settle(
-  parts: ServeParts,
-  connections: Connections,
-  request: IncomingMessage,
-  response: ServerResponse,
-  stalledMs: number,
-): Promise<void> {
+async function settle(parts: Answering, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { socket } = request
   try {
     await parts.handler.handle(request, response)
   } catch (cause) {
     reportFailure(parts.observe, request, cause)
     if (response.headersSent) {
-      response.destroy()
+      breakOff(response)
     } else {
       const { status, headers, body } = errorAnswer(asTokenHandlerError(cause), requestIdOf(request))
       response.shouldKeepAlive = false
       response.writeHead(status, headers).end(body)
     }
   }
-  connections.end(socket, response)
-  cutStalledReader(socket, response, stalledMs, parts.clock)
+  parts.connections.end(socket, response)
+  const cut = (): void => parts.connections.cutOne(socket)
+  cutStalledReader(socket, response, parts.stalledMs, parts.clock, cut)
 }
 
-async function settleUpgrade(parts: ServeParts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+async function settleUpgrade(parts: Answering, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   try {
     await parts.handler.upgrade?.(request, socket, head)
   } catch (cause) {
@@ -254,7 +163,7 @@ function reportFailure(observe: Observe, request: IncomingMessage, cause: unknow
 }
 
 /** Answers what the parser refused, in our own words, unless the client is gone already. */
-function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServeParts, 'clock' | 'observe'>): void {
+function refuse(error: Error, socket: Socket, { clock, observe }: Answering): void {
   const parserCode = failureCode(error) ?? ''
   if (parserCode === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -264,28 +173,4 @@ function refuse(error: Error, socket: Socket, { clock, observe }: Pick<ServePart
   endSocket(socket, bytes, clock)
   // Whose request it was nobody knows; anybody can cause this, so no event at a level that is always logged tells of it.
   observe.emit('request.answered', { request_id: requestId, side: 'none', route: 'none', status, error_code: code })
-}
-
-/** Owner and group may connect, which takes the right to write (unix(7)). */
-const socketMode = 0o660
-
-function listening(server: Server, { host, port, socket }: Listen): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(socket === undefined ? { host, port } : { path: socket }, () => {
-      server.off('error', reject)
-      if (socket !== undefined) chmodSync(socket, socketMode)
-      resolve()
-    })
-  })
-}
-
-function portOf(server: Server): number {
-  const address = server.address()
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
-
-/** Names the peer of a Unix socket: it has no address, and without a name it would look like a client that has gone. */
-function namePeer(socket: Socket): void {
-  Object.defineProperty(socket, 'remoteAddress', { value: unixPeer })
 }

@@ -9,10 +9,11 @@ import type { Clock } from '../clock.ts'
  * as it likes: Node limits the time of a request, not that of an answer. Costs nothing where the answer has left already.
  */
 export function cutStalledReader(
-  socket: Pick<Socket, 'bytesWritten' | 'writableLength' | 'destroyed'> & { destroy(): unknown },
+  socket: Pick<Socket, 'bytesWritten' | 'writableLength' | 'destroyed'>,
   response: Pick<ServerResponse, 'writableLength'> & { once(event: 'close', listener: () => void): unknown },
   stalledMs: number,
   clock: Pick<Clock, 'after'>,
+  cut: () => void,
 ): void {
   if (response.writableLength === 0 || socket.destroyed) return
   const sent = () => socket.bytesWritten - socket.writableLength
@@ -20,7 +21,7 @@ export function cutStalledReader(
   const look = () => {
     const now = sent()
     if (now === before) {
-      socket.destroy()
+      cut()
       return
     }
     before = now

@@ -13,6 +13,7 @@ import { createDpopProvers, type DpopProvers } from './dpop.ts'
 import { createKeySet } from './key-set.ts'
 import { createMetadataSource, type Metadata } from './metadata.ts'
 import { ProviderAnswerInvalid, type ProviderEndpoint } from './provider-error.ts'
+import { parseProviderJson } from './provider-json.ts'
 import { createTransport, type Transport } from './transport.ts'
 
 /** The settings that name the authorization server and us. */
@@ -36,6 +37,8 @@ export interface AuthorizationServer {
   signRequestObject(parameters: URLSearchParams): Promise<string>
   /** Our own public keys, for the authorization server to fetch; empty when the client has none. */
   publicKeys(): Promise<readonly JWK[]>
+  /** Authenticates with the client secret of these settings from now on; changes nothing for a client without one. */
+  replaceClientSecret(client: Config['client']): void
   /** When the client certificate expires, in seconds since 1970; undefined where none is shown. */
   readonly certificateExpiresAtSeconds: number | undefined
   close(): Promise<void>
@@ -64,7 +67,7 @@ export function createAuthorizationServer(parts: {
   }
   const transport = parts.transport ?? createTransport({ config, clock, observe, tls })
 
-  const callOptions = createCallOptions(transport, config.insecureAllowHttp)
+  const callOptions = createCallOptions(transport, { allowHttp: config.insecureAllowHttp })
   const metadata = createMetadataSource({
     issuer: settings.issuer,
     maxAgeSeconds: settings.metadataMaxAgeSeconds,
@@ -98,6 +101,7 @@ export function createAuthorizationServer(parts: {
     verifyJwt: (jwt, options) => keySet.verify(jwt, options),
     signRequestObject: async (parameters) => identity.signRequestObject(await metadata(), parameters),
     publicKeys: () => identity.publicKeys,
+    replaceClientSecret: (client) => identity.replaceSecret(client),
     certificateExpiresAtSeconds,
     close: () => transport.close(),
   }
@@ -115,12 +119,7 @@ function createProvers(
 
 function parseKeySet(status: number, text: string): { keys: Readonly<Record<string, unknown>>[] } {
   if (status !== 200) throw new ProviderAnswerInvalid('jwks', 'status')
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch (error) {
-    throw new ProviderAnswerInvalid('jwks', 'json', error)
-  }
+  const parsed = parseProviderJson('jwks', text)
   const keys: unknown = isJsonObject(parsed) ? parsed['keys'] : undefined
   if (!Array.isArray(keys)) throw new ProviderAnswerInvalid('jwks', 'keys')
   return { keys: keys.filter(isJsonObject) }

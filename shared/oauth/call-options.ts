@@ -24,7 +24,7 @@ function circuitOf(endpoint: ProviderEndpoint, body: URLSearchParams | undefined
 /** Creates the options of each endpoint; `timeoutMs` shortens the wait of one call. */
 export function createCallOptions(
   transport: Transport,
-  allowHttp: boolean,
+  { allowHttp }: { readonly allowHttp: boolean },
 ): (endpoint: ProviderEndpoint, timeoutMs?: number) => CallThroughTransport {
   return (endpoint, timeoutMs) => ({
     [oauth.customFetch]: (url, { method, headers, body }) =>

@@ -9,6 +9,7 @@ import {
   type PrivateKeyJwtSettings,
   type Signer,
 } from './client-keys.ts'
+import type { Secret } from '../secret.ts'
 import type { TransportTls } from './transport.ts'
 
 /** Who we are at the authorization server, and how we prove it. */
@@ -25,6 +26,8 @@ export interface ClientIdentity {
   signRequestObject(server: oauth.AuthorizationServer, parameters: URLSearchParams): Promise<string>
   /** Our public keys, for the authorization server to fetch; empty when the client has none. */
   readonly publicKeys: Promise<readonly JWK[]>
+  /** Authenticates with the secret of these settings from now on; changes nothing for a client without one. */
+  replaceSecret(settings: ClientSettings): void
 }
 
 /**
@@ -35,7 +38,7 @@ export interface ClientIdentity {
 export function createClientIdentity(parts: { config: { client: ClientSettings }; clock: Clock }): ClientIdentity {
   const { clock } = parts
   const settings = parts.config.client
-  const { authenticate, signer } = createAuthentication(settings, clock)
+  const { authenticate, signer, replaceSecret } = createAuthentication(settings, clock)
   const client: oauth.Client = {
     client_id: settings.id,
     ...(settings.authentication.endsWith('tls_client_auth') ? { use_mtls_endpoint_aliases: true } : undefined),
@@ -50,6 +53,7 @@ export function createClientIdentity(parts: { config: { client: ClientSettings }
       return oauth.issueRequestObject(server, client, parameters, key, requestObjectForm(algorithm, clock))
     },
     publicKeys: loadPublicKeys(settings),
+    replaceSecret,
   }
 }
 
@@ -61,23 +65,34 @@ function loadCertificate(files: { certificateFile: string; privateKeyFile: strin
 }
 
 /** How a client authenticates, and the key with which it signs, if it has one. */
-interface Authentication extends Pick<ClientIdentity, 'authenticate'> {
+interface Authentication extends Pick<ClientIdentity, 'authenticate' | 'replaceSecret'> {
   readonly signer?: Promise<Signer>
 }
 
 function createAuthentication(settings: ClientSettings, clock: Clock): Authentication {
+  const replaceSecret = (): void => {}
   switch (settings.authentication) {
     case 'client_secret_basic':
-      return { authenticate: clientSecretBasic(settings.secret.reveal()) }
+      return bySecret(settings.secret, clientSecretBasic)
     case 'client_secret_post':
-      return { authenticate: oauth.ClientSecretPost(settings.secret.reveal()) }
+      return bySecret(settings.secret, oauth.ClientSecretPost)
     case 'private_key_jwt': {
       const signer = loadSigner(settings)
-      return { authenticate: privateKeyJwt(settings, signer, clock), signer }
+      return { authenticate: privateKeyJwt(settings, signer, clock), signer, replaceSecret }
     }
     case 'tls_client_auth':
     case 'self_signed_tls_client_auth':
-      return { authenticate: oauth.TlsClientAuth() }
+      return { authenticate: oauth.TlsClientAuth(), replaceSecret }
+  }
+}
+
+function bySecret(first: Secret, authenticateWith: (secret: string) => oauth.ClientAuth): Authentication {
+  let authenticate = authenticateWith(first.reveal())
+  return {
+    authenticate: (...request) => authenticate(...request),
+    replaceSecret(settings) {
+      if ('secret' in settings) authenticate = authenticateWith(settings.secret.reveal())
+    },
   }
 }
 

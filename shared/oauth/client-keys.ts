@@ -5,6 +5,7 @@ import { calculateJwkThumbprint } from 'jose/jwk/thumbprint'
 import { exportJWK } from 'jose/key/export'
 import { importPKCS8 } from 'jose/key/import'
 import type { Config } from '../config/schema.ts'
+import { type ClientAlgorithm, keyTypes } from '../crypto/client-algorithms.ts'
 
 /** The `client` section of the settings. */
 export type ClientSettings = Config['client']
@@ -18,8 +19,6 @@ export interface Signer {
   /** The `alg` of the settings: the library writes Ed25519 for EdDSA, and servers compare it with what is registered. */
   readonly algorithm: string
 }
-
-const keyTypes = { ES256: 'ec', PS256: 'rsa', RS256: 'rsa', EdDSA: 'ed25519' } as const
 
 /** The key of assertions and request objects; throws when the file holds no key of the algorithm. */
 export function loadSigner(settings: PrivateKeyJwtSettings): Promise<Signer> {
@@ -77,7 +76,7 @@ async function thumbprintOf(publicKey: KeyObject): Promise<string> {
   return calculateJwkThumbprint(await exportJWK(publicKey))
 }
 
-function checkKeyType(pem: string, file: string, algorithm: keyof typeof keyTypes): KeyObject {
+function checkKeyType(pem: string, file: string, algorithm: ClientAlgorithm): KeyObject {
   const key = createPrivateKey(pem)
   if (key.asymmetricKeyType !== keyTypes[algorithm]) {
     throw new Error(`${file} holds a key of type ${key.asymmetricKeyType}, which cannot sign ${algorithm}`)

@@ -106,13 +106,17 @@ async function verifyWithAny(jwt: string, keys: JWTVerifyGetKey, options: JWTVer
     return await jwtVerify(jwt, keys, options)
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-    for await (const key of error) {
-      try {
-        return await jwtVerify(jwt, key, options)
-      } catch (failure) {
-        if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
-      }
-    }
-    throw new errors.JWSSignatureVerificationFailed()
+    return verifyWithEach(jwt, error, options)
   }
+}
+
+async function verifyWithEach(jwt: string, keys: errors.JWKSMultipleMatchingKeys, options: JWTVerifyOptions) {
+  for await (const key of keys) {
+    try {
+      return await jwtVerify(jwt, key, options)
+    } catch (failure) {
+      if (!(failure instanceof errors.JWSSignatureVerificationFailed)) throw failure
+    }
+  }
+  throw new errors.JWSSignatureVerificationFailed()
 }

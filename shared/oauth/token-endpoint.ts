@@ -5,6 +5,7 @@ import type { AuthorizationServer } from './authorization-server.ts'
 import type { DpopProver } from './dpop.ts'
 import { asProviderError } from './failure.ts'
 import { ProviderAnswerInvalid, ProviderRefused } from './provider-error.ts'
+import { parseProviderJson } from './provider-json.ts'
 import { type LifetimeSettings, parseTokenLifetime } from './token-lifetime.ts'
 
 /** A token answer whose form was checked; its ID token was not yet. */
@@ -146,12 +147,7 @@ async function parseJsonObject(response: Response): Promise<Readonly<Record<stri
   if (response.status === 400 && text === '') throw new ProviderRefused('token', undefined, response.status)
   const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (type !== 'application/json') throw new ProviderAnswerInvalid('token', 'content_type')
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(text)
-  } catch (error) {
-    throw new ProviderAnswerInvalid('token', 'json', error)
-  }
+  const parsed = parseProviderJson('token', text)
   if (!isJsonObject(parsed)) throw new ProviderAnswerInvalid('token', 'json_object')
   // Serialisers that write every member give null to those that are not there; that costs nobody the session.
   return Object.fromEntries(

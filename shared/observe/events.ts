@@ -41,13 +41,13 @@ export const eventTable = {
   'config.reloaded': {
     level: 'info',
     audit: true,
-    when: 'Keys, routes or a certificate were read again.',
+    when: 'Keys, routes, the client secret or a certificate were read again.',
     fields: { part: 'word', key_id: 'word' },
   },
   'config.rejected': {
     level: 'error',
     audit: true,
-    when: 'A changed file was refused; the old one stays in force.',
+    when: 'A changed file was refused, or the audit file could not be opened again; the old one stays in use.',
     fields: { part: 'word', problems: 'count' },
   },
   'config.restart_needed': {
@@ -119,7 +119,12 @@ export const eventTable = {
     fields: { ...who, check: 'word' },
   },
   'session.ended': { level: 'info', audit: true, when: 'A session ended.', fields: { ...who, cause: 'word' } },
-  'logout.completed': { level: 'info', audit: true, when: 'A user signed out.', fields: { ...who, revoked: 'flag' } },
+  'logout.completed': {
+    level: 'info',
+    audit: true,
+    when: 'A user signed out; revoked says whether the authorization server confirmed that it revoked the refresh token, or else the access token, and provider_error (RFC 7009 §2.2.1) or check why not, where that is known.',
+    fields: { ...who, revoked: 'flag', check: 'word', provider_error: 'word' },
+  },
   'logout.backchannel': {
     level: 'info',
     audit: true,
@@ -191,7 +196,7 @@ export const eventTable = {
   'stream.closed': {
     level: 'info',
     audit: false,
-    when: 'A stream was closed by us.',
+    when: 'A stream, or an answer without a length, was ended by us.',
     fields: { ...request, route: 'route', cause: 'word' },
   },
   'store.unavailable': {

@@ -10,6 +10,8 @@ export interface LineWriterOptions {
   readonly maxBytes?: number
   /** Called for every dropped line. */
   readonly onDrop?: () => void
+  /** Called when `reopen` failed, so that lines still go to the old file. */
+  readonly onNotReopened?: (error: unknown) => void
 }
 
 /** Takes lines at once and writes them in its own time. */
@@ -35,6 +37,7 @@ export function createLineWriter({
   clock,
   maxBytes = 4_194_304,
   onDrop = () => undefined,
+  onNotReopened = () => undefined,
 }: LineWriterOptions): LineWriter {
   let descriptor = open(target)
   let waiting: Buffer[] = []
@@ -45,8 +48,9 @@ export function createLineWriter({
   const idle: (() => void)[] = []
 
   function pump(): void {
+    if (wantsReopen && !writing) exchange()
+    // Whoever heard that a file could not be opened may have written of it.
     if (writing) return
-    if (wantsReopen) exchange()
     if (waiting.length === 0) {
       for (const resolve of idle.splice(0)) resolve()
       return
@@ -91,8 +95,9 @@ export function createLineWriter({
       closeSync(descriptor)
       descriptor = next
       brokenLine = false
-    } catch {
+    } catch (error) {
       // The old file is better than none; the next rotation tries again.
+      onNotReopened(error)
     }
   }
 

@@ -116,7 +116,11 @@ export const metricTable = {
     ['route', 'credential', 'cached', 'outcome'],
     'Credentials obtained for APIs.',
   ),
-  token_handler_streams_closed_total: count('stream.closed', ['route', 'cause'], 'Streams closed by us, by cause.'),
+  token_handler_streams_closed_total: count(
+    'stream.closed',
+    ['route', 'cause'],
+    'Streams and answers without a length that we ended, by cause.',
+  ),
   token_handler_store_unavailable_total: count(
     'store.unavailable',
     ['operation'],

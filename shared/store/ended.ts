@@ -24,7 +24,7 @@ export interface EndedName {
 }
 
 interface Ended {
-  readonly until: number
+  readonly untilMs: number
   readonly notBefore: number
 }
 
@@ -33,8 +33,10 @@ interface Ended {
  * exhaust the memory.
  *
  * Names given by the authorization server are kept as hashes: a heap dump or a copy of the store reveals nobody's name.
+ * How long an entry lives is counted by the steady clock: one that jumped forward and back would have it forgotten, and a
+ * session that has ended would be good again.
  */
-export function createEndedList(parts: { clock: Clock; maxEntries: number }): EndedList {
+export function createEndedList(parts: { clock: Pick<Clock, 'steadyMs'>; maxEntries: number }): EndedList {
   const { clock, maxEntries } = parts
   const ended = new Map<string, Ended>()
   let namedByProvider = 0
@@ -46,22 +48,22 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
   function isListed(name: string, createdAt: number): boolean {
     const found = ended.get(name)
     if (found === undefined) return false
-    if (found.until > clock.nowSeconds()) return createdAt <= found.notBefore
+    if (found.untilMs > clock.steadyMs()) return createdAt <= found.notBefore
     remove(name)
     return false
   }
 
-  const hasExpired = ({ until }: Ended) => until <= clock.nowSeconds()
+  const hasExpired = ({ untilMs }: Ended) => untilMs <= clock.steadyMs()
   const trim = createTrim({ map: ended, maxEntries, hasExpired, remove })
 
   return {
     add(entry) {
       const { name, ...added } = endedName(entry)
       const earlier = ended.get(name)
-      const until = Math.max(clock.nowSeconds() + added.ttlSeconds, earlier?.until ?? 0)
+      const untilMs = Math.max(clock.steadyMs() + added.ttlSeconds * 1000, earlier?.untilMs ?? 0)
       const notBefore = Math.max(added.notBefore, earlier?.notBefore ?? 0)
       remove(name)
-      ended.set(name, { until, notBefore })
+      ended.set(name, { untilMs, notBefore })
       if (!isSession(name)) namedByProvider += 1
       trim()
     },
@@ -78,8 +80,8 @@ export function createEndedList(parts: { clock: Clock; maxEntries: number }): En
       )
     },
     *entries() {
-      for (const [name, { until, notBefore }] of ended) {
-        const ttlSeconds = until - clock.nowSeconds()
+      for (const [name, { untilMs, notBefore }] of ended) {
+        const ttlSeconds = Math.ceil((untilMs - clock.steadyMs()) / 1000)
         if (ttlSeconds > 0) yield { kind: 'named', name, notBefore, ttlSeconds }
       }
     },

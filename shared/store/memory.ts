@@ -17,9 +17,10 @@ interface Counted {
  * The store of a single process: the same promises as a shared one, kept in bounded maps.
  *
  * Beyond `maxEntries` the oldest entry of a map goes first; what is lost then costs a repeated refresh or a fresh
- * counter, never a session.
+ * counter, or leaves a replaced session to its own limits, but never costs a session. Lives are counted by the steady
+ * clock, so that one that is set forward and back neither ends them nor lets what should live for seconds live for a day.
  */
-export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }): Store {
+export function createMemoryStore(parts: { clock: Pick<Clock, 'steadyMs' | 'after'>; maxEntries?: number }): Store {
   const { clock, maxEntries = 100_000 } = parts
   const locks = new Map<string, Cancel>()
   const values = new Map<string, Kept>()
@@ -29,7 +30,7 @@ export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }):
   const trimCounters = trim(counters)
 
   function trim<T extends { readonly untilMs: number }>(map: Map<string, T>): () => void {
-    const hasExpired = ({ untilMs }: T) => untilMs <= clock.nowMs()
+    const hasExpired = ({ untilMs }: T) => untilMs <= clock.steadyMs()
     return createTrim({ map, maxEntries, hasExpired, remove: (key) => map.delete(key) })
   }
 
@@ -50,17 +51,17 @@ export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }):
         },
       })
     },
-    get: (key) => Promise.resolve(unexpired(values, key, clock.nowMs())?.value),
+    get: (key) => Promise.resolve(unexpired(values, key, clock.steadyMs())?.value),
     put(key, value, ttlSeconds) {
       values.delete(key)
-      values.set(key, { value, untilMs: clock.nowMs() + ttlSeconds * 1000 })
+      values.set(key, { value, untilMs: clock.steadyMs() + ttlSeconds * 1000 })
       trimValues()
       return Promise.resolve()
     },
     count(key, ttlSeconds) {
-      const present = unexpired(counters, key, clock.nowMs())
+      const present = unexpired(counters, key, clock.steadyMs())
       if (present !== undefined) return Promise.resolve(++present.count)
-      counters.set(key, { count: 1, untilMs: clock.nowMs() + ttlSeconds * 1000 })
+      counters.set(key, { count: 1, untilMs: clock.steadyMs() + ttlSeconds * 1000 })
       trimCounters()
       return Promise.resolve(1)
     },
@@ -77,9 +78,9 @@ export function createMemoryStore(parts: { clock: Clock; maxEntries?: number }):
   }
 }
 
-function unexpired<T extends { readonly untilMs: number }>(map: Map<string, T>, key: string, nowMs: number) {
+function unexpired<T extends { readonly untilMs: number }>(map: Map<string, T>, key: string, atMs: number) {
   const entry = map.get(key)
-  if (entry === undefined || entry.untilMs > nowMs) return entry
+  if (entry === undefined || entry.untilMs > atMs) return entry
   map.delete(key)
   return undefined
 }

@@ -226,6 +226,14 @@ describe('keys', () => {
     expect(ended.err).toContain(at(target))
     expect(readdirSync(folder).filter((name) => name.endsWith('.new'))).toEqual([])
   })
+  it('are not written to where somebody else has led their next name', async () => {
+    writeFileSync(at('of-somebody-else'), 'kept')
+    symlinkSync(at('of-somebody-else'), at(`led.json.${process.pid}.new`))
+    const { code, err } = await run('keys', 'generate', at('led.json'))
+    expect([code, err]).toEqual([1, expect.stringContaining(at('led.json'))])
+    expect(readFileSync(at('of-somebody-else'), 'utf8')).toBe('kept')
+    rmSync(at(`led.json.${process.pid}.new`))
+  })
   it('name the file that is no key ring', async () => {
     const listed = await run('keys', 'list', settings('good.yaml'))
     expect([listed.code, listed.err]).toEqual([78, expect.stringContaining(`${at('good.yaml')}: is not a JSON object`)])

@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { followSettings, type SettingsFollower, settingsInForce } from '../../bin/follow-settings.ts'
+import {
+  afterApplied,
+  asStarted,
+  followSettings,
+  type SettingsFollower,
+  type SettingsInForce,
+  settingsInForce,
+} from '../../bin/follow-settings.ts'
 import { checkTogether } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createManualClock, type ManualClock } from '../support/manual-clock.ts'
@@ -12,9 +19,13 @@ let text: string | undefined
 let clock: ManualClock
 let events: { name: string; fields: object }[]
 let applied: string[]
+/** Client secrets in force. */
+let secrets: string[]
 /** Texts whose routes are in force. */
 let told: string[]
 let said: string[]
+/** What another process would be told to begin with. */
+let inForce: SettingsInForce
 let follower: SettingsFollower
 /** What `apply` waits for. */
 let applying: (paths: string[]) => Promise<void>
@@ -30,8 +41,10 @@ beforeEach(() => {
   clock = createManualClock()
   events = []
   applied = []
+  secrets = []
   told = []
   said = []
+  inForce = asStarted(text)
   applying = () => Promise.resolve()
   follower = followSettings({
     source: {
@@ -48,8 +61,9 @@ beforeEach(() => {
       const paths = config.proxy.routes.map(({ path }) => path)
       await applying(paths)
       applied.push(...paths)
+      if ('secret' in config.client) secrets.push(config.client.secret.reveal())
     },
-    onRoutes: (words) => void told.push(words),
+    onApplied: (applied) => void (told.push(applied.text), (inForce = afterApplied(inForce, applied))),
     clock,
     observe: { emit: (name, fields) => void events.push({ name, fields }) },
     say: (words) => void said.push(words),
@@ -132,7 +146,7 @@ describe('the settings file', () => {
   it('keeps what is read at start, and reports for all of it that a restart is needed', async () => {
     text = withRoute('/two', {
       session: { idle_seconds: 60 },
-      client: { secret: 'another' },
+      client: { id: 'other-app', secret: 'another' },
       login: { extra_parameters: { claims: '{}' }, max_attempts: 3 },
     })
     await pass(60)
@@ -141,9 +155,40 @@ describe('the settings file', () => {
       ['client', 'login', 'session'].map((part) => ({ part })),
     )
     expect(said.join()).toContain(
-      'client.secret, login.extra_parameters.claims, login.max_attempts, session.idle_seconds.',
+      'client.id, client.secret, login.extra_parameters.claims, login.max_attempts, session.idle_seconds.',
     )
     expect(said.join()).not.toContain('another')
+  })
+  it('gives a new client secret as well, which its file may hold: asked for, and told by its name', async () => {
+    text = withRoute('/one', { client: { secret: 'another' }, session: { idle_seconds: 60 } })
+    follower.reload()
+    await pass(0)
+    expect(secrets).toEqual(['another'])
+    expect(events).toEqual([
+      { name: 'config.restart_needed', fields: { part: 'session' } },
+      { name: 'config.reloaded', fields: { part: 'routes' } },
+      { name: 'config.reloaded', fields: { part: 'client_secret' } },
+    ])
+    expect(said.join()).not.toContain('another')
+    events = []
+    follower.reload()
+    await pass(0)
+    expect(events.map(({ fields }) => fields)).not.toContainEqual({ part: 'client_secret' })
+  })
+  it.each<[string, Record<string, unknown>]>([
+    ['client', { client: { id: 'other-app', secret: 'another' } }],
+    ['way to authenticate', { client: { authentication: 'client_secret_post', secret: 'another' } }],
+    ['server', { client: { secret: 'another' }, authorization_server: { issuer: 'https://other.example.com' } }],
+    [
+      'way there',
+      { client: { secret: 'another' }, authorization_server: { http_proxy: 'http://proxy.example.com:3128' } },
+    ],
+  ])('keeps the secret of another %s until the restart', async (_what, change) => {
+    text = withRoute('/one', change)
+    follower.reload()
+    await pass(0)
+    expect(secrets).toEqual(['not-a-real-secret'])
+    expect(said.join()).toContain('client.secret')
   })
   it.each<[string, object, string]>([
     ['a cookie that is ours until the restart', { cookies: { prefix: 'new' } }, 'proxy.routes[0].forward_cookies[0]'],
@@ -172,7 +217,7 @@ describe('the settings file', () => {
     await pass(60)
     expect(applied).toEqual([])
   })
-  it('is applied after the one that is still being applied', async () => {
+  it('is applied after the one that is still being applied, as it was when it had settled', async () => {
     let go: () => void = () => undefined
     applying = ([path]) => (path === '/two' ? new Promise((resolve) => (go = resolve)) : Promise.resolve())
     text = withRoute('/two')
@@ -180,6 +225,8 @@ describe('the settings file', () => {
     text = withRoute('/three')
     await pass(6)
     expect(applied).toEqual([])
+    // Perhaps the first half of the next one.
+    text = withRoute('/four')
     go()
     await pass(0)
     expect(applied).toEqual(['/two', '/three'])
@@ -206,12 +253,55 @@ describe('settings taken over from another process', () => {
   const first = withRoute('/one', { session: { idle_seconds: 60 } })
   it('are those of its start, with the routes that it has taken since', () => {
     const later = withRoute('/two', { session: { idle_seconds: 90 } })
-    const { text: followed, config } = settingsInForce({ parse }, { text: first, routesText: later })
+    const { text: followed, config } = settingsInForce(
+      { parse },
+      afterApplied(asStarted(first), { text: later, takesSecret: false, isWhole: false }),
+    )
     expect(config.session.idleSeconds).toBe(60)
     expect(config.proxy.routes.map(({ path }) => path)).toEqual(['/two'])
     expect(followed).toBe(later)
   })
+  it('are those of its start, with the client secret that it has taken since', () => {
+    const later = withRoute('/one', { client: { secret: 'another' } })
+    const { client } = settingsInForce(
+      { parse },
+      afterApplied(asStarted(first), { text: later, takesSecret: true, isWhole: false }),
+    ).config
+    expect('secret' in client && client.secret.reveal()).toBe('another')
+  })
+  it.each<[string, object]>([
+    ['alone', {}],
+    ['beside what waits for a restart', { session: { idle_seconds: 60 } }],
+  ])('have the client secret that came %s, whatever waits for a restart since', async (_, beside) => {
+    const client = { secret: 'after-the-leak' }
+    text = withRoute('/two', { client, ...beside })
+    await pass(60)
+    text = withRoute('/three', { client, authorization_server: { timeout_ms: 4000 }, ...beside })
+    await pass(60)
+    expect(secrets).toEqual(['after-the-leak', 'after-the-leak'])
+    const { config } = settingsInForce({ parse }, inForce)
+    expect('secret' in config.client && config.client.secret.reveal()).toBe('after-the-leak')
+    expect(config.proxy.routes.map(({ path }) => path)).toEqual(['/three'])
+    expect([config.session.idleSeconds, config.authorizationServer.timeoutMs]).toEqual([3600, 8000])
+  })
+  it('do not take the secret of another client', async () => {
+    text = withRoute('/two', { client: { id: 'other-app', secret: 'of-another' } })
+    await pass(60)
+    const { client } = settingsInForce({ parse }, inForce).config
+    expect([client.id, 'secret' in client && client.secret.reveal()]).toEqual(['app', 'not-a-real-secret'])
+  })
+  it('need no file that named the client secret before', async () => {
+    const first = inForce.text
+    text = withRoute('/one', { client: { secret: 'of-another-file' } })
+    await pass(60)
+    const gone = (each: string) => {
+      if (each === first) throw new Error('its client.secret_file is gone')
+      return parse(each)
+    }
+    const { client } = settingsInForce({ parse: gone }, inForce).config
+    expect('secret' in client && client.secret.reveal()).toBe('of-another-file')
+  })
   it('are those of its start as long as nothing has changed', () => {
-    expect(settingsInForce({ parse }, { text: first, routesText: first }).config.proxy).toEqual(parse(first).proxy)
+    expect(settingsInForce({ parse }, asStarted(first)).config.proxy).toEqual(parse(first).proxy)
   })
 })

@@ -28,6 +28,24 @@ describe('back-channel logout in several processes (LO-8)', () => {
   })
 })
 
+describe('cookies that leave an answer no room for attempts by navigation (B13)', () => {
+  const navigation = { enabled: true }
+  const large = { max_total_bytes: 14_336 }
+  const refused = ['cookies.max_total_bytes']
+  it.each<[string, Mode, Record<string, unknown>, readonly string[]]>([
+    ['the defaults', 'serve', { login: { navigation } }, []],
+    ['ten attempts', 'serve', { login: { navigation, max_attempts: 10 } }, []],
+    ['large cookies without navigation', 'serve', { cookies: large, login: { max_attempts: 10 } }, []],
+    ['large cookies', 'agent', { cookies: large, login: { navigation } }, refused],
+    ['large cookies of an agent elsewhere', 'proxy', { cookies: large, login: { navigation } }, []],
+    ['one attempt', 'serve', { cookies: { max_total_bytes: 13_568 }, login: { navigation, max_attempts: 1 } }, []],
+    ['and ten', 'serve', { cookies: { max_total_bytes: 13_568 }, login: { navigation, max_attempts: 10 } }, refused],
+  ])('%s', (_what, mode, change, paths) => {
+    const found = problemsOf(settingsFile(change), { checks: processChecks(mode, undefined) })
+    expect(found.map(({ path }) => path)).toEqual(paths)
+  })
+})
+
 describe('several workers without a shared store', () => {
   it.each<[string, Mode, number, Record<string, unknown>, boolean]>([
     ['agent and proxy', 'serve', 2, {}, true],

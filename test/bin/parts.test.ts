@@ -67,7 +67,7 @@ describe('the authorization server', () => {
   })
   it('is not made for a proxy that never asks it', async () => {
     const proxy = await door('proxy', {})
-    await proxy.replaceRoutes(configWith({ credential: { kind: 'none' } }))
+    await proxy.reconfigure(configWith({ credential: { kind: 'none' } }))
     await proxy.close()
   })
   it.each<Mode>(['agent', 'serve', 'proxy'])('has the ring to prove bound tokens with, in %s', async (mode) => {
@@ -78,9 +78,9 @@ describe('the authorization server', () => {
   })
   it('is made for new routes that ask it; when that fails, the next reload tries again', async () => {
     const proxy = await door('proxy', {})
-    await expect(proxy.replaceRoutes(configWith(ownTokens))).rejects.toThrow('ENOENT')
+    await expect(proxy.reconfigure(configWith(ownTokens))).rejects.toThrow('ENOENT')
     writeFileSync(caFile, '')
-    await proxy.replaceRoutes(configWith(ownTokens))
+    await proxy.reconfigure(configWith(ownTokens))
     await proxy.close()
   })
 })
@@ -135,14 +135,14 @@ describe('the certificates in use', () => {
     const before = started.certificates()
     pair('for-api', '320601000000Z')
     expect(started.certificates()).toEqual(before)
-    await started.replaceRoutes(config)
+    await started.reconfigure(config)
     expect(started.certificates()).toEqual([
       { file: 'certificate', shownTo: 'api', route: '/orders', expiresAtSeconds: at('2032-06-01T00:00:00Z') },
     ])
     writeFileSync(files.certificateFile, 'no certificate')
-    await expect(started.replaceRoutes(config)).rejects.toThrow()
+    await expect(started.reconfigure(config)).rejects.toThrow()
     expect(started.certificates()).toHaveLength(1)
-    await started.replaceRoutes(configWith({}))
+    await started.reconfigure(configWith({}))
     expect(started.certificates()).toEqual([])
     await started.close()
   })

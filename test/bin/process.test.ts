@@ -1,40 +1,38 @@
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { createCertificate } from '../support/certificate.ts'
-import { ask, childrenOf, type CommandWorld, createCommandWorld, patience } from '../support/command-world.ts'
+import {
+  ask,
+  bundleCommand,
+  childrenOf,
+  type CommandProgram,
+  type CommandWorld,
+  createCommandWorld,
+  patience,
+} from '../support/command-world.ts'
 import { freePort } from '../support/free-port.ts'
 import { openRaw } from '../support/raw-http.ts'
+import { startScriptedServer } from '../support/scripted-authorization-server.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 
 const session = '/oauth-agent/session'
 
+const { path: folder } = temporaryFolder()
+let program: CommandProgram
+beforeAll(() => {
+  program = bundleCommand(join(folder, 'image'))
+}, 120_000)
+
 let world: CommandWorld
 beforeEach(() => {
-  world = createCommandWorld()
+  world = createCommandWorld(program)
 })
 afterEach(() => world.close())
-
-it('a process serves, reloads on SIGHUP, keeps the old settings when the new are bad, and ends with 0', async () => {
-  const { child, ended, lines, ports, events, errors } = await world.start(1, 'serve')
-  const [port = 0] = ports()
-  expect(await ask(port, session)).toContain('{"is_logged_in":false}')
-  world.writeSettings('bad')
-  child.kill('SIGHUP')
-  await expect.poll(events, patience).toContain('config.rejected')
-  await expect.poll(errors, patience).toContain('proxy.routes[0].path')
-  world.writeSettings('/other/**')
-  child.kill('SIGHUP')
-  await expect.poll(events, patience).toContain('config.reloaded')
-  expect(await ask(port, session)).toContain('{"is_logged_in":false}')
-  child.kill('SIGTERM')
-  expect(await ended).toBe(0)
-  expect(lines().at(-1)).toMatchObject({ event: 'process.stopping', signal: 'SIGTERM' })
-  expect(errors() + JSON.stringify(lines())).not.toContain('do-not-show-me')
-}, 60_000)
 
 it('a process goes on when nobody is left to read its standard error', async () => {
   const { child, ended, events } = await world.start(1, 'serve')
@@ -59,21 +57,71 @@ it('an audit file that is a pipe without a reader ends the start with what to do
   expect(errors).toContain('a pipe needs somebody who reads it')
 }, 60_000)
 
-it('workers share one port, one that dies is replaced, and all end together', async () => {
-  const { child, ended, ports, events, errors } = await world.start(2, 'serve', '--workers', '2')
-  const [port = 0] = ports()
-  expect(await ask(port, session)).toContain('{"is_logged_in":false}')
-  const [worker = 0] = childrenOf(child.pid)
-  process.kill(worker, 'SIGKILL')
-  await expect.poll(() => ports().length, patience).toBe(3)
-  await expect.poll(errors, patience).toContain('With store.kind: memory each of the 2 workers')
-  await expect.poll(errors, patience).toContain('A worker ended')
-  expect(new Set(ports())).toEqual(new Set([port]))
-  expect(await ask(port, session)).toContain('{"is_logged_in":false}')
-  child.kill('SIGTERM')
-  expect(await ended).toBe(0)
-  expect(events().filter((event) => event === 'process.stopping')).toHaveLength(2)
-}, 90_000)
+it('an audit file that cannot be opened again after a rotation is told of in the log, in the old file and to people', async () => {
+  const [logs, moved] = ['logs', 'moved'].map((name) => join(world.folder, name)) as [string, string]
+  mkdirSync(logs)
+  world.writeSettings('/api/**', 'observability: { audit_file: logs/audit.jsonl }')
+  const child = world.run(['serve'])
+  let [log, errors] = ['', '']
+  child.stdout?.on('data', (chunk: Buffer) => void (log += chunk.toString()))
+  child.stderr?.on('data', (chunk: Buffer) => void (errors += chunk.toString()))
+  const audit = (folder: string) => readFileSync(join(folder, 'audit.jsonl'), { encoding: 'utf8', flag: 'a+' })
+  await expect.poll(() => audit(logs), patience).toContain('process.started')
+  renameSync(logs, moved)
+  child.kill('SIGHUP')
+  const told = '"event":"config.rejected","part":"audit_file"'
+  await expect.poll(() => log, patience).toContain(told)
+  await expect
+    .poll(() => audit(moved), patience)
+    .toContain('"event":"config.rejected","audit":true,"part":"audit_file"')
+  await expect.poll(() => errors, patience).toContain('The audit file cannot be opened again (ENOENT)')
+}, 60_000)
+
+it.each([
+  ['serve', 1],
+  ['serve', 2],
+  ['agent', 1],
+])(
+  'a client secret that was replaced in its file is sent after SIGHUP: %s, workers: %i',
+  async (mode, workers) => {
+    const server = await startScriptedServer()
+    server.changeMetadata({ pushed_authorization_request_endpoint: `${server.issuer}/par` })
+    writeFileSync(join(world.folder, 'secret'), 'the-first')
+    writeFileSync(
+      join(world.folder, 'settings.yaml'),
+      `public_origin: http://localhost:3000
+insecure_allow_http: true
+authorization_server: { issuer: "${server.issuer}" }
+client: { id: spa, authentication: client_secret_basic, secret_file: secret }
+keys: { file: keys.json }
+agent: { listen: { port: 0 } }
+proxy: { listen: { port: 0 }, routes: [{ path: /api/**, upstream: "http://127.0.0.1:9" }] }
+operations: { listen: { port: 0 } }
+`,
+    )
+    const child = world.run([mode, '--workers', String(workers)])
+    let log = ''
+    child.stdout?.on('data', (chunk: Buffer) => void (log += chunk.toString()))
+    const count = (text: string) => log.split(text).length - 1
+    await expect.poll(() => count('"event":"process.started"'), patience).toBe(workers)
+    const port = Number(/"event":"process.started".*"port":(\d+)/.exec(log)?.[1])
+    const sent = async () => {
+      const connection = await openRaw(port)
+      connection.write(
+        'POST /oauth-agent/login/start HTTP/1.1\r\nHost: localhost:3000\r\nToken-Handler-Version: 1\r\nSec-Fetch-Site: same-origin\r\nOrigin: http://localhost:3000\r\nContent-Length: 0\r\nConnection: close\r\n\r\n',
+      )
+      expect(await connection.closed()).toContain('authorization_url')
+      return server.requests.findLast(({ endpoint }) => endpoint === 'par')?.headers.authorization
+    }
+    expect(await sent()).toBe(`Basic ${btoa('spa:the-first')}`)
+    writeFileSync(join(world.folder, 'secret'), 'the-second')
+    child.kill('SIGHUP')
+    await expect.poll(() => count('"part":"client_secret"'), patience).toBe(workers)
+    for (let each = 0; each < 4; each += 1) expect(await sent()).toBe(`Basic ${btoa('spa:the-second')}`)
+    await server.close()
+  },
+  60_000,
+)
 
 /** Starts the executable against a store that takes connections and then says nothing, until the first comes. */
 async function startHeldUp(...args: string[]) {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { watchRing } from '../../bin/ring-watch.ts'
 import { createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
+import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 
@@ -9,7 +10,17 @@ const [one, two] = [testKeys('one'), testKeys('two')]
 
 function replicas() {
   const clock = createManualClock()
-  const store = createMemoryStore({ clock })
+  const memory = createMemoryStore({ clock })
+  let failing: 'get' | 'put' | undefined
+  const unlessFailing = <T>(operation: 'get' | 'put', work: () => Promise<T>): Promise<T> => {
+    if (operation !== failing) return work()
+    failing = undefined
+    return Promise.reject(new StoreUnavailable())
+  }
+  const store: Pick<Store, 'get' | 'put'> = {
+    get: (key) => unlessFailing('get', () => memory.get(key)),
+    put: (key, value, ttlSeconds) => unlessFailing('put', () => memory.put(key, value, ttlSeconds)),
+  }
   const start = (entries: typeof one) => {
     let ring = createKeyRing(entries)
     const watch = watchRing({ keys: { current: () => ring }, store, clock })
@@ -22,7 +33,8 @@ function replicas() {
       for (let turn = 0; turn < 10; turn++) await Promise.resolve()
     }
   }
-  return { start, pass, begin: () => clock.pass(0) }
+  const failNext = (operation: 'get' | 'put') => void (failing = operation)
+  return { start, pass, begin: () => clock.pass(0), failNext }
 }
 
 describe('replicas that share a store (FI-08)', () => {
@@ -124,6 +136,15 @@ describe('replicas that share a store (FI-08)', () => {
     const next = start(two)
     await pass(10)
     expect(next.problem()).toBeUndefined()
+  })
+  it.each(['get', 'put'] as const)('compare again after the store has failed in %s', async (operation) => {
+    const { start, pass, failNext } = replicas()
+    failNext(operation)
+    start(two)
+    await pass(6)
+    const late = start(one)
+    await pass(1)
+    expect(late.problem()).toContain(two[0]?.id)
   })
   it('that lack the key of one that is gone are ready again', async () => {
     const { start, pass } = replicas()

@@ -52,7 +52,8 @@ it('a socket at which a process answers stays', async () => {
     `${socket} is in use by another process. Free it, or change proxy.listen.socket.`,
   )
   expect(existsSync(socket)).toBe(true)
-  other.close()
+  // An attempt that stayed open would keep both processes.
+  await new Promise((resolve) => other.close(resolve))
 })
 
 // Linux says of a full queue that it is one; others cannot tell it from a socket that nobody listens at.

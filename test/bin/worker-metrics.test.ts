@@ -51,7 +51,11 @@ async function samples(): Promise<string[]> {
     await new Promise(setImmediate)
     clock.pass(2)
   }
-  const { text } = await sumMetrics(await collected, { asked: 2, ready: 2 })
+  return samplesOf(await collected)
+}
+
+async function samplesOf(collected: readonly object[]): Promise<string[]> {
+  const { text } = await sumMetrics(collected, { asked: 2, ready: 2 })
   return text
     .split('\n')
     .filter((line) => /^token_handler_(?:logouts_total|upstream_call_\w+_count|key_info)/.test(line))
@@ -67,6 +71,18 @@ it('what workers have counted adds up', async () => {
   addWorker('one')()
   addWorker('two')()
   expect(await samples()).toEqual([...counts(2), keyOf('one'), keyOf('two')])
+})
+
+it('each that was asked is waited for', async () => {
+  addWorker('one')()
+  addWorker('two')()
+  hanging = new Set(snapshots.keys())
+  const collected = workers.collect([...snapshots.keys()])
+  for (const [name, snapshot] of snapshots) {
+    workers.heard(name, await snapshot())
+    await new Promise(setImmediate)
+  }
+  expect(await samplesOf(await collected)).toEqual([...counts(2), keyOf('one'), keyOf('two')])
 })
 
 it('what a worker has counted stays when it ends, and its readings of the moment do not', async () => {

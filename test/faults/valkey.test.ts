@@ -13,6 +13,7 @@ import type { EventName, Observe } from '../../shared/observe/events.ts'
 import { Secret } from '../../shared/secret.ts'
 import { StoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { openValkeyStore } from '../../shared/store/valkey.ts'
+import { acquireScript, endScript, readScript, releaseScript } from '../../shared/store/valkey-scripts.ts'
 import { testKeys } from '../support/installation.ts'
 import { startPausingLink } from '../support/pausing-link.ts'
 import { createShiftedClock } from '../support/shifted-clock.ts'
@@ -113,6 +114,15 @@ describe('Valkey out of reach', () => {
       server.thaw()
     }
     await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+  })
+
+  it('whoever held a lock when the store went away is not failed by its release: the work is done', async () => {
+    const { store } = await openStore()
+    const lock = await store.acquire('held', 1000)
+    await server.stop()
+    const failure: unknown = await lock?.release().catch((error: unknown) => error)
+    await server.start()
+    expect(failure).toBeUndefined()
   })
 
   it('an end of a session holds here at once and reaches the others when the server is back', async () => {
@@ -300,4 +310,71 @@ describe('what others write into the store', () => {
     expect(store.hasEnded(session)).toBe(false)
     stranger.destroy()
   })
+})
+
+it('the list of ended sessions forgets what is over, and what ends first where it is full, and ends with the last of it', async () => {
+  const { createClient } = await import('@redis/client')
+  const client = createClient({ url: server.url })
+  client.on('error', () => {})
+  await client.connect()
+  const key = `${newPrefix()}ended`
+  const end = (most: number, ...entries: string[]) =>
+    client.eval(endScript, { keys: [key, 'nobody'], arguments: [String(most), ...entries] })
+  const held = () => client.zRange(key, 0, -1)
+  await client.zAdd(key, { value: 'over 0', score: 1 })
+  expect(await client.eval(readScript, { keys: [key], arguments: ['0', '9'] })).toEqual([])
+  await end(10, 'a 0', '60', 'b 0', '30', 'c 0', '90')
+  expect(await held()).toEqual(['b 0', 'a 0', 'c 0'])
+  await end(3, 'd 0', '40')
+  expect(await held()).toEqual(['d 0', 'a 0', 'c 0'])
+  const ttlSeconds = await client.ttl(key)
+  expect(ttlSeconds > 60 && ttlSeconds <= 90).toBe(true)
+  client.destroy()
+})
+
+it('every replica is told of an end that it does not know, or not for as long, and of no other', async () => {
+  const { createClient } = await import('@redis/client')
+  const [client, listener] = [createClient({ url: server.url }), createClient({ url: server.url })]
+  for (const each of [client, listener]) await each.on('error', () => {}).connect()
+  const [key, channel] = [`${newPrefix()}ended`, `${newPrefix()}channel`]
+  const told: string[] = []
+  await listener.subscribe(channel, (line) => void told.push(line))
+  for (const seconds of ['60', '60', '30', '90'])
+    await client.eval(endScript, { keys: [key, channel], arguments: ['10', 'a 0', seconds] })
+  await client.publish(channel, 'over')
+  await expect.poll(() => told.at(-1)).toBe('over')
+  expect(told).toEqual(['a 0 60', 'a 0 90', 'over'])
+  client.destroy()
+  listener.destroy()
+})
+
+it('no end is missed by whoever reads in pages while the life of another grows, of which it is told', async () => {
+  const { createClient } = await import('@redis/client')
+  const client = createClient({ url: server.url })
+  client.on('error', () => {})
+  await client.connect()
+  const key = `${newPrefix()}ended`
+  const end = (...entries: string[]) => client.eval(endScript, { keys: [key, 'nobody'], arguments: ['10', ...entries] })
+  const read = async (from: string, to: string) => {
+    const lines: unknown = await client.eval(readScript, { keys: [key], arguments: [from, to] })
+    return (Array.isArray(lines) ? lines : []).map((line) => String(line)[0])
+  }
+  await end('a 0', '10', 'b 0', '20', 'c 0', '30', 'd 0', '40')
+  const first = await read('0', '1')
+  await end('a 0', '50')
+  expect(new Set(['a', ...first, ...(await read('2', '3'))])).toEqual(new Set(['a', 'b', 'c', 'd']))
+  client.destroy()
+})
+
+it('a lock is had by whoever asks once more, because the answer was lost, and freed by nobody else', async () => {
+  const { createClient } = await import('@redis/client')
+  const client = createClient({ url: server.url })
+  client.on('error', () => {})
+  await client.connect()
+  const keys = [`${newPrefix()}lock`]
+  const acquire = (token: string) => client.eval(acquireScript, { keys, arguments: [token, '5000'] })
+  const release = (token: string) => client.eval(releaseScript, { keys, arguments: [token] })
+  expect([await acquire('one'), await acquire('one'), await acquire('two')]).toEqual([1, 1, 0])
+  expect([await release('two'), await acquire('two'), await release('one'), await acquire('two')]).toEqual([0, 0, 1, 1])
+  client.destroy()
 })

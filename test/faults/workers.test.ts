@@ -165,6 +165,22 @@ async function pauseWorkers(primary: number | undefined): Promise<readonly numbe
   return workers
 }
 
+it('a worker that is still starting at a stop ends without opening the port', async () => {
+  const { child, ended, ports, events } = await world.start(2, 'serve', '--workers', '2')
+  const [first = 0, second = 0] = childrenOf(child.pid)
+  process.kill(first, 'SIGKILL')
+  const others = () => childrenOf(child.pid).filter((pid) => pid !== first && pid !== second)
+  await expect.poll(() => others().length, { ...patience, interval: 5 }).toBe(1)
+  const [late = 0] = others()
+  process.kill(late, 'SIGSTOP')
+  child.kill('SIGTERM')
+  await expect.poll(() => childrenOf(child.pid), patience).toEqual([late])
+  process.kill(late, 'SIGCONT')
+  expect(await ended).toBe(0)
+  expect(ports()).toHaveLength(2)
+  expect(events().filter((event) => event === 'process.stopping')).toHaveLength(1)
+}, 60_000)
+
 it('a stop loses no connection that waits for a worker', async () => {
   const { child, ended, ports } = await world.start(2, 'serve', '--workers', '2')
   const [port = 0] = ports()

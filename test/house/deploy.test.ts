@@ -197,7 +197,7 @@ describe('files for deployment', () => {
     const nginx = [...read('deploy/compose/nginx.conf').matchAll(/keepalive_timeout (\d+)s/g)].map((match) =>
       Number(match[1]),
     )
-    const serve = /keepAliveMs: ([\d_]+)/.exec(read('shared/http/serve.ts'))?.[1]?.replaceAll('_', '')
+    const serve = /keepAliveMs: ([\d_]+)/.exec(read('shared/http/server-limits.ts'))?.[1]?.replaceAll('_', '')
     expect(nginx).toHaveLength(2)
     expect(Math.max(...nginx) * 1000).toBeLessThan(Number(serve))
     expect(Math.max(...nginx)).toBeLessThan(parse('deploy/compose/token-handler.yaml').operations.shutdownWaitSeconds)

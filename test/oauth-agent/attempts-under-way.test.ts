@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import { StoreUnavailable } from '../../shared/store/store.ts'
 import { jwt } from '../support/installation.ts'
 import { endLogin, isSignedIn, type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { createShiftedClock } from '../support/shifted-clock.ts'
 
 let world: ScriptedWorld
 beforeAll(async () => {
@@ -64,6 +67,29 @@ describe('an attempt of one tab while another tab signs in', () => {
   })
 
   it.each(['page', 'navigation'])(
+    'a step-up by %s takes none either where the store cannot end a session',
+    async (by) => {
+      const store = createMemoryStore({ clock: createShiftedClock() })
+      const end = () => Promise.reject(new StoreUnavailable())
+      const away = await startScriptedWorld({ settings, store: { ...store, end } })
+      const page = away.browser()
+      await away.signIn(page)
+      const started = by === 'page' ? undefined : await page.navigate('GET', '/oauth-agent/login?acr_values=high')
+      const query =
+        started === undefined
+          ? await away.start(page, { acr_values: 'high' })
+          : away.server.authorize(started.headers.location ?? '', 'alice')
+      await away.signIn(page, {}, 'bob')
+      away.server.script.token = (tokenForm) => away.server.tokens(tokenForm, {}, { acr: 'high' })
+      const answer = by === 'page' ? await endLogin(page, query) : await comeBack(page, query)
+      expect(codeOf(answer)).toEqual([409, 'login_restart_required'])
+      expect(away.told('login.failed').at(-1)?.fields['check']).toBe('session')
+      expect(await userOf(page)).toBe('bob')
+      await away.close()
+    },
+  )
+
+  it.each(['page', 'navigation'])(
     'a step-up by %s does not undo a sign-out of the session that came after',
     async (by) => {
       const page = world.browser()
@@ -105,6 +131,66 @@ describe('an attempt of one tab while another tab signs in', () => {
     expect(codeOf(await endLogin(page, second))).toEqual([409, 'login_restart_required'])
     expect(await isSignedIn(page)).toBe(false)
   })
+
+  it.each([
+    ['page', 'alice'],
+    ['navigation', 'alice'],
+    ['page', 'bob'],
+    ['navigation', 'bob'],
+  ])('nor does one by %s of a session that had left the browser before %s signed in', async (by, next) => {
+    const page = world.browser()
+    await world.signIn(page)
+    const stepUp = () =>
+      by === 'page' ? world.start(page, { acr_values: 'high' }) : navigate(page, '?acr_values=high')
+    const first = await stepUp()
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect((await (by === 'page' ? endLogin(page, await stepUp()) : comeBack(page, await stepUp()))).status).toBe(200)
+    const second = await stepUp()
+    world.clock.pass(301)
+    // It clears the cookies, so that the sign-in does not hear of that session.
+    expect(await isSignedIn(page)).toBe(false)
+    await world.signIn(page, {}, next)
+    await page.call('POST', '/oauth-agent/logout')
+    for (const query of [first, second]) {
+      const end = by === 'page' ? await endLogin(page, query) : await comeBack(page, query)
+      expect(codeOf(end)).toEqual([409, 'login_restart_required'])
+      expect(await isSignedIn(page)).toBe(false)
+    }
+  })
+
+  it('nor does one of a session that had left the browser before the user signed in a dozen times', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    world.clock.pass(301)
+    expect(await isSignedIn(page)).toBe(false)
+    for (let each = 0; each < 12; each += 1) await world.signIn(page)
+    await page.call('POST', '/oauth-agent/logout')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(codeOf(await endLogin(page, query))).toEqual([409, 'login_restart_required'])
+    expect(await isSignedIn(page)).toBe(false)
+  })
+
+  it.each(['alice', 'bob'])(
+    'nor does one of a session that would have ended a moment after %s signed out, and had time until long after',
+    async (next) => {
+      const short = await startScriptedWorld({
+        replicas: 2,
+        settings: 'session: { absolute_seconds: 120, idle_seconds: 120 }',
+      })
+      const page = short.browser()
+      await short.signIn(page)
+      short.clock.pass(115)
+      const query = await short.start(page, { acr_values: 'high' })
+      if (next === 'bob') await short.signIn(page, {}, next)
+      await page.call('POST', '/oauth-agent/logout')
+      short.clock.pass(120)
+      short.server.script.token = (form) => short.server.tokens(form, {}, { acr: 'high' })
+      expect(codeOf(await endLogin(page, query))).toEqual([409, 'login_restart_required'])
+      expect(await isSignedIn(page)).toBe(false)
+      await short.close()
+    },
+  )
 
   it('that is refused leaves the tokens of that session alone, which may hang on the same grant', async () => {
     const page = world.browser()

@@ -173,6 +173,74 @@ describe('a good logout token', () => {
     expect(await refresh(after)).toEqual([200, undefined])
   })
 
+  it.each([
+    ['the first', 'old', 'old', undefined],
+    ['the one of the last refresh', 'old', 'new', undefined],
+    ['the one of the refresh before', 'old', 'newer', 'new'],
+    ['one that came with a refresh only', undefined, 'new', undefined],
+  ])(
+    'ends a session whose sid changed with a refresh, and all copies of it, by %s',
+    async (what, first, sid, between) => {
+      const mark = (name: string | undefined) => (name === undefined ? undefined : `${what}-${name}`)
+      const refreshWith = (name: string | undefined) => {
+        world.server.script.token = (form) =>
+          world.server.tokens(form, {}, name === undefined ? {} : { sid: mark(name) })
+        return refresh(page)
+      }
+      const page = await signedIn(world, 'mona', mark(first))
+      const copy = world.tab({ ...page, jar: page.jar.copy() })
+      if (between !== undefined) expect(await refreshWith(between)).toEqual([200, undefined])
+      expect(await refreshWith(sid === 'old' ? 'new' : sid)).toEqual([200, undefined])
+      world.clock.pass(40)
+      const bystander = await signedIn(world, 'mona', `${what}-other`)
+      const calls = async () =>
+        Promise.all([page, copy, bystander].map(async (each) => (await each.call('GET', '/api')).status))
+      expect(await calls()).toEqual([204, 204, 204])
+      await post(world, { logout_token: await world.server.logoutToken({ sid: mark(between ?? sid) }) })
+      expect(await calls()).toEqual([401, 401, 204])
+      expect(await refresh(page)).toEqual([401, 'session_expired'])
+    },
+  )
+
+  it('reaches a refresh that is on its way under its new sid', async () => {
+    const page = await signedIn(world, 'nora', 's-n1')
+    const { tokens } = world.server
+    world.server.script.token = async (form) => {
+      await post(world, { logout_token: await world.server.logoutToken({ sid: 's-n2' }) })
+      return tokens(form, {}, { sid: 's-n2' })
+    }
+    expect(await refresh(page)).toEqual([401, 'session_expired'])
+    expect((await page.call('GET', '/api')).status).toBe(401)
+  })
+
+  it('reaches what the session of such a refresh has replaced, too', async () => {
+    const page = await signedIn(world, 'nina', 's-i1')
+    const replaced = world.tab({ ...page, jar: page.jar.copy() })
+    world.server.script.token = (form) => world.server.tokens(form, {}, { sid: 's-i2' })
+    expect((await world.signIn(page, {}, 'nina')).status).toBe(200)
+    world.server.script.token = async (form) => {
+      await post(world, { logout_token: await world.server.logoutToken({ sid: 's-i3' }) })
+      return world.server.tokens(form, {}, { sid: 's-i3' })
+    }
+    expect(await refresh(page)).toEqual([401, 'session_expired'])
+    expect((await replaced.call('GET', '/api')).status).toBe(401)
+  })
+
+  it('with sid alone ends what the session replaced as well: a refresh of it under way does not come back', async () => {
+    const page = await signedIn(world, 'olga', 's-o1')
+    const replaced = world.tab({ ...page, jar: page.jar.copy() })
+    const calls = world.server.count('token')
+    const go = world.server.holdRefresh()
+    const late = refresh(replaced)
+    await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+    world.server.script.token = (form) => world.server.tokens(form, {}, { sid: 's-o2' })
+    expect((await world.signIn(page, {}, 'olga')).status).toBe(200)
+    await post(world, { logout_token: await world.server.logoutToken({ sid: 's-o2' }) })
+    go()
+    expect(await late).toEqual([401, 'session_expired'])
+    expect((await replaced.call('GET', '/api')).status).toBe(401)
+  })
+
   it('may come with other parameters, which mean nothing', async () => {
     const logoutToken = await world.server.logoutToken({ sub: 'x' })
     expect((await post(world, { logout_token: logoutToken, state: 'x', iss: 'y' })).status).toBe(200)
@@ -189,6 +257,45 @@ it.each([
   const logoutToken = await world.server.logoutToken({ sub: 'somebody', iat: now + seconds, exp: now + 100 })
   const answer = await post(world, { logout_token: logoutToken })
   expect(answer.status).toBe(status)
+})
+
+it('a logout token stops a step-up for as long as that may take, where sessions live shorter than attempts', async () => {
+  const own = await startScriptedWorld({
+    settings: `${on}\nsession: { absolute_seconds: 120, idle_seconds: 120 }`,
+  })
+  const page = await signedIn(own, 'alice')
+  const query = await own.start(page, { max_age: '600' })
+  expect((await post(own, { logout_token: await own.server.logoutToken({ sub: 'alice' }) })).status).toBe(200)
+  own.clock.pass(200)
+  expect(statusAndCode(await endLogin(page, query))).toEqual([409, 'login_restart_required'])
+  await own.close()
+})
+
+it('a logout token is answered with 503 while nobody can say what else its sid names', async () => {
+  const store = createMemoryStore({ clock: createShiftedClock() })
+  const get = (key: string) => (key.startsWith('sid:') ? Promise.reject(new StoreUnavailable()) : store.get(key))
+  const own = await startScriptedWorld({ settings: on, store: { ...store, get } })
+  const logoutToken = await own.server.logoutToken({ sid: 's-1' })
+  expect(statusAndCode(await post(own, { logout_token: logoutToken }))).toEqual([503, 'overloaded'])
+  await own.close()
+})
+
+it('a logout token that comes while a session is being replaced ends what it replaced', async () => {
+  const clock = createShiftedClock()
+  const store = createMemoryStore({ clock })
+  let logout = (): Promise<unknown> => Promise.resolve()
+  const put = async (key: string, value: string, ttlSeconds: number) => {
+    if (key.startsWith('predecessors:')) await logout()
+    return store.put(key, value, ttlSeconds)
+  }
+  const own = await startScriptedWorld({ settings: on, store: { ...store, put } })
+  const page = await signedIn(own, 'alice', 's-1')
+  const replaced = own.tab({ ...page, jar: page.jar.copy() })
+  own.server.script.token = (form) => own.server.tokens(form, {}, { sid: 's-2' })
+  logout = async () => post(own, { logout_token: await own.server.logoutToken({ sid: 's-2' }) })
+  await own.signIn(page)
+  expect(await refresh(replaced)).toEqual([401, 'session_expired'])
+  await own.close()
 })
 
 describe('a bad logout token (LO-5, D14)', () => {

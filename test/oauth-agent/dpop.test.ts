@@ -7,9 +7,10 @@ import { createCookieReader } from '../../shared/cookies/open.ts'
 import { createCookieWriter } from '../../shared/cookies/write.ts'
 import { systemRandomBytes } from '../../shared/crypto/random.ts'
 import { bindingOf } from '../../shared/crypto/seal.ts'
-import { deriveKeyRing } from '../../shared/crypto/key-ring-edit.ts'
+import { deriveKeyRing, rotateKeyRing } from '../../shared/crypto/key-ring-edit.ts'
 import { agentPurposes, createKeyRing } from '../../shared/crypto/key-ring.ts'
 import { testKeys } from '../support/installation.ts'
+import { createManualClock } from '../support/manual-clock.ts'
 import { authorizationUrlOf, type Page, refresh, startLogin, statusAndCode } from '../support/page.ts'
 import {
   type Act,
@@ -238,6 +239,25 @@ describe('a key that the ring has no longer', () => {
     const answer = await page.call('GET', '/oauth-agent/userinfo')
     expect(statusAndCode(answer)).toEqual([401, 'access_token_expired'])
     expect(asked('userinfo')).toEqual([])
+  })
+})
+
+describe('a key that is not in force any more', () => {
+  it('proves every refresh of the session that began with it, since some servers bind refresh tokens as well (RT-7)', async () => {
+    const first = createKeyRing(testKeys())
+    const promoted = createKeyRing(
+      rotateKeyRing(testKeys(), { random: systemRandomBytes, clock: createManualClock() }, 'now'),
+    )
+    let ring = first
+    await start({ keysOf: () => ({ current: () => ring }) })
+    const page = world.browser()
+    await world.signIn(page)
+    ring = promoted
+    for (let time = 1; time <= 2; time++) expect((await refresh(page)).status).toBe(200)
+    await world.signIn(world.browser())
+    const [atSignIn, atRefresh, atNextRefresh, atOtherSignIn] = (await proofs('token')).map((proof) => proof.thumbprint)
+    expect([atRefresh, atNextRefresh]).toEqual([atSignIn, atSignIn])
+    expect(atOtherSignIn).not.toBe(atSignIn)
   })
 })
 

@@ -6,6 +6,7 @@ import {
   type ScriptedWorld,
   startScriptedWorld,
 } from '../support/scripted-authorization-server.ts'
+import { statusAndCode } from '../support/page.ts'
 import { worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld
@@ -196,5 +197,24 @@ describe('faults of userinfo', () => {
     }
     const forged = await answerWith({}, (jwt) => `${jwt.slice(0, -4)}AAAA`)
     expect(forged.json()['error_code']).toBe('userinfo_invalid')
+  })
+
+  it('an answer that is not signed is refused where the settings want a signed one, whatever it says (OID-13)', async () => {
+    const strict = await startScriptedWorld({ authorizationServer: '  require_signed_userinfo: true' })
+    const page = strict.browser()
+    await strict.signIn(page)
+    const userinfo = () => page.call('GET', '/oauth-agent/userinfo')
+    expect(statusAndCode(await userinfo())).toEqual([502, 'userinfo_invalid'])
+    expect(strict.told('request.refused').at(-1)?.fields['check']).toBe('unsigned')
+    const jwt = await strict.server.idToken({ name: 'Alice' })
+    strict.server.script.userinfo = () => ({ body: JSON.stringify(jwt) })
+    expect(statusAndCode(await userinfo())).toEqual([502, 'userinfo_invalid'])
+    strict.server.script.userinfo = () => ({ headers: { 'content-type': 'application/jwt' }, body: jwt })
+    expect((await userinfo()).json()).toEqual({ sub: 'alice', name: 'Alice' })
+    // A refusal has nothing to sign.
+    const challenge = { 'www-authenticate': 'Bearer error="invalid_token"' }
+    strict.server.script.userinfo = () => ({ status: 401, headers: challenge, body: '' })
+    expect(statusAndCode(await userinfo())).toEqual([401, 'upstream_unauthorized'])
+    await strict.close()
   })
 })

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { createMemoryStore } from '../../shared/store/memory.ts'
+import type { EndedEntry } from '../../shared/store/store.ts'
 import { endLogin, isSignedIn, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { createShiftedClock } from '../support/shifted-clock.ts'
 
 let world: ScriptedWorld
 beforeAll(async () => {
@@ -21,6 +24,22 @@ describe('a second sign-in replaces the first wholly', () => {
     await world.signIn(page, {}, 'bob')
     expect([...page.jar.names('localhost')].sort()).toEqual(['__Host-Http-th-at', '__Host-Http-th-id'])
     expect(statusAndCode(await page.call('POST', '/oauth-agent/refresh'))).toEqual([401, 'no_refresh_token'])
+  })
+
+  it('and is answered when the first has ended, however long the store takes for that', async () => {
+    const memory = createMemoryStore({ clock: createShiftedClock() })
+    const ended: string[] = []
+    const end = async (entry: EndedEntry) => {
+      for (let turns = 0; turns < 200; turns++) await new Promise(setImmediate)
+      await memory.end(entry)
+      ended.push(entry.kind)
+    }
+    const slow = await startScriptedWorld({ store: { ...memory, end } })
+    const page = slow.browser()
+    await slow.signIn(page)
+    await slow.signIn(page, {}, 'bob')
+    expect(ended).toEqual(['session'])
+    await slow.close()
   })
 
   it.each([
@@ -102,6 +121,37 @@ describe('a second sign-in replaces the first wholly', () => {
     const copy = world.tab({ ...page, jar: page.jar.copy() })
     await world.signIn(page)
     expect(await isSignedIn(copy)).toBe(true)
+  })
+
+  it('costs the store the same however often it is done in one browser, and so does the sign-out', async () => {
+    const memory = createMemoryStore({ clock: createShiftedClock() })
+    let calls = 0
+    let longest = 0
+    const counted = await startScriptedWorld({
+      store: {
+        ...memory,
+        get: (key) => (calls++, memory.get(key)),
+        put(key, value, ttlSeconds) {
+          calls++
+          if (key.startsWith('predecessors:')) longest = Math.max(longest, value.length)
+          return memory.put(key, value, ttlSeconds)
+        },
+        end: (entry) => (calls++, memory.end(entry)),
+      },
+    })
+    const page = counted.browser()
+    const costOf = async (act: () => Promise<unknown>) => {
+      const before = calls
+      await act()
+      return calls - before
+    }
+    await counted.signIn(page)
+    const second = await costOf(() => counted.signIn(page))
+    for (let each = 0; each < 20; each += 1) await counted.signIn(page)
+    expect(await costOf(() => counted.signIn(page))).toBe(second)
+    expect(longest).toBeLessThan(400)
+    expect(await costOf(() => page.call('POST', '/oauth-agent/logout'))).toBeLessThan(20)
+    await counted.close()
   })
 
   it('a new session id each time (CK-17)', async () => {

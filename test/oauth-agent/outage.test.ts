@@ -2,7 +2,8 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
-import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { statusAndCode } from '../support/page.ts'
+import { type Reply, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { startWorld, worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld | undefined
@@ -78,6 +79,24 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     },
   )
 
+  it.each([
+    [{ status: 400, body: { error: 'unsupported_token_type' } }, { provider_error: 'unsupported_token_type' }],
+    [{ status: 401, body: { error: 'invalid_client' } }, { provider_error: 'invalid_client' }],
+    [{ status: 400, body: { error: 'words of the server' } }, { provider_error: 'other' }],
+    [{ status: 400, body: '' }, { check: 'response_is_not_conform' }],
+    [{ status: 503, body: '' }, { check: 'gateway_error' }],
+  ])('signing out tells why nothing was revoked: %j (RFC 7009 §2.2.1)', async (reply, why) => {
+    world = await startScriptedWorld()
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.revocation = (form) =>
+      form.get('token_type_hint') === 'refresh_token' ? reply : { status: 200, body: '' }
+    expect((await page.call('POST', '/oauth-agent/logout')).status).toBe(200)
+    const { request_id, subject, session, ...told } = world.told('logout.completed')[0]?.fields ?? {}
+    expect([request_id, subject, session]).not.toContain(undefined)
+    expect(told).toEqual({ revoked: false, ...why })
+  })
+
   it('signing out goes to our own page while nothing is known of the server', async () => {
     const alone = await startWorld({ issuer: 'http://127.0.0.1:1' })
     const answer = await alone.browser().call('POST', '/oauth-agent/logout')
@@ -85,21 +104,47 @@ describe('an authorization server that is down (N01, FI-01)', () => {
     await alone.close()
   })
 
-  it('a sign-in while the keys are away uses no code, and the same response succeeds when they are back', async () => {
+  it.each<[string, Reply, string]>([
+    ['are away', { status: 503, body: '' }, 'gateway_error'],
+    ['are a page of a gateway', { headers: { 'content-type': 'text/html' }, body: '<html>' }, 'json'],
+    ['are no list', { body: { keys: 'none' } }, 'keys'],
+    ['are nowhere', { status: 404, body: '' }, 'status'],
+  ])(
+    'a sign-in while the keys %s uses no code, and the same response succeeds when they are back',
+    async (_, reply, why) => {
+      world = await startScriptedWorld()
+      const { server, clock } = world
+      const page = world.browser()
+      const query = await world.start(page)
+      const good = server.script.jwks
+      server.script.jwks = () => reply
+      const end = () => page.call('POST', '/oauth-agent/login/end', { form: query })
+      const away = await end()
+      expect([away.status, away.json()['error_code']]).toEqual([503, 'authorization_server_unavailable'])
+      expect(away.json()['retry_after']).toBeGreaterThan(0)
+      expect(world.told('login.failed').at(-1)?.fields['check']).toBe(why)
+      expect(server.count('token')).toBe(0)
+      server.script.jwks = good
+      clock.pass(5)
+      expect((await end()).status).toBe(200)
+      expect([server.count('token'), server.count('jwks')]).toEqual([1, 2])
+    },
+  )
+
+  it('a sign-in that ends where the metadata cannot be read uses no code either', async () => {
     world = await startScriptedWorld()
     const { server, clock } = world
     const page = world.browser()
     const query = await world.start(page)
-    const good = server.script.jwks
-    server.script.jwks = () => ({ status: 503, body: '' })
+    await world.restart(0)
+    const good = server.script.metadata
+    server.script.metadata = () => ({ body: 'oops' })
     const end = () => page.call('POST', '/oauth-agent/login/end', { form: query })
-    const away = await end()
-    expect([away.status, away.json()['error_code']]).toEqual([503, 'authorization_server_unavailable'])
+    expect(statusAndCode(await end())).toEqual([503, 'authorization_server_unavailable'])
     expect(server.count('token')).toBe(0)
-    server.script.jwks = good
+    server.script.metadata = good
     clock.pass(5)
     expect((await end()).status).toBe(200)
-    expect([server.count('token'), server.count('jwks')]).toEqual([1, 2])
   })
 
   it('a server that accepts and says nothing costs no more than the time limit', async () => {

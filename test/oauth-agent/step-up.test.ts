@@ -142,6 +142,21 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'bob' } })
   })
 
+  it('takes no place of another user either where nobody could end the session that it began in', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    for (const name of page.jar.names('localhost'))
+      if (!name.includes('-login-')) page.jar.tamper('localhost', name, 'x')
+    await world.signIn(world.tab(page), {}, 'bob')
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect(statusAndCode(await page.call('POST', '/oauth-agent/login/end', { form: query }))).toEqual([
+      409,
+      'login_restart_required',
+    ])
+    expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'bob' } })
+  })
+
   it('of two tabs at the same time succeeds in both', async () => {
     const page = world.browser()
     await world.signIn(page)
@@ -162,6 +177,7 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
     const answer = await page.call('POST', '/oauth-agent/login/end', { form: query })
     expect(statusAndCode(answer)).toEqual([403, 'step_up_not_reached'])
+    expect(world.told('login.failed').at(-1)?.fields['check']).toBe('sub')
     expect((await session(page))['is_logged_in']).toBe(false)
   })
 })

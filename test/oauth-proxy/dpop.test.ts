@@ -161,12 +161,13 @@ describe('nonces of an API (RFC 9449 §9)', () => {
     },
   )
 
-  it('are taken from answers that are no refusals', async () => {
+  it('are taken from answers that are no refusals, and kept where one gives none', async () => {
     const page = await signedIn()
     api.answerFields = { 'dpop-nonce': 'next' }
     await page.call('GET', '/api/orders')
-    await page.call('GET', '/api/orders')
-    expect(api.calls.map(({ claims }) => claims['nonce'])).toEqual([undefined, 'next'])
+    api.answerFields = {}
+    for (const _ of [1, 2]) await page.call('GET', '/api/orders')
+    expect(api.calls.map(({ claims }) => claims['nonce'])).toEqual([undefined, 'next', 'next'])
   })
 
   it.each<[string, Record<string, string>]>([

@@ -106,11 +106,11 @@ describe('an API that goes away after it has asked for a nonce', () => {
   it.each<[string, { body?: string }]>([
     ['GET', {}],
     ['POST', { body: 'an order' }],
-  ])('has seen nothing of a %s, which another place of it gets', async (method, options) => {
-    const bodies: string[] = []
+  ])('has seen nothing of a %s, which another place of it gets, without that nonce (DP-5)', async (method, options) => {
+    const seen: [body: string, nonce: unknown][] = []
     const other = await listen((request, response) => {
       void textOf(request).then((text) => {
-        bodies.push(text)
+        seen.push([text, nonceOf(request)])
         response.end('done')
       })
     })
@@ -123,7 +123,7 @@ describe('an API that goes away after it has asked for a nonce', () => {
     })
     const { proxy, cookies } = await startBefore(first, other)
     expect((await proxy.call(method, '/a/x', { cookies, ...options })).status).toBe(200)
-    expect(bodies).toEqual([options.body ?? ''])
+    expect(seen).toEqual([[options.body ?? '', undefined]])
   })
 })
 

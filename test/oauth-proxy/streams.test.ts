@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { createStreams, type StreamEnd, type Streams } from '../../oauth-proxy/streams.ts'
+import type { Route } from '../../shared/config/schema.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { sessionCookies } from '../support/installation.ts'
+import { proxyConfig } from '../support/proxy-world.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 
 function start() {
@@ -63,8 +65,110 @@ describe('K06 a stream ends', () => {
   })
 })
 
+describe('an answer without a length ends', () => {
+  const [route, other] = proxyConfig(`
+    - { path: /a, upstream: 'https://a.internal' }
+    - { path: /b, upstream: 'https://b.internal' }
+`).proxy.routes as [Route, Route]
+
+  it('at the latest five seconds after its session was ended, and not when its access token expires', async () => {
+    const { clock, store, streams, ends, end } = start()
+    streams.watchAnswer(access, route, end)
+    clock.pass(600)
+    expect(ends).toEqual([])
+    await store.end({ kind: 'session', sessionId: access.sessionId, ttlSeconds: 600 })
+    clock.pass(5)
+    expect(ends).toEqual(['session_over'])
+  })
+
+  it('at the absolute limit of its session', () => {
+    const { clock, streams, ends, end } = start()
+    streams.watchAnswer({ ...access, absoluteExpiresAt: 1_800_000_020 }, route, end)
+    clock.pass(19)
+    expect(ends).toEqual([])
+    clock.pass(6)
+    expect(ends).toEqual(['session_over'])
+  })
+
+  it('at the idle limit of the newest cookie that came meanwhile', () => {
+    const { clock, streams, ends, end } = start()
+    const cookie = (idleExpiresAt: number) => ({ ...access, idleExpiresAt })
+    streams.watchAnswer(cookie(1_800_000_020), route, end)
+    streams.renew(cookie(1_800_000_100))
+    // Of another tab, which has not heard of the refresh yet.
+    streams.renew(cookie(1_800_000_020))
+    streams.renew({ ...cookie(1_800_000_900), sessionId: 'of somebody else' })
+    clock.pass(99)
+    expect(ends).toEqual([])
+    clock.pass(6)
+    expect(ends).toEqual(['session_over'])
+  })
+
+  it('at the newest idle limit of its session also when another of its answers is over', () => {
+    const { clock, streams, ends, end } = start()
+    const cookie = (idleExpiresAt: number) => ({ ...access, idleExpiresAt })
+    const forget = streams.watchAnswer(cookie(1_800_000_020), route, end)
+    streams.watchAnswer(cookie(1_800_000_020), route, end)
+    forget()
+    streams.renew(cookie(1_800_000_100))
+    clock.pass(99)
+    expect(ends).toEqual([])
+    clock.pass(6)
+    expect(ends).toEqual(['session_over'])
+  })
+
+  it('by no cookie of a session of which it was the last answer', () => {
+    const { clock, streams, ends, end } = start()
+    const cookie = (idleExpiresAt: number) => ({ ...access, idleExpiresAt })
+    const forget = [1, 2].map(() => streams.watchAnswer(cookie(1_800_000_020), route, end))
+    streams.renew(cookie(1_800_000_100))
+    for (const each of forget) each()
+    streams.watchAnswer(cookie(1_800_000_020), route, end)
+    clock.pass(25)
+    expect(ends).toEqual(['session_over'])
+  })
+
+  it('when its route is in force no more, also one that begins later', () => {
+    const { streams } = start()
+    const ends: string[] = []
+    const note = (name: string) => (cause: StreamEnd) => void ends.push(`${name} ${cause}`)
+    streams.watchAnswer(undefined, route, note('stays'))
+    streams.watchAnswer(undefined, other, note('goes'))
+    streams.watch(undefined, note('stream'))
+    const isInForce = (each: Route) => each === route
+    streams.giveWay(isInForce)
+    expect(ends).toEqual(['goes stopping'])
+    streams.watchAnswer(undefined, other, note('later'))
+    expect(ends).toEqual(['goes stopping', 'later stopping'])
+    streams.giveWay(isInForce)
+    expect(ends).toHaveLength(2)
+  })
+
+  it.each([
+    ['a session', access],
+    ['a visitor', undefined],
+  ])('unless it was over before: that of %s is unwatched then', (_, session) => {
+    const { clock, streams, ends, end } = start()
+    streams.watchAnswer(session, route, end)()
+    streams.giveWay(() => false)
+    clock.pass(100_000)
+    expect(ends).toEqual([])
+  })
+
+  it('not at the begin of a stop, and is looked at until it is over', async () => {
+    const { clock, store, streams, ends, end } = start()
+    streams.watchAnswer(access, route, end)
+    streams.stop()
+    streams.watchAnswer(access, route, end)
+    expect(ends).toEqual([])
+    await store.end({ kind: 'session', sessionId: access.sessionId, ttlSeconds: 600 })
+    clock.pass(5)
+    expect(ends).toEqual(['session_over', 'session_over'])
+  })
+})
+
 describe('all streams are looked at together', () => {
-  it.each<[string, (streams: Streams, forget: readonly (() => void)[]) => void]>([
+  it.each<[string, (streams: Streams, forget: readonly (() => void)[], pass: (seconds: number) => void) => void]>([
     [
       'all are over',
       (_, forget) => {
@@ -72,6 +176,7 @@ describe('all streams are looked at together', () => {
       },
     ],
     ['the process stops', (streams) => streams.stop()],
+    ['their access tokens have expired', (_streams, _forget, pass) => pass(300)],
   ])('by one timer, and by none once %s', (_, finish) => {
     const manual = createManualClock()
     const waiting = new Set<object>()
@@ -94,7 +199,7 @@ describe('all streams are looked at together', () => {
     const forget = [1, 2, 3].map(() => streams.watch(access, () => {}))
     manual.pass(12)
     expect(waiting.size).toBe(1)
-    finish(streams, forget)
+    finish(streams, forget, manual.pass)
     expect(waiting.size).toBe(0)
     streams.watch(access, () => {})()
     expect(waiting.size).toBe(0)

@@ -3,7 +3,12 @@ import { createAdapter } from '../../spa-example/provider/adapter.ts'
 
 function createStorage() {
   let now = 1_800_000_000_000
-  const clock = { nowMs: () => now, nowSeconds: () => Math.floor(now / 1000), after: () => () => undefined }
+  const clock = {
+    nowMs: () => now,
+    nowSeconds: () => Math.floor(now / 1000),
+    steadyMs: () => now,
+    after: () => () => undefined,
+  }
   const adapter = createAdapter(clock)
   return {
     tokens: adapter('RefreshToken'),

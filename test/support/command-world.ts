@@ -1,4 +1,4 @@
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,14 +9,29 @@ import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { testKeys } from './installation.ts'
 import { openRaw } from './raw-http.ts'
 
-const command = fileURLToPath(new URL('../../bin/token-handler.ts', import.meta.url))
+const root = fileURLToPath(new URL('../..', import.meta.url))
 export const patience = { timeout: 30_000 }
 
-/** Where the run keeps what Node has compiled, if it has a folder of its own: every process would do it anew. */
-const compileCache = process.env['NODE_COMPILE_CACHE']
+/** The command in one of its forms. */
+export interface CommandProgram {
+  readonly command: string
+  /** Where Node keeps what it has compiled, if anywhere: every process would do it anew. */
+  readonly compileCache: string | undefined
+}
+
+const sources: CommandProgram = {
+  command: join(root, 'bin/token-handler.ts'),
+  compileCache: process.env['NODE_COMPILE_CACHE'],
+}
+
+/** Makes the program of the image in an empty folder. It starts in a third of the time of the sources. */
+export function bundleCommand(folder: string): CommandProgram {
+  execFileSync(process.execPath, ['deploy/bundle.ts', folder], { cwd: root })
+  return { command: join(folder, 'bin/token-handler.js'), compileCache: join(folder, 'compiled') }
+}
 
 /** The command at work on a folder with settings and keys; `close` ends what it started. */
-export function createCommandWorld() {
+export function createCommandWorld({ command, compileCache } = sources) {
   const folder = mkdtempSync(join(tmpdir(), 'token-handler-'))
   writeFileSync(join(folder, 'keys.json'), formatKeyRingFile(testKeys()))
   const children: ChildProcess[] = []

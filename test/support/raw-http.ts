@@ -76,6 +76,21 @@ export async function openRaw(at: number | string, tls?: ConnectionOptions): Pro
   }
 }
 
+/** Resolves once the peer has let a connection go: a write into it is answered by a reset, and by silence where it lingers. */
+export function letGo(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.closed) return resolve()
+    socket.on('error', () => undefined)
+    socket.on('close', () => resolve())
+    const poke = () =>
+      socket.write('x', (error) => {
+        // A write into a socket that is closed fails at once: one after another, they took a core from all later tests.
+        if (!(error instanceof Error)) setImmediate(poke)
+      })
+    poke()
+  })
+}
+
 /** Sends one request as bytes and reads one answer; the connection is closed afterwards. */
 export async function sendRaw(at: number | string, bytes: string): Promise<RawAnswer> {
   const connection = await openRaw(at)

@@ -11,12 +11,14 @@ export interface ShiftedClock extends Clock {
 /** Creates a clock that shows the real time until it is moved. */
 export function createShiftedClock(): ShiftedClock {
   let shiftMs = 0
+  let passedMs = 0
   let standingMs: number | undefined
   const timers = new Set<{ dueMs: number; run: () => void }>()
   const nowMs = () => (standingMs ?? systemClock.nowMs()) + shiftMs
   return {
     nowMs,
     nowSeconds: () => Math.floor(nowMs() / 1000),
+    steadyMs: () => systemClock.steadyMs() + passedMs,
     after(delayMs, run) {
       const cancel = () => {
         timers.delete(timer)
@@ -33,6 +35,7 @@ export function createShiftedClock(): ShiftedClock {
     },
     pass(seconds) {
       shiftMs += seconds * 1000
+      passedMs += Math.max(0, seconds) * 1000
       const endMs = nowMs()
       // Only those that wait already: what a timer starts anew belongs to the time to come.
       const due = [...timers].filter(({ dueMs }) => dueMs <= endMs).sort((one, two) => one.dueMs - two.dueMs)

@@ -1,5 +1,6 @@
 import type { CrossProblem } from './check.ts'
 import type { Config } from '../schema.ts'
+import { isBelow } from './places.ts'
 
 /** The form of requests and responses, and the pages between which a sign-in and a sign-out go. */
 export function* loginChecks(config: Config): Iterable<CrossProblem> {
@@ -51,7 +52,7 @@ function* pageChecks({ login, logout, agent, cors, pageOrigin, publicOrigin }: C
   }
   const pages = { 'login.redirect_path': login.redirectPath, 'logout.return_path': logout.returnPath }
   for (const [path, page] of Object.entries(pages)) {
-    if (page !== agent.path && !page.startsWith(`${agent.path}/`)) continue
+    if (!isBelow(page, agent.path)) continue
     yield {
       path,
       problem: 'lies below agent.path, where there are no pages',

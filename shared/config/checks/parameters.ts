@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import { isJsonObject } from '../../json-object.ts'
+import { isMaxAge, maxClaimsLength, parseClaimsRequest } from '../parameter-values.ts'
 import type { Config } from '../schema.ts'
 
 /**
@@ -50,30 +50,47 @@ const fixedBySettings: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The parameters of requests to the authorization server: which the settings may fix, and which a page may choose. */
-export function* parameterChecks({ login, session, proxy }: Config): Iterable<CrossProblem> {
-  for (const name of Object.keys(login.extraParameters)) {
+export function* parameterChecks(config: Config): Iterable<CrossProblem> {
+  const { login, session } = config
+  yield* fixedNameChecks(login.extraParameters)
+  yield* fixedValueChecks(login.extraParameters)
+  yield* resourceChecks(config)
+  yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
+  yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
+}
+
+type ExtraParameters = Config['login']['extraParameters']
+
+function* fixedNameChecks(extraParameters: ExtraParameters): Iterable<CrossProblem> {
+  for (const name of Object.keys(extraParameters)) {
     const setting = ownSettings.get(name)
     const path = `login.extra_parameters.${name}`
     if (setting !== undefined) yield { path, problem: 'has a setting of its own', remedy: `Write it as ${setting}.` }
     if (!ownParameters.has(name)) continue
     yield { path, problem: 'is a parameter that the agent sets itself', remedy: 'Remove it.' }
   }
-  const { max_age: maxAge, claims } = login.extraParameters
-  if (claims !== undefined && !isClaimsRequest(claims)) {
+}
+
+/** Those that the agent reads itself, since it checks on return what they demand. */
+function* fixedValueChecks({ max_age: maxAge, claims }: ExtraParameters): Iterable<CrossProblem> {
+  if (claims !== undefined && parseClaimsRequest(claims) === undefined) {
     yield {
       path: 'login.extra_parameters.claims',
-      problem: 'is not a JSON object of at most 4096 characters',
+      problem: `is not a JSON object of at most ${maxClaimsLength} characters`,
       remedy: `Write a claims request in quotes, such as '{"id_token":{"acr":{"essential":true,"values":["high"]}}}'.`,
     }
   }
-  if (maxAge !== undefined && !/^[0-9]{1,9}$/.test(maxAge)) {
+  if (maxAge !== undefined && !isMaxAge(maxAge)) {
     yield {
       path: 'login.extra_parameters.max_age',
       problem: 'is not a number of seconds',
       remedy: 'Write digits in quotes, such as "3600".',
     }
   }
-  for (const [path, resource] of resourcesOf({ login, proxy })) {
+}
+
+function* resourceChecks(config: Pick<Config, 'login' | 'proxy'>): Iterable<CrossProblem> {
+  for (const [path, resource] of resourcesOf(config)) {
     if (URL.canParse(resource) && !resource.includes('#')) continue
     yield {
       path,
@@ -81,8 +98,6 @@ export function* parameterChecks({ login, session, proxy }: Config): Iterable<Cr
       remedy: 'Write the identifier of the API as the authorization server knows it.',
     }
   }
-  yield* choiceChecks('login.allowed_parameters', login.allowedParameters)
-  yield* choiceChecks('session.allowed_refresh_parameters', session.allowedRefreshParameters)
 }
 
 /** Every resource indicator of the settings, after its path. */
@@ -93,14 +108,6 @@ function* resourcesOf({ login, proxy }: Pick<Config, 'login' | 'proxy'>): Iterab
     if (own !== undefined) yield [`proxy.routes[${index}].credential.resource`, own]
     const { resource } = anonymousToken
     if (resource !== undefined) yield [`proxy.routes[${index}].anonymous_token.resource`, resource]
-  }
-}
-
-function isClaimsRequest(text: string): boolean {
-  try {
-    return text.length <= 4096 && isJsonObject(JSON.parse(text))
-  } catch {
-    return false
   }
 }
 

@@ -5,7 +5,15 @@ import { upstreamsOf } from '../upstreams.ts'
 
 /** Where plain HTTP is allowed: nowhere, except on this machine, or where the operator states that the network protects it. */
 export function* transportChecks(config: Config): Iterable<CrossProblem> {
-  const { publicOrigin, insecureAllowHttp, authorizationServer } = config
+  yield* plainHttpChecks(config)
+  yield* issuerChecks(config.authorizationServer.issuer)
+  yield* proxyChecks(config.authorizationServer)
+  for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
+  yield* listenerTlsChecks(config)
+  yield* endpointCheck(config.observability.otlpEndpoint)
+}
+
+function* plainHttpChecks({ publicOrigin, insecureAllowHttp, authorizationServer }: Config): Iterable<CrossProblem> {
   const local = isLocalOrigin(publicOrigin)
   const httpGiven = { given: ['insecure_allow_http', 'public_origin'] }
 
@@ -34,11 +42,6 @@ export function* transportChecks(config: Config): Iterable<CrossProblem> {
       ...httpGiven,
     }
   }
-  yield* issuerChecks(authorizationServer.issuer)
-  yield* proxyChecks(authorizationServer)
-  for (const [index, route] of config.proxy.routes.entries()) yield* upstreamChecks(route, `proxy.routes[${index}]`)
-  yield* listenerChecks(config)
-  yield* endpointCheck(config.observability.otlpEndpoint)
 }
 
 function* issuerChecks(issuer: string): Iterable<CrossProblem> {
@@ -110,7 +113,7 @@ function* upstreamChecks(route: Route, path: string): Iterable<CrossProblem> {
 }
 
 /** Half of a certificate must not end in plain HTTP, nor a demand for certificates in nobody being asked for one. */
-function* listenerChecks({ agent, proxy }: Config): Iterable<CrossProblem> {
+function* listenerTlsChecks({ agent, proxy }: Config): Iterable<CrossProblem> {
   for (const [name, { listen }] of Object.entries({ agent, proxy })) {
     const path = `${name}.listen`
     if ((listen.certificateFile === undefined) !== (listen.privateKeyFile === undefined)) {

@@ -36,6 +36,7 @@ function parts(change: object = {}): ProviderJwtParts {
     metadataMaxAgeSeconds: 60,
     jwksMaxAgeSeconds: 60,
     requireIssuerInResponse: 'metadata' as const,
+    requireSignedUserinfo: false,
     trustedAudiences: [] as string[],
     ...change,
   }

@@ -27,7 +27,8 @@ it('sends each token once, with its hint, and waits for each no longer than the 
   }
   const observe = { emit: () => {} }
   const authorizationServer = createAuthorizationServer({ config, clock: createManualClock(), observe, transport })
-  expect(await revokeTokens({ config, authorizationServer }, { refreshToken: 'rt', accessToken: 'at' })).toBe(false)
+  const revocation = await revokeTokens({ config, authorizationServer }, { refreshToken: 'rt', accessToken: 'at' })
+  expect(revocation.revoked).toBe(false)
   expect(sent.map(({ body, timeoutMs }) => [Object.fromEntries(new URLSearchParams(body)), timeoutMs])).toEqual([
     [{ token: 'rt', token_type_hint: 'refresh_token' }, 1234],
     [{ token: 'at', token_type_hint: 'access_token' }, 1234],

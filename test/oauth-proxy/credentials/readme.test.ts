@@ -57,7 +57,7 @@ const session = {
 }
 
 /** A credential in the words of the page. */
-function inWords(credential: Credential): string {
+function inWords(credential: Credential | undefined): string {
   if (credential === undefined) return 'nothing'
   if (credential.header !== 'authorization') return `\`${credential.header}: ${credential.value}\``
   return Buffer.from(credential.value.replace('Bearer ', ''), 'base64url').toString()

@@ -30,6 +30,20 @@ describe('token cache', () => {
     expect(cache.find('a')).toBeUndefined()
   })
 
+  it.each([
+    ['a clock that was a day ahead is set back', 86_400, -86_400],
+    ['a clock that was right is set back', 0, -86_400],
+  ])('keeps no token for longer because %s', async (_, ahead, back) => {
+    const { cache, clock, gives } = cacheWith()
+    clock.set(ahead)
+    await cache.obtain('a', gives('token', 300))
+    clock.set(back)
+    clock.pass(269)
+    expect(cache.find('a')).toBe('token')
+    clock.pass(1)
+    expect(cache.find('a')).toBeUndefined()
+  })
+
   it('hands out a token that has already expired to those who waited, and keeps it for nobody', async () => {
     const { cache, gives } = cacheWith()
     expect(await cache.obtain('a', gives('token', 0))).toBe('token')

@@ -8,7 +8,7 @@ import {
   verifyPath,
 } from '../../support/gateway-question.ts'
 import { ownPage, type ProxyWorld, startProxy } from '../../support/proxy-world.ts'
-import { openRaw, parseAnswer, rawRequest, sendRaw } from '../../support/raw-http.ts'
+import { letGo, openRaw, parseAnswer, rawRequest, sendRaw } from '../../support/raw-http.ts'
 
 const routes = `
     - path: /api/**
@@ -229,11 +229,7 @@ describe('who may ask', () => {
     connection.write(questionBytes('nginx', { target: '/socket', lines: upgrade }))
     expect(parseAnswer(await connection.closed()).status).toBe(403)
     world.clock.pass(3)
-    // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
-    const gone = new Promise((resolve) => connection.socket.on('close', resolve))
-    const poke = () => connection.socket.write('x', () => setImmediate(poke))
-    poke()
-    await gone
+    await letGo(connection.socket)
     await world.close()
   })
 

@@ -5,11 +5,15 @@ import type { Duplex } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
 import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
-import { type RawConnection, openRaw, parseAnswer, rawRequest } from '../../support/raw-http.ts'
+import { letGo, type RawConnection, openRaw, parseAnswer, rawRequest } from '../../support/raw-http.ts'
 import { answer, okBytes, startUpstream, type Upstream } from '../../support/upstream.ts'
 
 const api = createServer((_request, response) => response.writeHead(404).end())
-const sockets = new WebSocketServer({ server: api, handleProtocols: (offered) => [...offered][0] ?? false })
+const sockets = new WebSocketServer({
+  server: api,
+  handleProtocols: (offered) => [...offered][0] ?? false,
+  perMessageDeflate: true,
+})
 const handshakes: { url: string | undefined; headers: NodeJS.Dict<string | string[]> }[] = []
 let silent: Upstream
 let world: ProxyWorld
@@ -117,10 +121,12 @@ const closing = (socket: WebSocket) =>
   new Promise<[number, string]>((resolve) => socket.on('close', (code, reason) => resolve([code, reason.toString()])))
 
 describe('a WebSocket of our own page', () => {
-  it('reaches the API with the token, its subprotocol and nothing of ours', async () => {
+  it('reaches the API with the token, its subprotocol, its extension and nothing of ours', async () => {
     const { socket, status, headers } = await open({ protocols: ['chat.v2'] })
     expect(status).toBe(101)
     expect(socket.protocol).toBe('chat.v2')
+    expect(socket.extensions).toBe('permessage-deflate')
+    expect(headers['x-request-id']).toBe(handshakes[0]?.headers['x-request-id'])
     expect(headers['set-cookie']).toBeUndefined()
     expect(headers['x-powered-by']).toBeUndefined()
     expect(handshakes).toHaveLength(1)
@@ -208,7 +214,8 @@ describe('an API that does not upgrade', () => {
       'insufficient_user_authentication',
     ],
     ['garbage', 'SSH-2.0-x\r\n\r\n', 502, 'upstream_invalid_response'],
-    ['a status that is none', 'HTTP/1.1 999 No\r\n\r\n', 502, 'upstream_invalid_response'],
+    ['a status above all others', 'HTTP/1.1 600 No\r\n\r\n', 502, 'upstream_invalid_response'],
+    ['a status below all others', 'HTTP/1.1 099 No\r\n\r\n', 502, 'upstream_invalid_response'],
     [
       'a redirect to elsewhere',
       okBytes('', ['Location: https://evil.example/'], '302 Found'),
@@ -228,6 +235,7 @@ describe('an API that does not upgrade', () => {
     ['403', '403 Forbidden', ['Set-Cookie: a=b', 'X-Room: full', 'Access-Control-Allow-Origin: *'], 'not in this room'],
     ['429', '429 Too Many Requests', ['Retry-After: 7', 'Server: api'], ''],
     ['503', '503 Service Unavailable', ['Connection: X-Hop', 'X-Hop: 1'], 'later'],
+    ['the last status', '599 No', [], 'no'],
     ['200', '200 OK', [], 'x'.repeat(65_536)],
     ['a redirect within the API', '307 Temporary Redirect', ['Location: /raw'], ''],
     ['Latin-1 and nulls', '400 Bad Request', ['X-Name: \u00e9'], '\u00e9\u0000\u00ff'],
@@ -453,11 +461,7 @@ describe('a client that never closes its side', () => {
     world.clock.pass(6)
     await connection.closed()
     world.clock.pass(3)
-    // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
-    const gone = new Promise((resolve) => connection.socket.on('close', resolve))
-    const poke = () => connection.socket.write('x', () => setImmediate(poke))
-    poke()
-    await gone
+    await letGo(connection.socket)
   })
 })
 

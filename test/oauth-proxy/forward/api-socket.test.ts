@@ -63,6 +63,32 @@ describe('a connection whose other side has hung up', () => {
     expect(await closed).toBe('answer')
   })
 
+  it.each<[string, (socket: Socket) => void, string]>([
+    ['breaks off, where it was reset', (socket) => void socket.resetAndDestroy(), 'ECONNABORTED'],
+    ['ends, where it ended in good order before', (socket) => void socket.destroy(), 'end'],
+  ])('%s, although it is a write that is told of it', async (_name, hangUp, expected) => {
+    let accept: (socket: Socket) => void = () => undefined
+    const accepted = new Promise<Socket>((resolve) => (accept = resolve))
+    const port = await listen(createTcpServer((socket) => accept(socket.on('error', () => undefined))))
+    const socket = apiSocket(connect(port, '127.0.0.1'))
+    socket.on('data', () => undefined)
+    const over = new Promise<string | undefined>((resolve) => {
+      socket.once('end', () => resolve('end'))
+      socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    })
+    const connected = new Promise((resolve) => socket.once('connect', resolve))
+    const [api] = await Promise.all([accepted, connected])
+    // The system says it once: to the write that comes before the next look at what has arrived.
+    api.write('half', () => {
+      hangUp(api)
+      socket.write('rest')
+      socket.write('rest')
+    })
+    expect(await over).toBe(expected)
+    socket.destroy()
+    api.destroy()
+  })
+
   it('fails where a write fails for another reason', async () => {
     const port = await listen(createTcpServer((socket) => socket.resume()))
     const plain = connect(port, '127.0.0.1')
@@ -121,6 +147,12 @@ describe.each(Object.entries(kinds))('an API over %s hangs up on an upload', (pr
     const bytes = 'HTTP/1.1 413 Content Too Large\r\nContent-Length: 100\r\n\r\nhalf'
     const answered = await upload((socket) => void socket.write(bytes, () => socket.destroy()))
     expect([answered.status, answered.header('content-length'), answered.body.length < 100]).toEqual([413, '100', true])
+  })
+
+  it('within the body of an answer without a length: half of it never looks like all', async () => {
+    const bytes = 'HTTP/1.0 413 Content Too Large\r\n\r\nhalf'
+    const answered = await upload((socket) => void socket.write(bytes, () => socket.destroy()))
+    expect(answered.body).not.toMatch(/0\r\n\r\n$/)
   })
 })
 

@@ -38,6 +38,8 @@ describe('K18 what went wrong, by its code', () => {
     ['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'upstream_invalid_response', false, false],
     ['UND_ERR_REQ_CONTENT_LENGTH_MISMATCH', 'invalid_request', false, false],
     ['UND_ERR_INVALID_ARG', 'server_error', false, false],
+    ['UND_ERR_CLOSED', 'server_stopping', false, false],
+    ['UND_ERR_DESTROYED', 'server_stopping', false, false],
     ['EMFILE', 'overloaded', false, false],
     ['ENFILE', 'overloaded', false, false],
     ['NO_CERT_HAS_EXPIRED', 'upstream_invalid_response', false, false],

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, Socket } from 'no
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Pool } from 'undici'
 import { send } from '../../../oauth-proxy/forward/send.ts'
-import type { Target } from '../../../oauth-proxy/forward/upstream.ts'
+import type { Upstream } from '../../../oauth-proxy/forward/upstreams.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 
 /** How the connection of a place fails: before it was ready, or when the request has arrived. */
@@ -28,7 +28,7 @@ afterEach(async () => {
 })
 
 /** A place with the client library that is in use, and the failure of its connections. */
-function place(index: number, { begun, code }: Failure, report: Target['report'], onTry: () => void): Target {
+function place(index: number, { begun, code }: Failure, report: Upstream['report'], onTry: () => void): Upstream {
   const failure = Object.assign(new Error('failed on purpose'), { code })
   const pool = new Pool(`http://127.0.0.1:${port}`, {
     pipelining: 1,
@@ -64,7 +64,7 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
     request,
     response: new ServerResponse(request),
     proof: undefined,
-    upstream: {
+    upstreams: {
       pick: () => turns.shift() ?? second,
       other: (than) => [first, second].find((target) => !than.includes(target)),
       certificateExpiresAtSeconds: undefined,
@@ -79,7 +79,8 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
     idleTimeoutMs: 1000,
     clock: createManualClock(),
     onHead: () => ({}),
-    onEventStream: () => () => {},
+    isCutting: () => false,
+    onEndless: () => () => {},
     onUnreachable: () => {},
   })
   await expect(call).rejects.toThrow()

@@ -1,14 +1,16 @@
+import { once } from 'node:events'
 import { IncomingMessage } from 'node:http'
 import { createServer, type ServerOptions } from 'node:https'
 import { type AddressInfo, connect, createServer as createTcpServer, Socket } from 'node:net'
 import Pool from 'undici/lib/dispatcher/pool.js'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type WebSocketCall, openWebSocket } from '../../../oauth-proxy/forward/websocket.ts'
-import type { Target } from '../../../oauth-proxy/forward/upstream.ts'
+import type { Upstream as ApiUpstream } from '../../../oauth-proxy/forward/upstreams.ts'
 import { createCertificate, type TestCertificate } from '../../support/certificate.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { hostLine, type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
-import { openRaw, parseAnswer, type RawConnection, rawRequest } from '../../support/raw-http.ts'
+import { letGo, openRaw, parseAnswer, type RawConnection, rawRequest } from '../../support/raw-http.ts'
+import { freePort } from '../../support/free-port.ts'
 import { type Behaviour, startUpstream, type Upstream } from '../../support/upstream.ts'
 
 const authority = createCertificate({ name: 'test authority' })
@@ -91,6 +93,12 @@ it('HX-24 a short token does not come back as the scope that a handshake misses'
   ])
 })
 
+const waysToLeave: [string, (connection: RawConnection) => void][] = [
+  ['goes', ({ socket }) => void socket.resetAndDestroy()],
+  ['closes its sending side', ({ socket }) => void socket.end()],
+  ['does not wait', (connection) => connection.write(Buffer.from([0x81, 0x80, 0, 0, 0, 0]))],
+]
+
 describe('a handshake whose place cannot be connected to', () => {
   it('goes to another, with the name of that one', async () => {
     const up = await place(upgrading)
@@ -159,6 +167,19 @@ describe('a handshake whose place cannot be connected to', () => {
     expect((await answerOf(connection)).status).toBe(101)
     expect(told(world)[0]).toEqual(['upstream.failed', 'upstream_connect_timeout', 0])
     await mute.until(() => mute.open.size === 0)
+    expect(up.accepted).toBe(1)
+  })
+
+  it.each(waysToLeave)('goes nowhere else, and that place is not to blame, when the browser %s', async (_, leave) => {
+    const [mute, up] = [await place(silent), await place(upgrading)]
+    const world = await start(mute.origin.replace('http:', 'https:'), up.origin)
+    const connection = await ask(world)
+    await mute.until(() => mute.accepted === 1)
+    leave(connection)
+    await mute.until(() => mute.open.size === 0)
+    await connection.closed()
+    expect(told(world).map(([name]) => name)).toEqual(['upstream.called'])
+    expect(up.accepted).toBe(0)
   })
 
   it('leaves nothing behind on the connection of the browser', async () => {
@@ -214,11 +235,7 @@ describe('a handshake that a place may have seen', () => {
     expect(third.accepted).toBe(0)
   })
 
-  it.each<[string, (connection: RawConnection) => void]>([
-    ['goes', ({ socket }) => void socket.resetAndDestroy()],
-    ['closes its sending side', ({ socket }) => void socket.end()],
-    ['does not wait', (connection) => connection.write(Buffer.from([0x81, 0x80, 0, 0, 0, 0]))],
-  ])('is let go at the second place as well when the browser %s', async (_, leave) => {
+  it.each(waysToLeave)('is let go at the second place as well when the browser %s', async (_, leave) => {
     const [second, third] = [await place(silent), await place(upgrading)]
     const world = await start(down, second.origin, third.origin)
     const connection = await ask(world)
@@ -241,7 +258,7 @@ function callOver(socket: Socket, own: Partial<WebSocketCall> = {}): WebSocketCa
   return {
     request,
     socket,
-    upstream: {
+    upstreams: {
       pick: () => expect.unreachable(),
       other: () => expect.unreachable(),
     },
@@ -262,9 +279,63 @@ function callOver(socket: Socket, own: Partial<WebSocketCall> = {}): WebSocketCa
 
 it('a browser that has gone before is not heard of by any place', async () => {
   const socket = new Socket()
+  const gone = once(socket, 'close')
   socket.destroy()
+  // Whoever asks later hears nothing of it any more.
+  await gone
   const call = openWebSocket(callOver(socket))
   await expect(call).rejects.toMatchObject({ code: 'invalid_request', detail: { check: 'aborted' } })
+})
+
+it.each<[string, Behaviour, readonly number[]]>([
+  ['agrees', upgrading, [101]],
+  ['refuses', (socket) => void socket.end('HTTP/1.1 503 No\r\n\r\n'), []],
+])('a place that %s is asked in the bytes that were decided on, and counts as one that works', async (...row) => {
+  const [, behaviour, opened] = row
+  const up = await place(behaviour)
+  const browser = connect(up.port, '127.0.0.1')
+  closers.push(async () => browser.destroy())
+  const reports: boolean[] = []
+  const report = (works: boolean) => void reports.push(works)
+  const target: ApiUpstream = { origin: up.origin, index: 0, pool: new Pool(up.origin), tls: {}, report }
+  const seen: number[] = []
+  const path = `/ws?a="b"|{c}'d'`
+  await openWebSocket(
+    callOver(browser, {
+      path,
+      upstreams: { pick: () => target, other: () => undefined },
+      onOpen: (status) => void seen.push(status),
+      onHead: () => ({}),
+    }),
+  )
+  expect([reports, seen, up.seen.map((each) => each.target)]).toEqual([[true], opened, [path]])
+})
+
+it.each([
+  ['http://127.0.0.1', 80],
+  ['https://127.0.0.1', 443],
+])('a place that names no port, %s, is at %i', async (origin, port) => {
+  const near = await place(silent)
+  const browser = connect(near.port, '127.0.0.1')
+  closers.push(async () => browser.destroy())
+  await once(browser, 'connect')
+  // Whatever this machine serves at these two is none of a test's business: the connection goes where nobody listens.
+  const [nobody, asked] = [await freePort(), [] as unknown[]]
+  const { connect: real } = Socket.prototype
+  const elsewhere = vi.spyOn(Socket.prototype, 'connect').mockImplementation(function (
+    this: Socket,
+    ...args: unknown[]
+  ) {
+    const options = args.flat().find((each): each is { host: string; port: number } => Object(each) === each)
+    if (options?.host === '127.0.0.1') asked.push(options.port)
+    if (options !== undefined) options.port = nobody
+    return Reflect.apply(real, this, args) as Socket
+  })
+  onTestFinished(() => elsewhere.mockRestore())
+  const target: ApiUpstream = { origin, index: 0, pool: new Pool(origin), tls: {}, report: () => {} }
+  const upstreams = { pick: () => target, other: () => undefined }
+  await expect(openWebSocket(callOver(browser, { upstreams }))).rejects.toMatchObject({ code: 'upstream_unreachable' })
+  expect(asked).toEqual([port])
 })
 
 it('I13 an API whose refusal does not end within a second is let go, and half of it is not passed on', async () => {
@@ -272,10 +343,10 @@ it('I13 an API whose refusal does not end within a second is let go, and half of
   const browser = connect(up.port, '127.0.0.1')
   closers.push(async () => browser.destroy())
   const clock = createManualClock()
-  const target: Target = { origin: up.origin, index: 0, pool: new Pool(up.origin), tls: {}, report: () => {} }
+  const target: ApiUpstream = { origin: up.origin, index: 0, pool: new Pool(up.origin), tls: {}, report: () => {} }
   const call = openWebSocket(
     callOver(browser, {
-      upstream: { pick: () => target, other: () => undefined },
+      upstreams: { pick: () => target, other: () => undefined },
       clock,
       onHead() {
         queueMicrotask(() => clock.pass(1))
@@ -305,12 +376,9 @@ it('an API that never closes its side of a WebSocket is let go when the browser 
   expect((await answerOf(connection)).status).toBe(101)
   const [socket] = atApi
   const ended = new Promise((resolve) => socket?.on('end', resolve).resume())
-  const gone = new Promise((resolve) => socket?.on('close', resolve))
   connection.socket.resetAndDestroy()
   await ended
   world.clock.pass(3)
-  // Writing into a connection that is gone is answered by a reset; into one that lingers, by silence.
-  const poke = () => socket?.write('x', () => setImmediate(poke))
-  poke()
-  await gone
+  if (socket === undefined) throw new Error('nobody called the API')
+  await letGo(socket)
 })

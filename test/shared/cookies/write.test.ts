@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { loginIds } from '../../../shared/cookies/open.ts'
+import { roomForSession } from '../../../shared/cookies/set-cookie.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { fixedKeys, createKeyRing } from '../../../shared/crypto/key-ring.ts'
 import {
@@ -10,10 +11,21 @@ import {
   loginContent,
   noCookies,
   sessionCookies,
+  sessionFacts,
   testKeys,
 } from '../../support/installation.ts'
 
 const id = (letter: string) => letter.repeat(22)
+
+const isTooLarge = (make: () => unknown) => {
+  try {
+    make()
+    return false
+  } catch (error) {
+    if (!(error instanceof TokenHandlerError)) throw error
+    return error.code === 'token_too_large'
+  }
+}
 
 describe('signing in', () => {
   const { writer, reader } = createInstallation()
@@ -244,9 +256,45 @@ describe('attempts to sign in', () => {
       return [...browserAfter(lines, cookies).ours.keys()].map((name) => name.at(-1))
     }
     expect(stay(10_000)).toEqual(['a', 'b', 'c'])
-    expect(stay(14_800)).toEqual(['c'])
+    expect(stay(14_500)).toEqual(['c'])
     expect(stay(16_000)).toEqual([])
   })
+
+  it.each([
+    ['th', 1, 0],
+    ['th', 5, 300],
+    ['th', 10, 0],
+    ['th', 10, 400],
+    ['abcdefghijklmnop', 10, 0],
+  ])(
+    'fit into one answer with the largest session: prefix %s, %i attempts, return_to of %i',
+    (prefix, maxAttempts, length) => {
+      const base = cookieSettings({ prefix, maxTotalBytes: 14_336 })
+      const login = { ...base.login, maxAttempts, navigation: { enabled: true, responseMode: 'form_post' as const } }
+      const maxTotalBytes = roomForSession({ ...base, login })
+      const settings = { ...base, login, cookies: { ...base.cookies, maxTotalBytes } }
+      const { writer, clock } = createInstallation({ settings })
+      let cookies = noCookies
+      for (let each = 0; each < maxAttempts; each += 1) {
+        const content = loginContent({ startedAt: clock.nowSeconds(), returnTo: `/${'x'.repeat(length)}` })
+        cookies = browserAfter(writer.setLogin(id('abcdefghij'.charAt(each)), content, cookies), cookies)
+        clock.pass(1)
+      }
+      const facts = { ...sessionFacts(), absoluteExpiresAt: clock.nowSeconds() + 400 * 86_400 }
+      const accessToken = jwt(6000)
+      const own = (refreshLength: number) => {
+        const session = sessionCookies({ ...facts, accessToken }, '.'.repeat(refreshLength))
+        return [...writer.setSession(session, 'unseen'), ...writer.clearLogin(id('z'))]
+      }
+      let largest = 0
+      for (let step = 8192; step >= 1; step /= 2) if (!isTooLarge(() => own(largest + step))) largest += step
+      for (let length = largest; length > largest - 1100; length -= 22) {
+        const lines = own(length)
+        lines.push(...writer.changeLogins(cookies, (content) => content, lines))
+        expect(lines.reduce((sum, line) => sum + `Set-Cookie: ${line}\r\n`.length, 0)).toBeLessThanOrEqual(15 * 1024)
+      }
+    },
+  )
 
   it('are refused when they would be too large for five of them to travel', () => {
     const { writer } = createInstallation()

@@ -1,7 +1,8 @@
 import { sign } from 'node:crypto'
 import { calculateJwkThumbprint, compactVerify, importJWK } from 'jose'
 import { describe, expect, it } from 'vitest'
-import { createDpopKeys, keyOfToken } from '../../../shared/crypto/dpop-keys.ts'
+import { keyOfToken } from '../../../shared/cookies/key-of-token.ts'
+import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
 import { deriveKeyRing, promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import type { KeyEntries } from '../../../shared/crypto/key-ring-file.ts'
 import {

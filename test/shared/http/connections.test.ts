@@ -97,3 +97,26 @@ it('a connection that is retired ends with its next answer, and only then', asyn
   expect(await client.closed()).toMatch(/connection: close[^]*two/i)
   client.close()
 })
+
+it.each([
+  ['half an answer', (response: ServerResponse) => void response.write('half'), 'ECONNRESET'],
+  ['a whole one', (response: ServerResponse) => void response.end('half'), 'end'],
+])(
+  'a cut shows %s as what it is to an HTTP/1.0 client, which knows no other sign than a reset',
+  async (_, give, end) => {
+    const { connections, open } = await start()
+    const client = await open()
+    const over = new Promise((resolve) => {
+      client.socket
+        .once('end', () => resolve('end'))
+        .once('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    })
+    client.write(get.replace('HTTP/1.1', 'HTTP/1.0'))
+    const { response } = await nextRequest(connections)
+    give(response)
+    await client.until((text) => text.endsWith('\r\n\r\nhalf'))
+    connections.cut()
+    expect(await over).toBe(end)
+    client.close()
+  },
+)

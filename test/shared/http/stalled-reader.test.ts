@@ -15,7 +15,7 @@ function watched(waiting: number) {
     },
   }
   const response = Object.assign(new EventEmitter(), { writableLength: waiting })
-  cutStalledReader(socket, response, 10_000, clock)
+  cutStalledReader(socket, response, 10_000, clock, () => socket.destroy())
   return { clock, socket, response }
 }
 

@@ -51,6 +51,20 @@ describe('client secrets', () => {
     },
   )
 
+  it.each(['client_secret_basic', 'client_secret_post'] as const)(
+    'a new one is sent from then on: %s',
+    async (authentication) => {
+      const settings = { ...client, authentication, secret }
+      const identity = createClientIdentity({ config: { client: settings }, clock })
+      identity.replaceSecret({ ...settings, secret: new Secret('another') })
+      const [body, headers] = [new URLSearchParams(), new Headers()]
+      await identity.authenticate(server, identity.client, body, headers)
+      expect(headers.get('authorization') ?? body.get('client_secret')).toBe(
+        authentication === 'client_secret_post' ? 'another' : `Basic ${btoa('a%3Ab:another')}`,
+      )
+    },
+  )
+
   it('Post puts both into the form', async () => {
     const { headers, body } = await authenticate({ ...client, authentication: 'client_secret_post', secret })
     expect(Object.fromEntries(body)).toEqual({ client_id: 'a:b', client_secret: secret.reveal() })

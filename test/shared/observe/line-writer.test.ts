@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import {
   closeSync,
   createReadStream,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -15,6 +16,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { systemClock } from '../../../shared/clock.ts'
+import { failureCode } from '../../../shared/failure-code.ts'
 import { createLineWriter } from '../../../shared/observe/line-writer.ts'
 
 let folder: string
@@ -34,6 +36,23 @@ it('writes lines to a file that only its owner may read, and goes on in a new on
   await expect.poll(() => tryRead(path)).toBe('two\n')
   expect(readFileSync(`${path}.1`, 'utf8')).toBe('one\n')
   expect(statSync(path).mode & 0o777).toBe(0o600)
+})
+
+it('tells of a file that cannot be opened after a rotation, and goes on in the old one, also with what it is told', async () => {
+  const logs = join(folder, 'logs')
+  mkdirSync(logs)
+  const writer = createLineWriter({
+    target: join(logs, 'audit.log'),
+    clock: systemClock,
+    onNotReopened: (error) => writer.write(`${failureCode(error)}\n`),
+  })
+  renameSync(logs, `${logs}.1`)
+  writer.reopen()
+  await writer.flush()
+  expect(readFileSync(join(`${logs}.1`, 'audit.log'), 'utf8')).toBe('ENOENT\n')
+  writer.write('one\n')
+  await writer.flush()
+  expect(readFileSync(join(`${logs}.1`, 'audit.log'), 'utf8')).toBe('ENOENT\none\n')
 })
 
 it('drops and counts lines that nobody takes, and gives the others whole when somebody does (FI-18)', async () => {

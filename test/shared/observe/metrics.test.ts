@@ -65,6 +65,13 @@ describe('events become metrics', () => {
     expect(lines).toContain('token_handler_request_duration_seconds_bucket{le="0.025",side="proxy",route="/api/**"} 0')
     expect(lines.join('\n')).not.toContain('token_handler_errors_total')
   })
+  it('counts the code of an error', async () => {
+    const { observe, samples } = setup()
+    observe.emit('request.answered', { side: 'proxy', route: '/api/**', error_code: 'session_missing' })
+    expect(await samples()).toContain(
+      'token_handler_errors_total{side="proxy",route="/api/**",error_code="session_missing"} 1',
+    )
+  })
   it('counts a duration in its bucket and in all above it, at the edge in the lower one', async () => {
     const { observe, samples } = setup()
     for (const duration_ms of [0, 1, 1.5, 30_000, 30_001, -5])
@@ -130,13 +137,16 @@ describe('events become metrics', () => {
   it('reports the process itself', async () => {
     const { metrics, samples } = setup()
     let ids = ['aaaaaaaa']
-    metrics.watch({ storeAvailable: () => false, keys: () => ring(ids), certificates: () => [] })
+    let storeAvailable = false
+    metrics.watch({ storeAvailable: () => storeAvailable, keys: () => ring(ids), certificates: () => [] })
     metrics.lineDropped('audit')
     expect(await samples()).toEqual([
       'token_handler_lines_dropped_total{stream="audit"} 1',
       'token_handler_store_available 0',
       'token_handler_key_info{key_id="aaaaaaaa",seals="true"} 1',
     ])
+    storeAvailable = true
+    expect(await samples()).toContain('token_handler_store_available 1')
     const keyInfo = async () => (await samples()).filter((line) => line.includes('key_info'))
     ids = ['aaaaaaaa', 'bbbbbbbb']
     expect(await keyInfo()).toEqual([

@@ -37,13 +37,45 @@ describe('fields are checked against their kinds', () => {
     ['a name for an address', 'login.failed', { client_address: 'evil.example' }, { client_address: '[invalid]' }],
     ['a text for a number', 'request.answered', { status: '200' }, { status: '[invalid]' }],
     ['no number at all', 'request.answered', { duration_ms: Number.NaN }, { duration_ms: '[invalid]' }],
+    ['numbers', 'request.answered', { status: 200, duration_ms: 1.5 }, { status: 200, duration_ms: 1.5 }],
+    ['a number for a flag', 'login.completed', { step_up: 1 }, { step_up: '[invalid]' }],
     ['an object', 'login.completed', { acr: { toString: () => 'x' } }, { acr: '[invalid]' }],
+    ['a list', 'login.completed', { acr: ['x'] }, { acr: '[invalid]' }],
     ['a field of another event', 'login.completed', { access_token: 'abc' }, {}],
     ['what is not known', 'login.completed', { acr: undefined }, {}],
   ])('%s', (_, name, fields, expected) => {
     const seen: ObservedEvent[] = []
     emitOddly(createObserve({ clock, readings: [(event) => void seen.push(event)] }), name, fields)
     expect(seen.map((event) => event.fields)).toEqual([expected])
+  })
+})
+
+describe('a text is of its kind', () => {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+  const characters = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code))
+  const fits = (name: EventName, field: string, text: string): boolean => {
+    const seen: unknown[] = []
+    const observe = createObserve({ clock, readings: [({ fields }) => void seen.push(fields[field])] })
+    emitOddly(observe, name, { [field]: text })
+    return seen[0] === text
+  }
+
+  it.each<[string, EventName, string, number, number, string]>([
+    ['word', 'login.failed', 'provider_error', 1, 40, `${letters}_.:/-`],
+    ['route', 'request.answered', 'route', 1, 200, `${letters}_.:/*~-`],
+    ['pseudonym', 'login.completed', 'subject', 1, 32, `${letters}_-`],
+    ['address', 'login.failed', 'client_address', 2, 45, '0123456789ABCDEFabcdef:.'],
+    ['request id', 'request.answered', 'request_id', 8, 64, `${letters}_-`],
+  ])('a %s', (_, name, field, shortest, longest, allowed) => {
+    const ofLength = (length: number) => fits(name, field, 'a'.repeat(length))
+    expect([shortest - 1, shortest, longest, longest + 1].map(ofLength)).toEqual([false, true, true, false])
+    const fitting = characters.filter((character) => fits(name, field, 'a'.repeat(shortest) + character))
+    expect(fitting.join('')).toBe([...allowed].toSorted().join(''))
+  })
+
+  it('a method', () => {
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']
+    expect(methods.filter((method) => !fits('request.answered', 'method', method))).toEqual([])
   })
 })
 
@@ -78,6 +110,17 @@ describe('the log', () => {
     const emit = (observe: Observe) => observe.emit('request.answered', { status: 200 })
     expect(logged('info', true, emit)).toEqual([])
     expect(logged('debug', true, emit)).toHaveLength(1)
+  })
+  it('tells of each level from its own on', () => {
+    const emit = (observe: Observe) => {
+      observe.emit('request.answered', {})
+      observe.emit('process.started', {})
+      observe.emit('config.restart_needed', {})
+      observe.emit('store.unavailable', {})
+    }
+    const levels = ['debug', 'info', 'warn', 'error'] as const
+    for (const [index, level] of levels.entries())
+      expect(logged(level, false, emit)).toMatchObject(levels.slice(index).map((each) => ({ level: each })))
   })
   it('carries audit rows whatever its level, but only where there is no audit file', () => {
     const emit = (observe: Observe) => observe.emit('login.completed', { step_up: false })

@@ -3,7 +3,7 @@ import { createEndedList, endedName } from '../../../shared/store/ended.ts'
 
 function listAt(nowSeconds: number, maxEntries = 100) {
   const time = { nowSeconds }
-  const clock = { nowMs: () => time.nowSeconds * 1000, nowSeconds: () => time.nowSeconds, after: () => () => {} }
+  const clock = { steadyMs: () => time.nowSeconds * 1000 }
   return { time, list: createEndedList({ clock, maxEntries }) }
 }
 const ended = (sessionId: string) => ({ kind: 'session', sessionId, ttlSeconds: 60 }) as const

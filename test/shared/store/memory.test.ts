@@ -1,14 +1,12 @@
 import { expect, it } from 'vitest'
-import type { Clock } from '../../../shared/clock.ts'
 import { createMemoryStore } from '../../../shared/store/memory.ts'
 import { describeStore } from '../../support/store-contract.ts'
 
 const time = { ms: 1_000_000 }
 const timers = new Set<{ atMs: number; run: () => void }>()
-const clock: Clock = {
-  nowMs: () => time.ms,
-  nowSeconds: () => Math.floor(time.ms / 1000),
-  after(delayMs, run) {
+const clock = {
+  steadyMs: () => time.ms,
+  after(delayMs: number, run: () => void) {
     const timer = { atMs: time.ms + delayMs, run }
     timers.add(timer)
     return () => timers.delete(timer)

@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls'
 import { Pool } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { WebSocket, WebSocketServer } from 'ws'
-import { createUpstream, type UpstreamSetting } from '../../../oauth-proxy/forward/upstream.ts'
+import { createUpstreams, type UpstreamSetting } from '../../../oauth-proxy/forward/upstreams.ts'
 import { createCertificate } from '../../support/certificate.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { type ProxyWorld, publicOrigin, startProxy } from '../../support/proxy-world.ts'
@@ -24,7 +24,7 @@ const setting: UpstreamSetting = {
 }
 
 it('the pool is the one that the library exports', async () => {
-  const upstream = createUpstream(setting, { clock: createManualClock(), readFile: () => '' })
+  const upstream = createUpstreams(setting, { clock: createManualClock(), readFile: () => '' })
   expect(upstream.pick().pool).toBeInstanceOf(Pool)
   await upstream.close()
 })
@@ -68,10 +68,10 @@ it('an idle connection ends after keep_alive_seconds, or 2 seconds before the AP
 
 describe('several targets', () => {
   const clock = createManualClock()
-  let upstream: ReturnType<typeof createUpstream>
+  let upstream: ReturnType<typeof createUpstreams>
   const ports = (count: number) => Array.from({ length: count }, () => upstream.pick().origin.at(-1))
   beforeEach(() => {
-    upstream = createUpstream(setting, { clock, readFile: () => '' })
+    upstream = createUpstreams(setting, { clock, readFile: () => '' })
   })
   afterEach(() => upstream.close())
 

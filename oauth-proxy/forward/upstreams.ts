@@ -10,10 +10,10 @@ import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 import type { ReadFile } from '../../shared/read-file.ts'
 import { apiSocket } from './api-socket.ts'
 
-/** One place where an API runs. */
-export interface Target {
+/** One origin at which an API runs. */
+export interface Upstream {
   readonly origin: string
-  /** Its place in the list of the settings, from 0. */
+  /** Its position in the list of the settings, from 0. */
   readonly index: number
   readonly pool: Pool
   /** Certificates for connections that the pool does not make. */
@@ -22,12 +22,12 @@ export interface Target {
   report(answered: boolean): void
 }
 
-/** The places of one route. */
-export interface Upstream {
-  /** The next place in turn, leaving out those that failed lately as long as another is left. */
-  pick(): Target
-  /** A place that is none of these; one that failed lately only if there is no better. Undefined when none is left. */
-  other(than: readonly Target[]): Target | undefined
+/** The upstreams of one route, which take turns. */
+export interface Upstreams {
+  /** The next in turn, leaving out those that failed lately as long as another is left. */
+  pick(): Upstream
+  /** One that is none of these; one that failed lately only if there is no better. Undefined when none is left. */
+  other(than: readonly Upstream[]): Upstream | undefined
   /** When the certificate that is shown to the API expires, in seconds since 1970; undefined without one. */
   readonly certificateExpiresAtSeconds: number | undefined
   /** Closes each connection when its call has ended; resolves when none is left. */
@@ -62,57 +62,55 @@ export interface UpstreamParts {
   readonly readFile: ReadFile
 }
 
-/** After so many failures in a row a place is left out for a while; from then on each further failure does so again. */
+/** After so many failures in a row an upstream is left out for a while; from then on each further failure does so again. */
 const failuresBeforePause = 3
 const pauseMs = 5000
 
 /**
- * Connects the places of a route: their pools keep connections alive and are shared with no other route.
+ * Connects the upstreams of a route: their pools keep connections alive and are shared with no other route.
  *
  * Throws as `readFile` does, and Error for a certificate that cannot be read.
  */
-export function createUpstream(setting: UpstreamSetting, { clock, readFile }: UpstreamParts): Upstream {
+export function createUpstreams(setting: UpstreamSetting, { clock, readFile }: UpstreamParts): Upstreams {
   const tls: TlsMaterial = {
     ...(setting.caFile === undefined ? undefined : { ca: readFile(setting.caFile) }),
     ...(setting.clientCertificateFile === undefined ? undefined : { cert: readFile(setting.clientCertificateFile) }),
     ...(setting.clientPrivateKeyFile === undefined ? undefined : { key: readFile(setting.clientPrivateKeyFile) }),
   }
   const certificateExpiresAtSeconds = tls.cert === undefined ? undefined : certificateExpirySeconds(tls.cert)
-  const targets = upstreamsOf(setting).map((url, index) =>
-    createTarget(new URL(url).origin, index, setting, clock, tls),
+  const upstreams = upstreamsOf(setting).map((url, index) =>
+    createUpstream({ origin: new URL(url).origin, index, tls }, setting, clock),
   )
   let turn = 0
   return {
     certificateExpiresAtSeconds,
     pick() {
-      for (let tried = 0; tried < targets.length; tried++) {
-        const target = targets[turn++ % targets.length]
-        if (target?.isUsable() === true) return target
+      for (let tried = 0; tried < upstreams.length; tried++) {
+        const upstream = upstreams[turn++ % upstreams.length]
+        if (upstream?.isUsable() === true) return upstream
       }
-      const fallback = targets[turn++ % targets.length]
+      const fallback = upstreams[turn++ % upstreams.length]
       if (fallback === undefined) throw new RangeError('a route has at least one upstream')
       return fallback
     },
     other(than) {
-      const left = targets.filter((target) => !than.includes(target))
-      return left.find((target) => target.isUsable()) ?? left[0]
+      const left = upstreams.filter((upstream) => !than.includes(upstream))
+      return left.find((upstream) => upstream.isUsable()) ?? left[0]
     },
     async finish() {
-      await Promise.all(targets.map(({ pool }) => pool.close()))
+      await Promise.all(upstreams.map(({ pool }) => pool.close()))
     },
     async close() {
-      await Promise.all(targets.map(({ pool }) => pool.destroy()))
+      await Promise.all(upstreams.map(({ pool }) => pool.destroy()))
     },
   }
 }
 
-function createTarget(
-  origin: string,
-  index: number,
+function createUpstream(
+  { origin, index, tls }: Pick<Upstream, 'origin' | 'index' | 'tls'>,
   setting: UpstreamSetting,
   clock: Pick<Clock, 'nowMs'>,
-  tls: TlsMaterial,
-): Target & { isUsable(): boolean } {
+): Upstream & { isUsable(): boolean } {
   // Has a name because the library's types leave out what it passes on to node:net, such as the first of these.
   const options = {
     highWaterMark: socketBufferBytes,
@@ -137,8 +135,8 @@ function createTarget(
       headersTimeout: setting.responseTimeoutMs,
       bodyTimeout: setting.idleTimeoutMs,
       maxHeaderSize: 32_768,
-      connect: (place, done) =>
-        connect(place, (...[error, socket]) => {
+      connect: (to, done) =>
+        connect(to, (...[error, socket]) => {
           if (error === null) done(null, apiSocket(socket))
           else done(error, null)
         }),

@@ -1,0 +1,14 @@
+import type { ServerResponse } from 'node:http'
+
+/**
+ * Ends half an answer so that it shows.
+ *
+ * HTTP/1.0 has no chunks: an answer without a length ends with its connection (RFC 9112 §6.3), so only a reset tells half
+ * of it from the whole, which a gateway would else pass on as such. TLS tells by itself, for want of its closing alert.
+ */
+export function breakOff(response: ServerResponse): void {
+  const { req, socket } = response
+  const isPlainTcp = socket?.remoteFamily !== undefined && !('encrypted' in socket)
+  if (req.httpVersion === '1.0' && isPlainTcp) socket.resetAndDestroy()
+  else response.destroy()
+}

@@ -1,0 +1,83 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { Pool } from 'undici'
+import { answerHandler, type Ending } from '../../../oauth-proxy/forward/answer.ts'
+import { createManualClock } from '../../support/manual-clock.ts'
+import { startUpstream, type Upstream } from '../../support/upstream.ts'
+
+let api: Upstream
+let pool: Pool
+beforeEach(async () => {
+  api = await startUpstream()
+  pool = new Pool(api.origin)
+})
+afterEach(async () => {
+  await pool.destroy()
+  await api.close()
+})
+
+const chunked = 'Transfer-Encoding: chunked\r\n'
+const gzipped = gzipSync('line').toString('latin1')
+const zipped = `Content-Encoding: gzip\r\n\r\n${gzipped.length.toString(16)}\r\n${gzipped}\r\n0\r\n\r\n`
+
+/** What was begun to be watched of an answer of these bytes, and how it ended. */
+function watched(method: string, pieces: readonly string[]): Promise<{ kinds: string[]; ending: Ending }> {
+  const kinds: string[] = []
+  const more = [...pieces]
+  const write = (socket: Socket | undefined) => void socket?.write(more.shift() ?? '', 'latin1')
+  let connection: Socket | undefined
+  api.behave((socket) => write((connection = socket)))
+  const request = new IncomingMessage(new Socket())
+  request.method = method
+  return new Promise((resolve) => {
+    const handler = answerHandler(
+      {
+        response: new ServerResponse(request),
+        idleTimeoutMs: 1000,
+        onHead: (_, fields) => (fields['content-length'] === undefined ? {} : { 'content-length': '4' }),
+        isCutting: () => false,
+        onEndless(kind) {
+          kinds.push(kind)
+          write(connection)
+          return () => void kinds.push('over')
+        },
+        clock: createManualClock(),
+      },
+      { origin: api.origin, index: 0, pool, tls: {}, report: () => {} },
+      (ending) => resolve({ kinds, ending }),
+    )
+    pool.dispatch({ method, path: '/' }, handler)
+  })
+}
+
+it.each<[string, string, readonly string[]]>([
+  ['has no body for HEAD', 'HEAD', [`HTTP/1.1 200 OK\r\n${chunked}\r\n`]],
+  [
+    'is a stream, but asked for by HEAD',
+    'HEAD',
+    [`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n${chunked}\r\n`],
+  ],
+  ['is 204', 'DELETE', ['HTTP/1.1 204 No Content\r\n\r\n']],
+  ['is 304', 'GET', ['HTTP/1.1 304 Not Modified\r\n\r\n']],
+  ['comes after an interim one', 'GET', ['HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n']],
+  ['is whole with its head', 'GET', [`HTTP/1.1 200 OK\r\n${chunked}\r\n4\r\nline\r\n0\r\n\r\n`]],
+  ['has trailers', 'GET', [`HTTP/1.1 200 OK\r\n${chunked}\r\n4\r\nline\r\n0\r\nDigest: x\r\n\r\n`]],
+  ['is compressed', 'GET', [`HTTP/1.1 200 OK\r\n${chunked}${zipped}`]],
+  ['has a length', 'GET', ['HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nline']],
+])('an answer that %s is not watched', async (_, method, pieces) => {
+  expect(await watched(method, pieces)).toEqual({ kinds: [], ending: 'complete' })
+})
+
+it.each<[string, string, readonly string[]]>([
+  ['goes on', 'answer', [`HTTP/1.1 200 OK\r\n${chunked}\r\n4\r\nline\r\n`, '0\r\n\r\n']],
+  [
+    'has not begun but for its head',
+    'answer',
+    [`HTTP/1.1 200 OK\r\n${chunked}\r\n`, '4\r\nline\r\n0\r\nDigest: x\r\n\r\n'],
+  ],
+  ['is a stream', 'stream', [`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n${chunked}\r\n`, '0\r\n\r\n']],
+])('an answer that %s is watched until it is over', async (_, kind, pieces) => {
+  expect(await watched('GET', pieces)).toEqual({ kinds: [kind, 'over'], ending: 'complete' })
+})
