@@ -81,10 +81,13 @@ describe('the way back from the authorization server', () => {
     const page = await openAt('/')
     await page.waitForSelector('#welcome-sign-in')
     const returns = recordReturn(page)
+    // The page looks the same before it leaves and when it is back, so the way is waited for first.
+    const returned = page.waitForURL(/\/callback\?/, { waitUntil: 'commit' })
     await startSignIn(page, { prompt: 'none' })
+    await returned
+    expect(returns[0]).toContain('error=login_required')
     await page.waitForURL(`${world.demo.appOrigin}/`)
     await page.waitForSelector('#welcome-sign-in')
-    expect(returns[0]).toContain('error=login_required')
     expect(await page.locator('.notice').count()).toBe(0)
   })
 
