@@ -6,7 +6,7 @@ const header = { 'token-handler-version': '1' }
 describe('an access token that ends', () => {
   let world: BrowserWorld
   beforeAll(async () => {
-    world = await startBrowserWorld({ accessTokenSeconds: 4, refreshAheadSeconds: 1 })
+    world = await startBrowserWorld({ accessTokenSeconds: 8, refreshAheadSeconds: 1 })
   })
   afterEach(() => world.assertClean())
   afterAll(() => world.close())
@@ -20,7 +20,7 @@ describe('an access token that ends', () => {
     // Nothing runs ahead while the agent cannot be reached.
     await page.route('**/oauth-agent/**', (route) => route.abort())
     await expect
-      .poll(async () => (await plainFetch(page, '/api/orders', header)).body, { timeout: 15_000 })
+      .poll(async () => (await plainFetch(page, '/api/orders', header)).body, { timeout: 30_000 })
       .toContain('access_token_expired')
     await page.unroute('**/oauth-agent/**')
     return { context, page }
@@ -34,7 +34,7 @@ describe('an access token that ends', () => {
     await second.goto(world.demo.appOrigin)
     await second.waitForSelector('#user-name')
     const shown = () => Promise.all([page, second].map((tab) => tab.textContent('#session dl div:first-child dd')))
-    await expect.poll(shown, { timeout: 20_000 }).toEqual(['2 times', '2 times'])
+    await expect.poll(shown, { timeout: 40_000 }).toEqual(['2 times', '2 times'])
     expect(refreshes().every(({ outcome }) => outcome === 'grant.success')).toBe(true)
     await context.close()
   })
