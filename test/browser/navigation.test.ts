@@ -40,7 +40,7 @@ proxy: { routes: [{ path: /orders, upstream: "${app.origin}", headerless: [downl
     const context = await browser.newContext()
     contexts.push(context)
     const page = await context.newPage()
-    page.setDefaultTimeout(20_000)
+    page.setDefaultTimeout(30_000)
     return page
   }
   const login = () => `${world.publicOrigin}/oauth-agent/login?return_to=/orders`

@@ -25,7 +25,7 @@ describe('an authorization server that is away', () => {
       if (page.url().startsWith(world.demo.appOrigin)) await page.click('#welcome-sign-in').catch(() => undefined)
       return page.locator('input[name=username]').count()
     }
-    await expect.poll(again, { timeout: 60_000, interval: 1000 }).toBe(1)
+    await expect.poll(again, { timeout: 120_000, interval: 1000 }).toBe(1)
     await fillSignIn(page, 'alice')
     await page.waitForSelector('#user-name')
     await context.close()
@@ -58,7 +58,7 @@ describe('an authorization server that is away', () => {
     // Without cookies each time: an attempt that ends half-way is known to the provider, which then asks nothing.
     const fromTheStart = () => context.clearCookies().then(() => signIn(page, world.demo))
     await expect
-      .poll(() => fromTheStart().then(String, () => 'not yet'), { timeout: 60_000, interval: 1000 })
+      .poll(() => fromTheStart().then(String, () => 'not yet'), { timeout: 120_000, interval: 1000 })
       .toBe('undefined')
     await world.demo.provider.goOffline()
     try {
@@ -76,7 +76,7 @@ describe('an authorization server that is away', () => {
       await page.click('#refresh')
       return page.locator('.notice.good').count()
     }
-    await expect.poll(refresh, { timeout: 60_000, interval: 1000 }).toBeGreaterThan(0)
+    await expect.poll(refresh, { timeout: 120_000, interval: 1000 }).toBeGreaterThan(0)
     await context.close()
   })
 })

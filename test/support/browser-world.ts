@@ -36,7 +36,7 @@ export async function startBrowserWorld({ chromium, ...options }: WorldOptions =
   const pending = new Set<Promise<void>>()
 
   const watch = (page: Page): void => {
-    page.setDefaultTimeout(15_000)
+    page.setDefaultTimeout(30_000)
     page.on('pageerror', (error) => found.push(`script failed: ${error.message}`))
     page.on('console', (message) => {
       if (tokenPattern.test(message.text())) found.push('a token was printed')
