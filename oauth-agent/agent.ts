@@ -93,7 +93,7 @@ function createRoute(row: Row, parts: EndpointParts, admit: Admit): Route {
     ...row,
     path: `${path}${row.path}`,
     async serve(context, readText) {
-      if (row.caller !== 'page' && row.caller !== 'server') context.state.signInUrl = `${path}/login`
+      if (row.again !== undefined) context.state.againUrl = `${path}${row.again}`
       writeAnswer(context, await endpoint(await admit(context, row, readText)))
     },
   }

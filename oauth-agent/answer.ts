@@ -23,8 +23,8 @@ export interface RequestState {
   failure?: TokenHandlerError
   /** True for a failure of which an event of the endpoint has told. */
   isReported?: boolean
-  /** Set for navigations, whose failures are pages: the link by which to sign in. */
-  signInUrl?: string
+  /** Set for navigations, whose failures are pages: the link by which to try again. */
+  againUrl?: string
 }
 
 /** One request and the answer to it in the making: the part of a Koa context that we use, with our state. */
@@ -179,9 +179,9 @@ function writeFailure(
   context.set(headers)
   setCookies(context, cookies)
   context.body = body
-  const { signInUrl } = context.state
-  if (signInUrl === undefined) return
-  const again = returnTo === undefined ? signInUrl : `${signInUrl}?${new URLSearchParams({ return_to: returnTo })}`
+  const { againUrl } = context.state
+  if (againUrl === undefined) return
+  const again = returnTo === undefined ? againUrl : `${againUrl}?${new URLSearchParams({ return_to: returnTo })}`
   const page = failurePage(error, requestId, again)
   context.set(page.headers)
   context.body = page.html

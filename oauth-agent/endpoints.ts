@@ -20,6 +20,8 @@ export interface Row extends Demands {
   /** Whether the settings switch it on. */
   readonly isOn: (config: Config) => boolean
   readonly create: (parts: EndpointParts) => Endpoint
+  /** For navigations, whose failures are pages: the page below the agent's path by which to try again. */
+  readonly again?: '/login' | '/logout'
   /** A GET for which Koa's own work would cost more than ours: answered without it, in the same steps. */
   readonly isHot?: true
 }
@@ -115,6 +117,7 @@ export const endpoints: readonly Row[] = [
     csrf: false,
     isOn: byNavigation,
     create: createLoginPage,
+    again: '/login',
   },
   {
     method: 'GET',
@@ -124,6 +127,7 @@ export const endpoints: readonly Row[] = [
     csrf: false,
     isOn: byQuery,
     create: createQueryCallback,
+    again: '/login',
   },
   {
     method: 'POST',
@@ -133,6 +137,7 @@ export const endpoints: readonly Row[] = [
     csrf: false,
     isOn: byForm,
     create: createFormCallback,
+    again: '/login',
   },
   {
     method: 'GET',
@@ -142,6 +147,7 @@ export const endpoints: readonly Row[] = [
     csrf: false,
     isOn: byForm,
     create: createStrayCallback,
+    again: '/login',
   },
   {
     method: 'GET',
@@ -151,6 +157,7 @@ export const endpoints: readonly Row[] = [
     csrf: false,
     isOn: byNavigation,
     create: createLogoutPage,
+    again: '/logout',
   },
   {
     method: 'POST',
@@ -160,5 +167,6 @@ export const endpoints: readonly Row[] = [
     csrf: true,
     isOn: byNavigation,
     create: createLogoutForm,
+    again: '/logout',
   },
 ]

@@ -61,10 +61,10 @@ export function signOutPage(action: string, csrfToken: string | undefined): Html
 }
 
 /** A failure for people: the public sentence of its row, its code, a way on, and by what the log can be searched. */
-export function failurePage(error: TokenHandlerError, requestId: string, signInUrl: string): HtmlPage {
+export function failurePage(error: TokenHandlerError, requestId: string, againUrl: string): HtmlPage {
   const text = `<p>${escape(error.row.message)} <code>${error.code}</code></p>`
   const reference = `<p><small>Request <code>${requestId}</code></small></p>`
-  return page('This did not work', text + link(signInUrl, 'Start again') + reference)
+  return page('This did not work', text + link(againUrl, 'Start again') + reference)
 }
 
 function page(title: string, body: string, head = ''): HtmlPage {

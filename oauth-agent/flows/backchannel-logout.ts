@@ -1,7 +1,7 @@
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { providerFailure } from '../../shared/oauth/failure.ts'
-import { type EndedEntry, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { type EndedEntry, ignoreUnavailable, type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { sessionsOfSid } from './replaced-session.ts'
 import { checkLogoutToken, type LogoutToken, type LogoutTokenParts } from './logout-token.ts'
 
@@ -15,7 +15,7 @@ export interface BackchannelLogoutParts extends LogoutTokenParts {
  * Ends the sessions that a logout token names, on every replica (OpenID Connect Back-Channel Logout §2.7).
  *
  * Only a list of ended sessions can keep that promise, since the cookies are in browsers that nobody can reach. So
- * "yes" is said when the list has the entry, never before. Throws `logout_not_supported`, `invalid_logout_token`,
+ * "yes" is said when the shared list has the entry, never before. Throws `logout_not_supported`, `invalid_logout_token`,
  * `overloaded` while the shared list cannot be reached, and what providerFailure gives.
  */
 export async function endByLogoutToken(parts: BackchannelLogoutParts, token: string | undefined): Promise<void> {
@@ -27,7 +27,8 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
   })
   try {
     const used = `logout-token:${checked.id}`
-    if ((await store.get(used)) !== undefined) throw invalid('jti')
+    // Also while the store is away: here the sessions end at once, on the other replicas when it is back.
+    if ((await store.get(used).catch(ignoreUnavailable)) !== undefined) throw invalid('jti')
     for (const entry of endedEntries(checked, config)) await store.end(entry)
     const { providerSessionId: sid } = checked
     const others = sid === undefined ? [] : await sessionsOfSid(parts, sid)

@@ -2,11 +2,11 @@ import { hash } from 'node:crypto'
 import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import type { Store } from '../../shared/store/store.ts'
+import { ignoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { type Arrived, type CodeExchangeParts, finishLogin } from './code-exchange.ts'
 import { createKeptSessions } from './kept-session.ts'
 import { loginAttemptId } from './login-attempt.ts'
-import { createSingleFlight, ignoreUnavailable, inTurn } from './turn.ts'
+import { createSingleFlight, inTurn, outcomeSeconds } from './turn.ts'
 
 /** What finishing attempts needs. */
 export interface FinishOnceParts extends CodeExchangeParts {
@@ -23,9 +23,6 @@ export interface FinishedLogin {
 
 /** Finishes an attempt; throws as `finishLogin` does, and `overloaded` when another replica takes too long with it. */
 export type FinishOnce = (attempt: LoginContent, arrived: Arrived) => Promise<FinishedLogin>
-
-/** How long the session is kept for requests that bring the same response; the browser has its cookies long before. */
-const keptSeconds = 30
 
 /**
  * Creates the end of attempts, in which each response is used once, however often it comes and at whichever replica.
@@ -59,7 +56,7 @@ export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
     const cookies = await finishLogin(parts, attempt, arrived)
     // The code is used up; nothing that fails here may cost the session that it became.
     await Promise.allSettled([
-      signedIn.keep(ticket, cookies, keptSeconds),
+      signedIn.keep(ticket, cookies, outcomeSeconds),
       store.put(used, '1', parts.config.login.attemptSeconds),
     ])
     return { cookies, joined: false }

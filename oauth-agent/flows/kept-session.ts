@@ -1,7 +1,6 @@
 import type { SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
-import type { Store } from '../../shared/store/store.ts'
-import { ignoreUnavailable } from './turn.ts'
+import { ignoreUnavailable, type Store } from '../../shared/store/store.ts'
 
 /** Sessions in a store, each under the ticket of the request that got it, for requests that bring the same. */
 export interface KeptSessions {

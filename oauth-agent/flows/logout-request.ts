@@ -28,10 +28,12 @@ export function logoutRequest(
   { config, authorizationServer }: LogoutRequestParts,
 ): LogoutRequest {
   const returnPage = `${pageOriginOf(config)}${config.logout.returnPath}`
-  const endpoint = metadata?.end_session_endpoint ?? ''
+  const endpoint: unknown = metadata?.end_session_endpoint
   // The page navigates there, so it must not be able to name a script, nor carry an ID token over plain HTTP.
-  const isUsable = URL.canParse(endpoint) && (config.insecureAllowHttp ? /^https?:/ : /^https:/).test(endpoint)
-  if (!isUsable) return { logoutUrl: returnPage }
+  const schemes = config.insecureAllowHttp ? /^https?:/ : /^https:/
+  if (typeof endpoint !== 'string' || !URL.canParse(endpoint) || !schemes.test(endpoint)) {
+    return { logoutUrl: returnPage }
+  }
   const url = new URL(endpoint)
   const action = url.href
   url.searchParams.set('client_id', authorizationServer.client.client_id)

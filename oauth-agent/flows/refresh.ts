@@ -5,7 +5,7 @@ import type { Store } from '../../shared/store/store.ts'
 import { withIdleEnd } from './generation.ts'
 import { notAllowed } from './parameters.ts'
 import { type Presented, refreshAtServer, type RefreshAtServerParts, type Renewed } from './refresh-at-server.ts'
-import { followSid, wasReplaced } from './replaced-session.ts'
+import { followSid, wasFollowed, wasReplaced } from './replaced-session.ts'
 import { revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 import { createSuccessors, ticketOf } from './successors.ts'
@@ -24,13 +24,15 @@ export interface Refreshed extends Renewed {
   readonly joined: boolean
 }
 
-/** Why a session was over when its refresh came back, though not when it set out; not by what the refresh token was answered. */
-export const endsMeanwhile: ReadonlySet<string | undefined> = new Set([
-  'replaced',
-  'ended',
-  'absolute_limit',
-  'idle_limit',
-])
+/**
+ * `session_expired` for a session that ended while its refresh was under way, other than by a refusal of the refresh
+ * token: the cookies in the browser may be of the next sign-in by now.
+ */
+export class EndedMeanwhile extends TokenHandlerError {
+  constructor(check: 'replaced' | 'ended' | 'absolute_limit' | 'idle_limit') {
+    super('session_expired', { detail: { check } })
+  }
+}
 
 /** What the page asks for with a refresh. */
 export interface RefreshWish extends Pick<Presented, 'further'> {
@@ -50,15 +52,16 @@ type Wanted = Presented & RefreshWish
 /**
  * Creates the refresh of one process.
  *
- * However many tabs and replicas present one refresh token, the authorization server sees it once: the first takes the
- * lock and refreshes, all others get the same new tokens (RFC 9700 §4.14.2: a second use looks like theft and ends the
- * session). Nothing but a refusal of the token presented ends a session; whatever is unclear keeps every cookie.
+ * However many tabs and replicas present one refresh token, the authorization server sees one that it accepts once: the
+ * first takes the lock and refreshes, all others get the same new tokens (RFC 9700 §4.14.2: a second use looks like theft
+ * and ends the session). A session ends by a refusal of its token, by tokens of another user, by its limits, or because it
+ * was ended or replaced meanwhile; whatever is unclear keeps every cookie.
  */
 export function createRefresh(parts: RefreshParts): Refresh {
   const { store, clock, config } = parts
   const singleFlight = createSingleFlight<Refreshed>()
   const successors = createSuccessors(parts)
-  const refusedBefore = createRefusals()
+  const refusals = createRefusals()
   /** Tickets of refreshes under way that somebody asked for with the user there. */
   const attended = new Set<string>()
 
@@ -66,6 +69,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
     checkNarrower(further.get('scope'), refresh)
+    const beganAt = clock.nowSeconds()
     const refreshed = await refreshOnce({ session, refresh, further, activity }).catch(async (error: unknown) => {
       // Whatever the authorization server says of a session that ended meanwhile, its end is what counts.
       if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
@@ -79,12 +83,13 @@ export function createRefresh(parts: RefreshParts): Refresh {
       await revokeTokens(parts, { refreshToken: cookies.refresh?.refreshToken })
       throw await overMeanwhile(session, limit)
     }
+    // It goes on for whoever has nothing newer; this browser has, or is about to.
+    if (await wasFollowed(parts, session.facts, beganAt)) throw inProgress()
     return { ...refreshed, cookies }
   }
 
-  async function overMeanwhile({ facts }: Session, limit = 'ended'): Promise<TokenHandlerError> {
-    const check = (await wasReplaced(parts, facts)) ? 'replaced' : limit
-    return new TokenHandlerError('session_expired', { detail: { check } })
+  async function overMeanwhile({ facts }: Session, limit?: ReturnType<typeof reachedLimit>): Promise<EndedMeanwhile> {
+    return new EndedMeanwhile((await wasReplaced(parts, facts)) ? 'replaced' : (limit ?? 'ended'))
   }
 
   /**
@@ -113,6 +118,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   async function presentToken(presented: Wanted, ticket: string, turn: Turn): Promise<Refreshed> {
+    const refused = refusals.get(ticket)
+    if (refused instanceof TokenHandlerError) throw refused
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
       // Before it is kept, for tabs in the background that come later or ask another replica.
@@ -124,9 +131,17 @@ export function createRefresh(parts: RefreshParts): Refresh {
     }
     const winner = await successors.latest(ticket)
     if (winner !== undefined) return joining(winner)
-    // Without the lock another replica may have won: its caller gets new cookies, and only the losers ask again.
-    if (turn === 'no lock' && !refusedBefore(ticket)) throw inProgress()
-    throw new TokenHandlerError('session_expired', { detail: { check: outcome.cause.error }, cause: outcome.cause })
+    // Another replica may have won: its caller gets new cookies, and only the losers ask again.
+    if (!turn.isCertain && refused === undefined) {
+      refusals.add(ticket, 'in doubt')
+      throw inProgress()
+    }
+    const over = new TokenHandlerError('session_expired', {
+      detail: { check: outcome.cause.error },
+      cause: outcome.cause,
+    })
+    refusals.add(ticket, over)
+    throw over
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
@@ -137,18 +152,22 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 }
 
-/** Remembers the last tickets that were refused; true for one that was refused before. */
-function createRefusals(): (ticket: string) => boolean {
+/** A refusal: the error for all who present the same token, or that somebody else may have used it a moment ago. */
+type Refusal = TokenHandlerError | 'in doubt'
+
+/** The last refusals by ticket, so that other tabs with the same token do not ask again. */
+function createRefusals() {
   const maxRefused = 10_000
-  const refused = new Set<string>()
-  return (ticket) => {
-    if (refused.has(ticket)) return true
-    refused.add(ticket)
-    for (const oldest of refused) {
-      if (refused.size <= maxRefused) break
-      refused.delete(oldest)
-    }
-    return false
+  const refused = new Map<string, Refusal>()
+  return {
+    get: (ticket: string): Refusal | undefined => refused.get(ticket),
+    add(ticket: string, refusal: Refusal): void {
+      refused.set(ticket, refusal)
+      for (const oldest of refused.keys()) {
+        if (refused.size <= maxRefused) break
+        refused.delete(oldest)
+      }
+    },
   }
 }
 

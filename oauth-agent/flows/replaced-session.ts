@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { ReplacedSession, SessionFacts } from '../../shared/cookies/session.ts'
-import { type SessionKey, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import type { SessionKey, Store } from '../../shared/store/store.ts'
 
 /** What the list of ended sessions, and of those that took each other's place in a browser, needs. */
 export interface ReplacedSessionParts {
@@ -19,6 +19,8 @@ export async function endWithPredecessors(parts: ReplacedSessionParts, session: 
 
 /** How long a refresh that began before its session was replaced may still take. */
 const replacedSeconds = 60
+/** Requests that a page sent before it had the cookies of the session that follows arrive within this time. */
+const crossingSeconds = 10
 
 /**
  * Ends the session of another user, and its event streams, when a sign-in replaces it in this browser; its tokens are
@@ -41,8 +43,25 @@ export async function wasReplaced(
   return (await store.get(replacedKey(session)).catch(() => undefined)) !== undefined
 }
 
+/**
+ * True when a request of this session that began at `beganAt`, in seconds since 1970, crossed with a sign-in of the same
+ * user: its cookies would take the browser back, from a step-up to the session before it.
+ */
+export async function wasFollowed(
+  { store }: Pick<ReplacedSessionParts, 'store'>,
+  session: Pick<SessionFacts, 'sessionId'>,
+  beganAt: number,
+): Promise<boolean> {
+  const followedAt = await store.get(followedKey(session)).catch(() => undefined)
+  return followedAt !== undefined && beganAt <= Number(followedAt) + crossingSeconds
+}
+
 function replacedKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
   return `replaced:${sessionId}`
+}
+
+function followedKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
+  return `followed:${sessionId}`
 }
 
 /** What it takes to remember what else ends with a session. */
@@ -53,14 +72,18 @@ interface RememberParts extends ReplacedSessionParts {
 /**
  * Remembers which sessions of the same user `session` has replaced in this browser. They go on, for their requests and
  * streams are the same user's; but whatever ends `session` has to end them as well, or a refresh or a step-up of one that is
- * under way would bring the user back after a sign-out, or over the next user, and its streams would go on.
+ * under way would bring the user back after a sign-out, or over the next user, and its streams would go on. A refresh that
+ * crosses with this gives the browser nothing: see wasFollowed.
  */
 export async function keepPredecessors(
   parts: RememberParts,
   session: SessionFacts,
   earlier: readonly Pick<SessionFacts, 'sessionId'>[],
 ): Promise<void> {
-  const { store, config } = parts
+  const { store, config, clock } = parts
+  for (const each of earlier) {
+    await store.put(followedKey(each), String(clock.nowSeconds()), replacedSeconds).catch(() => {})
+  }
   const latest = earlier.map(({ sessionId }) => sessionId)
   // Those of its own as well, for a response may come again.
   const before = await Promise.all([session.sessionId, ...latest].map((id) => predecessorIds(quietly(store), id)))
@@ -108,8 +131,8 @@ function sidKey(sid: string): string {
 }
 
 /**
- * A sign-out comes to an end. There are fewer step-ups under way (`login.max_attempts`), and what they began in comes first;
- * of all else that was replaced more often than this, nothing is under way any more.
+ * A sign-out must not take for ever. There are fewer step-ups under way (`login.max_attempts`), and what they began in
+ * comes first; of all else that was replaced more often than this, nothing is under way any more.
  */
 const maxPredecessors = 16
 
@@ -137,12 +160,7 @@ function predecessorsKey(sessionId: string): string {
 
 /** Marks the session as ended on every replica until it would have ended anyway, and no step-up of it is under way. */
 async function markEnded(parts: ReplacedSessionParts, session: ReplacedSession): Promise<void> {
-  try {
-    await parts.store.end({ kind: 'session', sessionId: session.sessionId, ttlSeconds: keptSeconds(session, parts) })
-  } catch (error) {
-    // The cookies are cleared or replaced all the same; after a sign-out other replicas notice by the revoked refresh token.
-    if (!(error instanceof StoreUnavailable)) throw error
-  }
+  await parts.store.end({ kind: 'session', sessionId: session.sessionId, ttlSeconds: keptSeconds(session, parts) })
 }
 
 /** A step-up that began in the last second of its session may take its time, and must not undo a sign-out then either. */

@@ -80,7 +80,9 @@ export function revokeUnused(
  */
 export function unverifiedSubject(idToken: string | undefined): string | undefined {
   try {
-    return idToken === undefined ? undefined : decodeJwt(idToken).sub
+    // The library says string, and gives what the token has.
+    const subject: unknown = idToken === undefined ? undefined : decodeJwt(idToken).sub
+    return typeof subject === 'string' ? subject : undefined
   } catch {
     return undefined
   }

@@ -9,7 +9,7 @@ export interface SessionSummary {
   readonly created_at: number
   readonly expires_in: number
   readonly idle_expires_in: number
-  /** When to refresh; absent without a refresh token. */
+  /** When to refresh; absent without a refresh token, and at the end of a session, where nothing more can be gained. */
   readonly refresh_in?: number
   /** Seconds since 1970. */
   readonly auth_time?: number
@@ -51,12 +51,12 @@ export function signedInView(session: Session, parts: ViewParts): SignedInView {
 }
 
 /** The answer to a refresh. */
-export function refreshView(session: Session, { config, clock, csrfTokenOf }: ViewParts): RefreshView {
+export function refreshView(session: Session, parts: ViewParts): RefreshView {
+  const { clock, csrfTokenOf } = parts
   const now = clock.nowSeconds()
   const { facts, access, refresh, identity } = session
   const remaining = (until: number) => Math.max(until - now, 0)
   const accessSeconds = remaining(access?.accessTokenExpiresAt ?? now)
-  const ahead = config.session.refreshAheadSeconds
   const amr = identity?.amr ?? refresh?.amr
   const csrfToken = csrfTokenOf(facts.sessionId)
   return {
@@ -66,9 +66,7 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
       created_at: facts.createdAt,
       expires_in: remaining(facts.absoluteExpiresAt),
       idle_expires_in: remaining(facts.idleExpiresAt),
-      ...(refresh === undefined
-        ? undefined
-        : { refresh_in: refreshIn(accessSeconds, remaining(facts.idleExpiresAt), ahead) }),
+      ...(refresh === undefined ? undefined : refreshIn(accessSeconds, facts, parts)),
       ...(facts.authTime === undefined ? undefined : { auth_time: facts.authTime }),
       ...(facts.acr === undefined ? undefined : { acr: facts.acr }),
       ...(amr === undefined ? undefined : { amr }),
@@ -81,13 +79,24 @@ export function refreshView(session: Session, { config, clock, csrfTokenOf }: Vi
  * Seconds until the client should refresh: ahead of the end of the access token, or of the idle limit if that comes
  * first, since only a refresh reports activity.
  *
- * A lifetime of at most twice `aheadSeconds` is refreshed when half of it has passed; otherwise the client would refresh
- * again and again. An idle limit that is as close as that already is not counted: the last refresh did not move it,
- * because there was no activity.
+ * A lifetime of at most twice `refreshAheadSeconds` is refreshed when half of it has passed; otherwise the client would
+ * refresh again and again, as it would with a token that ends with its session, for which there is nothing. An idle limit
+ * that is close already is not counted: the last refresh did not move it, because there was no activity.
  */
-function refreshIn(accessSeconds: number, idleSeconds: number, aheadSeconds: number): number {
-  const due = idleSeconds > 2 * aheadSeconds ? Math.min(accessSeconds, idleSeconds) : accessSeconds
-  return Math.max(1, due > 2 * aheadSeconds ? due - aheadSeconds : Math.floor(due / 2))
+function refreshIn(
+  accessSeconds: number,
+  { idleExpiresAt, absoluteExpiresAt }: Session['facts'],
+  { config: { session }, clock }: ViewParts,
+): Pick<SessionSummary, 'refresh_in'> {
+  const now = clock.nowSeconds()
+  const idleSeconds = Math.max(idleExpiresAt - now, 0)
+  const shortSeconds = 2 * session.refreshAheadSeconds
+  const isLast = accessSeconds <= shortSeconds && Math.min(idleExpiresAt, now + accessSeconds) >= absoluteExpiresAt
+  if (isLast) return {}
+  const isClose = idleSeconds <= Math.min(shortSeconds, session.idleSeconds / 2)
+  const due = isClose ? accessSeconds : Math.min(accessSeconds, idleSeconds)
+  const refreshSeconds = due > shortSeconds ? due - session.refreshAheadSeconds : Math.floor(due / 2)
+  return { refresh_in: Math.max(1, refreshSeconds) }
 }
 
 /** The claims on the allow-list, and no others (OpenID Connect Core §5.4; M06). */

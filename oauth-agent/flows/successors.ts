@@ -6,6 +6,7 @@ import { createMemoryStore } from '../../shared/store/memory.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { createKeptSessions } from './kept-session.ts'
 import type { Session } from './session-state.ts'
+import { outcomeSeconds } from './turn.ts'
 
 /** What finding successors needs. */
 export interface SuccessorsParts {
@@ -25,8 +26,6 @@ export interface Successors {
   keep(ticket: string, cookies: SessionCookies, spent: Session): Promise<void>
 }
 
-/** How long the losers of a race find the winner's tokens; longer than any tab sleeps between sending and reading. */
-const successorSeconds = 30
 /** Answers of one race reach a browser within this time. */
 const raceSeconds = 10
 
@@ -68,5 +67,5 @@ export function ticketOf({ sessionId, generation, refreshToken }: RefreshContent
 function keptSeconds(clock: Clock, obtained: AccessContent, { facts, access }: Session): number {
   const ageSeconds = obtained.accessTokenExpiresAt - (access?.accessTokenExpiresAt ?? 0)
   const isRace = facts.generation > 1 && ageSeconds < raceSeconds
-  return successorSeconds + (isRace ? Math.max(0, obtained.accessTokenExpiresAt - clock.nowSeconds()) : 0)
+  return outcomeSeconds + (isRace ? Math.max(0, obtained.accessTokenExpiresAt - clock.nowSeconds()) : 0)
 }

@@ -1,16 +1,25 @@
 import { type Clock, isWithin } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { ignoreUnavailable, type Store } from '../../shared/store/store.ts'
 
 /** What taking turns needs. */
 export interface TurnParts {
   readonly config: Pick<Config, 'authorizationServer'>
-  readonly store: Pick<Store, 'acquire'>
+  readonly store: Pick<Store, 'acquire' | 'reachedSinceMs'>
   readonly clock: Clock
 }
 
-/** The turn of a request: the lock, or `no lock` while the shared store is away and each replica is on its own. */
-export type Turn = Lock | 'no lock'
+/** The turn of a request. */
+export interface Turn {
+  /**
+   * True when nobody else is doing the same, or has done so a moment ago without leaving what came of it.
+   *
+   * False without a lock, while the shared store is away and each replica is on its own, and with one of a store that was
+   * away a moment ago: it may have lost the lock of another replica, or never have got what that one left.
+   */
+  readonly isCertain: boolean
+  release(): Promise<void>
+}
 
 /** What another request has left behind, or what `work` gave. */
 export type TurnOutcome<Found, Done> = { readonly found: Found } | { readonly done: Done }
@@ -18,6 +27,9 @@ export type TurnOutcome<Found, Done> = { readonly found: Found } | { readonly do
 /** How long a request waits for another that does the same. */
 const longestWaitMs = 3000
 const pollMs = 50
+
+/** For how long what came of a turn is kept; longer than any tab sleeps between sending and reading. */
+export const outcomeSeconds = 30
 
 /**
  * Creates a function that does the same `work` only once at a time in this process: whoever comes with the same key
@@ -56,8 +68,8 @@ export async function inTurn<Found, Done>(
     const found = await find()
     return found === undefined ? { done: await work(turn) } : { found }
   } finally {
-    // A lock that cannot be given back ends by itself.
-    if (turn !== 'no lock') await turn.release().catch(() => {})
+    // A lock that cannot be given back ends by itself; nothing may cost what `work` gave.
+    await turn.release().catch(() => {})
   }
 }
 
@@ -72,11 +84,14 @@ async function takeTurn<Found>(
   for (;;) {
     const found = await find()
     if (found !== undefined) return { found }
-    const turn = await store.acquire(key, holdMs).catch((error: unknown) => {
+    const lock = await store.acquire(key, holdMs).catch((error: unknown) => {
       ignoreUnavailable(error)
-      return 'no lock' as const
+      return noLock
     })
-    if (turn !== undefined) return { turn }
+    if (lock !== undefined) {
+      const isCertain = lock !== noLock && clock.steadyMs() - store.reachedSinceMs >= holdMs + outcomeSeconds * 1000
+      return { turn: { isCertain, release: () => lock.release() } }
+    }
     if (!isWithin(clock, sinceMs, longestWaitMs)) return undefined
     await new Promise<void>((resolve) => {
       clock.after(pollMs, resolve)
@@ -84,8 +99,4 @@ async function takeTurn<Found>(
   }
 }
 
-/** Nothing for a store that is away; throws any other failure. */
-export function ignoreUnavailable(error: unknown): undefined {
-  if (!(error instanceof StoreUnavailable)) throw error
-  return undefined
-}
+const noLock = { release: () => Promise.resolve() }

@@ -1,7 +1,7 @@
-import type { LoginContent, SessionFacts } from '../../shared/cookies/session.ts'
+import type { LoginContent, ReplacedSession, SessionFacts } from '../../shared/cookies/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
-import type { AgentRequest, EndpointParts } from './endpoint.ts'
+import type { AgentRequest, EndpointParts, RequestMarks } from './endpoint.ts'
 import type { Arrived } from '../flows/code-exchange.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { afterSignIn, isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
@@ -34,7 +34,7 @@ type SteppedUp = NonNullable<LoginContent['stepUpOf']>
 export function createAttemptEnd(
   parts: EndpointParts,
 ): (request: AgentRequest, arrivedBy: ArrivedBy) => Promise<AttemptOutcome> {
-  const { reader, writer, observe, config, finishOnce } = parts
+  const { reader, writer, observe, config, store, finishOnce } = parts
 
   return async (request, arrivedBy) => {
     const state = peekState(request.parameters)
@@ -114,12 +114,21 @@ export function createAttemptEnd(
     for (const each of stepUpsOf) {
       if (each.subject === begun.subject) continue
       // Its time ends no later than that of a session that begins now.
-      await endReplaced(parts, { ...each, absoluteExpiresAt: begun.absoluteExpiresAt })
+      await replace(marks, { ...each, absoluteExpiresAt: begun.absoluteExpiresAt }, begun)
     }
-    if (present === undefined || present.subject === begun.subject) return
-    await endReplaced(parts, present)
-    const who = { ...marks, ...parts.pseudonyms(present) }
-    observe.emit('session.ended', { ...who, cause: 'replaced' })
+    if (present !== undefined && present.subject !== begun.subject) await replace(marks, present, begun)
+  }
+
+  async function replace(
+    marks: RequestMarks,
+    session: ReplacedSession,
+    { createdAt }: Pick<SessionFacts, 'createdAt'>,
+  ): Promise<void> {
+    // A sign-out has told of its end; a step-up of it may have stayed behind.
+    const wasTold = store.hasEnded({ ...session, createdAt, providerSessionId: '' })
+    await endReplaced(parts, session)
+    if (wasTold) return
+    observe.emit('session.ended', { ...marks, ...parts.pseudonyms(session), cause: 'replaced' })
   }
 
   function succeeded(

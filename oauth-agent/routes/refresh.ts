@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, checkParameterValue, notAllowed, type Parameters } from '../flows/parameters.ts'
-import { endsMeanwhile, type Refreshed, type RefreshWish } from '../flows/refresh.ts'
+import { EndedMeanwhile, type Refreshed, type RefreshWish } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
 
@@ -19,6 +19,8 @@ interface FittingCookies {
  */
 export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
   const { config, refresh, writer, observe } = parts
+  /** Errors of which an event told that the session is over: all who present one token get the same. */
+  const told = new WeakSet<TokenHandlerError>()
   const allowed = new Set(['activity', ...config.session.allowedRefreshParameters])
 
   return async (request) => {
@@ -34,7 +36,7 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
       const error = asTokenHandlerError(thrown)
       reportFailure(request, session, error)
       // Whoever has signed in meanwhile owns the browser's cookies by now: clearing them would sign them out.
-      const isOver = error.row.endsSession && !endsMeanwhile.has(error.detail.check)
+      const isOver = error.row.endsSession && !(error instanceof EndedMeanwhile)
       return { error, cookies: isOver ? writer.clearSession(request.cookies) : [] }
     }
   }
@@ -68,7 +70,11 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     const who = { ...marks, ...parts.pseudonyms(session.facts) }
     const { code, detail, row } = error
     observe.emit('session.refresh_failed', { ...who, error_code: code, ...detail, ends_session: row.endsSession })
-    if (row.endsSession) observe.emit('session.ended', { ...who, cause: detail.check ?? code })
+    // Who ended it meanwhile has told already.
+    const wasTold = told.has(error) || detail.check === 'ended' || detail.check === 'replaced'
+    if (!row.endsSession || wasTold) return
+    told.add(error)
+    observe.emit('session.ended', { ...who, cause: detail.check ?? code })
   }
 }
 

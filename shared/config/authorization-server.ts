@@ -29,7 +29,8 @@ export const authorizationServerSettings = z.strictObject({
     description: 'Age at which metadata is fetched again; an older copy is used while that fails.',
   }),
   jwks_max_age_seconds: seconds.default(600).meta({
-    description: 'Age at which the key set is fetched again; an older copy is used while that fails.',
+    description:
+      'Age at which the key set is fetched again; an older copy is used meanwhile, and while that fails, but one of twice this age only once fetching it has failed.',
   }),
   ca_file: filePath
     .optional()

@@ -11,10 +11,10 @@ export const sessionSettings = z.strictObject({
     .positive()
     .default(28_800)
     .meta({ description: 'A session ends after this time, whatever happens.' }),
-  idle_seconds: seconds
-    .positive()
-    .default(3600)
-    .meta({ description: 'A session ends after this time without activity.' }),
+  idle_seconds: seconds.positive().default(3600).meta({
+    description:
+      'A session ends after this time without activity; only a refresh tells of any, so without a refresh token it ends then in any case.',
+  }),
   default_access_token_seconds: seconds.positive().default(300).meta({
     description: 'Lifetime assumed for an access token that came without a usable expires_in.',
   }),

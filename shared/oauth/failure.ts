@@ -70,7 +70,7 @@ function refusedContext(error: ProviderRefused) {
 export function asProviderError(error: unknown, endpoint: ProviderEndpoint): Error {
   if (error instanceof oauth.ResponseBodyError) return new ProviderRefused(endpoint, error.error, error.status)
   if (error instanceof oauth.WWWAuthenticateChallengeError) {
-    return new ProviderRefused(endpoint, error.cause[0]?.parameters.error, error.status)
+    return new ProviderRefused(endpoint, challengeError(error, endpoint), error.status)
   }
   if (
     error instanceof oauth.OperationProcessingError ||
@@ -80,6 +80,15 @@ export function asProviderError(error: unknown, endpoint: ProviderEndpoint): Err
     return new ProviderAnswerInvalid(endpoint, checkName(error.code), error)
   }
   return error instanceof Error ? error : new Error('unknown failure', { cause: error })
+}
+
+/**
+ * What a refusal with challenges says. The library reads them before the body, although it is the body that has the error
+ * where a client authenticated by Basic: the challenge then just repeats the scheme (RFC 6749 §5.2).
+ */
+function challengeError({ cause, status }: oauth.WWWAuthenticateChallengeError, endpoint: ProviderEndpoint) {
+  const said = cause.map(({ parameters }) => parameters.error).find((error) => error !== undefined)
+  return said ?? (status === 401 && endpoint !== 'userinfo' ? 'invalid_client' : undefined)
 }
 
 /** `OAUTH_INVALID_RESPONSE` becomes `invalid_response`. */

@@ -26,8 +26,9 @@ const failurePauseMs = 2000
  * Creates a cache of the issuer's JSON Web Key Set (RFC 7517 §5).
  *
  * An unknown `kid`, or without one a signature by none of the keys, fetches again at once, because a key may sign the
- * moment it is published (OpenID Connect Core §10.1.1), but at most once per pause. While the endpoint is down the old
- * keys stay in use (FI-21).
+ * moment it is published (OpenID Connect Core §10.1.1), but at most once per pause. Keys in regular use are renewed while
+ * the old ones verify, and while the endpoint is down the old ones stay in use (FI-21): a refresh whose token is spent
+ * already must not wait for either. Keys that nobody has used for long are renewed first, as some may be withdrawn.
  */
 export function createKeySet(parts: {
   load: () => Promise<JSONWebKeySet>
@@ -65,7 +66,9 @@ export function createKeySet(parts: {
     const known = keys
     if (known === undefined) return fetchKeys()
     if (isWithin(clock, loadedMs, maxAgeSeconds * 1000)) return Promise.resolve(known)
-    return fetchKeys().catch(() => known)
+    const isWorthWaiting = failed === undefined && !isWithin(clock, loadedMs, 2 * maxAgeSeconds * 1000)
+    const renewed = fetchKeys().catch(() => known)
+    return isWorthWaiting ? renewed : Promise.resolve(known)
   }
 
   /** Newer keys than `tried`; throws if they cannot be had, since then nobody knows whether the signature is good. */

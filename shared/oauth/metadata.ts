@@ -1,5 +1,6 @@
 import * as oauth from 'oauth4webapi'
 import { type Clock, isWithin } from '../clock.ts'
+import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
 import type { CallThroughTransport } from './call-options.ts'
 import { asProviderError } from './failure.ts'
@@ -39,7 +40,7 @@ export function createMetadataSource(parts: {
     try {
       const url = new URL(issuer)
       const response = await oauth.discoveryRequest(url, options)
-      const metadata = parseMetadata(await oauth.processDiscoveryResponse(url, response), {
+      const metadata = parseMetadata(withoutNulls(await oauth.processDiscoveryResponse(url, response)), {
         issuer,
         allowHttp,
         needsDpop,
@@ -76,7 +77,15 @@ export function createMetadataSource(parts: {
 }
 
 function isOtherIssuer(error: unknown): boolean {
+  // The library makes a URL of what the document names.
+  if (failureCode(error) === 'ERR_INVALID_URL') return true
   return error instanceof oauth.OperationProcessingError && error.code === oauth.JSON_ATTRIBUTE_COMPARISON
+}
+
+/** Serialisers that write every member give null to those that are not there. */
+function withoutNulls(metadata: oauth.AuthorizationServer): oauth.AuthorizationServer {
+  const present = Object.entries(metadata).filter(([, value]) => value !== null)
+  return { issuer: metadata.issuer, ...Object.fromEntries(present) }
 }
 
 /** Throws ProviderAnswerInvalid, naming the check. */

@@ -145,6 +145,8 @@ async function parseJsonObject(response: Response): Promise<Readonly<Record<stri
   const text = await response.text()
   // Glewlwyd refuses a refresh token by the status alone.
   if (response.status === 400 && text === '') throw new ProviderRefused('token', undefined, response.status)
+  // The status of RFC 6749 §5.2 for a client with a wrong secret, from servers that say the rest in WWW-Authenticate.
+  if (response.status === 401 && text === '') throw new ProviderRefused('token', 'invalid_client', response.status)
   const type = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase() ?? ''
   if (type !== 'application/json') throw new ProviderAnswerInvalid('token', 'content_type')
   const parsed = parseProviderJson('token', text)

@@ -36,6 +36,7 @@ export function createMemoryStore(parts: { clock: Pick<Clock, 'steadyMs' | 'afte
 
   return {
     available: true,
+    reachedSinceMs: Number.NEGATIVE_INFINITY,
     acquire(key, holdMs) {
       if (locks.has(key)) return Promise.resolve(undefined)
       const forget = () => {

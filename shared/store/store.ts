@@ -19,6 +19,8 @@ export interface Store {
   hasEnded(session: SessionKey): boolean
   /** False while the shared store cannot be reached. */
   readonly available: boolean
+  /** Since when, by the steady clock, it has been reached without a break; what was kept before that may be lost. */
+  readonly reachedSinceMs: number
   close(): Promise<void>
 }
 
@@ -61,4 +63,10 @@ export class StoreUnavailable extends Error {
     super(reason, options)
     this.reason = reason
   }
+}
+
+/** Undefined for a store that is away; throws any other failure. */
+export function ignoreUnavailable(error: unknown): undefined {
+  if (!(error instanceof StoreUnavailable)) throw error
+  return undefined
 }

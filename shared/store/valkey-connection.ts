@@ -21,6 +21,8 @@ export type ValkeyClient = ReturnType<typeof openClient>
 /** A connection that mends itself, or says at once that it is broken. */
 export interface ValkeyConnection {
   readonly available: boolean
+  /** When the present connection came, or the last one, by the steady clock. */
+  readonly reachedSinceMs: number
   /**
    * Runs a command that may be run twice: what fails with its connection is tried once more on the next one.
    *
@@ -52,6 +54,7 @@ export function connectValkey(parts: {
   const { settings, clock, observe, prepare } = parts
   let client: ValkeyClient | undefined
   let available = false
+  let reachedSinceMs = clock.steadyMs()
   let lostFor: string | undefined
   let reported: 'available' | 'unavailable' | undefined
   let closed = false
@@ -73,6 +76,7 @@ export function connectValkey(parts: {
     }
     if (client !== fresh) return
     available = true
+    reachedSinceMs = clock.steadyMs()
     failures = 0
     if (reported === 'unavailable') observe.emit('store.available', {})
     reported = 'available'
@@ -127,6 +131,9 @@ export function connectValkey(parts: {
     attempted: connect(),
     get available() {
       return available
+    },
+    get reachedSinceMs() {
+      return reachedSinceMs
     },
     async run(operation, command) {
       for (let attempt = 1; ; attempt += 1) {

@@ -109,6 +109,9 @@ export async function openValkeyStore(parts: {
     get available() {
       return connection.available
     },
+    get reachedSinceMs() {
+      return connection.reachedSinceMs
+    },
     async acquire(key, holdMs) {
       const name = `${keyPrefix}lock:${key}`
       const token = randomBytes(16).toString('base64url')

@@ -84,6 +84,19 @@ describe('Valkey out of reach', () => {
     expect(events[0]?.fields).toMatchObject({ reason: expect.stringMatching(/^[A-Z_]+$/) })
   })
 
+  it('since when it has been reached counts from the connection that holds', async () => {
+    const clock = createShiftedClock()
+    const { store } = await openStore({ clock })
+    const atFirst = store.reachedSinceMs
+    clock.pass(60)
+    await store.get('k')
+    expect(store.reachedSinceMs).toBe(atFirst)
+    await server.stop()
+    await server.start()
+    await expect.poll(() => store.available, { timeout: 10_000 }).toBe(true)
+    expect(store.reachedSinceMs - atFirst).toBeGreaterThanOrEqual(60_000)
+  })
+
   it('a connection that breaks is replaced within the call, whatever the call was', async () => {
     // However slow the machine is, the next connection is there before the call gives up.
     const { store, events } = await openStore({ timeoutMs: 15_000 })

@@ -1,3 +1,4 @@
+import type { JWTPayload } from 'jose'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { eventTable } from '../../shared/observe/events.ts'
 import { endLogin, logOutByToken, type Page, type PageAnswer, refresh, startLogin } from '../support/page.ts'
@@ -105,6 +106,20 @@ describe('the audit stream says of a sign-in', () => {
       ['login.completed', expect.objectContaining(caller(answer))],
     ])
   })
+
+  it('whose session it ended, of which only a step-up was left in the browser, unless that has signed out', async () => {
+    for (const isOut of [false, true]) {
+      const page = world.browser()
+      const alice = await signIn(page)
+      await world.start(page, { acr_values: 'high' })
+      if (isOut) await page.call('POST', '/oauth-agent/logout')
+      else for (const part of ['at', 'rt', 'id']) page.jar.tamper('localhost', `__Host-Http-th-${part}`, 'x')
+      const query = await world.start(page, {}, 'bob')
+      const { answer } = await heard(endLogin(page, query))
+      const ended = { ...caller(answer), ...alice, cause: 'replaced' }
+      expect(world.told('session.ended').map(({ fields }) => fields)).toEqual(isOut ? [] : [ended])
+    }
+  })
 })
 
 describe('the audit stream says of a refresh', () => {
@@ -119,16 +134,19 @@ describe('the audit stream says of a refresh', () => {
     expect(lines).toEqual([['session.refreshed', { ...caller(answer), ...who, ...how }]])
   })
 
-  it('which check its ID token failed', async () => {
+  it.each<[string, JWTPayload]>([
+    ['nonce', { nonce: 'that of nobody' }],
+    // No other user's: not anybody's.
+    ['sub', { sub: null as unknown as string }],
+  ])('which check its ID token failed: %s', async (check, claims) => {
     const page = world.browser()
     const who = await signIn(page)
-    world.server.script.token = (form) =>
-      world.server.tokens(form, { refresh_token: undefined }, { nonce: 'that of nobody' })
+    world.server.script.token = (form) => world.server.tokens(form, { refresh_token: undefined }, claims)
     const { answer, lines } = await heard(refresh(page))
     const how = { generation: 2, rotated: false, joined: false, activity: true }
     expect(lines).toEqual([
       ['session.refreshed', { ...caller(answer), ...who, ...how }],
-      ['id_token.rejected', { ...caller(answer), ...who, check: 'nonce' }],
+      ['id_token.rejected', { ...caller(answer), ...who, check }],
     ])
   })
 
@@ -153,6 +171,39 @@ describe('the audit stream says of a refresh', () => {
       ['session.refresh_failed', { ...caller(answer), ...who, ...why }],
       ['session.ended', { ...caller(answer), ...who, cause: 'invalid_grant' }],
     ])
+  })
+})
+
+describe('the audit stream says once', () => {
+  const ends = () => world.told('session.ended').map(({ fields }) => fields['cause'])
+
+  it('that a session is over, however many tabs come with its refresh token', async () => {
+    const page = world.browser()
+    await signIn(page)
+    const before = ends().length
+    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+    const calls = world.server.count('token')
+    const tabs = Array.from({ length: 5 }, () => world.tab({ ...page, jar: page.jar.copy() }))
+    const answers = await Promise.all(tabs.map((tab) => refresh(tab)))
+    for (const tab of tabs) answers.push(await refresh(world.tab({ ...tab, jar: page.jar.copy() })))
+    expect(new Set(answers.map(({ status, setCookies }) => `${status} ${setCookies.length > 0}`))).toEqual(
+      new Set(['401 true']),
+    )
+    expect([ends().slice(before), world.server.count('token') - calls]).toEqual([['invalid_grant'], 1])
+  })
+
+  it('that a user signed out while a refresh was under way', async () => {
+    const page = world.browser()
+    await signIn(page)
+    const before = ends().length
+    const calls = world.server.count('token')
+    const go = world.server.holdRefresh()
+    const refreshing = refresh(world.tab({ ...page, jar: page.jar.copy() }))
+    await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+    await page.call('POST', '/oauth-agent/logout')
+    go()
+    expect((await refreshing).status).toBe(401)
+    expect(ends().slice(before)).toEqual(['logout'])
   })
 })
 

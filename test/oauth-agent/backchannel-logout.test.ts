@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EndedEntry, StoreUnavailable } from '../../shared/store/store.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
-import { endLogin, fromServer, logOutByToken, type Page, statusAndCode } from '../support/page.ts'
+import { endLogin, fromServer, isSignedIn, logOutByToken, type Page, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { startUpstream, type Upstream } from '../support/upstream.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -405,17 +405,26 @@ describe('the endpoint', () => {
   it('says 503 while the list of ended sessions cannot be reached, and takes the same token later', async () => {
     const memory = createMemoryStore({ clock: createShiftedClock() })
     let away = true
-    const store = {
-      ...memory,
-      end: (entry: Parameters<typeof memory.end>[0]) =>
-        away ? Promise.reject(new StoreUnavailable('away')) : memory.end(entry),
+    const unless = <A extends unknown[], R>(call: (...given: A) => Promise<R>) => {
+      return (...given: A) => (away ? Promise.reject(new StoreUnavailable('away')) : call(...given))
     }
+    // As the store that replicas share: the end of a session holds here also while it is away.
+    const store = { ...memory, acquire: unless(memory.acquire), get: unless(memory.get), put: unless(memory.put) }
     const other = await startScriptedWorld({ settings: on, store })
-    const logoutToken = await other.server.logoutToken({ sub: 'a' })
-    const answer = await post(other, { logout_token: logoutToken })
-    expect([...statusAndCode(answer), answer.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
-    away = false
-    expect((await post(other, { logout_token: logoutToken })).status).toBe(200)
+    const [named, unnamed] = [await signedIn(other, 'alice', 'of-alice'), await signedIn(other, 'bob')]
+    for (const [page, claims] of [
+      [named, { sid: 'of-alice' }],
+      [unnamed, { sub: 'bob' }],
+    ] as const) {
+      away = true
+      const logoutToken = await other.server.logoutToken(claims)
+      const answer = await post(other, { logout_token: logoutToken })
+      expect([...statusAndCode(answer), answer.headers['retry-after']]).toEqual([503, 'overloaded', '5'])
+      expect(await isSignedIn(page)).toBe(false)
+      away = false
+      expect(await isSignedIn(page)).toBe(false)
+      expect((await post(other, { logout_token: logoutToken })).status).toBe(200)
+    }
     await other.close()
   })
 

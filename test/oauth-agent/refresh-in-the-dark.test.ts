@@ -9,11 +9,11 @@ import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-auth
 let world: ScriptedWorld
 afterEach(() => world.close())
 
-/** A shared store that is away: every call to it fails, what each replica knows by itself stays. */
+/** A shared store that is away: what each replica knows by itself stays, also who has signed out; every other call fails. */
 function storeThatIsAway(): Store {
   const memory = createMemoryStore({ clock: systemClock })
   const away = () => Promise.reject(new StoreUnavailable())
-  return { ...memory, available: false, acquire: away, get: away, put: away, count: away, end: away }
+  return { ...memory, available: false, acquire: away, get: away, put: away, count: away }
 }
 
 describe('while the shared store is away', () => {

@@ -110,6 +110,12 @@ describe('what goes wrong at the authorization server (D04, D10, D24, FI-02, FI-
     ['429', { status: 429, headers: { 'retry-after': '7' }, body: '' }, 503, 'authorization_server_unavailable'],
     ['temporarily_unavailable', error(400, 'temporarily_unavailable'), 503, 'authorization_server_unavailable'],
     ['invalid_client', error(401, 'invalid_client'), 503, 'client_authentication_failed'],
+    [
+      '401 with a challenge only',
+      { status: 401, headers: { 'www-authenticate': 'Basic realm="as"' }, body: '' },
+      503,
+      'client_authentication_failed',
+    ],
     ['invalid_scope', error(400, 'invalid_scope'), 502, 'authorization_server_error'],
     ['interaction_required', error(400, 'interaction_required'), 401, 'interaction_required'],
     ['consent_required', error(400, 'consent_required'), 401, 'consent_required'],

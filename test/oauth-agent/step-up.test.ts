@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
-import { type Page, statusAndCode } from '../support/page.ts'
+import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
@@ -155,6 +155,32 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       'login_restart_required',
     ])
     expect(await session(page)).toMatchObject({ id_token_claims: { sub: 'bob' } })
+  })
+
+  it('is not taken back by a refresh of the session before it that was under way', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const before = page.jar.copy()
+    const calls = world.server.count('token')
+    const go = world.server.holdRefresh()
+    const refreshing = refresh(world.tab(page))
+    await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+    const query = await world.start(page, { acr_values: 'high' })
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect((await endLogin(page, query)).status).toBe(200)
+    const { sessionId } = world.open(page)
+    go()
+    const late = await refreshing
+    expect([...statusAndCode(late), late.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    // One that was sent before the page had its new cookies comes a little later.
+    const crossed = await refresh(world.tab({ ...page, jar: before.copy() }))
+    expect([...statusAndCode(crossed), crossed.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    expect(world.open(page)).toMatchObject({ sessionId, acr: 'high' })
+    expect((await refresh(page)).status).toBe(200)
+    expect(world.open(page)).toMatchObject({ sessionId, acr: 'high' })
+    // A browser that never heard of the step-up keeps the session that it has.
+    world.clock.pass(11)
+    expect((await refresh(world.tab({ ...page, jar: before }))).status).toBe(200)
   })
 
   it('of two tabs at the same time succeeds in both', async () => {

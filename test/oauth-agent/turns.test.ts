@@ -5,6 +5,7 @@ import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
 import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { worldTimeoutMs } from '../support/world.ts'
 
 let world: ScriptedWorld
 afterEach(() => world.close())
@@ -80,6 +81,37 @@ it('without locks, whose refresh token is spent looks for what the winner got be
   expect(statusAndCode(await winning)[0]).toBe(200)
   expect(statusAndCode(await losing)).toEqual([200, undefined])
   expect([calls, world.open(late).generation]).toEqual([2, 2])
+})
+
+describe('a refusal by the authorization server, to whoever has the lock', () => {
+  /** Four calls at their slowest, and a wait for the lock; what a turn leaves lives for 30 seconds more. */
+  const longestTurnSeconds = (4 * worldTimeoutMs) / 1000 + 3
+
+  /** Two replicas before a store that has been reached for this long; the refresh token was used up by somebody else. */
+  async function startAfter(seconds: number) {
+    const memory = createMemoryStore({ clock: systemClock })
+    world = await startScriptedWorld({
+      replicas: 2,
+      store: { ...memory, reachedSinceMs: systemClock.steadyMs() - seconds * 1000 },
+    })
+    const page = world.browser()
+    await world.signIn(page)
+    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+    world.balance = () => 0
+    return page
+  }
+
+  it('ends the session', async () => {
+    const answer = await refresh(await startAfter(longestTurnSeconds + 30))
+    expect([...statusAndCode(answer), answer.setCookies.length > 0]).toEqual([401, 'session_expired', true])
+  })
+
+  it('is in doubt once, where the store was away a moment ago: another replica may have had the lock (D02)', async () => {
+    const page = await startAfter(longestTurnSeconds)
+    const answer = await refresh(page)
+    expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    expect(statusAndCode(await refresh(page))).toEqual([401, 'session_expired'])
+  })
 })
 
 it('a response for which another replica takes too long may come again, with the login cookie it needs', async () => {

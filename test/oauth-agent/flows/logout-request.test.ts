@@ -34,6 +34,14 @@ it.each<[string, Partial<LogoutRequestParts['config']>, string]>([
   expect(new URL(logoutUrl).searchParams.get('post_logout_redirect_uri')).toBe(returnPage)
 })
 
+it.each([{ toString: 1 }, ['https://login.example.com/end'], 7, null])(
+  'a sign-out goes nowhere for metadata with %j as the place',
+  (place) => {
+    const found = { ...metadata, end_session_endpoint: place as unknown as string }
+    expect(logoutRequest(found, undefined, partsWith({}))).toEqual({ logoutUrl: `${publicOrigin}/` })
+  },
+)
+
 it.each([
   ['no plain HTTP, over which anybody could read its ID token', false, `${publicOrigin}/`],
   ['plain HTTP where the settings allow it', true, 'http://login.example.com/end'],

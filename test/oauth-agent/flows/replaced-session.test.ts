@@ -56,7 +56,7 @@ describe('a session that begins where others were', () => {
       begun,
       earlier,
     )
-    expect(taken).toEqual(['predecessors:begun for 600 s'])
+    expect(taken).toEqual(['followed:new for 60 s', 'followed:other for 60 s', 'predecessors:begun for 600 s'])
     taken.length = 0
     await endWithPredecessors(parts, begun)
     expect(taken).toEqual(all)

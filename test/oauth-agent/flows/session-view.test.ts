@@ -16,7 +16,9 @@ const settings = {
   allowedRefreshParameters: [],
 }
 
-function view(accessSeconds: number, idleSeconds: number, csrfToken?: string) {
+type Change = Partial<typeof settings> & { readonly csrfToken?: string }
+
+function view(accessSeconds: number, idleSeconds: number, { csrfToken, ...change }: Change = {}) {
   const { access, refresh, identity } = sessionCookies()
   const facts = { idleExpiresAt: now + idleSeconds, absoluteExpiresAt: now + 28_800 }
   const session = {
@@ -25,7 +27,7 @@ function view(accessSeconds: number, idleSeconds: number, csrfToken?: string) {
     ...(refresh === undefined ? {} : { refresh: { ...refresh, ...facts } }),
     identity: { ...identity, ...facts },
   }
-  return refreshView(session, { config: { session: settings }, clock, csrfTokenOf: () => csrfToken })
+  return refreshView(session, { config: { session: { ...settings, ...change } }, clock, csrfTokenOf: () => csrfToken })
 }
 
 describe('refresh_in', () => {
@@ -40,6 +42,43 @@ describe('refresh_in', () => {
   ])('%s', (_what, accessSeconds, idleSeconds, wanted) => {
     expect(view(accessSeconds, idleSeconds).session.refresh_in).toBe(wanted)
   })
+
+  it.each([
+    [600, 300, 1800, 300],
+    [60, 30, 1800, 30],
+    [10, 30, 300, 5],
+  ])('comes before an idle limit of %i s, however far ahead refreshes are', (...row) => {
+    const [idleSeconds, refreshAheadSeconds, accessSeconds, wanted] = row
+    const change = { idleSeconds, refreshAheadSeconds }
+    expect(view(accessSeconds, idleSeconds, change).session.refresh_in).toBe(wanted)
+    // Half of it is what a refresh without activity may have left.
+    expect(view(accessSeconds, idleSeconds / 2, change).session.refresh_in).toBeGreaterThan(idleSeconds / 2)
+  })
+
+  it.each([60, 30])(
+    'is absent in the last %i s of a session, where every refresh would give tokens for as long',
+    (left) => {
+      const at = { ...clock, nowSeconds: () => now + 28_800 - left }
+      const facts = { idleExpiresAt: now + 28_800, absoluteExpiresAt: now + 28_800 }
+      const { access, refresh, identity } = sessionCookies()
+      if (refresh === undefined) throw new Error('no refresh cookie')
+      const viewOf = (accessTokenExpiresAt: number, idleExpiresAt: number) => {
+        const limits = { ...facts, idleExpiresAt }
+        const session = {
+          facts: { ...access, ...limits },
+          access: { ...access, accessTokenExpiresAt },
+          refresh,
+          identity,
+        }
+        return refreshView(session, { config: { session: settings }, clock: at, csrfTokenOf: () => undefined }).session
+      }
+      const end = facts.absoluteExpiresAt
+      expect(viewOf(end, end)).not.toHaveProperty('refresh_in')
+      // A token that ends before its session, or an idle limit that does, is another matter.
+      expect(viewOf(end - 5, end)).toHaveProperty('refresh_in')
+      expect(viewOf(end, end - 5)).toHaveProperty('refresh_in')
+    },
+  )
 
   it('is absent without a refresh token', () => {
     const { access, identity } = sessionCookies()
@@ -63,6 +102,6 @@ it('no lifetime is ever negative', () => {
 })
 
 it('the CSRF token is given only where one is demanded', () => {
-  expect(view(300, 3600, 'token').session.csrf_token).toBe('token')
+  expect(view(300, 3600, { csrfToken: 'token' }).session.csrf_token).toBe('token')
   expect(view(300, 3600).session).not.toHaveProperty('csrf_token')
 })

@@ -51,6 +51,25 @@ it('what nobody expected is a failure of ours, and what is ours already stays as
   expect(providerFailure(ours)).toBe(ours)
 })
 
+describe('a refusal with challenges, which the library reads before the body', () => {
+  const refusal = (status: number, challenges: Record<string, string>[]) =>
+    new oauth.WWWAuthenticateChallengeError('free text', {
+      cause: challenges.map((parameters) => ({ scheme: 'basic', parameters })),
+      response: new Response(null, { status }),
+    })
+
+  it.each([
+    ['revocation', 401, [{ realm: 'as' }], 'invalid_client'],
+    ['pushed_authorization_request', 401, [{ realm: 'as' }], 'invalid_client'],
+    ['pushed_authorization_request', 403, [{ realm: 'as' }], 'no_error_code'],
+    ['pushed_authorization_request', 401, [{ realm: 'as' }, { error: 'invalid_request' }], 'invalid_request'],
+    ['userinfo', 401, [{ realm: 'as' }], 'no_error_code'],
+    ['userinfo', 401, [{ realm: 'as' }, { error: 'invalid_token' }], 'invalid_token'],
+  ] as const)('of %s with %i and %j is %s', (endpoint, status, challenges, error) => {
+    expect(asProviderError(refusal(status, [...challenges]), endpoint)).toMatchObject({ endpoint, error, status })
+  })
+})
+
 describe('failures of the libraries, read by class and code', () => {
   const invalid = (check: string) => ({ name: 'ProviderAnswerInvalid', endpoint: 'userinfo', check })
   const challenge = (parameters: Record<string, string>) =>

@@ -159,6 +159,59 @@ describe('key set (L06, N02, FI-21)', () => {
     await set.verify(await jwt(first), options)
     published = [second]
     clock.pass(601)
+    await set.verify(await jwt(first), options)
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+  })
+
+  it('verification with keys that are somewhat old does not wait for the next ones, however silent the endpoint is', async () => {
+    let arrive = (_keys: { keys: object[] }) => {}
+    let isSilent = false
+    const load = () => {
+      fetches += 1
+      if (isSilent) return new Promise<{ keys: object[] }>((resolve) => (arrive = resolve))
+      return Promise.resolve({ keys: published.map(({ publicJwk }) => publicJwk) })
+    }
+    const set = createKeySet({ clock, maxAgeSeconds: 600, load: load as Parameters<typeof createKeySet>[0]['load'] })
+    await set.verify(await jwt(first), options)
+    isSilent = true
+    clock.pass(1199)
+    for (let i = 0; i < 3; i++) await set.verify(await jwt(first), options)
+    expect(fetches).toBe(2)
+    arrive({ keys: [second.publicJwk] })
+    isSilent = false
+    published = [second]
+    await set.verify(await jwt(second), options)
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+  })
+
+  it('with keys that are very old waits for the next ones, but not again once that has failed', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    published = [second]
+    clock.pass(1200)
+    down = true
+    await set.verify(await jwt(first), options)
+    clock.pass(3)
+    down = false
+    await set.verify(await jwt(first), options)
+    expect(fetches).toBe(3)
+    await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
+  })
+
+  it('many at a time that a new key has signed, none of which names it, all find it', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    published = [first, second]
+    const signed = await jwt(second, null)
+    await Promise.all(Array.from({ length: 200 }, () => set.verify(signed, options)))
+    expect(fetches).toBe(2)
+  })
+
+  it('nor is it where nobody has used the set for long', async () => {
+    const set = keySet()
+    await set.verify(await jwt(first), options)
+    published = [second]
+    clock.pass(1200)
     await expect(set.verify(await jwt(first), options)).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey)
   })
 

@@ -55,6 +55,18 @@ describe('endpoints that would carry a code, a token or their keys in the clear 
   })
 })
 
+it('a member without a value is not there', async () => {
+  const optional = ['pushed_authorization_request_endpoint', 'code_challenge_methods_supported', 'end_session_endpoint']
+  const { metadata } = source(() => ({ ...good, ...Object.fromEntries(optional.map((name) => [name, null])) }))
+  expect(await metadata()).toEqual(good)
+})
+
+it.each(['login.example.com', '', ' '])('an issuer that is no URL is another one: %j', async (named) => {
+  const { metadata, events } = source(() => ({ ...good, issuer: named }))
+  await expect(metadata()).rejects.toMatchObject({ endpoint: 'metadata' })
+  expect(events).toHaveLength(1)
+})
+
 describe('metadata that have grown old', () => {
   it('stay in use while they are renewed, one fetch at a time', async () => {
     let arrive = (_document: object) => {}
