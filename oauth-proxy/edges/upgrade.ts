@@ -78,10 +78,12 @@ async function carryOut(
       endSocket(socket, answerBytes(webSocket), parts.clock)
       return undefined
     }
-    const forget = parts.streams.watch(session, (cause) => {
-      parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
-      webSocket.close(closeCodes[cause], cause)
-    })
+    const end = (cause: StreamEnd) => {
+      const isFirst = webSocket.close(closeCodes[cause], cause)
+      if (isFirst) parts.observe.emit('stream.closed', { request_id: requestId, route: route.path, cause })
+    }
+    webSocket.onIdle(() => end('idle'))
+    const forget = parts.streams.watch(session, end)
     await webSocket.closed
     forget()
     return undefined

@@ -13,8 +13,14 @@ export interface BrowserSide {
 
 /** Two connections that are one WebSocket. */
 export interface JoinedSockets {
-  /** Sends a close frame where a frame may stand, then ends both sides; calling it again does nothing. */
-  close(code: number, reason: string): void
+  /**
+   * Sends a close frame where a frame may stand, then ends both sides; calling it again does nothing.
+   *
+   * True if it was the first call.
+   */
+  close(code: number, reason: string): boolean
+  /** Calls `listener` when neither side has said anything for `idleTimeoutMs`. */
+  onIdle(listener: () => void): void
   /** Resolves when the connection to the browser is gone. */
   readonly closed: Promise<void>
 }
@@ -34,12 +40,12 @@ export function joinSockets({ socket, idleTimeoutMs, clock }: BrowserSide, upstr
     if (!closing) boundary.feed(chunk)
   })
   const close = (code: number, reason: string) => {
-    if (closing) return
+    if (closing) return false
     closing = true
     upstreamSocket.unpipe(socket)
     if (boundary.atBoundary) {
       finish(code, reason)
-      return
+      return true
     }
     // A close frame in the middle of another would be read as its payload.
     const cancel = clock.after(frameGraceMs, () => socket.destroy())
@@ -51,6 +57,7 @@ export function joinSockets({ socket, idleTimeoutMs, clock }: BrowserSide, upstr
       finish(code, reason)
     })
     upstreamSocket.resume()
+    return true
   }
   // Once the API has ended nobody takes what the browser still sends, and behind it stands that the browser has closed.
   socket.once('finish', () => {
@@ -59,9 +66,9 @@ export function joinSockets({ socket, idleTimeoutMs, clock }: BrowserSide, upstr
   })
   // The library only ends this side then; an API that never ends its own would keep a connection that no place counts.
   socket.once('close', () => letGo(upstreamSocket, clock))
-  socket.setTimeout(idleTimeoutMs, () => close(1001, 'idle'))
   return {
     close,
+    onIdle: (listener) => void socket.setTimeout(idleTimeoutMs, listener),
     closed: new Promise((resolve) => {
       if (socket.destroyed) resolve()
       else socket.once('close', () => resolve())

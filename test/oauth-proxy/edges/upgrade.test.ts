@@ -465,10 +465,13 @@ describe('a client that never closes its side', () => {
   })
 })
 
-it('closes with 1001 when neither side says anything for stream_idle_timeout_ms', async () => {
+it('closes with 1001 when neither side says anything for stream_idle_timeout_ms, and reports it once', async () => {
+  world.events.length = 0
   silent.behave((socket, { values }) => void socket.write(handshakeBytes(values)))
   const { socket } = await open({ path: '/quiet', cookie: world.cookies({ accessTokenExpiresAt: 1_900_000_000 }) })
   expect(await closing(socket)).toEqual([1001, 'idle'])
+  const told = world.events.filter(({ name }) => name === 'stream.closed').map(({ fields }) => fields)
+  expect(told).toEqual([{ request_id: expect.any(String) as unknown, route: '/quiet', cause: 'idle' }])
 })
 
 it('closes with 1001 when the process stops', async () => {
