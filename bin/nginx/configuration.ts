@@ -53,14 +53,19 @@ function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup
     'map $http_upgrade $th_upgrade { ~*^websocket$ websocket; default ""; }',
     'map $th_upgrade $th_connection { websocket upgrade; default ""; }',
     '',
-    ...processUpstream('token_handler_agent', config.agent.listen),
-    ...processUpstream('token_handler_proxy', config.proxy.listen),
+    ...processUpstream('token_handler_agent', config.agent.listen, config),
+    ...processUpstream('token_handler_proxy', config.proxy.listen, config),
     ...direct.flatMap(upstreamBlock),
   )
 }
 
-/** Longer than the agent waits for the authorization server. */
-const agentSilenceMs = 60_000
+/**
+ * Longer than the agent takes for an answer: it waits 3 seconds for its turn, then for four calls to the authorization
+ * server, each at its slowest (oauth-agent/flows/turn.ts); a sign-out waits for the revocation.
+ */
+function agentSilenceMs({ authorizationServer, logout }: Config): number {
+  return Math.max(60_000, 5 * authorizationServer.timeoutMs, 2 * logout.revocationTimeoutMs)
+}
 
 /** Found by nginx before it knows a location; named ones cannot be used then. */
 const earlyFailures = [400, 405, 414, 494, 501]
@@ -76,7 +81,7 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     ...earlyFailures.map((status) => `error_page ${status} ${failurePath(status)};`),
     ...realAddress(config),
     '',
-    ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent', agentSilenceMs),
+    ...passedOn(`location ^~ ${config.agent.path}/`, 'token_handler_agent', agentSilenceMs(config)),
     ...groups.flatMap((group, index) => groupLocations(group, index, facts, config)),
     ...nginxFailures.flatMap(([status, code]) => answeredByModule(status, `token_handler.fail("${code}")`)),
     ...answeredByModule(refusedByApi, 'token_handler.refuse_for_api()'),
@@ -104,8 +109,10 @@ function realAddress({ operations }: Config): readonly string[] {
   ]
 }
 
-/** Below the 5 seconds after which ours close idle connections when they stop: no POST meets a closing one. */
-const processKeepAliveSeconds = 4
+/** Below the time after which ours close idle connections, at work and when they stop: no POST meets a closing one. */
+function processKeepAliveMs({ operations: { keepAliveSeconds, shutdownWaitSeconds } }: Config): number {
+  return 800 * Math.min(keepAliveSeconds, shutdownWaitSeconds)
+}
 
 function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly string[] {
   const { hostname, port, protocol } = new URL(upstreamOrigin)
@@ -119,13 +126,13 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
   ]
 }
 
-function processUpstream(name: string, { host, port, socket }: Listen): readonly string[] {
+function processUpstream(name: string, { host, port, socket }: Listen, config: Config): readonly string[] {
   const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : `unix:${socket}`
   return [
     `upstream ${name} {`,
     `  server ${server};`,
     '  keepalive 32;',
-    `  keepalive_timeout ${processKeepAliveSeconds}s;`,
+    `  keepalive_timeout ${processKeepAliveMs(config)}ms;`,
     '}',
   ]
 }

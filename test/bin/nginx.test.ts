@@ -21,11 +21,11 @@ const facts: NginxFacts = {
 
 const secretClient = 'client: { id: spa, authentication: client_secret_basic, secret: correct-horse-battery-staple }'
 
-const configOf = (routes: string, settings = '', client = secretClient) =>
+const configOf = (routes: string, settings = '', client = secretClient, server = '') =>
   parseConfig(
     `
 public_origin: https://www.example.com
-authorization_server: { issuer: https://login.example.com }
+authorization_server: { issuer: https://login.example.com${server} }
 ${client}
 keys: { file: /keys.json }
 ${settings}
@@ -75,15 +75,37 @@ describe('what nginx decides and what stays with the proxy', () => {
 
   it('idle connections to it end in nginx, before a process that stops closes them', () => {
     const { http } = generate(route('/api/**'))
-    const upstreams = http.match(/^upstream [^}]*\}/gm) ?? []
-    expect(upstreams).toHaveLength(3)
-    for (const upstream of upstreams) expect(upstream).toContain('keepalive_timeout 4s;')
+    const ends = [...http.matchAll(/^upstream [^}]*keepalive_timeout (\w+);\n\}/gm)].map((match) => match[1])
+    expect(ends).toEqual(['4000ms', '4000ms', '4s'])
+  })
+
+  it.each([
+    ['shutdown_wait_seconds: 2', 1600],
+    ['shutdown_wait_seconds: 0', 0],
+    ['shutdown_wait_seconds: 30, keep_alive_seconds: 1', 800],
+    ['shutdown_wait_seconds: 30', 24_000],
+  ])('and before it closes them by its settings: %s', (operations, keepAliveMs) => {
+    const { http } = generate(route('/api/**'), `operations: { ${operations} }`)
+    const ours = http.match(/^upstream token_handler_[^}]*\}/gm) ?? []
+    expect(ours).toHaveLength(2)
+    for (const upstream of ours) expect(upstream).toContain(`keepalive_timeout ${keepAliveMs}ms;`)
+  })
+
+  it.each([
+    ['8000', '2500', 60_000],
+    ['60000', '2500', 300_000],
+    ['8000', '90000', 180_000],
+  ])('the agent may take as long as its calls: timeout_ms %s, revocation_timeout_ms %s', (timeout, revocation, ms) => {
+    const settings = `logout: { revocation_timeout_ms: ${revocation} }`
+    const config = configOf(route('/api/**'), settings, secretClient, `, timeout_ms: ${timeout}`)
+    const [, agent = ''] = nginxConfiguration(config, facts).server.split('location ^~ /oauth-agent/ {')
+    expect(agent).toMatch(new RegExp(`^[^}]*proxy_read_timeout ${ms}ms;`))
   })
 
   it('idle connections to an API end as soon as those of the proxy do', () => {
     const { http } = generate(route('/api/**', ', keep_alive_seconds: 1'))
     expect(http).toMatch(/^upstream th_route_0 \{[^}]*\n {2}keepalive_timeout 1s;\n\}$/m)
-    expect(http.match(/keepalive_timeout 4s;/g)).toHaveLength(2)
+    expect(http.match(/keepalive_timeout 4000ms;/g)).toHaveLength(2)
   })
 
   it('nothing is decided where a shared store can end sessions', () => {
