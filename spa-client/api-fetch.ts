@@ -23,9 +23,9 @@ const needStepUp = ['insufficient_user_authentication', 'insufficient_scope']
 const needUser = ['interaction_required', 'consent_required', 'login_required']
 const sessionOver = ['session_missing', 'session_expired', 'session_invalid']
 
-/** True if the access token is better refreshed before a call. */
-export const isEnding = ({ accessTokenExpiresAt = Infinity }: Session, browser: Browser): boolean =>
-  accessTokenExpiresAt - browser.now() < almostExpired
+/** True if the access token can be refreshed, and better is before a call; false for one whose end nobody knows. */
+export const isEnding = ({ refreshAt, accessTokenExpiresAt }: Session, browser: Browser): boolean =>
+  refreshAt !== undefined && accessTokenExpiresAt! - browser.now() < almostExpired
 
 /** Rejects as soon as the caller aborts; the work itself goes on for the other calls that wait for it. */
 function abortable<T>(work: () => Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
@@ -74,35 +74,33 @@ export function createApiFetch(parts: Parts) {
     const refreshed = (seen: Session): Promise<Response | undefined> =>
       abortable(() => parts.refresh(seen), signal).then(() => undefined, refusalOf)
 
-    let seen = present()
+    const seen = present()
     const user = parts.user()
     // Somebody else at the keyboard must not send what the first user wrote.
     const isReplaced = () => parts.isReplaced(user)
     let refusal: Response | undefined
-    if (seen.refreshAt !== undefined && isEnding(seen, browser)) {
+    const early = isEnding(seen, browser)
+    if (early) {
       refusal = await refreshed(seen)
       if (isReplaced()) return userReplaced().response
-      seen = present()
     }
 
     let response = await attempt()
-    const code = () => response.headers.get(codeHeader) ?? ''
-    if (response.status === 401 && needRefresh.includes(code()) && repeatable) {
+    const says = (codes: readonly string[]) => codes.includes(response.headers.get(codeHeader) ?? '')
+    if (response.status === 401 && says(needRefresh) && repeatable && (refusal || !early)) {
       // What has just been refused is not asked for again: some servers lock out who does.
       refusal ??= await refreshed(seen)
-      if (refusal !== undefined && refusal.status !== 401) return refusal
+      if (refusal && refusal.status !== 401) return refusal
       if (isReplaced()) return response
-      if (refusal === undefined) {
-        // Its connection may have broken meanwhile.
-        response.body?.cancel().catch(() => undefined)
-        response = await attempt()
-      } else response = refusal
+      // Its connection may have broken meanwhile.
+      response.body?.cancel().catch(() => undefined)
+      response = refusal ?? (await attempt())
     }
 
-    const over = response.status === 401 && sessionOver.includes(code()) && user !== undefined
+    const over = user !== undefined && response.status === 401 && says(sessionOver)
     if (over) await abortable(() => parts.check().catch(() => undefined), signal)
-    const stepUp = needStepUp.includes(code())
-    if (!repeatable || !(over || stepUp || needUser.includes(code()))) return response
+    const stepUp = says(needStepUp)
+    if (!repeatable || !(over || stepUp || says(needUser))) return response
     // Signed in again meanwhile, in another tab: the call needs nothing but its new cookies.
     const alive = over && present().isLoggedIn
     const error = await readError(response)

@@ -26,13 +26,24 @@ export interface TokenHandlerOptions {
 }
 
 /** What a sign-in asks for, and where it happens. */
-export interface SignInOptions {
-  /** Path to come back to; the present one if absent. */
-  readonly returnTo?: string | undefined
+export type SignInOptions = SignInOnPage | SignInInPopup
+
+interface SignInParameters {
   /** Parameters of the authorization request that the agent allows, such as `login_hint`, `prompt` or `acr_values`. */
   readonly parameters?: Readonly<Record<string, string>> | undefined
-  /** Signs in within a small window, so that the page stays as it is. */
-  readonly popup?: boolean | undefined
+}
+
+/** A sign-in for which the page is left. */
+interface SignInOnPage extends SignInParameters {
+  readonly popup?: false | undefined
+  /** Path to come back to; the present one if absent. */
+  readonly returnTo?: string | undefined
+}
+
+/** A sign-in within a small window: the page stays as it is, so there is nothing to come back to. */
+interface SignInInPopup extends SignInParameters {
+  readonly popup: true
+  readonly returnTo?: undefined
 }
 
 /** The functions of the browser client. */
@@ -47,8 +58,8 @@ export interface TokenHandler {
   /** Asks the agent for the session. */
   readonly check: () => Promise<Session>
   /**
-   * Starts a sign-in; true if somebody is signed in when it is over. Without a popup the page is left, and that is when
-   * the back button brings it back.
+   * Starts a sign-in; true if somebody is signed in when it is over. Without a popup the page is left. The promise then
+   * settles only if the back button brings the page back.
    */
   readonly signIn: (options?: SignInOptions) => Promise<boolean>
   /** Signs out, in every tab, and leaves for the sign-out page of the authorization server. */

@@ -212,6 +212,15 @@ describe('fetch', () => {
     expect(profile.calls('/oauth-agent/refresh')).toHaveLength(1)
   })
 
+  it('refreshes once at most, also where it did so before the call', async () => {
+    const { profile, tokenHandler } = await openSignedIn()
+    profile.sleep(59_000)
+    profile.answers['GET /api/orders'] = () => failure(401, 'access_token_expired')
+    const response = await tokenHandler.fetch('/api/orders')
+    expect([response.status, response.headers.get('token-handler-error')]).toEqual([401, 'access_token_expired'])
+    expect([profile.calls('/oauth-agent/refresh').length, profile.calls('/api/orders').length]).toEqual([1, 1])
+  })
+
   it("leaves an API's own 401 alone", async () => {
     const { profile, tokenHandler } = await openSignedIn()
     profile.answers['GET /api/orders'] = () => json({ error: 'theirs' }, 401)
@@ -377,5 +386,20 @@ describe('headers', () => {
     profile.sleep(after)
     expect(await tokenHandler.headers()).toEqual({ 'token-handler-version': '1' })
     expect(profile.calls('/oauth-agent/refresh')).toHaveLength(refreshes)
+  })
+
+  it('are given as they are in a session that cannot be refreshed', async () => {
+    const profile = createProfile()
+    const session = profile.answers['GET /oauth-agent/session']!
+    profile.answers['GET /oauth-agent/session'] = async (request) => {
+      const view = (await (await session(request)).json()) as { session: object }
+      return json({ ...view, session: { ...view.session, refresh_in: undefined } })
+    }
+    profile.answers['POST /oauth-agent/refresh'] = () => failure(401, 'no_refresh_token')
+    const { tokenHandler } = profile.openTab()
+    await tokenHandler.onPageLoad()
+    profile.sleep(59_000)
+    expect(await tokenHandler.headers()).toEqual({ 'token-handler-version': '1' })
+    expect(profile.calls('/oauth-agent/refresh')).toEqual([])
   })
 })

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, expectTypeOf, it } from 'vitest'
+import type { SignInOptions } from '../../spa-client/token-handler.ts'
 import { failure, openSignedIn } from './profile.ts'
 
 describe('signIn', () => {
@@ -78,6 +79,12 @@ describe('signIn', () => {
     const { tab, tokenHandler } = await openSignedIn()
     void tokenHandler.signIn({ popup: true })
     expect(tab.popups).toHaveLength(1)
+  })
+
+  it('in a window takes no path to come back to, for the page stays', () => {
+    expectTypeOf<{ popup: true; returnTo: string }>().not.toExtend<SignInOptions>()
+    expectTypeOf<{ popup?: false; returnTo: string }>().toExtend<SignInOptions>()
+    expectTypeOf<{ popup: boolean }>().toExtend<SignInOptions>()
   })
 
   it('in a window is not ended by what happens in the window of another tab', async () => {
