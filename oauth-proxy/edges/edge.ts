@@ -66,9 +66,9 @@ const nothing: Known = {}
 /** Takes calls through an edge, from the decision to the report that they were answered. */
 export function createEdge<Output>(
   edge: Edge<Output>,
-  parts: Pick<EdgeParts, 'config' | 'keys' | 'clock' | 'observe'>,
+  parts: Pick<EdgeParts, 'config' | 'keys' | 'streams' | 'clock' | 'observe'>,
 ): (request: IncomingMessage, output: Output) => Promise<void> {
-  const { clock, observe } = parts
+  const { streams, clock, observe } = parts
   return async (request, output) => {
     const call = { request, output, requestId: requestIdOf(request), startedMs: clock.nowMs() }
     let known = nothing
@@ -77,6 +77,8 @@ export function createEdge<Output>(
     try {
       const decision = await edge.decide(call)
       known = decision
+      // Whatever became of the request, its cookie was judged to be good.
+      if (decision.session !== undefined) streams.renew(decision.session)
       if (decision.kind === 'refused') refusal = decision.error
       else failure = await edge.carryOut(call, decision)
     } catch (thrown) {

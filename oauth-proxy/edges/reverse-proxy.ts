@@ -42,9 +42,7 @@ async function carryOut(
     return undefined
   }
   const { setting, slots } = decision.route
-  const { session } = decision
-  if (session !== undefined) parts.streams.renew(session)
-  const sessionId = session?.sessionId
+  const sessionId = decision.session?.sessionId
   if (decision.head.contentLength !== undefined && decision.head.contentLength > setting.maxBodyBytes) {
     throw new TokenHandlerError('payload_too_large')
   }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { AccessContent } from '../../shared/cookies/session.ts'
+import { ask, forwardAuthSettings } from '../support/gateway-question.ts'
 import { hostLine, ownPage, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { openRaw, parseAnswer, type RawAnswer, rawRequest } from '../support/raw-http.ts'
 import { echo, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
@@ -25,7 +26,11 @@ beforeAll(async () => {
     - path: /narrow
       upstream: '${api.origin}'
       max_concurrent_requests: 1
-`)
+    - path: /socket
+      upstream: '${api.origin}'
+      websocket: true
+      headerless: [websocket]
+${forwardAuthSettings('traefik')}`)
 })
 
 beforeEach(() => api.reset())
@@ -251,21 +256,47 @@ describe('K06 an answer without a length that is no event stream', () => {
     connection.close()
   })
 
-  it('goes on beyond the idle limit of its cookie while newer ones come, and not beyond theirs', async () => {
-    const sessionId = randomBytes(16).toString('base64url')
-    const now = world.clock.nowSeconds()
-    const { connection, at } = await open(chunked('text/csv'), { sessionId, idleExpiresAt: now + 60 })
-    const cookies = world.cookies({ sessionId, idleExpiresAt: now + 120, accessTokenExpiresAt: now + 900 })
-    world.clock.pass(50)
-    api.behave(echo)
-    await world.call('GET', '/api/x', { cookies })
-    world.clock.pass(60)
-    at.api?.write('4\r\nmore\r\n')
-    await connection.until((text) => text.includes('more'))
-    world.clock.pass(15)
-    expect(await connection.closed()).toMatch(/more\r\n$/)
-    world.clock.pass(-125)
-  })
+  const handshake = [
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ]
+  it.each([
+    ['a call', (cookies: string) => world.call('GET', '/api/x', { cookies })],
+    [
+      'a WebSocket',
+      async (cookies: string) => {
+        const connection = await openRaw(world.port)
+        connection.write(
+          rawRequest('GET', '/socket', [hostLine, `Origin: ${publicOrigin}`, `Cookie: ${cookies}`, ...handshake]),
+        )
+        await connection.until((text) => text.includes('\r\n\r\n'))
+        connection.close()
+      },
+    ],
+    [
+      'the question of a gateway',
+      (cookies: string) => ask(world, 'traefik', { target: '/api/x', lines: [...ownPage, `Cookie: ${cookies}`] }),
+    ],
+  ])(
+    'goes on beyond the idle limit of its cookie while newer ones come, and not beyond theirs: %s',
+    async (_, show) => {
+      const sessionId = randomBytes(16).toString('base64url')
+      const now = world.clock.nowSeconds()
+      const { connection, at } = await open(chunked('text/csv'), { sessionId, idleExpiresAt: now + 60 })
+      const cookies = world.cookies({ sessionId, idleExpiresAt: now + 120, accessTokenExpiresAt: now + 900 })
+      world.clock.pass(50)
+      api.behave(echo)
+      await show(cookies)
+      world.clock.pass(60)
+      at.api?.write('4\r\nmore\r\n')
+      await connection.until((text) => text.includes('more'))
+      world.clock.pass(15)
+      expect(await connection.closed()).toMatch(/more\r\n$/)
+      world.clock.pass(-125)
+    },
+  )
 })
 
 it('K06 an answer without a length that is over is not ended once more with its session', async () => {
