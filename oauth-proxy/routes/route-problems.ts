@@ -1,6 +1,8 @@
 import type { CrossProblem } from '../../shared/config/checks/check.ts'
 import type { Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
+import { hopByHop } from '../forward/hop-by-hop.ts'
+import { identityHeaderNames } from '../identity-headers.ts'
 import { patternSegments } from './route-table.ts'
 
 /** Everything about the routes that no single setting can show, reported as problems of the configuration. */
@@ -86,8 +88,10 @@ function placeProblems(route: Route, path: string): CrossProblem[] {
 }
 
 /** Headers that carry the connection, the session or somebody's identity; a key in one of them would break or forge it. */
-const notForKeys =
-  /^(?:connection|content-.*|cookie|expect|forwarded|host|keep-alive|origin|proxy-.*|sec-.*|set-cookie|te|token-handler-.*|trailer|transfer-encoding|upgrade|via|x-auth-(?:subject|scope|acr|time)|x-csrf-token|x-forwarded-.*|x-original-.*|x-request-id)$/i
+const notForKeys = new RegExp(
+  `^(?:${[...hopByHop, ...identityHeaderNames].join('|')}|content-.*|cookie|expect|forwarded|host|origin|proxy-.*|sec-.*|set-cookie|token-handler-.*|via|x-csrf-token|x-forwarded-.*|x-original-.*|x-request-id)$`,
+  'i',
+)
 
 function credentialProblems({ credential }: Route, path: string): CrossProblem[] {
   if (credential.kind === 'api_key' && notForKeys.test(credential.header)) {

@@ -123,6 +123,7 @@ describe('credentials', () => {
     'X-CSRF-Token',
     'X-Original-URI',
     'X-Request-Id',
+    'HTTP2-Settings',
   ])('a key in %s', (header) => {
     expect(problems({ credential: { kind: 'api_key', header, value: 'key' } })).toEqual([
       'proxy.routes[0].credential.header',
