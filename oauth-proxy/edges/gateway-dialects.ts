@@ -1,6 +1,7 @@
 import type { Config } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { rememberByName } from '../../shared/http/name-memory.ts'
+import { overridingNames } from '../forward/request-headers.ts'
 
 type Gateway = Exclude<Config['proxy']['forwardAuth']['gateway'], 'off'>
 
@@ -66,11 +67,12 @@ const ownToGateway =
   /^(?:host|connection|upgrade|content-length|transfer-encoding|te|trailer|expect|keep-alive|token-handler-gateway|proxy-.*|x-original-.*|x-forwarded-(?!for$).*)$/
 
 /**
- * Headers by which APIs carry out another method or path than the one that is decided on, or skip their own checks (F05).
+ * The reverse proxy takes these away; here it is the gateway that forwards, so whoever sends them is refused.
  *
- * The reverse proxy takes them away; here it is the gateway that forwards, so whoever sends them is refused.
+ * `X-Original-Url`, which some APIs follow as well, is missing: gateways write it into their own questions (the Ingress
+ * of nginx does). The recipes take the browser's away.
  */
-const overridesRequest = /^x-(?:http-method|http-method-override|method-override|middleware-subrequest)$/
+const overriding: ReadonlySet<string> = new Set(overridingNames)
 
 /** What to do with a header, by its name. */
 interface Role {
@@ -110,7 +112,7 @@ export function createQuestionReader(
       name,
       passes: !ownToGateway.test(name),
       // CGI-style readers see one name in `X_Http_Method` and `X-Http-Method` (H02).
-      overrides: overridesRequest.test(name.replace(/[^a-z0-9]/g, '-')),
+      overrides: overriding.has(name.replace(/[^a-z0-9]/g, '-')),
       counts: counting.has(name),
     }
   })

@@ -5,6 +5,15 @@ import { viaValue } from '../gate/via.ts'
 import { identityHeaderNames } from '../identity-headers.ts'
 import { connectionOptions, hopByHop } from './hop-by-hop.ts'
 
+/** Headers by which APIs carry out another method or path than the one decided on, or skip their own checks (F05). */
+export const overridingNames: readonly string[] = [
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-middleware-subrequest',
+  'x-rewrite-url',
+]
+
 /** Set by us or meant for us: never taken from a client, in any spelling. */
 export const managedNames: ReadonlySet<string> = new Set([
   'access-control-request-headers',
@@ -30,14 +39,10 @@ export const managedNames: ReadonlySet<string> = new Set([
   'x-cluster-client-ip',
   'x-csrf-token',
   'x-host',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'x-middleware-subrequest',
   'x-real-ip',
   'x-request-id',
-  'x-rewrite-url',
   ...identityHeaderNames,
+  ...overridingNames,
 ])
 
 /**
