@@ -109,8 +109,8 @@ export function followSettings(parts: FollowParts): SettingsFollower {
 
   function tellRestart(changed: readonly string[]): void {
     if (changed.length === 0) return
-    const parts = new Set(changed.map((path) => path.split('.', 1)[0]))
-    for (const part of parts) observe.emit('config.restart_needed', { part })
+    const sections = new Set(changed.map((path) => path.split('.', 1)[0]))
+    for (const part of sections) observe.emit('config.restart_needed', { part })
     say(`Changed, but read at start only, so the old values stay in force until a restart: ${changed.join(', ')}.`)
   }
 

@@ -1,5 +1,7 @@
 import { jsonSchema } from '../../shared/config/json-schema.ts'
 import { exampleText } from '../../shared/config/example.ts'
+import { type Config, schema } from '../../shared/config/schema.ts'
+import { toCamelCase } from '../../shared/config/walk.ts'
 import { describeCookies } from '../../shared/cookies/catalogue.ts'
 import { type ErrorRow, errorTable } from '../../shared/error-table.ts'
 import type { ErrorFields } from '../../shared/errors.ts'
@@ -103,19 +105,12 @@ ${table(['Metric', 'Kind', 'Labels', 'Meaning'], [...counted, ...own])}`
 }
 
 function cookiesPage(): string {
-  interface Shape {
-    readonly refreshPath?: 'root' | 'agent'
-    readonly insecurePlain?: boolean
-  }
-  const settings = ({ refreshPath = 'root', insecurePlain = false }: Shape) => ({
-    cookies: { prefix: 'th', refreshPath, maxTotalBytes: 7168, idTokenHint: false, insecurePlain },
-    agent: { path: '/oauth-agent' },
-    login: { attemptSeconds: 600, maxAttempts: 5, navigation: { enabled: false, responseMode: 'query' as const } },
-  })
-  const rows = (shape: Shape) =>
+  const sections = schema.pick({ agent: true, cookies: true, login: true })
+  const defaults = toCamelCase(sections, sections.parse({})) as Pick<Config, 'agent' | 'cookies' | 'login'>
+  const rows = (change: Partial<Config['cookies']>) =>
     table(
       ['Cookie', 'Holds', 'Opened by', 'Attributes', 'Lives', 'Cleared'],
-      describeCookies(settings(shape)).map((row) => [
+      describeCookies({ ...defaults, cookies: { ...defaults.cookies, ...change } }).map((row) => [
         `\`${row.name}\``,
         row.holds,
         row.openedBy,

@@ -70,6 +70,9 @@ export const pagePath = z
     'must be a path such as /, /app/ or /callback, of letters, digits, ".", "_", "~" and "-"',
   )
 
+/** Browsers cut longer lifetimes of cookies to this (RFC 6265bis §5.5). */
+export const longestCookieSeconds = 400 * 86_400
+
 /** A whole number of seconds. */
 export const seconds = z.number().int().nonnegative()
 /** A whole number of milliseconds that a timer of Node can wait, which counts in 31 bits and rings at once beyond that. */

@@ -1,8 +1,6 @@
+import { longestCookieSeconds } from '../config/values.ts'
 import { type CookieRow, type CookieSettings, createCatalogue } from './catalogue.ts'
 import type { NamedValue } from './chunks.ts'
-
-/** Browsers cut longer lifetimes to this (RFC 6265bis §5.5). */
-const longestMaxAgeSeconds = 400 * 24 * 60 * 60
 
 /** Gateways take answers with a header of 16 KiB, of which other lines need less than one; a larger answer is lost. */
 export const maxSetCookieOctets = 15 * 1024
@@ -22,7 +20,7 @@ export function roomForSession(settings: CookieSettings): number {
   const others = Array.from({ length: settings.login.maxAttempts + 1 }, () => clearCookie(attempt, attempt.name))
   // Names and values are what the setting counts, so of what is set only the attributes come on top.
   const session = [access, refresh, identity].flatMap((row) =>
-    namesWithin(row, settings).map((name) => setCookie(row, { name, value: '' }, longestMaxAgeSeconds)),
+    namesWithin(row, settings).map((name) => setCookie(row, { name, value: '' }, longestCookieSeconds)),
   )
   return maxSetCookieOctets - octetsOf([...session, ...others])
 }
@@ -34,7 +32,7 @@ export function octetsOf(lines: readonly string[]): number {
 
 /** The value of a Set-Cookie header with the attributes of this row (RFC 6265bis §4.1). */
 export function setCookie(row: CookieRow, { name, value }: NamedValue, maxAgeSeconds: number): string {
-  const maxAge = Math.min(Math.max(maxAgeSeconds, 0), longestMaxAgeSeconds)
+  const maxAge = Math.min(Math.max(maxAgeSeconds, 0), longestCookieSeconds)
   const secure = row.secure ? ' Secure;' : ''
   return `${name}=${value}; Path=${row.path}; Max-Age=${maxAge};${secure} HttpOnly; SameSite=${row.sameSite}`
 }

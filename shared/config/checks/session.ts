@@ -1,6 +1,7 @@
 import type { CrossProblem } from './check.ts'
 import { isProfile, profileLimits } from '../profiles.ts'
 import type { Config } from '../schema.ts'
+import { longestCookieSeconds } from '../values.ts'
 
 /** Session limits against each other, against the chosen profile and against what browsers keep. */
 export function* sessionChecks({ session }: Config): Iterable<CrossProblem> {
@@ -36,11 +37,11 @@ export function* sessionChecks({ session }: Config): Iterable<CrossProblem> {
       given: ['session.max_access_token_seconds'],
     }
   }
-  if (session.absoluteSeconds > 400 * 86_400) {
+  if (session.absoluteSeconds > longestCookieSeconds) {
     yield {
       path: 'session.absolute_seconds',
-      problem: 'is more than 400 days, the longest that browsers keep a cookie',
-      remedy: 'Use at most 34560000.',
+      problem: `is more than ${longestCookieSeconds / 86_400} days, the longest that browsers keep a cookie`,
+      remedy: `Use at most ${longestCookieSeconds}.`,
     }
   }
 }

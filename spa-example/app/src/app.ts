@@ -1,18 +1,6 @@
 import type { TokenHandler } from '../../../spa-client/token-handler.ts'
+import type { Received } from '../../api/received.ts'
 import { text } from './dom.ts'
-
-/** What an API of the example says it received; see spa-example/api/received.ts. */
-export interface Received {
-  readonly credential: string
-  readonly subject?: string
-  readonly actor?: string
-  readonly scope?: string
-  readonly audience?: string
-  readonly acr?: string
-  readonly characters?: number
-  readonly fingerprint?: string
-  readonly cookies: readonly string[]
-}
 
 export interface Answer {
   readonly status: number

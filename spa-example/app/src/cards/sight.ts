@@ -1,4 +1,5 @@
-import type { App, Received } from '../app.ts'
+import type { Received } from '../../../api/received.ts'
+import type { App } from '../app.ts'
 import { button, card, element } from '../dom.ts'
 
 async function browserSees(): Promise<readonly (readonly [string, string])[]> {
