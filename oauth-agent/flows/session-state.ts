@@ -43,7 +43,7 @@ interface ExpiredSession {
   readonly session: Session
 }
 
-/** Structurally what the cookie reader gives; a flow does not know cookies. */
+/** Structurally what the cookie reader gives; a flow knows what cookies hold, not how they are read. */
 type Read<T> = { readonly kind: 'absent' | 'unreadable' } | { readonly kind: 'opened'; readonly content: T }
 
 /** What became of each of the three session cookies. */

@@ -21,8 +21,10 @@ export interface Credentials {
   /**
    * The credential of this route for this session; undefined where the route wants none.
    *
-   * Throws `session_missing`, `access_token_expired` for a token that cannot be proved, `token_exchange_failed`,
-   * `authorization_server_unavailable` or `client_authentication_failed`; none of them ends the session.
+   * Throws `session_missing`, `access_token_expired` for a token that cannot be proved, and `authorization_server_error`
+   * for a token of the user that no header can hold. Where a token is asked for, also `token_exchange_failed`,
+   * `authorization_server_unavailable`, `overloaded` or `client_authentication_failed`, and for an exchange
+   * `login_required`, `consent_required` or `interaction_required`. None of them ends the session.
    */
   obtain(
     route: CredentialRoute,

@@ -154,11 +154,12 @@ export const routeSettings = z.strictObject({
     .default(30_000)
     .meta({ description: 'Longest time to wait for the head of the answer.' }),
   idle_timeout_ms: milliseconds.default(60_000).meta({
-    description: 'Longest silence within a body; 0 is not allowed, event streams use stream_idle_timeout_ms.',
+    description:
+      'Longest silence within a body, at least 1. Calls that accept text/event-stream use stream_idle_timeout_ms.',
   }),
-  stream_idle_timeout_ms: milliseconds
-    .default(3_600_000)
-    .meta({ description: 'Longest silence of an event stream or WebSocket.' }),
+  stream_idle_timeout_ms: milliseconds.default(3_600_000).meta({
+    description: 'Longest silence of a WebSocket, and within the answer to a call that accepts text/event-stream.',
+  }),
   keep_alive_seconds: z.number().int().min(1).max(maxKeepAliveSeconds).default(4).meta({
     description:
       'How long an idle connection to the API is kept, if its answers do not name a time (Keep-Alive: timeout=); must be shorter than the API keeps it.',

@@ -41,7 +41,8 @@ export interface Transport {
   /**
    * Sends one request, once, and reads the whole answer.
    *
-   * Throws ProviderUnavailable when no usable answer came, and ProviderAnswerInvalid when it was too large.
+   * Throws ProviderUnavailable when no answer came, or one that says nothing about the request, and
+   * ProviderAnswerInvalid for one that is not HTTP, or whose head or body is too long.
    */
   call(endpoint: ProviderEndpoint, url: string, options: CallOptions): Promise<Response>
   close(): Promise<void>
