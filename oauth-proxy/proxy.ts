@@ -51,7 +51,7 @@ export interface Proxy {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>
   /** Ends event streams and WebSockets in good order, as a process does that is about to stop. */
   endStreams(): void
-  /** What has not ended by now is cut by a stop, not by its API or its browser. */
+  /** Called just before the remaining calls are cut; from then on a broken call is reported as `server_stopping`. */
   beforeCut(): void
   /** The settings of its routes. */
   readonly routes: readonly Route[]

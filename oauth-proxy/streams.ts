@@ -25,7 +25,7 @@ export interface Streams {
    * nor the begin of a stop ends it.
    */
   watchAnswer(session: AccessContent | undefined, route: Route, end: (cause: StreamEnd) => void): () => void
-  /** Takes note of a cookie: the idle limit of its session is not that of the cookie with which an answer began. */
+  /** Moves the idle limit of running answers to that of this newer cookie. */
   renew(session: AccessContent): void
   /** Ends every stream, and each that is watched from now on. */
   stop(): void

@@ -6,6 +6,7 @@ export interface ErrorRow {
   readonly message: string
   /** What the receiver can do about it; printed on the reference page. */
   readonly remedy: string
+  /** Level of a refusal in the log of nginx, where it decides itself; in ours, each event has a level of its own. */
   readonly level: 'debug' | 'info' | 'warn' | 'error'
   /** True when the session is over; the agent clears its cookies by the same answer, unless they may be another's by now. */
   readonly endsSession: boolean
@@ -18,6 +19,8 @@ const row = (
   remedy: string,
   endsSession = false,
 ): ErrorRow => ({ status, message, remedy, level, endsSession })
+
+const notSilently = 'Start a sign-in without prompt=none.'
 
 /** The closed list of error codes of agent and proxy; the reference page is made from it. */
 export const errorTable = {
@@ -44,7 +47,12 @@ export const errorTable = {
     'The content type is not supported.',
     'Send application/x-www-form-urlencoded or application/json.',
   ),
-  payload_too_large: row(413, 'info', 'The body is too large.', 'Send less, or raise max_body_bytes.'),
+  payload_too_large: row(
+    413,
+    'info',
+    'The body is too large.',
+    "Send less, or raise agent.max_body_bytes or the route's max_body_bytes.",
+  ),
   request_header_too_large: row(
     431,
     'warn',
@@ -107,31 +115,31 @@ export const errorTable = {
   ),
 
   // Session
-  session_missing: row(401, 'debug', 'Nobody is signed in.', 'Start a login.'),
-  session_invalid: row(401, 'info', 'The session cannot be read.', 'Start a login.', true),
-  session_expired: row(401, 'info', 'The session is over.', 'Start a login.', true),
+  session_missing: row(401, 'debug', 'Nobody is signed in.', 'Start a sign-in.'),
+  session_invalid: row(401, 'info', 'The session cannot be read.', 'Start a sign-in.', true),
+  session_expired: row(401, 'info', 'The session is over.', 'Start a sign-in.', true),
   access_token_expired: row(401, 'debug', 'The access token has expired.', 'POST /refresh, then repeat the call.'),
   no_refresh_token: row(
     401,
     'info',
     'The authorization server gave no refresh token.',
-    'Start a login; configure the authorization server to issue refresh tokens.',
+    'Start a sign-in; configure the authorization server to issue refresh tokens.',
   ),
   insufficient_user_authentication: row(
     401,
     'info',
     'A stronger or fresher authentication is needed.',
-    'Start a login with the acr_values and max_age of this answer.',
+    'Start a sign-in with the acr_values and max_age of this answer.',
   ),
   insufficient_scope: row(
     403,
     'info',
     'The session lacks a scope that this call needs.',
-    'Start a login that asks for the scope of this answer.',
+    'Start a sign-in that asks for the scope of this answer.',
   ),
   access_denied_by_policy: row(403, 'info', 'The policy of this route denies the call.', 'Ask the owner of the API.'),
 
-  // Login
+  // Sign-in
   parameter_not_allowed: row(
     400,
     'info',
@@ -147,41 +155,21 @@ export const errorTable = {
   invalid_state: row(
     400,
     'info',
-    'This login was not started in this browser, or was already finished.',
-    'Start the login again.',
+    'This sign-in was not started in this browser, or was already finished.',
+    'Start the sign-in again.',
   ),
-  login_restart_required: row(409, 'info', 'This login cannot be finished any more.', 'Start the login again.'),
+  login_restart_required: row(409, 'info', 'This sign-in cannot be finished any more.', 'Start the sign-in again.'),
   authorization_response_invalid: row(
     400,
     'warn',
     'The authorization response failed its checks.',
-    'Start the login again; the log names the check.',
+    'Start the sign-in again; the log names the check.',
   ),
-  access_denied: row(403, 'info', 'The sign-in was refused or cancelled.', 'Start the login again.'),
-  login_required: row(
-    401,
-    'info',
-    'The authorization server needs the user to sign in.',
-    'Start a login without prompt=none.',
-  ),
-  consent_required: row(
-    401,
-    'info',
-    'The authorization server needs the consent of the user.',
-    'Start a login without prompt=none.',
-  ),
-  interaction_required: row(
-    401,
-    'info',
-    'The authorization server needs to interact with the user.',
-    'Start a login without prompt=none.',
-  ),
-  account_selection_required: row(
-    401,
-    'info',
-    'The user has to choose an account.',
-    'Start a login without prompt=none.',
-  ),
+  access_denied: row(403, 'info', 'The sign-in was refused or cancelled.', 'Start the sign-in again.'),
+  login_required: row(401, 'info', 'The authorization server needs the user to sign in.', notSilently),
+  consent_required: row(401, 'info', 'The authorization server needs the consent of the user.', notSilently),
+  interaction_required: row(401, 'info', 'The authorization server needs to interact with the user.', notSilently),
+  account_selection_required: row(401, 'info', 'The user has to choose an account.', notSilently),
   authorization_failed: row(
     502,
     'warn',

@@ -14,7 +14,7 @@ export function addConfigCommands(program: Command, terminal: Terminal): void {
   config
     .command('check')
     .description(
-      'List everything that is wrong with the settings, and with the files that they name; warnings leave them good.',
+      'List everything that is wrong with the settings, and with the files that they name; warnings do not make the check fail.',
     )
     .addOption(forOption())
     .option('--json', 'print JSON')

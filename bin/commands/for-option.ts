@@ -7,6 +7,6 @@ const modes: readonly Mode[] = ['serve', 'agent', 'proxy']
 export function forOption(): Option {
   return new Option(
     '--for <mode>',
-    'what is to run: serve, agent or proxy; without it, what any of them could use is good',
+    'the process that is to run: serve, agent or proxy; without it, whatever suits any of them is accepted',
   ).choices(modes)
 }

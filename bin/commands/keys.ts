@@ -126,7 +126,7 @@ export function addKeyCommands(program: Command, { out }: Terminal): void {
 function load(path: string): KeyEntries {
   if (path === standardOutput) {
     throw new CommandError(
-      '- stands for standard output, from which no key ring can be read. Name a file; ./- for one that is called so.',
+      '- stands for standard output, from which no key ring can be read. Name a file; for a file named `-`, write `./-`.',
     )
   }
   const text = readText(path)

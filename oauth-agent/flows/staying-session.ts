@@ -59,8 +59,10 @@ export function presentSubjects(
 }
 
 /**
- * A session as the store knows it, of which the login cookie has the name: without its `sid`, and what ends sessions
- * without one ended others of the same user.
+ * A session of which only the login cookie tells, in the form in which the store is asked whether it has ended.
+ *
+ * It was alive when the attempt began, so that moment stands for its creation. Its `sid` is not known; an empty one keeps it
+ * apart from the sessions of this user that have none, which can be ended without it.
  */
 function remembered({ startedAt }: LoginContent, session: LoginContent['stepUpOf']) {
   return session && { ...session, createdAt: startedAt, providerSessionId: '' }

@@ -16,8 +16,8 @@ export interface TokenCache {
   /**
    * Forgets `token`, because the API refused it; a newer token of the same key stays.
    *
-   * A token of the last seconds stays as well: another one would not fare better, and an API that refuses everything
-   * must not turn each of its calls into one to the authorization server.
+   * A token obtained within the last 5 seconds is kept, too: another one would not fare better, and an API that refuses
+   * everything must not turn each of its calls into one to the authorization server.
    */
   evict(key: string, token: string): void
 }

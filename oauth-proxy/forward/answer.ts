@@ -15,8 +15,8 @@ export interface AnswerParts {
   /** Makes the head for the browser out of the API's; a throw refuses the answer and is what the call fails with. */
   readonly onHead: (status: number, fields: UpstreamFields, upstream: Upstream) => ResponseHeaders
   /**
-   * Called when an answer goes on of which nobody knows the end, with the way to end it: an event stream in good order, any
-   * other so that it looks like the half that it is. Returns what to call when it is over.
+   * Called for an answer of unknown length, with a function that ends it: an event stream in good order, any other so that
+   * it looks like the half that it is. Returns what to call when it is over.
    */
   readonly onEndless: (kind: 'stream' | 'answer', cut: () => void) => () => void
   /** True once a stop cuts what is in flight. */

@@ -5,7 +5,7 @@ type Done = (error?: Error | null) => void
 
 /**
  * Keeps what an API has answered readable although it hung up on the rest of the request, as many do with a body that is
- * too long for them, and makes half an answer show.
+ * too long for them, and makes a truncated answer detectable.
  *
  * Node drops a connection as soon as a write fails, with the answer that has arrived before. Here such a write is let
  * go: the reading side finds the answer, and behind it the end of the connection, which fails a call that got none.

@@ -27,7 +27,7 @@ export const sessionSettings = z.strictObject({
   }),
   end_on_invalid_request: z.boolean().default(false).meta({
     description:
-      'Takes status 400 with invalid_request, or with an empty body, in answer to a refresh without allowed_refresh_parameters as the end of the session, for servers that say so of an expired refresh token instead of invalid_grant (RFC 6749 §5.2).',
+      'Takes 400 with invalid_request, or with an empty body, for the end of the session, as some servers answer to an expired refresh token instead of invalid_grant (RFC 6749 §5.2); not where the refresh carried allowed_refresh_parameters.',
   }),
   allowed_refresh_parameters: z
     .array(parameterName)

@@ -55,7 +55,7 @@ export interface IdentityContent extends SessionFacts {
   readonly amr?: readonly string[]
 }
 
-/** What ending a session takes that another user's replaces. */
+/** What is needed to end a session that another user's sign-in replaced. */
 export type ReplacedSession = Pick<SessionFacts, 'sessionId' | 'subject' | 'absoluteExpiresAt'>
 
 /** Content of a login cookie: one attempt to sign in. */
@@ -73,7 +73,10 @@ export interface LoginContent {
   readonly maxAge?: number
   readonly prompt?: string
   readonly responseMode?: string
-  /** Requested by a signed-in user: the session that stays until the step-up succeeds, must not have been signed out by then, and whose subject must return. */
+  /**
+   * The session of the user who asks for a step-up. It stays until the step-up succeeds. It must not have been signed out
+   * by then, and the same subject must return.
+   */
   readonly stepUpOf?: { readonly sessionId: string; readonly subject: string }
   /** The session that a sign-in by navigation may replace: browsers keep it back when the response comes (CK-9). */
   readonly replaces?: ReplacedSession

@@ -85,7 +85,7 @@ export const eventTable = {
   'login.started': {
     level: 'info',
     audit: true,
-    when: 'A login was started.',
+    when: 'A sign-in was started.',
     fields: { ...caller, step_up: 'flag', prompt: 'word' },
   },
   'login.completed': {
@@ -97,7 +97,7 @@ export const eventTable = {
   'login.failed': {
     level: 'warn',
     audit: true,
-    when: 'A login ended without a session.',
+    when: 'A sign-in ended without a session.',
     fields: { ...caller, error_code: 'word', check: 'word', provider_error: 'word' },
   },
   'session.refreshed': {
@@ -122,7 +122,7 @@ export const eventTable = {
   'logout.completed': {
     level: 'info',
     audit: true,
-    when: 'A user signed out; revoked says whether the authorization server confirmed that it revoked the refresh token, or else the access token, and provider_error (RFC 7009 §2.2.1) or check why not, where that is known.',
+    when: 'A user signed out. revoked: the authorization server confirmed that it revoked the refresh token, or else the access token. provider_error (RFC 7009 §2.2.1) or check: why it did not, where that is known.',
     fields: { ...who, revoked: 'flag', check: 'word', provider_error: 'word' },
   },
   'logout.backchannel': {

@@ -50,12 +50,12 @@ export const metricTable = {
     ['side', 'error_code', 'check'],
     'Requests refused, and failures of which no other event tells, by error code; the check says more where one code stands for several rules.',
   ),
-  token_handler_logins_started_total: count('login.started', ['step_up'], 'Logins started.'),
-  token_handler_logins_completed_total: count('login.completed', ['step_up'], 'Logins that ended in a session.'),
+  token_handler_logins_started_total: count('login.started', ['step_up'], 'Sign-ins started.'),
+  token_handler_logins_completed_total: count('login.completed', ['step_up'], 'Sign-ins that ended in a session.'),
   token_handler_logins_failed_total: count(
     'login.failed',
     ['error_code', 'check'],
-    'Logins that ended without a session.',
+    'Sign-ins that ended without a session.',
   ),
   token_handler_refreshes_total: count(
     'session.refreshed',
