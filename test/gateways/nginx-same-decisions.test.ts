@@ -70,6 +70,9 @@ const headerCases: Readonly<Record<string, readonly string[]>> = {
   'many fields': [...signedIn, ...Array.from({ length: 60 }, (_, index) => `X-F${index}: 1`)],
 }
 
+/** A second line of these nginx refuses before the module sees it. */
+const onceInNginx: ReadonlySet<string> = new Set(['if-match', 'if-none-match'])
+
 const cookieHeaders: Readonly<Record<string, string>> = {
   'B10 the name twice': '{cookies}; __Host-Http-th-at=BAD',
   'B10 the name twice, reversed': '__Host-Http-th-at=BAD; {cookies}',
@@ -102,7 +105,9 @@ describe('nginx reads header fields and cookies as the proxy does', () => {
   it.each([...listFields])('two lines of %s are one list', async (name) => {
     const { proxy: expected, nginx: got } = await sides.send(request('GET', '/api/a', [`${name}: a`, `${name}: b`]))
     expect(expected.status).toBe(200)
-    expect(got).toEqual(expected)
+    expect(got).toEqual(
+      onceInNginx.has(name) ? { status: 400, errorCode: 'ambiguous_request', seen: undefined } : expected,
+    )
   })
 
   it.each(Object.entries(cookieHeaders))('%s', async (_, header) => {
