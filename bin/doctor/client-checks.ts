@@ -8,6 +8,7 @@ import { presentRefreshToken } from '../../shared/oauth/probe.ts'
 import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import type { TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import type { Secret } from '../../shared/secret.ts'
+import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 import { whyUnavailable } from './why-unavailable.ts'
 
@@ -17,9 +18,15 @@ import { whyUnavailable } from './why-unavailable.ts'
  * A refresh token that cannot exist is presented: a server that answers `invalid_grant` has accepted the client first
  * (RFC 6749 §5.2).
  */
-export async function clientChecks(config: Config, server: AuthorizationServer, clock: Clock): Promise<Finding> {
+export async function clientChecks(
+  config: Config,
+  server: AuthorizationServer,
+  clock: Clock,
+  mode?: Mode,
+): Promise<Finding> {
   const lifetimes = { settings: config.session, clock }
   const check = 'client.accepted'
+  const accepted = ok(check, 'the client and its credentials are accepted')
   try {
     await presentRefreshToken(server, lifetimes, randomBytes(32).toString('base64url'))
     return error(check, 'a refresh token made up just now was accepted', 'Do not use this authorization server.')
@@ -38,12 +45,14 @@ export async function clientChecks(config: Config, server: AuthorizationServer, 
     if (failure.error === 'no_error_code' && endsSession(failure, config)) {
       return skipped(check, `the answer (${failure.status}, empty) does not tell whether the credentials are accepted`)
     }
-    if (endsSession(failure, config)) return ok(check, 'the client and its credentials are accepted')
+    if (endsSession(failure, config)) return accepted
     switch (failure.error) {
       case 'invalid_client':
         return error(check, 'the client or its credentials are refused (invalid_client)', remedyFor(config.client))
       case 'unauthorized_client':
       case 'unsupported_grant_type':
+        // A client of its own for the proxy has no use for them.
+        if (mode === 'proxy') return accepted
         return error(
           check,
           `the client may not use refresh tokens (${failure.error})`,

@@ -12,12 +12,15 @@ import { type Mode, openStore } from '../parts.ts'
 import { browserChecks } from './browser-checks.ts'
 import { certificateChecks } from './certificate-checks.ts'
 import { clientChecks, rotationChecks } from './client-checks.ts'
-import { error, type Finding, ok, ranked, warning } from './finding.ts'
+import { exposureChecks } from './exposure-checks.ts'
+import { error, type Finding, ok, ranked, skipped, warning } from './finding.ts'
 import { keyChecks } from './key-checks.ts'
-import { exposureChecks, storeChecks, upstreamChecks } from './place-checks.ts'
 import { keySetCheck, providerChecks } from './provider-checks.ts'
+import { asksProvider } from './provider-use.ts'
 import { signInChecks } from './sign-in-checks.ts'
 import { signOutChecks } from './sign-out-checks.ts'
+import { storeChecks } from './store-checks.ts'
+import { upstreamChecks } from './upstream-checks.ts'
 
 /** What an examination works with. */
 export interface DoctorParts {
@@ -61,23 +64,31 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
     }
   }
 
-  try {
+  async function collectOfProvider(): Promise<void> {
     await collect('provider', () => providerChecks(config, server))
     // Without usable metadata every other call to it fails as well, and would be blamed on something else.
-    if (findings.some(({ level, check }) => level === 'ok' && check === 'provider.discovery')) {
-      await collect('client', async function* () {
-        yield await clientChecks(config, server, clock)
-      })
+    if (!findings.some(({ level, check }) => level === 'ok' && check === 'provider.discovery')) return
+    await collect('client', async function* () {
+      yield await clientChecks(config, server, clock, mode)
+    })
+    // A proxy signs nobody in.
+    if (mode !== 'proxy') {
       await collect('client.redirect_uri', () => signInChecks(config, server, clock))
       await collect('client.post_logout_redirect_uri', () => signOutChecks(config, server))
       await collect('provider.jwks', async function* () {
         yield await keySetCheck(config, server)
       })
       await collect('provider.rotation', () => rotationChecks(config, server, clock, refreshToken))
-      findings.push(skewFinding(skewSeconds, config))
     }
+    findings.push(skewFinding(skewSeconds, config))
+  }
+
+  try {
+    if (asksProvider(config, mode)) await collectOfProvider()
+    else
+      findings.push(skipped('provider', 'not asked: no route of this proxy needs tokens of the authorization server'))
     await collect('cookies', () => browserChecks(config, ask))
-    await collect('upstream', () => upstreamChecks(config, mode))
+    await collect('upstream', () => upstreamChecks(config, mode, clock))
     await collect('store', () => storeChecks(config, store, clock))
     await collect('keys', () => keyChecks(config, parts))
     await collect('listen.certificate', () => certificateChecks(config, parts))

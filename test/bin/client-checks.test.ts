@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { afterEach, expect, it } from 'vitest'
 import { clientChecks, rotationChecks } from '../../bin/doctor/client-checks.ts'
 import type { Finding } from '../../bin/doctor/finding.ts'
+import type { Mode } from '../../bin/parts.ts'
 import { systemClock } from '../../shared/clock.ts'
 import type { Tree } from '../shared/config/settings.ts'
 import { allOf, type CheckedServer, startCheckedServer } from '../support/checked-server.ts'
@@ -90,6 +91,20 @@ it.each<[string, number, string | undefined, Tree, Finding['level'], string]>([
   const nothing = { headers: { 'content-type': 'text/plain' }, body: '' }
   const finding = await clientOf({ status, ...(error === undefined ? nothing : { body: { error } }) }, settings)
   expect([finding.level, finding.remedy ?? '']).toEqual([level, expect.stringContaining(remedy)])
+})
+
+it.each<[string, Mode | undefined, Finding['level']]>([
+  ['unauthorized_client', undefined, 'error'],
+  ['unauthorized_client', 'agent', 'error'],
+  ['unauthorized_client', 'proxy', 'ok'],
+  ['unsupported_grant_type', 'proxy', 'ok'],
+  ['invalid_client', 'proxy', 'error'],
+])('a client of which the server says %s, for %s', async (error, mode, level) => {
+  const answer = { status: 400, body: { error } }
+  const finding = await findingsOf([answer], {}, ({ config, server }) =>
+    clientChecks(config, server, systemClock, mode),
+  )
+  expect(finding.level).toBe(level)
 })
 
 it.each([

@@ -115,9 +115,48 @@ describe('doctor', () => {
     expect(levelOf(findings, 'provider.rotation')).toBe('skipped')
   })
 
-  it('asks no agent for APIs', async () => {
-    const findings = await look({ settings: { proxy: {} }, mode: 'agent' })
+  it.each<[string, object]>([
+    ['without routes', {}],
+    ['with an API that is not there', { routes: [{ path: '/a', upstream: 'http://127.0.0.1:9' }] }],
+  ])('asks no agent for APIs: %s', async (_, proxy) => {
+    const findings = await look({ settings: { proxy }, mode: 'agent' })
     expect(levelOf(findings, 'upstream')).toBeUndefined()
+  })
+
+  describe('for a proxy', () => {
+    const ask = async (route: object, settings: object = {}) => {
+      const upstream = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+      const findings = await look({
+        settings: { ...settings, proxy: { routes: [{ path: '/api/**', upstream, ...route }] } },
+        mode: 'proxy',
+      })
+      return findings.filter(({ check }) => /^(?:provider|client)/.test(check))
+    }
+    const away = { authorization_server: { issuer: 'http://127.0.0.1:9' } }
+
+    it.each<[string, object]>([
+      ['the token of the user', {}],
+      ['nothing', { credential: { kind: 'none' } }],
+    ])('asks no authorization server where its APIs get %s', async (_, route) => {
+      expect(await ask(route, away)).toEqual([
+        {
+          level: 'skipped',
+          check: 'provider',
+          found: 'not asked: no route of this proxy needs tokens of the authorization server',
+        },
+      ])
+    })
+
+    it.each<[string, object]>([
+      ['exchanged tokens', { credential: { kind: 'exchange', audience: 'https://a.test' } }],
+      ['tokens of the app', { credential: { kind: 'client_credentials' } }],
+      ['tokens of the app for visitors', { anonymous: 'client_credentials' }],
+    ])('asks it where they get %s', async (_, route) => {
+      expect(levelOf(await ask(route, away), 'provider.discovery')).toBe('error')
+      const findings = await ask(route)
+      expect(levelOf(findings, 'client.accepted')).toBe('ok')
+      expect(findings.map(({ check }) => check)).not.toContain('client.redirect_uri')
+    })
   })
 
   it.each<[string, Change, string, Finding['level'], string]>([
@@ -324,38 +363,6 @@ describe('doctor', () => {
       'error a sign-in that returns to http://localhost:3000/oauth-agent/callback is refused (400)',
       'warning a sign-in that returns to http://localhost:3000/elsewhere is refused (400)',
     ])
-  })
-
-  it('shows an API the client certificate that the proxy would show', async () => {
-    const authority = createCertificate({ name: 'authority' })
-    const files: Record<string, string> = {}
-    for (const name of ['server', 'client']) {
-      const { certificate, privateKey } = createCertificate({ name, issuer: authority, hosts: ['127.0.0.1'] })
-      Object.assign(files, { [`${name}.pem`]: certificate, [`${name}.key`]: privateKey })
-    }
-    for (const [name, text] of Object.entries({ ...files, 'ca.pem': authority.certificate })) {
-      writeFileSync(join(folder, name), text)
-    }
-    const server = createTlsServer({
-      cert: files['server.pem'],
-      key: files['server.key'],
-      ca: authority.certificate,
-      requestCert: true,
-      // From 1.3 on a client hears of the refusal only after it believes to be connected.
-      maxVersion: 'TLSv1.2',
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const upstream = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const plain = { path: '/plain', upstream, ca_file: join(folder, 'ca.pem') }
-    const mutual = {
-      ...plain,
-      path: '/mutual',
-      client_certificate_file: join(folder, 'client.pem'),
-      client_private_key_file: join(folder, 'client.key'),
-    }
-    const findings = await look({ settings: { proxy: { routes: [plain, mutual] } } })
-    server.close()
-    expect(findings.filter(({ check }) => check === 'upstream').map(({ level }) => level)).toEqual(['error', 'ok'])
   })
 
   it('tells of a certificate of the authorization server that nobody here trusts', async () => {
