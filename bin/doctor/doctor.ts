@@ -40,8 +40,10 @@ export interface DoctorParts {
 export async function examine(parts: DoctorParts): Promise<Finding[]> {
   const { config, clock, mode, refreshToken, fetch: ask } = parts
   let skewSeconds = 0
+  const losses: string[] = []
   const observe: Observe = {
-    emit(_, fields) {
+    emit(name, fields) {
+      if (name === 'store.unavailable' && 'reason' in fields) losses.push(String(fields.reason))
       const skew: unknown = 'skew_seconds' in fields ? fields.skew_seconds : undefined
       if (typeof skew === 'number') skewSeconds = skew
     },
@@ -89,7 +91,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
       findings.push(skipped('provider', 'not asked: no route of this proxy needs tokens of the authorization server'))
     await collect('cookies', () => browserChecks(config, ask))
     await collect('upstream', () => upstreamChecks(config, mode, clock))
-    await collect('store', () => storeChecks(config, store, clock))
+    await collect('store', () => storeChecks(config, { store, losses }, clock))
     await collect('keys', () => keyChecks(config, parts))
     await collect('listen.certificate', () => certificateChecks(config, parts))
     await collect('operations', () => exposureChecks(config))

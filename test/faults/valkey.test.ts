@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { examine } from '../../bin/doctor/doctor.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import type { EventName, Observe } from '../../shared/observe/events.ts'
@@ -14,6 +15,7 @@ import { Secret } from '../../shared/secret.ts'
 import { StoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { openValkeyStore } from '../../shared/store/valkey.ts'
 import { acquireScript, endScript, readScript, releaseScript } from '../../shared/store/valkey-scripts.ts'
+import { parse, settingsFile } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
 import { startPausingLink } from '../support/pausing-link.ts'
 import { createShiftedClock } from '../support/shifted-clock.ts'
@@ -295,6 +297,35 @@ store: { kind: valkey, url: "${server.url}" }
     expect(store.available).toBe(true)
     expect(events).toEqual([])
     await narrow.stop()
+  })
+
+  it.each([
+    ['', 'takes, gives, locks, counts'],
+    ['-set', 'cannot be used (NOPERM)'],
+    ['-del', 'does not lock and release'],
+    ['-incr', 'does not count'],
+    ['-expire', 'does not count'],
+    ['-publish', 'does not tell others'],
+    ['-zadd', 'does not tell others'],
+    ['-expireat', 'does not tell others'],
+  ])('the doctor notices rights that are less than these: %s', async (less, found) => {
+    const rights = `${(await readFile('deploy/valkey/rights.acl', 'utf8')).trim()} ${less}`.trim().split(' ')
+    const narrow = await startValkey({
+      arguments: ['--user', 'default', 'off', '--user', 'token-handler', 'on', '>example', ...rights],
+    })
+    const url = narrow.url.replace('//', '//token-handler:example@')
+    const text = settingsFile({
+      authorization_server: { issuer: 'http://127.0.0.1:9' },
+      insecure_allow_http: true,
+      public_origin: 'http://localhost',
+      store: { kind: 'valkey', url },
+    })
+    const findings = await examine({ config: parse(text), clock: systemClock, userId: undefined })
+    await narrow.stop()
+    expect(findings.find(({ check }) => check === 'store')).toMatchObject({
+      level: less === '' ? 'ok' : 'error',
+      found: expect.stringContaining(found) as string,
+    })
   })
 
   it('closing ends everything: nothing connects again', async () => {
