@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { endsSession } from '../../oauth-agent/flows/refresh-at-server.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { errorName } from '../../shared/errors.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import { formEncoded } from '../../shared/oauth/client-authentication.ts'
 import { presentRefreshToken } from '../../shared/oauth/probe.ts'
-import { ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
+import { ProviderAnswerInvalid, ProviderRefused, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import type { TokenAnswer } from '../../shared/oauth/token-endpoint.ts'
 import type { Secret } from '../../shared/secret.ts'
 import type { Mode } from '../parts.ts'
@@ -110,7 +111,12 @@ export async function* rotationChecks(
   const lifetimes = { settings: config.session, clock }
   const first = await presentRefreshToken(server, lifetimes, refreshToken).catch((failure: unknown) => failure)
   if (!isAnswer(first)) {
-    yield error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
+    yield isRefused(first, config)
+      ? error(check, 'the given refresh token is not accepted', 'Give a fresh one that belongs to this client.')
+      : skipped(
+          check,
+          `not found out: presenting the given refresh token came to nothing (${whyUnclear(first, config)})`,
+        )
     return
   }
   yield* lifetimeCheck(first, clock)
@@ -121,6 +127,14 @@ export async function* rotationChecks(
   const second = await presentRefreshToken(server, lifetimes, refreshToken).catch((failure: unknown) => failure)
   if (isAnswer(second)) {
     yield ok(check, 'refresh tokens rotate, and the old one works for a moment longer')
+    return
+  }
+  if (!isRefused(second, config)) {
+    const why = whyUnclear(second, config)
+    yield skipped(
+      check,
+      `refresh tokens rotate; whether with grace was not found out, since the old one came to nothing (${why})`,
+    )
     return
   }
   const single = config.store.kind === 'memory'
@@ -144,6 +158,18 @@ function* lifetimeCheck({ expiresAt }: TokenAnswer, clock: Clock): Iterable<Find
     `access tokens live for ${Math.round(seconds / 60)} minutes, and so does what a thief can do with one`,
     'Let the authorization server give them five to fifteen minutes.',
   )
+}
+
+/** Whether this says that the refresh token itself is of no use, and nothing else. */
+function isRefused(failure: unknown, config: Config): boolean {
+  return failure instanceof ProviderRefused && endsSession(failure, config)
+}
+
+/** What came instead of an answer about the token. */
+function whyUnclear(failure: unknown, config: Config): string {
+  if (failure instanceof ProviderUnavailable) return whyUnavailable(failure, config)
+  if (failure instanceof ProviderRefused) return `${failure.error}, ${failure.status}`
+  return failure instanceof ProviderAnswerInvalid ? failure.check : errorName(failure)
 }
 
 function isAnswer(value: unknown): value is TokenAnswer {

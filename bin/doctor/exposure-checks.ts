@@ -1,9 +1,11 @@
+import { isLocalOrigin, isLoopbackHost } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { type Finding, ok, warning } from './finding.ts'
 
 /** Which hops we trust, and who can see what only operators should. */
-export function* exposureChecks({ operations, agent, proxy }: Config): Iterable<Finding> {
-  for (const range of operations.trustedProxies) {
+export function* exposureChecks(config: Config): Iterable<Finding> {
+  const { trustedProxies, listen } = config.operations
+  for (const range of trustedProxies) {
     const [, bits] = range.split('/')
     const width = range.includes(':') ? 128 : 32
     if (bits !== undefined && Number(bits) < width / 4) {
@@ -14,21 +16,23 @@ export function* exposureChecks({ operations, agent, proxy }: Config): Iterable<
       )
     }
   }
-  const open = [agent.listen.host, proxy.listen.host].some((host) => host === '0.0.0.0' || host === '::')
-  if (open && operations.trustedProxies.length === 0) {
-    yield warning(
-      'operations.trusted_proxies',
-      'is empty: behind a gateway all requests seem to come from it, and share its rate limit',
-      'List the addresses of the gateway, if there is one.',
-    )
-  } else {
-    yield ok('operations.trusted_proxies', operations.trustedProxies.join(', ') || 'none')
-  }
-  yield operations.listen.host === '0.0.0.0' || operations.listen.host === '::'
+  yield trustedProxies.length === 0 && !isLocal(config)
     ? warning(
+        'operations.trusted_proxies',
+        'is empty: behind a gateway all requests seem to come from it, and share its rate limit',
+        'List the addresses of the gateway, if there is one: 127.0.0.1 where it runs on this machine.',
+      )
+    : ok('operations.trusted_proxies', trustedProxies.join(', ') || 'none')
+  yield isLoopbackHost(listen.host)
+    ? ok('operations.listen', `${listen.host} only`)
+    : warning(
         'operations.listen',
-        'metrics are open to every network of this machine',
+        `metrics are open to every network that reaches ${listen.host}`,
         'Keep the port off the internet.',
       )
-    : ok('operations.listen', `${operations.listen.host} only`)
+}
+
+/** Whether nobody can come from elsewhere, with or without a gateway. */
+function isLocal({ publicOrigin, agent, proxy }: Config): boolean {
+  return isLocalOrigin(publicOrigin) && [agent, proxy].every(({ listen }) => isLoopbackHost(listen.host))
 }

@@ -41,6 +41,8 @@ async function findingsOf<T>(
   return found
 }
 
+const endOnInvalidRequest = { session: { end_on_invalid_request: true } }
+
 const rotationOf = (answers: Reply[], settings: Tree = {}) =>
   findingsOf(answers, settings, ({ config, server }) => allOf(rotationChecks(config, server, systemClock, 'first')))
 
@@ -53,8 +55,24 @@ it.each<[string, Reply[], Finding['level'], string]>([
   ['with grace', [tokens('second'), tokens('third')], 'ok', 'works for a moment longer'],
   ['without grace', [tokens('second'), refused], 'warning', 'without grace'],
   ['with a token that is not accepted', [refused], 'error', 'not accepted'],
+  ...(
+    [
+      [{ status: 429, body: '' }, 'rate_limited'],
+      [{ status: 503, body: '' }, 'gateway_error'],
+      [{ status: 401, body: { error: 'invalid_client' } }, 'invalid_client, 401'],
+      [{ status: 200, body: [] }, 'came to nothing'],
+    ] as const
+  ).flatMap(([unclear, why]): [string, Reply[], Finding['level'], string][] => [
+    [`that is not found out (${why})`, [unclear], 'skipped', why],
+    [`of which grace is not found out (${why})`, [tokens('second'), unclear], 'skipped', why],
+  ]),
 ])('rotation: %s', async (_, answers, level, words) => {
   expect(await rotationOf(answers)).toMatchObject([{ level, found: expect.stringContaining(words) as string }])
+})
+
+it('rotation without grace, of a server that says invalid_request', async () => {
+  const invalid = { status: 400, body: { error: 'invalid_request' } }
+  expect(await rotationOf([tokens('second'), invalid], endOnInvalidRequest)).toMatchObject([{ level: 'warning' }])
 })
 
 it('rotation without grace is no worry with a shared store', async () => {
@@ -78,7 +96,6 @@ it.each<[unknown, string[]]>([
   )
 })
 
-const endOnInvalidRequest = { session: { end_on_invalid_request: true } }
 it.each<[string, number, string | undefined, Tree, Finding['level'], string]>([
   ['as it should', 400, 'invalid_grant', {}, 'ok', ''],
   ['as Dex does', 400, 'invalid_request', {}, 'warning', 'session.end_on_invalid_request: true'],
