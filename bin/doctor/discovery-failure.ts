@@ -1,4 +1,5 @@
 import type { Config } from '../../shared/config/schema.ts'
+import { failureCode } from '../../shared/failure-code.ts'
 import {
   ProviderAnswerInvalid,
   ProviderUnavailable,
@@ -36,6 +37,13 @@ export function discoveryFailure(config: Config, failure: unknown): Finding {
         'Check name resolution, firewall, proxy and the certificate authority (authorization_server.ca_file).',
     )
   }
+  if (failureCode(failure) === 'ERR_INVALID_URL') {
+    return error(
+      'provider.issuer',
+      'the metadata document names an issuer that is no URL',
+      'The authorization server has to be configured with its public URL.',
+    )
+  }
   if (failure instanceof ProviderAnswerInvalid && failure.check === 'issuer') {
     return error(
       'provider.issuer',
@@ -52,7 +60,7 @@ export function discoveryFailure(config: Config, failure: unknown): Finding {
     'provider.discovery',
     `the metadata document at ${issuer.replace(/\/$/, '')}/.well-known/openid-configuration cannot be used (${check})`,
     member === undefined
-      ? 'Open it: what is there is no JSON object with status 200. Copy the issuer from the pages of your server.'
+      ? 'Open it: what is there is no JSON object with an issuer and status 200. Copy the issuer from the pages of your server.'
       : `Open it and look at ${member}: the authorization server has to be configured otherwise.`,
   )
 }

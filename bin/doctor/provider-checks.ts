@@ -1,10 +1,10 @@
-import type { Config, CredentialSetting } from '../../shared/config/schema.ts'
+import { authorizationServerSettings, clientSettings } from '../../shared/config/authorization-server.ts'
+import type { Config, CredentialSetting, Route } from '../../shared/config/schema.ts'
+import { keyTypes } from '../../shared/crypto/client-algorithms.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
-import { ProviderAnswerInvalid, ProviderUnavailable } from '../../shared/oauth/provider-error.ts'
 import { discoveryFailure, dpopRemedy } from './discovery-failure.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
-import { whyUnavailable } from './why-unavailable.ts'
 
 /** What the authorization server says of itself, against what the settings ask of it. */
 export async function* providerChecks(
@@ -48,14 +48,7 @@ function* clientAbilities({ client }: Config, metadata: Metadata): Iterable<Find
       : error('provider.dpop', 'the metadata does not say that proofs (DPoP) are taken', dpopRemedy)
   }
 
-  const methods = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic']
-  yield methods.includes(client.authentication)
-    ? ok('provider.client_authentication', `${client.authentication} is supported`)
-    : error(
-        'provider.client_authentication',
-        `${client.authentication} is not among ${methods.join(', ')}`,
-        'Change client.authentication to one of these.',
-      )
+  yield authenticationFinding(client.authentication, metadata.token_endpoint_auth_methods_supported)
   if (client.authentication.startsWith('client_secret')) {
     yield warning(
       'client.authentication',
@@ -65,19 +58,25 @@ function* clientAbilities({ client }: Config, metadata: Metadata): Iterable<Find
   }
 }
 
+function authenticationFinding(ours: Config['client']['authentication'], theirs: unknown): Finding {
+  const check = 'provider.client_authentication'
+  const methods = listOf(theirs, ['client_secret_basic'])
+  if (methods === undefined) return noList(check, 'token_endpoint_auth_methods_supported')
+  if (methods.includes(ours)) return ok(check, `${ours} is supported`)
+  const known = clientSettings.options.map(({ shape }) => shape.authentication.value)
+  const shared = known.filter((method) => methods.includes(method))
+  return error(
+    check,
+    `${ours} is not among ${methods.join(', ')}`,
+    shared.length > 0
+      ? `Change client.authentication: ${shared.join(', ')}.`
+      : `Switch on one of these at the authorization server: ${known.join(', ')}.`,
+  )
+}
+
 /** What tells that a response and an ID token are of this server. */
 function* responseAbilities({ authorizationServer }: Config, metadata: Metadata): Iterable<Finding> {
-  const algorithms = metadata['id_token_signing_alg_values_supported']
-  const shared = Array.isArray(algorithms)
-    ? authorizationServer.idTokenAlgorithms.filter((algorithm) => algorithms.includes(algorithm))
-    : []
-  yield shared.length > 0
-    ? ok('provider.id_token_algorithms', `ID tokens may be signed with ${shared.join(', ')}`)
-    : error(
-        'provider.id_token_algorithms',
-        'no signature algorithm is accepted by both sides',
-        'Widen authorization_server.id_token_algorithms.',
-      )
+  yield idTokenFinding(authorizationServer, metadata['id_token_signing_alg_values_supported'])
 
   yield metadata.authorization_response_iss_parameter_supported === true
     ? ok('provider.iss', 'responses carry iss (RFC 9207)')
@@ -90,25 +89,25 @@ function* responseAbilities({ authorizationServer }: Config, metadata: Metadata)
       : skipped('provider.iss', 'responses carry no iss (RFC 9207); with a single authorization server nothing is lost')
 }
 
+function idTokenFinding({ idTokenAlgorithms }: Config['authorizationServer'], theirs: unknown): Finding {
+  const check = 'provider.id_token_algorithms'
+  const algorithms = listOf(theirs, []) ?? []
+  const shared = idTokenAlgorithms.filter((algorithm) => algorithms.includes(algorithm))
+  if (shared.length > 0) return ok(check, `ID tokens may be signed with ${shared.join(', ')}`)
+  const known = authorizationServerSettings.shape.id_token_algorithms.unwrap().element.options
+  const possible = known.filter((algorithm) => algorithms.includes(algorithm))
+  return error(
+    check,
+    'no signature algorithm is accepted by both sides',
+    possible.length > 0
+      ? `Widen authorization_server.id_token_algorithms: ${possible.join(', ')}.`
+      : `Let the authorization server sign ID tokens with one of ${known.join(', ')}.`,
+  )
+}
+
 /** Tokens that sessions and routes live on. */
 function* tokenAbilities({ login, proxy }: Config, metadata: Metadata): Iterable<Finding> {
-  const grants = metadata.grant_types_supported ?? ['authorization_code', 'implicit']
-  yield grants.includes('refresh_token')
-    ? ok('provider.refresh_token', 'refresh tokens are supported')
-    : warning(
-        'provider.refresh_token',
-        'the metadata does not list refresh_token',
-        'Without it, sessions end with the access token.',
-      )
-  for (const grant of new Set(proxy.routes.flatMap(({ credential }) => grantOf[credential.kind] ?? []))) {
-    if (grants.includes(grant)) continue
-    yield warning(
-      'provider.grants',
-      `the metadata does not list ${grant}, which a route uses`,
-      'Allow it for this client.',
-    )
-  }
-
+  yield* grantAbilities(proxy.routes, metadata.grant_types_supported)
   if (login.resource.length > 1) {
     yield warning(
       'login.resource',
@@ -117,8 +116,43 @@ function* tokenAbilities({ login, proxy }: Config, metadata: Metadata): Iterable
     )
   }
 
-  const scopes = metadata.scopes_supported
-  const unknown = scopes === undefined ? [] : login.scope.split(' ').filter((scope) => !scopes.includes(scope))
+  yield* scopeAbilities(login.scope.split(' '), metadata.scopes_supported)
+}
+
+function* grantAbilities(routes: readonly Route[], theirs: unknown): Iterable<Finding> {
+  const grants = listOf(theirs, ['authorization_code', 'implicit'])
+  if (grants === undefined) {
+    yield noList('provider.refresh_token', 'grant_types_supported')
+    return
+  }
+  yield grants.includes('refresh_token')
+    ? ok('provider.refresh_token', 'refresh tokens are supported')
+    : warning(
+        'provider.refresh_token',
+        'the metadata does not list refresh_token',
+        'Without it, sessions end with the access token.',
+      )
+  for (const grant of new Set(routes.flatMap(({ credential }) => grantOf[credential.kind] ?? []))) {
+    if (grants.includes(grant)) continue
+    yield warning(
+      'provider.grants',
+      `the metadata does not list ${grant}, which a route uses`,
+      'Allow it for this client.',
+    )
+  }
+}
+
+function* scopeAbilities(asked: readonly string[], theirs: unknown): Iterable<Finding> {
+  if (theirs === undefined || theirs === null) {
+    yield skipped('provider.scope', 'the metadata lists no scopes')
+    return
+  }
+  const scopes = listOf(theirs, [])
+  if (scopes === undefined) {
+    yield noList('provider.scope', 'scopes_supported')
+    return
+  }
+  const unknown = asked.filter((scope) => !scopes.includes(scope))
   yield unknown.length === 0
     ? ok('provider.scope', 'every scope of login.scope is known')
     : warning(
@@ -126,7 +160,7 @@ function* tokenAbilities({ login, proxy }: Config, metadata: Metadata): Iterable
         `${unknown.join(', ')} is not listed`,
         'Some servers list only part; check the spelling.',
       )
-  if (!login.scope.split(' ').includes('offline_access') && scopes?.includes('offline_access') === true) {
+  if (!asked.includes('offline_access') && scopes.includes('offline_access')) {
     yield warning(
       'provider.offline_access',
       'login.scope does not ask for offline_access, which some servers demand for refresh tokens',
@@ -191,15 +225,19 @@ function* signingAbilities({ login, client }: Config, metadata: Metadata): Itera
     signed.push(['provider.jar', 'request objects', metadata.request_object_signing_alg_values_supported])
   }
   for (const [check, what, accepted] of signed) {
-    if (!Array.isArray(accepted)) continue
-    yield accepted.includes(client.algorithm)
+    const algorithms = listOf(accepted, [])
+    if (accepted === undefined || algorithms === undefined) continue
+    yield algorithms.includes(client.algorithm)
       ? ok(check, `${what} may be signed with ${client.algorithm}`)
-      : error(
-          check,
-          `${client.algorithm} is not accepted for ${what}`,
-          `Change client.algorithm: ${accepted.join(', ')}.`,
-        )
+      : error(check, `${client.algorithm} is not accepted for ${what}`, otherAlgorithms(algorithms))
   }
+}
+
+function otherAlgorithms(accepted: readonly string[]): string {
+  const known = Object.keys(keyTypes)
+  const shared = known.filter((algorithm) => accepted.includes(algorithm))
+  if (shared.length > 0) return `Change client.algorithm: ${shared.join(', ')}.`
+  return `Switch on one of these at the authorization server: ${known.join(', ')}.`
 }
 
 function* endpointChecks(config: Config, metadata: Metadata): Iterable<Finding> {
@@ -221,32 +259,17 @@ function* endpointChecks(config: Config, metadata: Metadata): Iterable<Finding> 
   }
 }
 
-/** A token that names a key which cannot exist makes the key set be fetched and searched. */
-const strangeToken = ['{"alg":"ES256","kid":"doctor"}', '{}', '']
-  .map((part) => Buffer.from(part).toString('base64url'))
-  .join('.')
-
-/** Whether the keys that sign ID tokens can be had. */
-export async function keySetCheck(config: Config, server: Pick<AuthorizationServer, 'verifyJwt'>): Promise<Finding> {
-  const check = 'provider.keys'
-  try {
-    await server.verifyJwt(strangeToken, { algorithms: ['ES256'] })
-    return error(check, 'a token without a signature was accepted', 'Do not use this authorization server.')
-  } catch (failure) {
-    if (failure instanceof ProviderUnavailable) {
-      return error(
-        check,
-        `the key set cannot be reached (${whyUnavailable(failure, config)})`,
-        'Check jwks_uri of the metadata document.',
-      )
-    }
-    if (failure instanceof ProviderAnswerInvalid) {
-      return error(check, `the key set cannot be used (${failure.check})`, 'Open jwks_uri of the metadata document.')
-    }
-    return ok(check, 'the key set is reached and can be read')
-  }
+function listed(values: unknown, wanted: string): boolean {
+  return listOf(values, [])?.includes(wanted) === true
 }
 
-function listed(values: unknown, wanted: string): boolean {
-  return Array.isArray(values) && values.includes(wanted)
+/** The texts of a list in the metadata; `absent` where there is none, undefined for what is no list. */
+function listOf(values: unknown, absent: readonly string[]): readonly string[] | undefined {
+  // Some servers write null for what RFC 8414 §3.2 has them leave out.
+  if (values === undefined || values === null) return absent
+  return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : undefined
+}
+
+function noList(check: string, member: string): Finding {
+  return skipped(check, `${member} of the metadata is no list, so it does not tell`)
 }

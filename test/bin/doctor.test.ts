@@ -12,7 +12,8 @@ import { certificateChecks } from '../../bin/doctor/certificate-checks.ts'
 import { examine } from '../../bin/doctor/doctor.ts'
 import { type Finding, findingsText } from '../../bin/doctor/finding.ts'
 import { keyChecks, readersFinding } from '../../bin/doctor/key-checks.ts'
-import { keySetCheck, providerChecks } from '../../bin/doctor/provider-checks.ts'
+import { keySetCheck } from '../../bin/doctor/key-set-check.ts'
+import { providerChecks } from '../../bin/doctor/provider-checks.ts'
 import type { Mode } from '../../bin/parts.ts'
 import { type Clock, systemClock } from '../../shared/clock.ts'
 import { createDpopKeys } from '../../shared/crypto/dpop-keys.ts'
@@ -354,6 +355,18 @@ describe('doctor', () => {
   it('reports an issuer that is spelled differently', async () => {
     const findings = await look({ settings: { authorization_server: { issuer: `${provider.issuer}/` } } })
     expect(findings[0]).toMatchObject({ level: 'error', check: 'provider.issuer' })
+  })
+
+  it('reports metadata whose issuer is no URL', async () => {
+    const server = await startScriptedServer()
+    server.changeMetadata({ issuer: 'login.example.com' })
+    const [finding] = await look({ settings: { authorization_server: { issuer: server.issuer } } })
+    await server.close()
+    expect(finding).toMatchObject({
+      level: 'error',
+      check: 'provider.issuer',
+      found: 'the metadata document names an issuer that is no URL',
+    })
   })
 
   it('looks at both redirect URIs where there are two, and says that the page may not need its own', async () => {
