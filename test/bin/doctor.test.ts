@@ -577,6 +577,7 @@ describe('certificates for TLS', () => {
     ['valid for long', '2029-01-30T00:00:00Z', ['ok listen.certificate', 'ok listen.private_key']],
     ['about to expire', '2030-01-20T00:00:00Z', ['warning listen.certificate', 'ok listen.private_key']],
     ['expired', '2030-01-31T00:00:00Z', ['error listen.certificate']],
+    ['not valid yet', '2019-12-31T23:59:59Z', ['error listen.certificate', 'ok listen.private_key']],
   ])('%s', (_, now, expected) => {
     expect(find(now, 'serve').map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
   })
@@ -597,6 +598,16 @@ describe('certificates for TLS', () => {
           : `proxy.listen.${setting} holds a certificate that ${expected[index]}`,
       ),
     )
+  })
+  it('of authorities may be of the time to come, as long as one is of now', () => {
+    const future = createCertificate({ name: 'future', from: '290101000000Z' }).certificate
+    const present = createCertificate({ name: 'present' }).certificate
+    const levelWith = (authorities: string) => {
+      writeFileSync(join(folder, 'ca.crt'), authorities)
+      const found = find('2028-01-01T00:00:00Z', 'proxy', { ...files, client_ca_file: 'ca.crt' })
+      return found.find((each) => each.found.includes('client_ca_file'))?.level
+    }
+    expect([levelWith(present + future), levelWith(future)]).toEqual(['ok', 'error'])
   })
   it('are those of the process that is to run', () => {
     expect(find('2029-01-30T00:00:00Z', 'agent').map(({ level }) => level)).toEqual(['error', 'error'])

@@ -14,6 +14,8 @@ export interface CertificateOptions {
   readonly issuer?: TestCertificate
   /** IPv4 addresses and host names it stands for. */
   readonly hosts?: readonly string[]
+  /** First moment at which it is valid, as UTCTime. */
+  readonly from?: string
   /** Last moment at which it is valid, as UTCTime (RFC 5280 §4.1.2.5.1). */
   readonly until?: string
   /** Curve of its key; one that is wide enough if absent. */
@@ -25,6 +27,7 @@ export function createCertificate({
   name,
   issuer,
   hosts = [],
+  from = '200101000000Z',
   until = '491231235959Z',
   curve = 'prime256v1',
 }: CertificateOptions): TestCertificate {
@@ -39,7 +42,7 @@ export function createCertificate({
     integer(Buffer.concat([Buffer.from([0x40]), randomBytes(8)])),
     ecdsaWithSha256,
     distinguishedName(signer.name),
-    sequence(utcTime('200101000000Z'), utcTime(until)),
+    sequence(utcTime(from), utcTime(until)),
     distinguishedName(name),
     publicKey.export({ type: 'spki', format: 'der' }),
     tagged(0xa3, sequence(...extensions)),
