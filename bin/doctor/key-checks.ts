@@ -4,6 +4,7 @@ import type { Config } from '../../shared/config/schema.ts'
 import { type ListedKey, listKeys } from '../../shared/crypto/key-ring-edit.ts'
 import { parseKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { proofPurposes, proxyPurposes } from '../../shared/crypto/key-ring.ts'
+import type { Purpose } from '../../shared/crypto/purpose-keys.ts'
 import { keyCheck } from '../load-keys.ts'
 import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, warning } from './finding.ts'
@@ -18,6 +19,8 @@ export interface KeyReader {
 }
 
 const oldDays = 90
+/** All that any proxy could need. */
+const mostOfProxies: readonly Purpose[] = [...proxyPurposes, ...proofPurposes]
 
 /** The key ring file: whether it can be used, who may read it, what it opens, how old its keys are. */
 export function* keyChecks(config: Config, { clock, mode, userId }: KeyReader): Iterable<Finding> {
@@ -32,15 +35,34 @@ export function* keyChecks(config: Config, { clock, mode, userId }: KeyReader): 
   const listed = listKeys(parseKeyRingFile(readFileSync(file, 'utf8')))
   if (mode === 'proxy') yield purposeFinding(config, listed)
   const [primary] = listed
-  if (primary === undefined) return
-  const days = Math.floor((clock.nowMs() - Date.parse(primary.createdAt)) / 86_400_000)
-  yield days > oldDays
-    ? warning(
-        'keys.age',
-        `key ${primary.id} has sealed for ${days} days`,
-        'Rotate: docs/operations.md, "Rotating keys".',
-      )
-    : ok('keys.age', `key ${primary.id}, ${days} days old; ${listed.length} in the ring`)
+  if (primary !== undefined) yield ageFinding(primary, listed.length, clock)
+}
+
+const dayMs = 86_400_000
+/** RFC 3339 §5.6. */
+const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i
+
+/** How old the key is that seals; since when it does, the ring does not say. */
+function ageFinding({ id, createdAt }: ListedKey, count: number, clock: Pick<Clock, 'nowMs'>): Finding {
+  const check = 'keys.age'
+  if (!time.test(createdAt)) {
+    return warning(
+      check,
+      `key ${id} does not say when it was made`,
+      'Write a time such as 2026-01-31T12:00:00Z as its created_at, or rotate.',
+    )
+  }
+  const days = Math.floor((clock.nowMs() - Date.parse(createdAt)) / dayMs)
+  // Clocks of two machines may differ by a little.
+  if (days < -1) {
+    return warning(
+      check,
+      `key ${id} was made ${-days} days from now`,
+      'Set the clock of this machine right (NTP), or correct its created_at.',
+    )
+  }
+  if (days <= oldDays) return ok(check, `key ${id}, ${Math.max(days, 0)} days old; ${count} in the ring`)
+  return warning(check, `key ${id} seals and is ${days} days old`, 'Rotate: docs/operations.md, "Rotating keys".')
 }
 
 /**
@@ -62,14 +84,17 @@ export function readersFinding(
   return warning(check, `others may read it (mode ${octal})`, `chmod ${needsGroup ? 'o=' : 'go='} ${file}`)
 }
 
-/** A proxy that can open refresh tokens is worth as much to an intruder as an agent. */
+/** A proxy that can open refresh tokens is worth as much to an intruder as an agent; one that can prove needs a reason to. */
 function purposeFinding({ keys: { file }, client }: Config, listed: readonly ListedKey[]): Finding {
-  const further = beyondProxies(listed)
+  const further = purposesBeyond(listed, client.dpopBoundAccessTokens ? mostOfProxies : proxyPurposes)
   if (further.length === 0) return ok('keys.purposes', 'opens what a proxy needs, and nothing else')
   const option = client.dpopBoundAccessTokens ? '--dpop ' : ''
+  const isOfAgents = purposesBeyond(listed, mostOfProxies).length > 0
   return warning(
     'keys.purposes',
-    `is the ring of the agents: it also opens ${further.join(', ')}`,
+    isOfAgents
+      ? `is the ring of the agents: it also opens ${further.join(', ')}`
+      : `is also good for ${further.join(', ')}, which no process needs as long as client.dpop_bound_access_tokens is off`,
     `Give proxies a ring made with \`token-handler keys derive ${option}${file} <output>\`.`,
   )
 }
@@ -77,13 +102,12 @@ function purposeFinding({ keys: { file }, client }: Config, listed: readonly Lis
 /** What the ring in this file opens beyond what a proxy needs; nothing for a file that is no ring or is kept elsewhere. */
 export function furtherPurposes(file: string): string[] {
   try {
-    return beyondProxies(listKeys(parseKeyRingFile(readFileSync(file, 'utf8'))))
+    return purposesBeyond(listKeys(parseKeyRingFile(readFileSync(file, 'utf8'))), mostOfProxies)
   } catch {
     return []
   }
 }
 
-function beyondProxies(listed: readonly ListedKey[]): string[] {
-  const ofProxies = [...proxyPurposes, ...proofPurposes]
-  return [...new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !ofProxies.includes(each)))]
+function purposesBeyond(listed: readonly ListedKey[], needed: readonly Purpose[]): Purpose[] {
+  return [...new Set(listed.flatMap(({ purposes }) => purposes).filter((each) => !needed.includes(each)))]
 }

@@ -76,13 +76,13 @@ describe('certificates that are shown to others', () => {
   })
 
   const exchanging = { proxy: { routes: [route('/a', another, { credential: { kind: 'client_credentials' } })] } }
-  it.each<[Mode | undefined, Tree, readonly string[]]>([
-    ['agent', toApis, ['client']],
-    ['proxy', toApis, ['upstream', 'upstream']],
-    ['proxy', exchanging, ['client', 'upstream']],
-    ['serve', { proxy: { routes: [plainRoute] } }, ['client']],
-    [undefined, exchanging, ['client', 'upstream']],
-  ])('are those that such a process shows: %s %j', (mode, settings, expected) => {
+  it.each<[string, Mode | undefined, Tree, readonly string[]]>([
+    ['an agent', 'agent', toApis, ['client']],
+    ['a proxy that asks for no tokens', 'proxy', toApis, ['upstream', 'upstream']],
+    ['a proxy that asks for tokens', 'proxy', exchanging, ['client', 'upstream']],
+    ['both, before APIs that ask for none', 'serve', { proxy: { routes: [plainRoute] } }, ['client']],
+    ['any process', undefined, exchanging, ['client', 'upstream']],
+  ])('are those that %s shows', (_, mode, settings, expected) => {
     const found = find('2029-01-30T00:00:00Z', mode, { ...asClient, ...settings })
     const shown = found.filter(({ check }) => check.endsWith('.certificate'))
     expect(shown.map(({ check }) => check.replace('.certificate', ''))).toEqual(expected)

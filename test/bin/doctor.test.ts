@@ -551,6 +551,28 @@ describe('the key ring', () => {
     expect(found.map(({ level, check }) => `${level} ${check}`)).toEqual(expected)
     if (expected[0] === 'error keys.file') expect(found[0]?.remedy).toContain('keys derive --dpop')
   })
+  it.each([
+    [true, 'opens what a proxy needs, and nothing else'],
+    [false, 'is also good for dpop, which no process needs as long as client.dpop_bound_access_tokens is off'],
+  ])('of proxies that prove, where access tokens are bound: %j', (isBound, words) => {
+    write(proving())
+    const found = find('proxy', { dpop_bound_access_tokens: isBound }).find(isOfPurposes)
+    expect(found).toMatchObject({ level: isBound ? 'ok' : 'warning', found: words })
+  })
+  it.each<[string, Finding['level'], string]>([
+    ['2026-10-17T08:00:00Z', 'ok', '90 days old'],
+    ['2026-10-16T07:59:59Z', 'warning', 'seals and is 91 days old'],
+    ['2027-01-15T09:00:00+00:30', 'ok', ', 0 days old'],
+    ['2027-01-16T07:59:00.5Z', 'ok', ', 0 days old'],
+    ['2027-02-14T08:00:00Z', 'warning', 'was made 30 days from now'],
+    ['2099-01-01T00:00:00Z', 'warning', 'days from now'],
+    ['5', 'warning', 'does not say when it was made'],
+    ['January 2026', 'warning', 'does not say when it was made'],
+  ])('whose first key was made at %s is judged by that, at 2027-01-15T08:00:00Z', (createdAt, level, words) => {
+    write(full().replace(/"created_at": "[^"]+"/, `"created_at": "${createdAt}"`))
+    const found = find('agent').find(({ check }) => check === 'keys.age')
+    expect(found).toMatchObject({ level, found: expect.stringContaining(words) as string })
+  })
   it.each([[false], [true]])('the ring that a proxy should have proves where it has to: %j', (isBound) => {
     write(full())
     const { remedy } = find('proxy', { dpop_bound_access_tokens: isBound }).find(isOfPurposes) ?? {}
