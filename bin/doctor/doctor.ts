@@ -12,8 +12,9 @@ import { type Mode, openStore } from '../parts.ts'
 import { browserChecks } from './browser-checks.ts'
 import { certificateChecks } from './certificate-checks.ts'
 import { clientChecks, rotationChecks } from './client-checks.ts'
+import { clockCheck } from './clock-check.ts'
 import { exposureChecks } from './exposure-checks.ts'
-import { error, type Finding, ok, ranked, skipped, warning } from './finding.ts'
+import { error, type Finding, ranked, skipped } from './finding.ts'
 import { keyChecks } from './key-checks.ts'
 import { keySetCheck } from './key-set-check.ts'
 import { providerChecks } from './provider-checks.ts'
@@ -83,7 +84,9 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
       })
       await collect('provider.rotation', () => rotationChecks(config, server, clock, refreshToken))
     }
-    findings.push(skewFinding(skewSeconds, config))
+    await collect('provider.clock', async function* () {
+      yield await clockCheck(config, server, () => skewSeconds)
+    })
   }
 
   try {
@@ -114,15 +117,4 @@ function proofKeys({ config, mode, clock }: DoctorParts): KeySource {
     if (!(failure instanceof ConfigError)) throw failure
     return fixedKeys(createKeyRing(generateKeyRing({ random: systemRandomBytes, clock })))
   }
-}
-
-function skewFinding(seconds: number, { authorizationServer }: Config): Finding {
-  if (seconds === 0) {
-    return ok('provider.clock', `its clock and ours agree within ${authorizationServer.clockToleranceSeconds} seconds`)
-  }
-  return warning(
-    'provider.clock',
-    `its clock is ${Math.abs(seconds)} seconds ${seconds > 0 ? 'ahead of' : 'behind'} ours`,
-    'Synchronise the clock of this machine (NTP); ID tokens may be refused as too early or too old.',
-  )
 }

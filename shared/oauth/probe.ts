@@ -22,15 +22,15 @@ export function presentRefreshToken(
 
 /**
  * Goes to a page of the authorization server as a browser without cookies would; `location` is empty where it sends
- * nobody on.
+ * nobody on, `date` where it does not tell its time.
  *
  * Throws ProviderUnavailable and ProviderAnswerInvalid.
  */
 export async function visit(
   server: AuthorizationServer,
   url: string,
-): Promise<{ readonly status: number; readonly location: string }> {
+): Promise<{ readonly status: number; readonly location: string; readonly date: string }> {
   const { [oauth.customFetch]: call } = server.callOptions('authorization')
   const { status, headers } = await call(url, { method: 'GET', headers: { accept: 'text/html' } })
-  return { status, location: headers.get('location') ?? '' }
+  return { status, location: headers.get('location') ?? '', date: headers.get('date') ?? '' }
 }
