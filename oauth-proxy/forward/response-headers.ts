@@ -185,6 +185,6 @@ function allowedCookies(
   const lines = Array.isArray(value) ? value : [value]
   return lines.filter(
     (line) =>
-      allowed.includes(/^[\t ]*([^=;\t ]*)[\t ]*=/.exec(line)?.[1] ?? '') && !holdsCredential(line, credentialValue),
+      allowed.includes(/^[\t ]*([^=;\t ]+)[\t ]*=/.exec(line)?.[1] ?? '') && !holdsCredential(line, credentialValue),
   )
 }

@@ -109,6 +109,9 @@ const headers: Readonly<Record<string, readonly string[]>> = {
   ],
   'HX-31 private caching': ['Cache-Control: private, max-age=60, must-revalidate'],
   'HX-31 no caching': ['Cache-Control: max-age=60, no-store', 'Pragma: no-cache'],
+  'HX-31 white space in and around directives': [
+    `Cache-Control: max-age=60 \t, no${' '.repeat(8000)}store, , immutable`,
+  ],
   'HX-31 unknown directives': ['Cache-Control: only-if-cached, stale-while-revalidate=9'],
   'F13 vary': ['Vary: Accept'],
   'F13 vary twice': ['Vary: Accept, Origin'],

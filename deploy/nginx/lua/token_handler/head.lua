@@ -4,11 +4,12 @@
 local ffi = require "ffi"
 local base = require "resty.core.base"
 require "resty.core.request"
+local text = require "token_handler.text"
 
 ffi.cdef "int memcmp(const void *a, const void *b, size_t length);"
 
 local C, ffi_string = ffi.C, ffi.string
-local find, lower, gsub, sub = string.find, string.lower, string.gsub, string.sub
+local find, lower, sub = string.find, string.lower, string.sub
 local clear_header = ngx.req.clear_header
 
 local M = {}
@@ -98,7 +99,7 @@ end
 
 local function check_connection(value)
   for option in value:gmatch("[^,]+") do
-    local name = lower(gsub(option, "^%s*(.-)%s*$", "%1"))
+    local name = lower(text.trimmed(option))
     if never_hop_by_hop[name] or sub(name, 1, 8) == "content-" or sub(name, 1, 12) == "x-forwarded-" then
       return false
     end
@@ -107,8 +108,8 @@ local function check_connection(value)
   return true
 end
 
-local function is(text, data, length)
-  return #text == length and C.memcmp(text, data, length) == 0
+local function is(known, data, length)
+  return #known == length and C.memcmp(known, data, length) == 0
 end
 
 --- The value of a line, or nil for one that is not plain. What stood in this field the last time has passed the checks.

@@ -4,6 +4,7 @@
 local answer = require "token_handler.answer"
 local challenge = require "token_handler.challenge"
 local target = require "token_handler.target"
+local text = require "token_handler.text"
 
 local find, lower, sub = string.find, string.lower, string.sub
 local get_headers, get_method, http_version = ngx.resp.get_headers, ngx.req.get_method, ngx.req.http_version
@@ -75,7 +76,7 @@ end
 local function private_caching(value)
   local kept = { "private" }
   for directive in value:gmatch("[^,]+") do
-    directive = lower(directive:gsub("^%s*(.-)%s*$", "%1"))
+    directive = lower(text.trimmed(directive))
     if directive == "no-store" then
       return "no-store"
     elseif kept_directives[directive] or directive:find("^max%-age=%d+$") then
