@@ -93,6 +93,8 @@ function answeredByModule(status: number, call: string): readonly string[] {
   return [
     `location = ${failurePath(status)} {`,
     '  internal;',
+    // Or nginx would hold the body of the refused request to its own limit, and answer 413 in words of its own.
+    '  client_max_body_size 0;',
     '  set $th_cache_control "no-store";',
     ...answerFields.map((line) => `  ${line}`),
     `  content_by_lua_block { ${call} }`,

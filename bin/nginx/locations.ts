@@ -47,7 +47,12 @@ export function groupLocations(group: NginxGroup, index: number, facts: NginxFac
   const [only] = group.routes
   if (group.routes.length === 1 && only !== undefined) return entry([...decide, ...forward(only, index, facts, config)])
   return [
-    ...entry([...decide, `access_by_lua_block { token_handler.pass_on(${index + 1}) }`]),
+    ...entry([
+      // Content-Length is held to this before the method counts; `decide` holds it to the limit of the route.
+      `client_max_body_size ${Math.max(...group.routes.map(({ setting }) => setting.maxBodyBytes))};`,
+      ...decide,
+      `access_by_lua_block { token_handler.pass_on(${index + 1}) }`,
+    ]),
     ...group.routes.flatMap((route) => [
       `location @${route.name} {`,
       ...[...answerFields, ...failurePages, ...forward(route, index, facts, config)].map((line) => `  ${line}`),

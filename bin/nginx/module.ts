@@ -84,6 +84,8 @@ function moduleRoute({ setting, name, upstreamOrigin }: NginxRoute, group: Nginx
     own_origins: setOf(ownOrigins(upstreamOrigin, publicOrigin)),
     redirect_origins: setOf(setting.redirectOrigins),
     location: group.routes.length > 1 ? `@${name}` : undefined,
+    // Alone on its path, a route has its limit in its own location, where nginx looks.
+    max_body_bytes: group.routes.length > 1 ? setting.maxBodyBytes : undefined,
   }
 }
 
