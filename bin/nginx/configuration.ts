@@ -75,6 +75,8 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     '# What Node refuses is refused here too, instead of being left out silently.',
     'underscores_in_headers on;',
     'ignore_invalid_headers off;',
+    '# Else a field of an API that is written with _ could not be taken out by its name.',
+    'lua_transform_underscores_in_response_headers off;',
     '# The head of a request with our cookies is several KB: a buffer for all of it saves reading it in two pieces.',
     'client_header_buffer_size 8k;',
     'large_client_header_buffers 4 16k;',

@@ -112,6 +112,15 @@ const headers: Readonly<Record<string, readonly string[]>> = {
   'HX-31 white space in and around directives': [
     `Cache-Control: max-age=60 \t, no${' '.repeat(8000)}store, , immutable`,
   ],
+  'HX-31 no caching, before another line': ['Cache-Control: no-store', 'cache-control: max-age=600'],
+  'HX-31 no caching, after another line': ['Cache-Control: max-age=600', 'CACHE-CONTROL: no-store'],
+  'HX-31 no caching, among three lines': [
+    'Cache-control: no-store',
+    'CACHE-Control: max-age=600',
+    'cache-control: immutable',
+  ],
+  'HX-31 no caching, on two lines of one spelling': ['Cache-Control: no-store', 'Cache-Control: max-age=600'],
+  'H17 hop by hop, with an underscore': ['Connection: x_foo', 'X_Foo: 1', 'X_Bar: 2'],
   'HX-31 unknown directives': ['Cache-Control: only-if-cached, stale-while-revalidate=9'],
   'F13 vary': ['Vary: Accept'],
   'F13 vary twice': ['Vary: Accept, Origin'],
@@ -259,6 +268,48 @@ describe('nginx answers as the proxy does', () => {
       expect(answered.lines.filter((line) => /^x-(?:echo|token)/i.test(line))).toEqual([])
       expect(answered.header('x-kept')).toBe('1')
     }
+  })
+
+  it.each([
+    [['X_Token', 'X_Echo', 'x_Any_Other'], 200],
+    [['X-Token', 'X-Token', 'x-token'], 200],
+    [['Link', 'Link', 'Allow', 'Allow', 'Content-Language', 'Content-Language'], 200],
+    // Of these nginx can take out the last line only.
+    [['Accept-Ranges', 'Accept-Ranges'], 502],
+    [['Accept-Ranges', 'accept-ranges'], 502],
+    [['Content-Encoding', 'Content-Encoding'], 502],
+    [['Content-Encoding', 'content-encoding'], 502],
+    [['Content-Type'], 200],
+  ])('HX-24 keeps the token of an API that repeats it in %j', async (names, nginxStatus) => {
+    for (const world of [proxy, nginx]) {
+      upstream.behave((socket, seen) => {
+        const token = seen.values('authorization').join().slice(7)
+        const echoes = names.map((name) => `${name}: a${token}`)
+        socket.write(okBytes('{}', [...echoes, 'X-Kept: 1'], `200 ${token}`))
+      })
+      const connection = await openRaw(world.port)
+      const cookies = `Cookie: ${world.cookies({ accessToken: 'a-token-of-the-user' })}`
+      connection.write(rawRequest('GET', '/api/a', [hostLine, ...ownPage, cookies]))
+      const text = await connection.until((all) => all.includes('}'))
+      connection.close()
+      expect(text).not.toContain('a-token-of-the-user')
+      expect(text).toMatch(new RegExp(`^HTTP/1.1 ${world === proxy ? 200 : nginxStatus} `))
+    }
+  })
+
+  it.each([
+    ['302 Found', 'Location: {own}/a', 'Location: {own}/b', 502],
+    ['302 Found', 'Location: {own}/a', 'LOCATION: https://pay.example.com/b', 502],
+    ['302 Found', 'Location: {own}/a', 'location: /api/b', 502],
+    ['302 Found', 'Location: /api/b', 'location: /api/b', 502],
+    // There the proxy leaves both out; nginx can take out the last one only.
+    ['201 Created', 'Location: {own}/a', 'Location: {own}/b', 201],
+    ['201 Created', 'Location: {own}/a', 'location: {own}/b', 201],
+  ])('HX-12 %s with %s and %s shows neither', async (status, first, second, proxyStatus) => {
+    const lines = [first, second].map((line) => line.replace('{own}', upstream.origin))
+    const { proxy: expected, nginx: got } = await both(okBytes('', lines, status))
+    expect([expected.status, expected.fields['location']]).toEqual([proxyStatus, undefined])
+    expect([got.status, got.fields['location']]).toEqual([502, undefined])
   })
 
   it('HX-24 keeps a short token out of what a refusal says', async () => {

@@ -6,7 +6,7 @@ local challenge = require "token_handler.challenge"
 local target = require "token_handler.target"
 local text = require "token_handler.text"
 
-local find, lower, sub = string.find, string.lower, string.sub
+local find, lower, sub, concat = string.find, string.lower, string.sub, table.concat
 local get_headers, get_method, http_version = ngx.resp.get_headers, ngx.req.get_method, ngx.req.http_version
 
 local M = {}
@@ -39,7 +39,7 @@ local framing = { ["connection"] = true, ["transfer-encoding"] = true, ["date"] 
 -- Fields of which some readers take the first and some the last when there are two, and so disagree on the content.
 local sole_fields = {
   ["content-disposition"] = true, ["content-range"] = true, ["etag"] = true,
-  ["last-modified"] = true, ["retry-after"] = true,
+  ["last-modified"] = true, ["location"] = true, ["retry-after"] = true,
 }
 
 local PASSED, DROPPED, LOCATION, CACHING, END_TO_END = 1, 2, 3, 4, 5
@@ -83,7 +83,7 @@ local function private_caching(value)
       kept[#kept + 1] = directive
     end
   end
-  return #kept == 1 and "no-store" or table.concat(kept, ", ")
+  return #kept == 1 and "no-store" or concat(kept, ", ")
 end
 
 --- What follows an origin, which alone is its root (RFC 3986 §6.2.3); nil for a location elsewhere.
@@ -167,6 +167,16 @@ local function holds_token(value)
   return token ~= "" and find(value, token, 1, true) ~= nil
 end
 
+--- True where a field that was taken out is there still: of some fields nginx knows the last line only.
+local function still_holds_token()
+  for _, value in pairs(get_headers(0, true)) do
+    if holds_token(type(value) == "table" and concat(value, ", ") or value) then
+      return true
+    end
+  end
+  return false
+end
+
 --- Header filter of a route: drops fields by which the API would speak for more than itself. Answers a status of this
 -- module when another answer has to take the place of the API's.
 function M.filter_header(settings, routes)
@@ -182,7 +192,7 @@ function M.filter_header(settings, routes)
   elseif (status == 401 or status == 403) and challenge.refusal(status, var.upstream_http_www_authenticate, M.token()) then
     return M.REFUSED
   end
-  local may_be_an_option = false
+  local may_be_an_option, has_echo, caching = false, false, nil
   answers = answers + 1
   for name, value in pairs(fields) do
     local kind = kinds[name] or learn(name)
@@ -191,9 +201,10 @@ function M.filter_header(settings, routes)
       return M.INVALID
     end
     if type(value) == "table" then
-      value = table.concat(value, ", ")
+      value = concat(value, ", ")
     end
     local is_echo = #value >= shortest_token and holds_token(value)
+    has_echo = has_echo or is_echo
     if kind == LOCATION then
       local visible = not is_echo and public_location(fields[name], routes[get_method()]) or nil
       if not visible and status >= 300 and status < 400 then
@@ -203,10 +214,18 @@ function M.filter_header(settings, routes)
     elseif kind == DROPPED or is_echo then
       ngx.header[name] = nil
     elseif kind == CACHING then
-      var.th_cache_control = private_caching(value)
+      -- Spellings of one name come as several fields, and what one of them forbids no other allows.
+      caching = caching and caching .. ", " .. value or value
       ngx.header["Cache-Control"] = nil
     end
   end
+  if has_echo and still_holds_token() then
+    return M.INVALID
+  elseif caching then
+    var.th_cache_control = private_caching(caching)
+  end
+  -- In the place of the API's own words for it, which could repeat the token.
+  ngx.status = status
   local connection = may_be_an_option and var.upstream_http_connection
   if connection and connection ~= "keep-alive" and connection ~= "close" then
     drop_options(connection)
