@@ -8,8 +8,10 @@ export interface HtmlPage {
 }
 
 const style =
-  'body{font:1rem/1.5 system-ui,sans-serif;margin:15vh auto;max-width:28rem;padding:0 1rem;color-scheme:light dark}' +
-  'button,a{font:inherit}code{font-size:.9em;overflow-wrap:anywhere}'
+  // Only from the root does the browser take the color scheme of what lies behind the page.
+  ':root{color-scheme:light dark}' +
+  'body{font:1rem/1.5 system-ui,sans-serif;margin:15vh auto;max-width:28rem;padding:0 1rem}' +
+  'button,a{font:inherit}a{display:inline-block}code{font-size:.9em;overflow-wrap:anywhere}'
 
 /**
  * Nothing is loaded or framed, and nothing runs. `form-action` is left open, because browsers apply it to where the

@@ -3,8 +3,8 @@ import type { OidcContext } from 'oidc-provider'
 import { demoCode, demoPassword } from './users.ts'
 
 const style = `
-:root { color-scheme: light dark; --ink: #16202c; --soft: #566273; --card: #fff; --page: #eef1f7; --line: #cfd6e2; --accent: #3b4fd8; --on-accent: #fff; --bad: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8edf5; --soft: #a3aec0; --card: #1a222e; --page: #10161f; --line: #36425a; --accent: #9aa8ff; --on-accent: #10161f; --bad: #ffb4ab } }
+:root { color-scheme: light dark; --ink: #16202c; --soft: #566273; --card: #fff; --page: #eef1f7; --line: #cfd6e2; --field: #7a8699; --accent: #3b4fd8; --on-accent: #fff; --bad: #b3261e }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8edf5; --soft: #a3aec0; --card: #1a222e; --page: #10161f; --line: #36425a; --field: #738199; --accent: #9aa8ff; --on-accent: #10161f; --bad: #ffb4ab } }
 * { box-sizing: border-box }
 body { margin: 0; min-height: 100dvh; display: grid; place-items: center; padding: 1.5rem; background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif }
 main { width: min(24rem, 100%); background: var(--card); border: 1px solid var(--line); border-radius: 1rem; padding: 2rem; box-shadow: 0 1rem 3rem rgb(0 0 0 / .08) }
@@ -13,7 +13,7 @@ main { width: min(24rem, 100%); background: var(--card); border: 1px solid var(-
 h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 .35rem }
 p { margin: 0 0 1rem; color: var(--soft) }
 label { display: block; font-weight: 600; margin: 1rem 0 .3rem }
-input { width: 100%; font: inherit; color: inherit; padding: .65rem .75rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--page) }
+input { width: 100%; font: inherit; color: inherit; padding: .65rem .75rem; border: 1px solid var(--field); border-radius: .5rem; background: var(--page) }
 button { width: 100%; font: inherit; font-weight: 600; padding: .75rem; border: 1px solid var(--accent); border-radius: .5rem; cursor: pointer; margin-top: 1.25rem; background: var(--accent); color: var(--on-accent) }
 button.quiet { background: none; color: var(--ink); border-color: var(--line); margin-top: .6rem }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }

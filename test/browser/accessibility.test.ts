@@ -1,68 +1,17 @@
-import type { Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { demoPassword } from '../../spa-example/openid-provider.ts'
+import { checkReadable } from '../support/accessibility.ts'
 import { type BrowserWorld, fillSignIn, signIn, startBrowserWorld } from '../support/browser-world.ts'
+import { launchChromium } from '../support/chromium.ts'
+import { type ProviderWorld, startProviderWorld } from '../support/provider-world.ts'
 
-/** Pairs of text and background whose contrast is below WCAG 2.2 §1.4.3, as `text: ratio`. */
-function poorContrast(page: Page): Promise<string[]> {
-  return page.evaluate(() => {
-    const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true })!
-    const rgba = (color: string) => {
-      canvas.clearRect(0, 0, 1, 1)
-      canvas.fillStyle = color
-      canvas.fillRect(0, 0, 1, 1)
-      return [...canvas.getImageData(0, 0, 1, 1).data] as [number, number, number, number]
-    }
-    const luminance = (color: readonly number[]) => {
-      const [red = 0, green = 0, blue = 0] = color.slice(0, 3).map((value) => {
-        const part = value / 255
-        return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
-      })
-      return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    }
-    const backgroundOf = (start: Element): readonly number[] => {
-      for (let node: Element | null = start; node !== null; node = node.parentElement) {
-        const color = rgba(getComputedStyle(node).backgroundColor)
-        if (color[3] === 255) return color
-      }
-      return [255, 255, 255]
-    }
-    const texts = [...document.querySelectorAll('body *')].filter(
-      (node) =>
-        node instanceof HTMLElement &&
-        node.checkVisibility() &&
-        !node.matches('[aria-disabled], .visually-hidden, .skip') &&
-        [...node.childNodes].some(({ nodeType, textContent }) => nodeType === 3 && textContent?.trim()),
-    )
-    return texts.flatMap((node) => {
-      const style = getComputedStyle(node)
-      const [one, other] = [luminance(rgba(style.color)), luminance(backgroundOf(node))]
-      const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05)
-      const isLarge = parseFloat(style.fontSize) >= 24
-      return ratio >= (isLarge ? 3 : 4.5) ? [] : [`${node.textContent?.slice(0, 30)}: ${ratio.toFixed(2)}`]
-    })
-  })
-}
+const screens = (['light', 'dark'] as const).flatMap((colorScheme) => [
+  [`wide and ${colorScheme}`, { viewport: { width: 1280, height: 900 }, colorScheme }] as const,
+  [`narrow and ${colorScheme}`, { viewport: { width: 360, height: 740 }, colorScheme }] as const,
+])
 
-/** Controls without a name that a screen reader could say, or too small to be hit with a finger (§2.5.8). */
-function poorControls(page: Page): Promise<string[]> {
-  return page.evaluate(() =>
-    [...document.querySelectorAll<HTMLElement>('a, button, input, progress')].flatMap((control) => {
-      if (!control.checkVisibility() || control.matches('.skip')) return []
-      const labels = control instanceof HTMLInputElement ? [...(control.labels ?? [])] : []
-      const name = control.getAttribute('aria-label') ?? control.textContent ?? ''
-      const named = labels.length > 0 || name.trim() !== ''
-      const { width, height } = control.getBoundingClientRect()
-      const small = !control.matches('progress') && (width < 24 || height < 24)
-      return named && !small ? [] : [control.outerHTML.slice(0, 80)]
-    }),
-  )
-}
-
-describe.each([
-  ['wide and light', { viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const }],
-  ['narrow and dark', { viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const }],
-])('the example on a screen that is %s', (_name, options) => {
+describe.each(screens)('the example on a screen that is %s', (_name, options) => {
   let world: BrowserWorld
   let page: Page
   beforeAll(async () => {
@@ -71,14 +20,7 @@ describe.each([
   })
   afterEach(() => world.assertClean())
   afterAll(() => world.close())
-  const check = async () => {
-    expect(await poorContrast(page)).toEqual([])
-    expect(await poorControls(page)).toEqual([])
-    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-    expect(await overflow()).toBeLessThanOrEqual(0)
-    expect(await page.locator('h1, h2').first().isVisible()).toBe(true)
-    expect(await page.getAttribute('html', 'lang')).toBe('en')
-  }
+  const check = () => checkReadable(page)
 
   it('can be read and used by a visitor', async () => {
     await page.goto(world.demo.appOrigin)
@@ -117,6 +59,47 @@ describe.each([
     await page.keyboard.press('Escape')
     await page.waitForSelector('#step-up', { state: 'detached' })
     await page.waitForSelector('.notice.bad')
+  })
+})
+
+describe('the pages of the agent', () => {
+  let world: ProviderWorld
+  let browser: Browser
+  let page: Page
+  beforeAll(async () => {
+    world = await startProviderWorld({ settings: 'login: { navigation: { enabled: true } }' })
+    browser = await launchChromium()
+  })
+  afterAll(async () => {
+    await browser.close()
+    await world.close()
+  })
+
+  describe.each(screens)('on a screen that is %s', (_name, options) => {
+    beforeAll(async () => {
+      page = await browser.newPage(options)
+    })
+    afterAll(() => page.close())
+    const at = (path: string) => `${world.publicOrigin}/oauth-agent${path}`
+
+    it('can be read where a sign-in failed', async () => {
+      await page.goto(at('/callback?code=c&state=s'))
+      await page.waitForSelector('h1:text("This did not work")')
+      await checkReadable(page)
+    })
+
+    it('can be read where the user is asked first', async () => {
+      await page.goto(`${world.provider.issuer}/.well-known/openid-configuration`)
+      await page.evaluate((url) => location.assign(url), at('/login'))
+      await page.waitForSelector('h1:text("Sign in")')
+      await checkReadable(page)
+    })
+
+    it('can be read where the user signs out', async () => {
+      await page.goto(at('/logout'))
+      await page.waitForSelector('button:text("Sign out")')
+      await checkReadable(page)
+    })
   })
 })
 
