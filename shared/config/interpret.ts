@@ -34,7 +34,8 @@ export function interpret(raw: unknown, sources: Sources, checks: readonly Confi
   const refused = repair.refused.filter(({ path }) => !known.has(settingOf(path)))
   const problems = [...prepared.problems, ...refused]
   const { settings } = repair
-  if (settings === undefined) return { problems }
+  // A list or a text has no settings, so what would be concluded comes from examples alone.
+  if (settings === undefined || !isJsonObject(tree)) return { problems }
   const config = toCamelCase(schema, settings) as Config
   const cross = checks.flatMap((check) => [...check(config)]).filter((found) => !restsOn(found, problems))
   return { config, problems: [...problems, ...cross.map(({ path, problem, remedy }) => ({ path, problem, remedy }))] }

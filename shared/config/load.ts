@@ -9,7 +9,7 @@ import { linesOf } from './lines.ts'
 import type { Sources } from './prepare.ts'
 import { ConfigError, type Problem } from './problem.ts'
 import type { Config } from './schema.ts'
-import { explainSyntax, strayAlias, strayAliasProblem } from './syntax.ts'
+import { explainSyntax, wrongAlias } from './syntax.ts'
 
 /** What parsing a settings file needs besides its text. */
 export interface ParseOptions extends Sources {
@@ -71,10 +71,10 @@ function parseYaml(text: string): ParsedYaml {
       [...byLine].map(([line, code]) => ({ path: '', ...explainSyntax(code, lines[line - 1] ?? ''), line })),
     )
   }
-  const stray = strayAlias(document)
-  if (stray !== undefined) {
-    const { line } = lineCounter.linePos(stray.range?.[0] ?? 0)
-    throw new ConfigError([{ path: '', ...strayAliasProblem, line }])
+  const wrong = wrongAlias(document)
+  if (wrong !== undefined) {
+    const { line } = lineCounter.linePos(wrong.alias.range?.[0] ?? 0)
+    throw new ConfigError([{ path: '', ...wrong.fault, line }])
   }
   try {
     return { document, lineCounter, raw: document.toJS({ maxAliasCount: 50 }) ?? {} }

@@ -43,21 +43,33 @@ export function explainSyntax(code: ErrorCode, line: string): Fault {
   return explanations[code] ?? { problem: unreadable, remedy: 'Check indentation, quotes and colons at this line.' }
 }
 
-/** The first alias (`*name`) for which the document has no anchor (`&name`) before it. */
-export function strayAlias(document: Document): Alias | undefined {
-  let stray: Alias | undefined
+/** An alias that stands for nothing that could be written in its place, and why. */
+interface WrongAlias {
+  readonly alias: Alias
+  readonly fault: Fault
+}
+
+/** The first alias (`*name`) for which the document has no anchor (`&name`) before it, or which lies within its own. */
+export function wrongAlias(document: Document): WrongAlias | undefined {
+  let wrong: WrongAlias | undefined
   visit(document, {
-    Alias(_key, alias) {
-      if (alias.resolve(document) !== undefined) return undefined
-      stray = alias
+    Alias(_key, alias, ancestors) {
+      const meant = alias.resolve(document)
+      if (meant !== undefined && !ancestors.includes(meant)) return undefined
+      wrong = { alias, fault: meant === undefined ? strayAlias : endlessAlias }
       return visit.BREAK
     },
   })
-  return stray
+  return wrong
 }
 
 /** The problem reported for a value such as `*.example.com`, which YAML reads as the name of an alias. */
-export const strayAliasProblem: Fault = {
+const strayAlias: Fault = {
   problem: 'has a value that begins with *, which YAML takes for an alias, and no anchor (&) of that name',
   remedy: 'Put the value in quotes.',
+}
+
+const endlessAlias: Fault = {
+  problem: 'has an alias (*) of what it is itself a part of, so the value would never end',
+  remedy: 'Write the values out.',
 }

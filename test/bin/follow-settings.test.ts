@@ -111,6 +111,15 @@ describe('the settings file', () => {
     await pass(60)
     expect(applied).toEqual(['/three'])
   })
+  it('that contains itself by an alias changes nothing, and the line is named', async () => {
+    text = `${withRoute('/two')}login:\n  extra_parameters: &endless { a: *endless }\n`
+    await pass(60)
+    expect([applied, events]).toEqual([[], [{ name: 'config.rejected', fields: { part: 'settings', problems: 1 } }]])
+    const line = text.split('\n').length - 1
+    expect(said).toEqual([
+      expect.stringContaining(`\n  (line ${line}): has an alias (*) of what it is itself a part of`),
+    ])
+  })
   it('is told once its routes are in force, and only then', async () => {
     applying = ([path]) => (path === '/two' ? Promise.reject(new Error('no certificate')) : Promise.resolve())
     for (const path of ['no-slash', '/two', '/three']) {

@@ -344,6 +344,8 @@ describe('problems', () => {
     ['a second document', 'a: 1\n---\nb: 2\n', 2, 'Keep all settings in one document, or remove the line.'],
     ['a reserved character', 'a: 1\nb: @x\n', 2, 'Put the value in quotes.'],
     ['an alias of nothing', 'a: 1\nb: [*.example.com]\n', 2, 'Put the value in quotes.'],
+    ['an alias of what holds it', 'a: 1\nb: &b\n  c: [*b]\n', 3, 'Write the values out.'],
+    ['an alias of the whole file', '&a [*a]\n', 1, 'Write the values out.'],
     ['a lone asterisk', 'a: 1\nb: *\n', 2, 'Put the value in quotes.'],
     ['a backslash', 'a: "C:\\q"\n', 1, 'Use single quotes, or write two backslashes.'],
     ['a no-break space', 'a:\n\u00a0 b: 1\n  c: 1\n', 2, 'Write a plain space in its place.'],
@@ -356,7 +358,8 @@ describe('problems', () => {
     expect(others).toEqual([])
   })
   it.each(['- a\n', 'nothing but words\n'])('tell of a file without settings: %j', (text) => {
-    expect(problemsOf(text)).toEqual([
+    const checks = [() => [{ path: 'keys.file', problem: 'names a file of which no line speaks', remedy: '' }]]
+    expect(problemsOf(text, { checks })).toEqual([
       expect.objectContaining({ path: '', problem: 'the settings file holds no settings' }),
     ])
   })
