@@ -33,6 +33,8 @@ export const browserFields = [
   'sec-gpc',
   'token-handler-version',
 ]
+/** Fields that the module takes out itself where their values are not well formed, so that the others go on. */
+export const tracedFields = ['traceparent', 'tracestate']
 /** Fields for which nginx has values of its own. */
 export const nginxFields = [
   'connection',

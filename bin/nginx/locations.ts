@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../shared/errors.ts'
 import { luaText } from './lua.ts'
-import { browserFields, type NginxFacts, nginxFields } from './facts.ts'
+import { browserFields, type NginxFacts, nginxFields, tracedFields } from './facts.ts'
 import type { NginxGroup, NginxRoute } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
 
@@ -84,7 +84,8 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
   const { setting, name, upstreamOrigin } = route
   const upstream = new URL(upstreamOrigin)
   const readTimeoutMs = Math.max(setting.responseTimeoutMs, setting.idleTimeoutMs)
-  const removed = [...facts.managedRequestFields, ...browserFields].filter((field) => !nginxFields.includes(field))
+  const kept = [...nginxFields, ...tracedFields]
+  const removed = [...facts.managedRequestFields, ...browserFields].filter((field) => !kept.includes(field))
   const own: Readonly<Record<string, string>> = {
     authorization: '$th_authorization',
     cookie: setting.forwardCookies.length > 0 ? '$th_cookie' : '""',

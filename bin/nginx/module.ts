@@ -27,6 +27,7 @@ const moduleErrors: readonly ErrorCode[] = [
   'session_invalid',
   'session_expired',
   'access_token_expired',
+  'authorization_server_error',
   'insufficient_user_authentication',
   'insufficient_scope',
   'upstream_unreachable',

@@ -35,6 +35,8 @@ export function publicLocation(location: string, policy: LocationPolicy): string
   if (!/^[\x21-\x7e]{1,4096}$/.test(location) || !URL.canParse(location, base)) return undefined
   const url = new URL(location, base)
   if (url.username !== '' || url.password !== '') return undefined
+  // The origin of a blob: is that of whoever made it, so a listed one says nothing about where it leads.
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') return undefined
   if (policy.redirectOrigins.includes(url.origin)) return url.href
   if (!ownOrigins(upstreamOrigin, publicOrigin).includes(url.origin)) return undefined
   const path = publicPath(url.pathname, policy)

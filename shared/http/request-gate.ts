@@ -97,7 +97,9 @@ export function parseRequestHead(raw: RawRequest, hosts: ReadonlySet<string>): R
   checkHost(fields.host, hosts)
   if (fields.connection !== undefined) checkConnection(fields.connection)
   const framing = parseFraming(fields, raw.httpVersion)
-  return { method: raw.method, target: raw.target, fields, ...framing, expectsContinue: parseExpect(fields.expect) }
+  // HTTP/1.0 knows no interim answers; its clients would take one for the answer (RFC 9110 §10.1.1).
+  const expectsContinue = parseExpect(fields.expect) && raw.httpVersion === '1.1'
+  return { method: raw.method, target: raw.target, fields, ...framing, expectsContinue }
 }
 
 /**

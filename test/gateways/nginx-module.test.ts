@@ -104,7 +104,7 @@ describe('a session inside nginx', () => {
   it('H12 lets no token write header lines of its own', async () => {
     for (const accessToken of ['a\r\nX-Admin: 1', 'a\n', 'a b', 'a\0b', 'caf\xe9', 'a,b', 'a"b', 'a=b', '']) {
       const answered = await world.call('GET', '/api/echo', { cookies: world.cookies({ accessToken }) })
-      expect([answered.status, errorCode(answered)]).toEqual([401, 'session_invalid'])
+      expect([answered.status, errorCode(answered)]).toEqual([502, 'authorization_server_error'])
     }
     expect(upstream.seen).toEqual([])
   })
@@ -159,6 +159,43 @@ describe('a session inside nginx', () => {
     const answered = await silent.call('GET', '/api/echo')
     expect([answered.status, errorCode(answered)]).toEqual([504, 'upstream_response_timeout'])
     await silent.close()
+  })
+})
+
+describe('what a worker remembers of opened cookies', () => {
+  const counted = `
+    local remembered = {}
+    package.loaded["test.remembered"] = remembered
+    package.loaded["resty.lrucache"] = { new = function()
+      return { get = function(_, key) return remembered[key] end, set = function(_, key, value) remembered[key] = value end }
+    end }`
+  const count = `location = /remembered { content_by_lua_block {
+    local number = 0
+    for _ in pairs(require "test.remembered") do number = number + 1 end
+    ngx.header["Content-Length"] = #tostring(number)
+    ngx.print(number)
+  } }`
+
+  it('K16 is no store that one user could fill with cookies of his own', async () => {
+    const world = await startNginxWorld(api(), '', async () => ({
+      directives: count,
+      http: (http) => http.replace('init_by_lua_block {', `init_by_lua_block {\n${counted}`),
+    }))
+    const remembered = async () => (await world.call('GET', '/remembered')).body
+    const session = world.cookies()
+    const callWith = async (more: string) =>
+      (await world.call('GET', '/api/echo', { cookies: `${session}; ${more}` })).status
+    for (const [more, expected] of [
+      ['theme=dark', '1'],
+      [Array.from({ length: 50 }, (_, index) => `n${index}=1`).join('; '), '2'],
+      [`long=${'x'.repeat(4000)}`, '3'],
+      [`long=${'x'.repeat(14_000)}`, '3'],
+      ['a;'.repeat(2000), '3'],
+      ['theme=dark', '3'],
+    ] as const) {
+      expect([await callWith(more), await remembered()]).toEqual([200, expected])
+    }
+    await world.close()
   })
 })
 

@@ -258,6 +258,15 @@ describe('nginx answers as the proxy does', () => {
     expect(got).toEqual(expected)
   })
 
+  it.each(['204 No Content', '304 Not Modified'])(
+    'says of %s what the proxy says, its length included',
+    async (status) => {
+      const lines = ['ETag: "a"', 'Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT', 'Content-Length: 5']
+      const { proxy: expected, nginx: got } = await both(`HTTP/1.1 ${status}\r\n${lines.join('\r\n')}\r\n\r\n`)
+      expect(got).toEqual(expected)
+    },
+  )
+
   it('HX-24 keeps the token of an API that echoes it', async () => {
     for (const world of [proxy, nginx]) {
       upstream.behave((socket, seen) => {
@@ -308,8 +317,8 @@ describe('nginx answers as the proxy does', () => {
   ])('HX-12 %s with %s and %s shows neither', async (status, first, second, proxyStatus) => {
     const lines = [first, second].map((line) => line.replace('{own}', upstream.origin))
     const { proxy: expected, nginx: got } = await both(okBytes('', lines, status))
-    expect([expected.status, expected.fields['location']]).toEqual([proxyStatus, undefined])
-    expect([got.status, got.fields['location']]).toEqual([502, undefined])
+    expect([expected.status, got.status]).toEqual([proxyStatus, 502])
+    for (const { fields } of [expected, got]) expect(fields).not.toHaveProperty('location')
   })
 
   it('HX-24 keeps a short token out of what a refusal says', async () => {

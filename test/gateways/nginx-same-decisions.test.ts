@@ -136,6 +136,45 @@ describe('nginx judges a token that is bound to a key, where none is to be, as t
   })
 })
 
+describe('nginx judges a token that is no token of HTTP, where none is to be, as the proxy does', () => {
+  it.each([
+    ['/api/a', '1|opaque:token', 'authorization_server_error'],
+    ['/api/a', 'a\r\nX-Admin: 1', 'authorization_server_error'],
+    ['/open/a', '1|opaque:token', undefined],
+  ])('%s with %j', async (target, accessToken, errorCode) => {
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', target), { accessToken })
+    expect(expected.errorCode).toBe(errorCode)
+    expect(got).toEqual(expected)
+  })
+})
+
+describe('nginx passes the trace of a caller on as the proxy does (W3C Trace Context)', () => {
+  const id = '0af7651916cd43dd8448eb211c80319c'
+  const good = `traceparent: 00-${id}-b7ad6b7169203331-01`
+
+  it.each<[string, readonly string[], readonly string[], string]>([
+    ['a trace', [good, 'tracestate: a=b'], [good.slice(13)], 'a=b'],
+    ['a trace with two lines of state', [good, 'tracestate: a=b', 'tracestate: c=d'], [good.slice(13)], 'a=b, c=d'],
+    ['a trace without state', [good], [good.slice(13)], ''],
+    ['state without a trace', ['tracestate: a=b'], [], ''],
+    ['another version', [good.replace('00-', '01-'), 'tracestate: a=b'], [], ''],
+    ['a trace of noughts', [good.replace(id, '0'.repeat(32)), 'tracestate: a=b'], [], ''],
+    ['a span of noughts', [good.replace('b7ad6b7169203331', '0'.repeat(16)), 'tracestate: a=b'], [], ''],
+    ['capitals', [good.replace('af', 'AF'), 'tracestate: a=b'], [], ''],
+    ['more after it', [`${good}-x`, 'tracestate: a=b'], [], ''],
+    ['an empty one', ['traceparent:', 'tracestate: a=b'], [], ''],
+    ['a trace of one hop only', [good, 'Connection: traceparent', 'tracestate: a=b'], [good.slice(13)], 'a=b'],
+  ])('%s', async (_, lines, traceparent, tracestate) => {
+    for (const world of [sides.proxy, sides.nginx]) {
+      const answered = await world.call('GET', '/api/a', { more: lines })
+      const seen = (answered.json()['lines'] as string[]).map((line) => line.toLowerCase())
+      const values = (name: string) =>
+        seen.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trim())
+      expect([values('traceparent'), values('tracestate').join(', ')]).toEqual([traceparent, tracestate])
+    }
+  })
+})
+
 describe('where nginx differs, as its page says', () => {
   it('it refuses more than 100 header lines, where the proxy counts bytes', async () => {
     const lines = (count: number) => Array.from({ length: count }, (_, index) => `X-Line-${index}: 1`)

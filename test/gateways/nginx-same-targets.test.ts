@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parseTarget } from '../../oauth-proxy/gate/path.ts'
+import { hostLine } from '../support/proxy-world.ts'
+import { sendRaw } from '../support/raw-http.ts'
 import { type BothSides, request, startBothSides } from '../support/both-sides.ts'
 
 let sides: BothSides
@@ -101,6 +103,14 @@ function structuralSegments(): readonly string[] {
   return segments
 }
 
+/** Characters that compatibility normalisation (NFKC) turns into a dot or a space, alone or among others. */
+function dotsAndSpaces(): readonly string[] {
+  return Array.from({ length: 0x110000 - 0x80 }, (_, index) => index + 0x80)
+    .filter((code) => code < 0xd800 || code > 0xdfff)
+    .map((code) => String.fromCodePoint(code))
+    .filter((character) => /[. ]/.test(character.normalize('NFKC')))
+}
+
 function isRefused(path: string): boolean {
   try {
     parseTarget(path)
@@ -129,11 +139,44 @@ describe('nginx reads targets and methods as the proxy does', () => {
     },
   )
 
+  it.each(['/api/a', '/api/admin', '/exact'])('HX-14 TRACE %s is told the methods that are allowed', async (target) => {
+    const bytes = `TRACE ${target} HTTP/1.1\r\n${hostLine}\r\n\r\n`
+    const expected = await sendRaw(sides.proxy.port, bytes)
+    const got = await sendRaw(sides.nginx.port, bytes)
+    expect([expected.status, expected.header('allow')]).toEqual([405, expect.any(String)])
+    expect([got.status, got.header('allow'), got.body]).toEqual([405, expected.header('allow'), expected.body])
+  })
+
+  it.each(['1.2', '1.9', '1.10', '1.01', '1.00'])('HX-2 HTTP/%s is refused', async (version) => {
+    const { proxy: expected, nginx: got } = await sides.send(
+      request('GET', '/api/a').replace('HTTP/1.1', `HTTP/${version}`),
+    )
+    expect(expected).toEqual({ status: 400, errorCode: 'ambiguous_request', seen: undefined })
+    expect(got).toEqual(expected)
+  })
+
+  it('HTTP/1.0 is served', async () => {
+    const { proxy: expected, nginx: got } = await sides.send(request('GET', '/api/a').replace('HTTP/1.1', 'HTTP/1.0'))
+    expect(expected.status).toBe(200)
+    expect(got).toEqual(expected)
+  })
+
   it('G06 every character that some reader takes for structure', async () => {
     for (const segment of structuralSegments()) {
       const target = `/api/${encodeURIComponent(segment)}`
       const { nginx: got } = await sides.send(request('GET', target))
       expect({ target, ...got }).toEqual({ target, status: 400, errorCode: 'ambiguous_request', seen: undefined })
+    }
+  })
+
+  it('G06 a file name with … in it, and every character that is a dot or a space to some reader', async () => {
+    const characters = dotsAndSpaces()
+    expect(characters).toContain('…')
+    const names = characters.flatMap((each) => [`a${each}b`, `a${each}`, `a${each}/b`, each, `${each}b`])
+    for (const name of ['Wait… what.pdf', 'Wait….pdf', 'Wait…', ...names]) {
+      const target = `/api/${name.split('/').map(encodeURIComponent).join('/')}`
+      const { proxy: expected, nginx: got } = await sides.send(request('GET', target))
+      expect({ target, ...got }).toEqual({ target, ...expected })
     }
   })
 

@@ -64,6 +64,11 @@ local function runs_in_a_circle(via)
   return false
 end
 
+--- The target as it arrived: for `GET http://host/path` the variables of nginx hold the path only.
+local function target_of(line, method)
+  return sub(line, #method + 2, -10)
+end
+
 --- The target for the API: one prefix taken off, another put before, everything else byte for byte.
 local function rewritten(request_uri, path, route)
   local rest = path:sub(#route.strip_prefix + 1)
@@ -92,8 +97,7 @@ function M.decide(id)
   if check then
     return refused("ambiguous_request", check)
   end
-  -- The line as it arrived: for `GET http://host/path` other variables hold the path only.
-  local request_uri = sub(line, #method + 2, -10)
+  local request_uri = target_of(line, method)
   local path
   path, check = target.parse(request_uri)
   if not path then
@@ -135,7 +139,7 @@ function M.decide(id)
 
   if route.credential and content then
     if not found.authorization then
-      return refused("access_token_expired", "dpop_key")
+      return refused(found.code, found.check)
     end
     var.th_authorization = found.authorization
     response.expect_token(#found.content.access_token)
@@ -180,6 +184,14 @@ function M.filter_header(id)
   end
 end
 
+--- What Allow says of the path in a request line that nginx refused for its method; nil where no route is.
+-- By then nginx has made a GET of it.
+local function allowed_methods(line)
+  local path = target.parse(target_of(line, line:match("^[^ ]*")))
+  local group = path and settings.groups[match_route(path)]
+  return group and table.concat(group.methods, ", ")
+end
+
 --- Answers in place of an error page of nginx.
 function M.fail(code)
   local var = ngx.var
@@ -189,6 +201,9 @@ function M.fail(code)
   -- nginx leaves the name of the group where no server could be chosen, which with one server means that it is busy.
   if code == "upstream_unreachable" and find(var.upstream_addr or "", "^th_route_") then
     code = "overloaded"
+  end
+  if code == "method_not_allowed" then
+    ngx.header["Allow"] = allowed_methods(var.request)
   end
   return answer.refuse(settings, refused(code, "nginx"), var.http_origin)
 end

@@ -40,6 +40,7 @@ describe('HX-12 K14 where the API sends the browser', () => {
     ['https://:pw@files.example.com/', undefined],
     ['http://[', undefined],
     ['javascript:alert(1)', undefined],
+    ['blob:https://files.example.com/x', undefined],
     ['/v1//evil.example', '/api//evil.example'],
     ['/v1/a b', undefined],
     ['', undefined],

@@ -210,6 +210,8 @@ describe('framing', () => {
   it('I16 it is known whether the client waits before it sends the body', () => {
     expect(read().expectsContinue).toBe(false)
     expect(read({}, [['Expect', '100-Continue']]).expectsContinue).toBe(true)
+    // RFC 9110 §10.1.1: one of HTTP/1.0 must not be answered.
+    expect(read({ httpVersion: '1.0' }, [['Expect', '100-continue']]).expectsContinue).toBe(false)
   })
 })
 

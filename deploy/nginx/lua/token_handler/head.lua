@@ -10,7 +10,7 @@ ffi.cdef "int memcmp(const void *a, const void *b, size_t length);"
 
 local C, ffi_string = ffi.C, ffi.string
 local find, lower, sub = string.find, string.lower, string.sub
-local clear_header = ngx.req.clear_header
+local clear_header, matches = ngx.req.clear_header, ngx.re.find
 
 local M = {}
 
@@ -97,15 +97,28 @@ local function is_plain(value)
   return true
 end
 
+-- A proxy writes the trace anew, so it is its own field by then, whatever Connection says of that of the caller.
+local traced = { traceparent = true, tracestate = true }
+
 local function check_connection(value)
   for option in value:gmatch("[^,]+") do
     local name = lower(text.trimmed(option))
     if never_hop_by_hop[name] or sub(name, 1, 8) == "content-" or sub(name, 1, 12) == "x-forwarded-" then
       return false
     end
-    clear_header(name)
+    if not traced[name] then
+      clear_header(name)
+    end
   end
   return true
+end
+
+-- W3C Trace Context §3.2, as shared/observe/trace-context.ts reads it.
+local trace_form = [[^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\z]]
+
+--- True for the trace of a caller, which goes on to the API; tracestate means nothing without it.
+local function is_trace(traceparent)
+  return traceparent ~= nil and matches(traceparent, trace_form, "jo") ~= nil
 end
 
 local function is(known, data, length)
@@ -182,16 +195,25 @@ function M.read(hosts)
   if fields.expect and lower(fields.expect) ~= "100-continue" then
     return nil, "expectation_failed"
   end
+  if (fields.traceparent or fields.tracestate) and not is_trace(fields.traceparent) then
+    clear_header("traceparent")
+    clear_header("tracestate")
+  end
   return fields
 end
 
---- The name of the check that refuses fields of HTTP/1.1 in a request of HTTP/2, or nil. `line` is the request line.
+--- The name of the check that refuses an unknown version, or fields of HTTP/1.1 in a request of a later one; nil if none
+--- does. `line` is the request line.
 function M.check_version(line, fields)
-  if find(line, " HTTP/1", -9, true) ~= #line - 8 then
-    for i = 1, #connection_specific do
-      if fields[connection_specific[i]] then
-        return "connection_specific_header"
-      end
+  local version = sub(line, -9)
+  if version == " HTTP/1.1" or version == " HTTP/1.0" then
+    return nil
+  elseif version ~= " HTTP/2.0" and version ~= " HTTP/3.0" then
+    return "version"
+  end
+  for i = 1, #connection_specific do
+    if fields[connection_specific[i]] then
+      return "connection_specific_header"
     end
   end
   return nil

@@ -13,6 +13,10 @@ local M = {}
 -- RFC 6750 §2.1 b64token, as the proxy asks of every token (oauth-proxy/credentials/credential.ts).
 local bearer_token = [[^[A-Za-z0-9._~+/-]++=*+\z]]
 
+-- What is remembered of one header at most: our cookies are 7 KB by default, and each further pair takes memory of its own.
+-- One user who signed in could else fill some hundred megabytes per worker with pairs of his own making.
+local LONGEST_KEPT, MOST_KEPT = 10240, 100
+
 local FORMAT_VERSION = 1
 local HEAD_BYTES = 5 -- version and key id
 local SHORTEST = HEAD_BYTES + 24 + 16 -- and nonce and tag
@@ -26,6 +30,19 @@ local function associated_data(key_id, settings)
     parts[index] = string.char(math.floor(#part / 256), #part % 256) .. part
   end
   return table.concat(parts)
+end
+
+--- The credential of the user, or nil, error code and the name of the check, for routes that want one.
+local function bearer(content)
+  -- Only the proxy can prove a token that is bound to a key: as a bearer every API would refuse it (RFC 9449 §7.1).
+  if content.dpop_key_id then
+    return nil, "access_token_expired", "dpop_key"
+  end
+  -- A token with a line break would write headers of its own, one with a comma would be two values (H12).
+  if not matches(content.access_token, bearer_token, "jo") then
+    return nil, "authorization_server_error", "token"
+  end
+  return "Bearer " .. content.access_token
 end
 
 --- A reader for one installation; `keys` come from token_handler.keys.
@@ -57,16 +74,11 @@ function M.create(settings, keys)
     if not content then
       return nil, "record"
     end
-    -- A token with a line break would write headers of its own, one with a comma would be two values (H12).
-    if not matches(content.access_token, bearer_token, "jo") then
-      return nil, "token"
-    end
     return content
   end
 
-  --- What the Cookie header holds: { content, others, authorization }, or nil, error code and the name of the check.
-  -- Code and check are nil for a visitor without our cookie; authorization is nil for a token that is bound to a key, which
-  -- only the proxy can prove: as a bearer every API would refuse it (RFC 9449 §7.1).
+  --- What the Cookie header holds: { content, others, authorization, code, check }, or nil, error code and the name of the
+  --- check, which are nil for a visitor without our cookie. Without authorization the inner two say why there is none.
   local function read(header)
     local ours, others = cookie_header.parse(header, settings.own_prefixes)
     if not ours then
@@ -82,8 +94,9 @@ function M.create(settings, keys)
     if not content then
       return nil, "session_invalid", failure
     end
-    local authorization = not content.dpop_key_id and "Bearer " .. content.access_token or nil
-    return { content = content, others = others, authorization = authorization }
+    local found = { content = content, others = others }
+    found.authorization, found.code, found.check = bearer(content)
+    return found
   end
 
   local nobody = { others = {} }
@@ -97,7 +110,7 @@ function M.create(settings, keys)
       return known
     end
     local found, code, check = read(header)
-    if found and found.content then
+    if found and found.content and #header <= LONGEST_KEPT and #found.others <= MOST_KEPT then
       seen:set(header, found)
     end
     return found, code, check

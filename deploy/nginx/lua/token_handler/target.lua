@@ -15,16 +15,16 @@ local structural_escape =
 local query_characters = [[^[\x21\x22\x24-\x7e]*$]]
 local token_parameter = [[(?:^|[?&;])access_token(?:=|&|;|$)]]
 
--- Characters that compatibility normalisation (NFKC) turns into ".", "/", ";" or "\", alone or among others, and those
--- that the tables of some systems take for a slash: alone, in fractions and in units such as "m/s".
-local folding = [=[[\x{BC}-\x{BE}\x{037E}\x{2024}-\x{2026}\x{2044}\x{2047}\x{2100}\x{2101}\x{2105}\x{2106}]=]
-  .. [=[\x{2150}-\x{215F}\x{2189}\x{2215}\x{2216}\x{2488}-\x{249B}\x{29F5}\x{29F8}\x{29F9}\x{33A7}\x{33A8}]=]
-  .. [=[\x{33AE}\x{33AF}\x{33C2}\x{33C6}\x{33D8}\x{33DE}\x{33DF}\x{FE14}\x{FE19}\x{FE30}\x{FE52}\x{FE54}\x{FE68}]=]
-  .. [=[\x{FF0E}\x{FF0F}\x{FF1B}\x{FF3C}\x{1F100}]]=]
+-- Characters that compatibility normalisation (NFKC) turns into "/", ";" or "\", alone or among others, and those that
+-- the tables of some systems take for a slash: alone, in fractions and in units such as "m/s".
+local folding = [=[[\x{BC}-\x{BE}\x{037E}\x{2044}\x{2100}\x{2101}\x{2105}\x{2106}\x{2150}-\x{215F}\x{2189}\x{2215}]=]
+  .. [=[\x{2216}\x{29F5}\x{29F8}\x{29F9}\x{33A7}\x{33A8}\x{33AE}\x{33AF}\x{33C6}\x{33DE}\x{33DF}\x{FE14}\x{FE54}]=]
+  .. [=[\x{FE68}\x{FF0F}\x{FF1B}\x{FF3C}]]=]
 
--- Characters that it turns into a space or, as "Co.", into a word with a dot: at the end of a segment, where some file
--- systems drop both.
-local unstable_end = [=[[\x{A0}\x{2000}-\x{200A}\x{202F}\x{205F}\x{3000}\x{33C7}](?:/|$)]=]
+-- Characters that it turns into a space, into dots or, as "Co." and "1.", into a word with a dot: at the end of a segment,
+-- where some file systems drop both. Elsewhere they are part of a name, as "…" often is.
+local unstable_end = [=[[\x{A0}\x{2000}-\x{200A}\x{2024}-\x{2026}\x{202F}\x{205F}\x{2488}-\x{249B}\x{3000}\x{33C2}]=]
+  .. [=[\x{33C7}\x{33D8}\x{FE19}\x{FE30}\x{FE52}\x{FF0E}\x{1F100}](?:/|$)]=]
 
 --- PCRE refuses to look at text that is not UTF-8, overlong forms and surrogates included.
 local function is_utf8(text)
