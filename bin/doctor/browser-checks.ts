@@ -3,6 +3,7 @@ import { isLocalOrigin } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { failureCode } from '../../shared/failure-code.ts'
+import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
 
 interface GatewayLimit {
@@ -23,8 +24,12 @@ const gatewayLimits: readonly GatewayLimit[] = [
 /** Room for cookies of the app itself on the same line, and for the other lines. */
 const besides = { line: 512, header: 2048 }
 
-/** What browsers and the gateways before us do with the cookies; without `ask` the gateway is left alone. */
-export async function* browserChecks(config: Config, ask: typeof fetch | undefined): AsyncIterable<Finding> {
+/** What browsers and the gateways before us do with the cookies, and with calls; without `ask` the gateway is left alone. */
+export async function* browserChecks(
+  config: Config,
+  ask: typeof fetch | undefined,
+  mode: Mode | undefined,
+): AsyncIterable<Finding> {
   const { publicOrigin, cookies } = config
   const { hostname } = new URL(publicOrigin)
   if (cookies.insecurePlain) {
@@ -59,7 +64,15 @@ export async function* browserChecks(config: Config, ask: typeof fetch | undefin
         `${cookies.maxTotalBytes} bytes of cookies are too long for ${tooSmall.map(({ gateway }) => gateway).join(', ')}`,
         'Raise the limit of your gateway, or lower cookies.max_total_bytes.',
       )
-  yield ask === undefined ? skipped('cookies.round_trip', 'skipped (--offline)') : await roundTrip(config, ask)
+  if (ask === undefined) {
+    yield skipped('cookies.round_trip', 'skipped (--offline)')
+    return
+  }
+  yield await roundTrip(config, ask)
+  if (mode === 'agent') return
+  for (const path of new Set(config.proxy.routes.map((route) => examplePath(route.path)))) {
+    yield await routeRoundTrip(`${publicOrigin}${path}`, ask)
+  }
 }
 
 /** Sends the largest Cookie header that we could ever make through everything that stands before the agent. */
@@ -91,5 +104,30 @@ async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof f
       `${publicOrigin} cannot be reached from here${code === undefined ? '' : ` (${code})`}`,
       'Check name resolution, the certificate and the gateway; where it is out of reach on purpose, use --offline.',
     )
+  }
+}
+
+/** A path that the pattern of a route matches. */
+function examplePath(pattern: string): string {
+  return pattern.replace(/\*\*?/g, 'doctor')
+}
+
+/** Asks as no page of ours does, so that the proxy refuses, whatever the route lets through: no API hears of it. */
+async function routeRoundTrip(url: string, ask: typeof fetch): Promise<Finding> {
+  const check = 'routes.round_trip'
+  try {
+    const answer = await ask(url, { redirect: 'manual', signal: AbortSignal.timeout(5000) })
+    await answer.arrayBuffer()
+    const isOurs =
+      answer.headers.has('token-handler-error') ||
+      (answer.status >= 400 && answer.headers.get('content-type') === 'application/json')
+    if (isOurs) return ok(check, `${url} reaches the proxy`)
+    return error(
+      check,
+      `${url} answered ${answer.status}, but not by the proxy`,
+      'Check that the gateway sends the paths of proxy.routes to the proxy, and not to the files of the app.',
+    )
+  } catch (failure) {
+    return skipped(check, `${url} cannot be reached from here (${failureCode(failure) ?? 'unknown'})`)
   }
 }

@@ -62,7 +62,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
         error(
           check,
           `could not be checked (${errorName(failure)})`,
-          'Fix the errors above first, then run doctor again.',
+          'Fix the other errors first, then run doctor again.',
         ),
       )
     }
@@ -93,7 +93,7 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
     if (asksProvider(config, mode)) await collectOfProvider()
     else
       findings.push(skipped('provider', 'not asked: no route of this proxy needs tokens of the authorization server'))
-    await collect('cookies', () => browserChecks(config, ask))
+    await collect('cookies', () => browserChecks(config, ask, mode))
     await collect('upstream', () => upstreamChecks(config, mode, clock))
     await collect('store', () => storeChecks(config, { store, losses }, clock))
     await collect('keys', () => keyChecks(config, parts))

@@ -31,6 +31,8 @@ import { type ConnectProxy, type ProxyAnswer, startConnectProxy } from '../suppo
 import { freePort } from '../support/free-port.ts'
 import { testKeys } from '../support/installation.ts'
 import { createManualClock } from '../support/manual-clock.ts'
+import { startProxy } from '../support/proxy-world.ts'
+import { startUpstream } from '../support/upstream.ts'
 import { startScriptedServer } from '../support/scripted-authorization-server.ts'
 import { parse, settingsFile } from '../shared/config/settings.ts'
 
@@ -65,7 +67,12 @@ afterAll(async () => {
 const answer = (status: number, headers: Record<string, string>): typeof fetch => {
   return () => Promise.resolve(new Response('{}', { status, headers }))
 }
-const goodAnswer = answer(200, { 'content-type': 'application/json' })
+/** The agent's answer, and the proxy's to who is no page of ours. */
+const goodAnswer: typeof fetch = (input) => {
+  const isAgent = String(input).endsWith('/session')
+  const refusal: Record<string, string> = isAgent ? {} : { 'token-handler-error': 'origin_not_allowed' }
+  return answer(isAgent ? 200 : 403, { 'content-type': 'application/json', ...refusal })(input)
+}
 
 interface Change {
   readonly settings?: Record<string, unknown>
@@ -106,6 +113,7 @@ describe('doctor', () => {
       'client.post_logout_redirect_uri',
       'cookies.header_budget',
       'cookies.round_trip',
+      'routes.round_trip',
       'upstream',
       'store',
       'keys.file',
@@ -114,6 +122,37 @@ describe('doctor', () => {
       expect(levelOf(findings, check), check).toBe('ok')
     }
     expect(levelOf(findings, 'provider.rotation')).toBe('skipped')
+  })
+
+  it('asks for a path of each route, but not for an agent, so that no API hears of it, whoever may call it', async () => {
+    const upstream = await startUpstream()
+    const routes = [
+      { path: '/api/**', anonymous: 'none', credential: { kind: 'none' } },
+      { path: '/api/*/lines', methods: ['POST'] },
+      { path: '/orders' },
+    ]
+    const settings = { proxy: { routes: routes.map((route) => ({ ...route, upstream: upstream.origin })) } }
+    const world = await startProxy(settings.proxy.routes.map((route) => `    - ${JSON.stringify(route)}`).join('\n'))
+    // As `fetch` of Node sends it.
+    const lines = ['Accept: */*', 'Accept-Language: *', 'Sec-Fetch-Mode: cors', 'User-Agent: node']
+    const asked: string[] = []
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const { pathname } = new URL(String(input))
+      if (pathname.endsWith('/session')) return goodAnswer(input, init)
+      asked.push(pathname)
+      const { status, header } = await world.call('GET', pathname, { lines })
+      return new Response('{}', { status, headers: { 'token-handler-error': header('token-handler-error') ?? 'none' } })
+    }
+    const findings = await look({ settings, fetch })
+    await look({ settings, fetch, mode: 'agent' })
+    const found = findings.filter(({ check }) => check === 'routes.round_trip').map(({ level }) => level)
+    expect([asked, found]).toEqual([
+      ['/api/doctor', '/api/doctor/lines', '/orders'],
+      ['ok', 'ok', 'ok'],
+    ])
+    expect(upstream.seen).toEqual([])
+    await world.close()
+    await upstream.close()
   })
 
   it.each<[string, object]>([
@@ -274,6 +313,20 @@ describe('doctor', () => {
       'operations.trusted_proxies',
       'warning',
       '10.0.0.0/7',
+    ],
+    [
+      'a gateway that keeps the paths of APIs for the files of the app',
+      { fetch: answer(200, { 'content-type': 'text/html' }) },
+      'routes.round_trip',
+      'error',
+      'http://localhost:3000/api/doctor answered 200, but not by the proxy',
+    ],
+    [
+      'paths of APIs that cannot be tried from here',
+      { fetch: () => Promise.reject(new TypeError('do-not-show')) },
+      'routes.round_trip',
+      'skipped',
+      'http://localhost:3000/api/doctor',
     ],
     ['a gateway that limits headers', { fetch: answer(431, {}) }, 'cookies.round_trip', 'error', '431'],
     [
