@@ -4,7 +4,8 @@ import { breakOff } from './break-off.ts'
 
 /** The open connections of a server, each with the answer that is being given on it. */
 export interface Connections {
-  begin(socket: Socket, response: ServerResponse): void
+  /** Answers what is still being answered before `response` on its connection, if anything. */
+  begin(socket: Socket, response: ServerResponse): ServerResponse | undefined
   /** The handler is done with the answer; it may still be on its way out. */
   end(socket: Socket, response: ServerResponse): void
   /** True between the head of an answer and its end, when any other byte would be taken for part of it. */
@@ -76,9 +77,11 @@ export function createConnections(server: Server): Connections {
   return {
     begin(socket, response) {
       // Answers to pipelined requests go out in turn, so it is the newest one that ends the connection.
+      const before = newest.get(socket)
       newest.set(socket, response)
       fresh.delete(socket)
       prepare(response)
+      return before?.writableFinished === false ? before : undefined
     },
     end(socket, response) {
       if (response.writableFinished && newest.get(socket) === response) newest.set(socket, undefined)

@@ -97,14 +97,38 @@ interface Answering extends Pick<ServeParts, 'handler' | 'around' | 'clock' | 'o
   readonly stalledMs: number
 }
 
+const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+const isSafe = ({ method = '' }: IncomingMessage): boolean => safeMethods.has(method)
+/** Answers whose requests have not begun. */
+const waiting = new WeakSet<ServerResponse>()
+
+/**
+ * Runs a request at once, unless it was sent behind one that is not answered yet and either changes something: a DELETE
+ * that overtakes its POST would find nothing (RFC 9112 §9.3.2). Then it begins when that answer is out.
+ */
+function inTurn(
+  before: ServerResponse | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+  run: () => void,
+): void {
+  if (before === undefined || (isSafe(request) && isSafe(before.req) && !waiting.has(before))) return run()
+  waiting.add(response)
+  before.once('close', () => {
+    waiting.delete(response)
+    // The connection may have ended with that answer.
+    if (request.socket.writable) run()
+  })
+}
+
 /** Has everything that comes to `server` answered: by the handler, or by us where that throws or nobody could parse it. */
 function answerRequests(server: Server, parts: Answering): void {
   const { connections, handler, around = (_, run) => run() } = parts
   const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     // The connection was ended with a refusal; what still arrives on it must have no effect.
     if (request.socket.writableEnded) return
-    connections.begin(request.socket, response)
-    around(request, () => void settle(parts, request, response))
+    const before = connections.begin(request.socket, response)
+    inTurn(before, request, response, () => around(request, () => void settle(parts, request, response)))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)

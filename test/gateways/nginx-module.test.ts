@@ -176,7 +176,7 @@ describe('what a worker remembers of opened cookies', () => {
     ngx.print(number)
   } }`
 
-  it('K16 is no store that one user could fill with cookies of his own', async () => {
+  it('is no store that one user could fill with cookies of his own', async () => {
     const world = await startNginxWorld(api(), '', async () => ({
       directives: count,
       http: (http) => http.replace('init_by_lua_block {', `init_by_lua_block {\n${counted}`),

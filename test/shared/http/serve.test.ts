@@ -113,6 +113,87 @@ describe.each([
     expect(await idle.closed()).toContain('101 Switching Protocols')
   })
 
+  describe('RFC 9112 §9.3.2 requests sent one behind the other on a connection', () => {
+    const request = (method: string, target: string) =>
+      `${method} ${target} HTTP/1.1\r\nHost: localhost\r\n${method === 'POST' ? 'Content-Length: 1\r\n\r\nx' : '\r\n'}`
+
+    /** A server whose answers wait for the test; `begun` are the targets whose requests have begun, `over` those whose answers have ended. */
+    async function startHeld() {
+      const begun: string[] = []
+      const over: string[] = []
+      const answers = new Map<string, () => void>()
+      const running = await start({
+        handle({ url = '' }, response) {
+          begun.push(url)
+          response.once('close', () => over.push(url))
+          answers.set(url, () => void response.end(`answer to ${url}`))
+        },
+      })
+      const finish = (target: string) => answers.get(target)?.()
+      return { running, begun, over, finish }
+    }
+
+    it.each([
+      ['POST', 'DELETE'],
+      ['POST', 'GET'],
+      ['GET', 'PATCH'],
+    ])('%s, then %s: the second begins when the first is answered', async (first, second) => {
+      const { running, begun, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(request(first, '/1') + request(second, '/2') + request('GET', '/3'))
+      // Another connection waits for nobody, and once it is answered, the first one has been read.
+      const other = await open(running)
+      other.write(request('GET', '/other'))
+      await expect.poll(() => begun).toContain('/other')
+      expect(begun.filter((target) => target !== '/other')).toEqual(['/1'])
+      finish('/1')
+      await expect.poll(() => begun).toContain('/2')
+      if (second !== 'GET') expect(begun).not.toContain('/3')
+      finish('/2')
+      await expect.poll(() => begun).toContain('/3')
+      finish('/3')
+      const text = await connection.until((all) => all.includes('answer to /3'))
+      expect(text.match(/answer to \/\d/g)).toEqual(['answer to /1', 'answer to /2', 'answer to /3'])
+    })
+
+    it('those that change nothing begin at once', async () => {
+      const { running, begun, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(request('GET', '/1') + request('HEAD', '/2') + request('OPTIONS', '/3'))
+      await expect.poll(() => begun).toEqual(['/1', '/2', '/3'])
+      for (const target of ['/3', '/2', '/1']) finish(target)
+      await connection.until((all) => all.includes('answer to /3'))
+    })
+
+    it('a third does not overtake the first with the second', async () => {
+      const { running, begun, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(request('POST', '/1') + request('GET', '/2') + request('GET', '/3'))
+      await expect.poll(() => begun).toEqual(['/1'])
+      finish('/1')
+      await expect.poll(() => begun).toContain('/2')
+      finish('/2')
+      await expect.poll(() => begun).toEqual(['/1', '/2', '/3'])
+      finish('/3')
+      await connection.until((all) => all.includes('answer to /3'))
+    })
+
+    it('what waits when its connection ends never begins', async () => {
+      const { running, begun, over, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(request('POST', '/1') + request('DELETE', '/2'))
+      await expect.poll(() => begun).toEqual(['/1'])
+      connection.close()
+      await expect.poll(() => over).toEqual(['/1'])
+      const other = await open(running)
+      other.write(request('GET', '/other'))
+      await expect.poll(() => begun).toContain('/other')
+      expect(begun).toEqual(['/1', '/other'])
+      finish('/other')
+      await other.until((all) => all.includes('answer to /other'))
+    })
+  })
+
   it('a client that closes its sending side before it has an answer has gone', async () => {
     let request: IncomingMessage | undefined
     const running = await start({ handle: (asked) => void (request = asked) })
