@@ -27,7 +27,7 @@ export const nginxFailures: readonly (readonly [number, ErrorCode])[] = [
 export function groupLocations(group: NginxGroup, index: number, facts: NginxFacts, config: Config): readonly string[] {
   if (group.handedOver !== undefined) {
     return group.matchers.flatMap((matcher) =>
-      passedOn(`location ${matcher}`, 'token_handler_proxy', longestSilenceMs(group)),
+      passedOn(`location ${matcher}`, 'token_handler_proxy', longestSilenceMs(group), checkedHead),
     )
   }
   const entry = (body: readonly string[]) =>
@@ -152,11 +152,23 @@ const passedOnPages = nginxFailures.map(
   ([status]) => `  error_page ${status} ${failurePath(status === 502 || status === 504 ? 503 : status)};`,
 )
 
+/** Of what nginx takes off a head or rewrites in it, the process behind could not refuse anything. */
+const checkedHead = [
+  'set_by_lua_block $th_decision { return token_handler.check_head() }',
+  `if ($th_decision != allowed) { set $th_group 0; return ${notAllowed}; }`,
+  `error_page ${notAllowed} ${failurePath(notAllowed)};`,
+]
+
 /**
  * A location whose requests go on unchanged; the process behind reads them with its own gate and keeps its own limits, so
  * nginx sets none on the length of a body and gives up after `silenceMs` only, later than that process does.
  */
-export function passedOn(location: string, upstream: string, silenceMs: number): readonly string[] {
+export function passedOn(
+  location: string,
+  upstream: string,
+  silenceMs: number,
+  checks: readonly string[] = [],
+): readonly string[] {
   return [
     `${location} {`,
     // Named in the locations that answer for nginx, which must know it even where nginx decides nothing.
@@ -174,6 +186,7 @@ export function passedOn(location: string, upstream: string, silenceMs: number):
     '  proxy_set_header Connection $th_connection;',
     `  proxy_pass http://${upstream};`,
     ...passedOnPages,
+    ...checks.map((line) => `  ${line}`),
     '}',
   ]
 }

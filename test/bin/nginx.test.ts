@@ -186,6 +186,15 @@ describe('the configuration', () => {
     expect(chat).toMatch(/^[^}]*client_max_body_size 0;[^}]*proxy_read_timeout 7201000ms;[^}]*proxy_pass/)
   })
 
+  it('checks the head of what it passes on to the proxy, in so many words', () => {
+    const { server } = generate(route('/chat', ', websocket: true') + route('/other', ', require: { scope: [a] }'))
+    const checks = server.match(
+      /set_by_lua_block \$th_decision \{ return token_handler\.check_head\(\) \}\n\s*if \(\$th_decision != allowed\) \{ .*return 592; \}/g,
+    )
+    expect(checks).toHaveLength(4)
+    expect(server.match(/proxy_pass http:\/\/token_handler_proxy;/g)).toHaveLength(4)
+  })
+
   it('verifies the certificate of the API', () => {
     const { server } = generate(route('/api/**'))
     expect(server).toContain('proxy_ssl_verify on;')

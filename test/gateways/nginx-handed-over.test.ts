@@ -1,7 +1,7 @@
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { freePort } from '../support/free-port.ts'
-import { startNginxWorld } from '../support/nginx-world.ts'
-import { publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
+import { type NginxWorld, startNginxWorld } from '../support/nginx-world.ts'
+import { hostLine, ownPage, type ProxyWorld, publicOrigin, siblingOrigin, startProxy } from '../support/proxy-world.ts'
 import { errorCode, sendRaw } from '../support/raw-http.ts'
 import { startUpstream } from '../support/upstream.ts'
 
@@ -69,6 +69,69 @@ describe('where every route stays with the proxy', () => {
       part === 'agent' ? `agent: { listen: ${listen} }` : '',
     )
     expect((await world.call('POST', target)).status).toBe(204)
+    await world.close()
+    await behind.close()
+  })
+
+  describe('nginx refuses what it would take off before the proxy sees it', () => {
+    const handedOver = api('      rate_limit: { requests: 999, window_seconds: 60 }\n')
+    let proxy: ProxyWorld
+    let nginx: NginxWorld
+    beforeAll(async () => {
+      proxy = await startProxy(handedOver)
+      nginx = await startNginxWorld(`${handedOver}  listen: { host: 127.0.0.1, port: ${proxy.port} }\n`)
+    })
+    afterAll(async () => {
+      await nginx.close()
+      await proxy.close()
+    })
+
+    const line = 'GET /api/a HTTP/1.1'
+    it.each([
+      ['H01 Connection names the cookie', line, ['Connection: cookie'], 400],
+      ['H01 Connection names the credential', line, ['Connection: close, authorization'], 400],
+      ['H01 Connection names the host', line, ['Connection: host'], 400],
+      ['H01 Connection names something', line, ['Connection: x-foo', 'X-Foo: 1'], 200],
+      ['I16 an expectation that nobody knows', line, ['Expect: x'], 417],
+      ['HX-1 a whole URL at another host', 'GET http://evil.example/api/a HTTP/1.1', [], 400],
+      ['HX-1 a whole URL at our host', 'GET http://www.example.com/api/a HTTP/1.1', [], 400],
+      ['another version', 'GET /api/a HTTP/1.2', [], 400],
+      ['a version of two digits', 'GET /api/a HTTP/1.10', [], 400],
+      ['H02 a field with an underscore', line, ['X_User: 1'], 400],
+      ['a field twice', line, ['X-Own: 1', 'X-Own: 2'], 400],
+      ['G01 an escaped dot', 'GET /api/b/%2e%2e/a HTTP/1.1', [], 400],
+      ['HX-21 a circle', line, ['Via: 1.1 token-handler'], 400],
+      ['what is fine', line, ['Accept: a/b', 'Connection: keep-alive', 'X-User-Id: 7', 'traceparent: x'], 200],
+    ])('%s', async (_, requestLine, more, status) => {
+      const outcomes = await Promise.all(
+        [proxy, nginx].map(async ({ port }) => {
+          const lines = [hostLine, ...ownPage, `Cookie: ${proxy.cookies()}`, ...more]
+          const answered = await sendRaw(port, `${requestLine}\r\n${lines.join('\r\n')}\r\n\r\n`)
+          return [answered.status, errorCode(answered), answered.header('x-request-id')?.length]
+        }),
+      )
+      expect(outcomes[0]?.[0]).toBe(status)
+      expect(outcomes[1]).toEqual(outcomes[0])
+      expect(upstream.seen).toHaveLength(status === 200 ? 2 : 0)
+    })
+  })
+
+  it('nginx takes nothing off that the proxy reads', async () => {
+    const behind = await startUpstream()
+    const world = await startNginxWorld(`${api('      websocket: true\n')}
+  listen: { host: 127.0.0.1, port: ${behind.port} }\n`)
+    const more = [
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+      'Sec-WebSocket-Version: 13',
+      'X-Csrf-Token: a',
+      'X-Forwarded-Host: a',
+      'traceparent: x',
+    ]
+    await world.call('GET', '/api/a', { more })
+    const seen = behind.seen[0]?.lines.map((line) => line.toLowerCase())
+    expect(seen).toEqual(expect.arrayContaining([...ownPage, ...more].map((line) => line.toLowerCase())))
     await world.close()
     await behind.close()
   })

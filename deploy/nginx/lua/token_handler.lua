@@ -76,14 +76,44 @@ local function rewritten(request_uri, path, route)
   return route.add_prefix .. (rest == "" and route.add_prefix == "" and "/" or rest) .. query
 end
 
+--- The gate: error code and name of the check, nil for a request that passes; then its fields, method, target and path.
+local function read_request(keeps)
+  local fields, code, check = head.read(settings.hosts, keeps)
+  if not fields then
+    return code, check
+  end
+  local method, line = get_method(), ngx.var.request
+  check = head.check_version(line, fields)
+  if check then
+    return "ambiguous_request", check
+  end
+  local request_uri = target_of(line, method)
+  local path, problem = target.parse(request_uri)
+  if not path then
+    return "ambiguous_request", problem
+  end
+  return nil, nil, fields, method, request_uri, path
+end
+
+--- Decides whether a request may go on to the proxy, which decides everything else: "allowed", or an error code.
+-- Before the proxy sees it, nginx takes Connection and Expect off, and says HTTP/1.1 and the path alone in the first line.
+function M.check_head()
+  local code, check = read_request(true)
+  if code then
+    ngx.var.th_request_id = crypto.new_id()
+    return refused(code, check)
+  end
+  return "allowed"
+end
+
 --- Decides the request for a location of the group `id`. "allowed" leaves what the API shall see in variables; with
 --- anything else, an error code or "preflight", the generated configuration goes to `answer_decision` and to no API.
 -- Runs in set_by_lua, which unlike the other phases needs no coroutine per request.
 function M.decide(id)
   local var = ngx.var
   var.th_request_id = crypto.new_id()
-  local fields, code, check = head.read(settings.hosts)
-  if not fields then
+  local code, check, fields, method, request_uri, path = read_request(false)
+  if code then
     return refused(code, check)
   end
   if fields.via then
@@ -91,17 +121,6 @@ function M.decide(id)
       return refused("ambiguous_request", "loop")
     end
     var.th_via = fields.via .. ", 1.1 token-handler"
-  end
-  local method, line = get_method(), var.request
-  check = head.check_version(line, fields)
-  if check then
-    return refused("ambiguous_request", check)
-  end
-  local request_uri = target_of(line, method)
-  local path
-  path, check = target.parse(request_uri)
-  if not path then
-    return refused("ambiguous_request", check)
   end
   -- nginx chose this location by its own reading of the path; ours must come to the same end.
   if match_route(path) ~= id then

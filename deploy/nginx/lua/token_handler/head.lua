@@ -100,13 +100,14 @@ end
 -- A proxy writes the trace anew, so it is its own field by then, whatever Connection says of that of the caller.
 local traced = { traceparent = true, tracestate = true }
 
-local function check_connection(value)
+--- False for a value that names what must not be taken out; else what it names is, unless `keeps`.
+local function check_connection(value, keeps)
   for option in value:gmatch("[^,]+") do
     local name = lower(text.trimmed(option))
     if never_hop_by_hop[name] or sub(name, 1, 8) == "content-" or sub(name, 1, 12) == "x-forwarded-" then
       return false
     end
-    if not traced[name] then
+    if not keeps and not traced[name] then
       clear_header(name)
     end
   end
@@ -150,8 +151,9 @@ for i = 1, MOST_HEADERS do
 end
 
 --- Fields by lower-case name after every check, or nil, error code and the name of the check.
--- What an API must not see is taken out of the request on the way. The table is used again for the next request.
-function M.read(hosts)
+-- What an API must not see is taken out of the request on the way, unless the request `keeps` it for the proxy. The table
+-- is used again for the next request.
+function M.read(hosts, keeps)
   local request = base.get_request()
   for i = 1, filled do
     fields[names[i]] = nil
@@ -180,7 +182,7 @@ function M.read(hosts)
       return nil, "ambiguous_request", "header_value"
     end
     fields[name] = earlier and earlier .. ", " .. value or value
-    if row.is_removed then
+    if row.is_removed and not keeps then
       clear_header(name)
     end
   end
@@ -189,13 +191,13 @@ function M.read(hosts)
     return nil, "host_not_allowed"
   end
   local connection = fields.connection
-  if connection and connection ~= "keep-alive" and connection ~= "close" and not check_connection(connection) then
+  if connection and connection ~= "keep-alive" and connection ~= "close" and not check_connection(connection, keeps) then
     return nil, "ambiguous_request", "connection_option"
   end
   if fields.expect and lower(fields.expect) ~= "100-continue" then
     return nil, "expectation_failed"
   end
-  if (fields.traceparent or fields.tracestate) and not is_trace(fields.traceparent) then
+  if not keeps and (fields.traceparent or fields.tracestate) and not is_trace(fields.traceparent) then
     clear_header("traceparent")
     clear_header("tracestate")
   end
