@@ -336,6 +336,23 @@ describe.each(driven)('behind $gateway', (recipe) => {
       else expect((lastSeen()?.names ?? []).filter((seen) => seen.includes('_'))).toEqual([])
     })
 
+    it.runIf(recipe.gateway === 'nginx')(
+      'a head larger than the proxy reads is 431, and no reason to try again',
+      async () => {
+        const more = Array.from({ length: 5 }, (_, index) => `X-Filler-${index}: ${'x'.repeat(4000)}`)
+        const lines = [...ownPage, `Cookie: ${world.proxy.cookies()}`, ...more]
+        const answer = await withoutApi(() => world.call('GET', '/api/orders', { lines }))
+        expect([answer.status, answer.json()['error_code']]).toEqual([431, 'request_header_too_large'])
+        expect([answer.header('content-type'), answer.header('cache-control')]).toEqual([
+          'application/json',
+          'no-store',
+        ])
+        expect(answer.header('retry-after')).toBeUndefined()
+        const { status } = await world.call('GET', '/api/orders')
+        expect(status).toBe(200)
+      },
+    )
+
     it('another port of the host is passed on as it is, and not served', async () => {
       const answer = await withoutApi(() => world.call('GET', '/api/orders', { host: 'www.example.com:8443' }))
       // Envoy's recipe names the host and so knows no other, not even to ask about it.
@@ -391,6 +408,7 @@ describe.each(driven)('behind $gateway', (recipe) => {
         const answer = await withoutApi(() => world.call('GET', '/api/open'))
         expect(answer.status === 0 || answer.status >= 300).toBe(true)
         expect(answer.body).not.toContain('bytes')
+        if (recipe.gateway === 'nginx') expect([answer.status, answer.header('retry-after')]).toEqual([503, '1'])
       },
     )
     it('silent: nobody passes before an answer came', { timeout: 20_000 }, async () => {
