@@ -19,7 +19,10 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
     .description('Check everything the settings refer to, live, and say what is wrong and how to fix it.')
     .addOption(forOption())
     .option('--json', 'print JSON')
-    .option('--offline', 'do not try to reach the public origin, where it is out of reach from here')
+    .option(
+      '--offline',
+      'do not try to reach the public origin, where it is out of reach from here; where its certificate is by an authority of your own, set NODE_EXTRA_CA_CERTS=<file> instead',
+    )
     .option(
       '--refresh-token-file <file>',
       'refresh token of a test user, to find out about rotation and how long access tokens live; this may end its session',

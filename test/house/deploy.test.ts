@@ -65,10 +65,16 @@ describe('files for deployment', () => {
     ])
   })
   it('secrets are made in the namespace into which the overlay goes', () => {
-    const { namespace } = parseYaml(read('deploy/kubernetes/overlays/production/kustomization.yaml')) as Kustomization
-    const commands = read('docs/deployment.md').match(/^kubectl .*create secret.*$/gm) ?? []
-    expect(commands).toHaveLength(2)
-    for (const command of commands) expect(command).toContain(`kubectl -n ${namespace} create`)
+    const [production, staging] = ['production', 'staging'].map((overlay) => {
+      const path = `deploy/kubernetes/overlays/${overlay}/kustomization.yaml`
+      return (parseYaml(read(path)) as Kustomization).namespace
+    })
+    const docs = read('docs/deployment.md')
+    const commands = [...docs.matchAll(/^kubectl -n (\S+) create secret generic (\S+) /gm)].map(([, ...words]) => words)
+    // Two are made, one is replaced.
+    const agentAndProxy = ['token-handler-agent', 'token-handler-proxy', 'token-handler-agent']
+    expect(commands).toEqual([...agentAndProxy.map((name) => [production, name]), [staging, 'valkey']])
+    expect(docs.match(/create secret/g)).toHaveLength(commands.length)
   })
   it('the image runs as a numbered user that is not root', () => {
     const users = [...read('Dockerfile').matchAll(/^USER (.*)$/gm)].map((match) => Number(match[1]?.split(':')[0]))
