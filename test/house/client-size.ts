@@ -4,7 +4,7 @@ import { bundleClient } from '../../deploy/client-package.ts'
 /** What an app downloads for the browser client at most, in bytes. */
 export const clientSizeLimit = 5000
 
-/** Size of the browser client in bytes, as an app ships it: one file, minified, gzip at its best. */
+/** Size of the browser client in bytes, as the package holds it for pages without a bundler: minified, gzip at its best. */
 export async function clientSize(): Promise<number> {
   return gzipSync(await bundleClient(), { level: 9 }).length
 }
