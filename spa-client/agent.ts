@@ -1,4 +1,5 @@
 import type { Browser } from './browser.ts'
+import type { ErrorCode } from './known-words.ts'
 
 interface ErrorBody {
   readonly error_code?: string
@@ -13,7 +14,8 @@ export const codeHeader = 'token-handler-error'
  */
 export class AgentError extends Error {
   override readonly name = 'AgentError'
-  declare readonly code: string
+  // A later agent may know further codes.
+  declare readonly code: ErrorCode | (string & {})
   declare readonly status: number
   /** Further members of the answer, such as `acr_values` or `sizes`. */
   declare readonly fields: Readonly<Record<string, unknown>>

@@ -1,4 +1,5 @@
 import { listen } from './listen.ts'
+import type { ErrorCode, SignInParameters } from './known-words.ts'
 import type { Session } from './session.ts'
 
 /** Why a session is over: somebody signed out, or it came to its end. */
@@ -10,9 +11,9 @@ export interface StepUp {
    * Why: `insufficient_user_authentication`, `insufficient_scope`, a code that says that the session ended, or one such as
    * `interaction_required`, which says that it gets no more tokens without the user.
    */
-  readonly code: string
+  readonly code: ErrorCode | (string & {})
   /** The parameters that a new sign-in needs, such as `acr_values` and `max_age`. */
-  readonly parameters: Readonly<Record<string, string>>
+  readonly parameters: SignInParameters
   /**
    * Signs in again in a small window; the call is repeated when that succeeded. Call it from a click, or browsers
    * block the window. False when it was blocked or closed: the call still waits, for another try or for `decline`. Throws

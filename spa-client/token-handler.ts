@@ -4,6 +4,7 @@ import { type Browser, thisBrowser } from './browser.ts'
 import { createEmitter, type Emitter } from './events.ts'
 import { createKeepAlive } from './keep-alive.ts'
 import { createPopupSignIn, popupNameOf } from './popup.ts'
+import type { SignInParameters } from './known-words.ts'
 import { createInTurn, createRefresh } from './refresh.ts'
 import { isResponse } from './callback.ts'
 import { isSameLogin, parseSession, type Session, signedOut } from './session.ts'
@@ -13,6 +14,7 @@ import { createStepUp } from './step-up.ts'
 export { AgentError } from './agent.ts'
 export type { Browser, Channel, Popup, Stop } from './browser.ts'
 export type { Emitter, Events, SignedOutCause, StepUp } from './events.ts'
+export type { ErrorCode, SignInParameters } from './known-words.ts'
 export type { Session } from './session.ts'
 
 /** Where agent and APIs are. */
@@ -28,20 +30,20 @@ export interface TokenHandlerOptions {
 /** What a sign-in asks for, and where it happens. */
 export type SignInOptions = SignInOnPage | SignInInPopup
 
-interface SignInParameters {
+interface CommonSignInOptions {
   /** Parameters of the authorization request that the agent allows, such as `login_hint`, `prompt` or `acr_values`. */
-  readonly parameters?: Readonly<Record<string, string>> | undefined
+  readonly parameters?: SignInParameters | undefined
 }
 
 /** A sign-in for which the page is left. */
-interface SignInOnPage extends SignInParameters {
+interface SignInOnPage extends CommonSignInOptions {
   readonly popup?: false | undefined
   /** Path to come back to; the present one if absent. */
   readonly returnTo?: string | undefined
 }
 
 /** A sign-in within a small window: the page stays as it is, so there is nothing to come back to. */
-interface SignInInPopup extends SignInParameters {
+interface SignInInPopup extends CommonSignInOptions {
   readonly popup: true
   readonly returnTo?: undefined
 }

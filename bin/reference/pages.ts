@@ -1,5 +1,6 @@
 import { jsonSchema } from '../../shared/config/json-schema.ts'
 import { exampleText } from '../../shared/config/example.ts'
+import { loginSettings } from '../../shared/config/login.ts'
 import { type Config, schema } from '../../shared/config/schema.ts'
 import { toCamelCase } from '../../shared/config/walk.ts'
 import { describeCookies } from '../../shared/cookies/catalogue.ts'
@@ -22,6 +23,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     'docs/reference/metrics.md': page(metricsPage()),
     'docs/reference/commands.md': page(commandsPage()),
     'docs/reference/cookies.md': page(cookiesPage()),
+    'spa-client/known-words.ts': knownWords(),
     'token-handler.example.yaml': exampleText('./docs/reference/config.schema.json'),
     'deploy/grafana/dashboard.json': `${JSON.stringify(dashboard(), null, 2)}\n`,
   }
@@ -59,6 +61,24 @@ Agent and proxy answer every failure with \`{"error_code": "…", "detailed_erro
 further members: ${members.join(', ')}.
 
 ${table(['Code', 'Status', 'Sentence', 'What to do', 'Ends the session'], rows)}`
+}
+
+/** Types of the browser client, which imports nothing of the server. */
+function knownWords(): string {
+  const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`)
+  const parameters = quoted(loginSettings.parse({}).allowed_parameters)
+  return `// Made by \`npm run docs\` from the tables in the source; change it there.
+
+/** The codes with which agent and proxy refuse. */
+export type ErrorCode =
+  | ${quoted(Object.keys(errorTable)).join('\n  | ')}
+
+/** The parameters of an authorization request that the agent takes unless it is told otherwise. */
+type KnownParameter = ${parameters.join(' | ')}
+
+/** Parameters of an authorization request; which ones the agent takes is the setting \`login.allowed_parameters\`. */
+export type SignInParameters = Readonly<Record<string, string>> & { readonly [name in KnownParameter]?: string }
+`
 }
 
 function eventsPage(): string {

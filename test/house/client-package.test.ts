@@ -1,10 +1,12 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { build } from 'vite'
 import about from '../../package.json' with { type: 'json' }
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { clientSizeLimit } from './client-size.ts'
 import { root } from './source-files.ts'
 
 const { path: folder } = temporaryFolder()
@@ -59,6 +61,11 @@ describe('the package of the browser client', () => {
     expect(existsSync(join(clientPackage, manifest['types'] ?? 'none'))).toBe(true)
   })
 
+  it(`has a file for pages without a bundler of at most ${clientSizeLimit} bytes`, () => {
+    const file = readFileSync(join(clientPackage, 'token-handler.min.js'))
+    expect(gzipSync(file, { level: 9 }).length).toBeLessThanOrEqual(clientSizeLimit)
+  })
+
   it('has a page that links to nothing outside of it', () => {
     const readme = readFileSync(join(clientPackage, 'README.md'), 'utf8')
     expect(readme).toContain("from 'token-handler-client'")
@@ -80,10 +87,15 @@ describe.each(['token-handler-client', 'token-handler/client'])('%s', (name) => 
 
   it.each(['node16', 'bundler'])('has types with moduleResolution %s', (moduleResolution) => {
     // A type that is not found would be `any`, which is a number as well.
-    const code = `import { createTokenHandler, type Session } from '${name}'
+    const code = `import { type AgentError, createTokenHandler, type ErrorCode, type Session } from '${name}'
 const session: Session = createTokenHandler().session()
 export const isLoggedIn: boolean = session.isLoggedIn
-export const wrong: number = session.isLoggedIn`
+export const wrong: number = session.isLoggedIn
+export const misspelt: ErrorCode = 'session_expird'
+export const isOver = ({ code }: AgentError) => code === 'session_expired' || code === 'a code of tomorrow'
+const parameters: Record<string, string> = { prompt: 'none', kc_idp_hint: 'x' }
+export const signIn = () => createTokenHandler().signIn({ parameters: { ...parameters, login_hint: 'a' } })
+export const again = () => createTokenHandler().signIn({ parameters })`
     writeFileSync(join(app, 'app.ts'), code)
     const module = moduleResolution === 'bundler' ? 'esnext' : moduleResolution
     const compilerOptions = { module, moduleResolution, target: 'es2022', lib: ['es2022', 'dom'], types: [] }
@@ -92,7 +104,10 @@ export const wrong: number = session.isLoggedIn`
     writeFileSync(join(app, 'tsconfig.json'), JSON.stringify(settings))
     const compiler = join(root, 'node_modules/typescript/bin/tsc')
     const { stdout } = spawnSync(process.execPath, [compiler, '-p', app], { cwd: app, encoding: 'utf8' })
-    expect(stdout.trim()).toBe("app.ts(4,14): error TS2322: Type 'boolean' is not assignable to type 'number'.")
+    expect(stdout.trim().split(/\r?\n/)).toEqual([
+      "app.ts(4,14): error TS2322: Type 'boolean' is not assignable to type 'number'.",
+      expect.stringMatching(/^app\.ts\(5,14\): error TS2820: .*Did you mean '"session_expired"'\?$/),
+    ])
   })
 
   it('is bundled by Vite', async () => {
