@@ -34,6 +34,13 @@ export class EndedMeanwhile extends TokenHandlerError {
   }
 }
 
+/** `session_expired` for a refresh token that was refused before, of which an earlier error has told. */
+export class RefusedBefore extends TokenHandlerError {
+  constructor(check: string) {
+    super('session_expired', { detail: { check } })
+  }
+}
+
 /** What the page asks for with a refresh. */
 export interface RefreshWish extends Pick<Presented, 'further'> {
   /** The user is there, so the idle limit moves. */
@@ -119,7 +126,7 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
   async function presentToken(presented: Wanted, ticket: string, turn: Turn): Promise<Refreshed> {
     const refused = refusals.get(ticket)
-    if (refused instanceof TokenHandlerError) throw refused
+    if (refused !== undefined && refused !== 'in doubt') throw new RefusedBefore(refused.check)
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
       // Before it is kept, for tabs in the background that come later or ask another replica.
@@ -136,12 +143,9 @@ export function createRefresh(parts: RefreshParts): Refresh {
       refusals.add(ticket, 'in doubt')
       throw inProgress()
     }
-    const over = new TokenHandlerError('session_expired', {
-      detail: { check: outcome.cause.error },
-      cause: outcome.cause,
-    })
-    refusals.add(ticket, over)
-    throw over
+    const detail = { check: outcome.cause.error }
+    refusals.add(ticket, detail)
+    throw new TokenHandlerError('session_expired', { detail, cause: outcome.cause })
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
@@ -152,8 +156,8 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 }
 
-/** A refusal: the error for all who present the same token, or that somebody else may have used it a moment ago. */
-type Refusal = TokenHandlerError | 'in doubt'
+/** What the authorization server said of a token, or that somebody else may have used it a moment ago. */
+type Refusal = { readonly check: string } | 'in doubt'
 
 /** The last refusals by ticket, so that other tabs with the same token do not ask again. */
 function createRefusals() {

@@ -3,7 +3,7 @@ import { TokenHandlerError } from '../../shared/errors.ts'
 import { asTokenHandlerError } from '../../shared/http/error-answer.ts'
 import type { AgentRequest, Endpoint, EndpointParts } from './endpoint.ts'
 import { checkParameterNames, checkParameterValue, notAllowed, type Parameters } from '../flows/parameters.ts'
-import { EndedMeanwhile, type Refreshed, type RefreshWish } from '../flows/refresh.ts'
+import { EndedMeanwhile, type Refreshed, type RefreshWish, RefusedBefore } from '../flows/refresh.ts'
 import { requireSession, type Session } from '../flows/session-state.ts'
 import { refreshView } from '../flows/session-view.ts'
 
@@ -19,7 +19,7 @@ interface FittingCookies {
  */
 export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
   const { config, refresh, writer, observe } = parts
-  /** Errors of which an event told that the session is over: all who present one token get the same. */
+  /** Errors of which an event told that the session is over: all who present one token at a time get the same. */
   const told = new WeakSet<TokenHandlerError>()
   const allowed = new Set(['activity', ...config.session.allowedRefreshParameters])
 
@@ -71,7 +71,8 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
     const { code, detail, row } = error
     observe.emit('session.refresh_failed', { ...who, error_code: code, ...detail, ends_session: row.endsSession })
     // Who ended it meanwhile has told already.
-    const wasTold = told.has(error) || detail.check === 'ended' || detail.check === 'replaced'
+    const wasEnded = detail.check === 'ended' || detail.check === 'replaced'
+    const wasTold = wasEnded || error instanceof RefusedBefore || told.has(error)
     if (!row.endsSession || wasTold) return
     told.add(error)
     observe.emit('session.ended', { ...who, cause: detail.check ?? code })

@@ -20,7 +20,7 @@ export interface GuardSettings {
 }
 
 /** RFC 9110 §9.2.1; a list of safe methods, so that a method nobody thought of is unsafe (F04). */
-const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * Checks that a request which carries our cookies was made by our own page (RFC 10017 §6.1.3.3).

@@ -9,6 +9,7 @@ import { breakOff } from './break-off.ts'
 import { type Connections, createConnections } from './connections.ts'
 import { endSocket } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
+import { safeMethods } from './guard.ts'
 import { createNodeServer } from './node-server.ts'
 import { parserRefusal } from './parser-refusal.ts'
 import { requestIdOf } from './request-id.ts'
@@ -97,7 +98,6 @@ interface Answering extends Pick<ServeParts, 'handler' | 'around' | 'clock' | 'o
   readonly stalledMs: number
 }
 
-const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 const isSafe = ({ method = '' }: IncomingMessage): boolean => safeMethods.has(method)
 /** Answers whose requests have not begun. */
 const waiting = new WeakSet<ServerResponse>()
