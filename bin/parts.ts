@@ -30,8 +30,8 @@ export interface SharedParts {
   readonly observe: Observe
 }
 
-/** Agent, proxy or both behind one door. */
-export interface Door extends HttpHandler {
+/** Agent, proxy or both as one handler of requests. */
+export interface Service extends HttpHandler {
   /**
    * Takes routes and client secret of `config` from now on; calls that run finish under the old routes. Rejects as
    * `createProxy` does, and then changes nothing.
@@ -63,7 +63,7 @@ export async function openStore({
 }
 
 /** Makes what the mode needs and loads nothing else, so that a proxy starts fast. */
-export async function createDoor(mode: Mode, shared: SharedParts): Promise<Door> {
+export async function createService(mode: Mode, shared: SharedParts): Promise<Service> {
   const authorizationServer = sharedAuthorizationServer(shared)
   const agent = mode === 'proxy' ? undefined : await loadAgent(shared, await authorizationServer.load())
   if (mode === 'agent' && agent !== undefined) {

@@ -9,7 +9,7 @@ import { type Applied, followSettings } from './follow-settings.ts'
 import { listening } from './listening.ts'
 import { openCertificate, listenerCertificates } from './load-certificate.ts'
 import { openKeys } from './load-keys.ts'
-import { type Mode, createDoor, listeningPart, openStore } from './parts.ts'
+import { type Mode, createService, listeningPart, openStore } from './parts.ts'
 import { watchRing } from './ring-watch.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -51,16 +51,16 @@ export async function startServing(
   const keys = await openKeys(config, mode, { clock, observe, say })
   const certificate = await openCertificate(config, mode, { clock, observe, say })
   const store = await openStore({ config, clock, observe })
-  const door = await createDoor(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
+  const service = await createService(mode, { config, keys, store, clock, observe }).catch(async (error: unknown) => {
     await store.close()
     throw error
   })
   metrics.watch({
     storeAvailable: () => store.available,
     keys: () => keys.current(),
-    certificates: () => [...listenerCertificates(certificate), ...door.certificates()],
+    certificates: () => [...listenerCertificates(certificate), ...service.certificates()],
   })
-  const settings = followSettings({ source, text, config, apply: door.reconfigure, onApplied, clock, observe, say })
+  const settings = followSettings({ source, text, config, apply: service.reconfigure, onApplied, clock, observe, say })
   const ring = watchRing({ keys, store, clock })
   const stopFollowing = (): void => {
     settings.close()
@@ -69,7 +69,7 @@ export async function startServing(
     ring.close()
   }
   const release = async (): Promise<void> => {
-    await door.close()
+    await service.close()
     await store.close()
     await telemetry.flush()
   }
@@ -78,7 +78,7 @@ export async function startServing(
   onListen?.()
   const server = await listening(`${listeningPart(mode)}.listen`, config, (listen) =>
     serve({
-      handler: door,
+      handler: service,
       listen,
       certificate,
       limits: {

@@ -10,7 +10,7 @@ import type { Observe } from '../shared/observe/events.ts'
 import { type LineWriter, type LineWriterOptions, createLineWriter } from '../shared/observe/line-writer.ts'
 import { createLog } from '../shared/observe/log.ts'
 import { type Metrics, createMetrics } from '../shared/observe/metrics.ts'
-import { type Reading, createObserve } from '../shared/observe/observe.ts'
+import { type EventSink, createObserve } from '../shared/observe/observe.ts'
 import type { Trace } from '../shared/observe/trace.ts'
 import { auditFileProblem } from './start-checks.ts'
 import { version } from './version.ts'
@@ -29,7 +29,7 @@ export interface Telemetry {
 
 const standardOutput = 1
 
-/** The readings that the settings ask for; `say` is told of an audit file that cannot be opened again. */
+/** The sinks that the settings ask for; `say` is told of an audit file that cannot be opened again. */
 export async function createTelemetry(config: Config, clock: Clock, say: (text: string) => void): Promise<Telemetry> {
   const { logLevel, auditFile } = config.observability
   const metrics = createMetrics({ processMetrics: true })
@@ -47,14 +47,14 @@ export async function createTelemetry(config: Config, clock: Clock, say: (text: 
             say(`The audit file cannot be opened again (${code}), so lines still go to the one that was moved away.`)
           },
         })
-  const readings: Reading[] = [
+  const sinks: EventSink[] = [
     createLog({ level: logLevel, write: logLines.write, withAudit: auditLines === undefined }),
-    metrics.read,
+    metrics.sink,
   ]
-  if (auditLines !== undefined) readings.push(createAudit(auditLines.write))
+  if (auditLines !== undefined) sinks.push(createAudit(auditLines.write))
   const trace = await openTrace(config)
-  if (trace !== undefined) readings.push(trace.read)
-  const observe = createObserve({ clock, readings })
+  if (trace !== undefined) sinks.push(trace.sink)
+  const observe = createObserve({ clock, sinks })
   return {
     observe,
     metrics,

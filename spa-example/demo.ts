@@ -7,7 +7,7 @@ import { generateKeyRing } from '../shared/crypto/key-ring-edit.ts'
 import { createKeyRing, fixedKeys } from '../shared/crypto/key-ring.ts'
 import { type HttpHandler, serve } from '../shared/http/serve.ts'
 import { createAuthorizationServer } from '../shared/oauth/authorization-server.ts'
-import { createObserve, type Reading } from '../shared/observe/observe.ts'
+import { createObserve, type EventSink } from '../shared/observe/observe.ts'
 import { createMemoryStore } from '../shared/store/memory.ts'
 import { startExampleApi } from './api.ts'
 import { buildPages, createPages } from './host/pages.ts'
@@ -40,7 +40,7 @@ export interface DemoOptions {
   /** Further settings of the OpenID Provider. */
   readonly provider?: Partial<OpenIdProviderOptions>
   /** Told of everything that happens, as the log would be. */
-  readonly reading?: Reading
+  readonly sink?: EventSink
   readonly clock?: Clock
 }
 
@@ -66,7 +66,7 @@ const longestStop = 500
  */
 export async function startDemo(options: DemoOptions = {}): Promise<Demo> {
   const { clock = systemClock, accessTokenSeconds = 60, plainCookies = false } = options
-  const observe = createObserve({ clock, readings: options.reading === undefined ? [] : [options.reading] })
+  const observe = createObserve({ clock, sinks: options.sink === undefined ? [] : [options.sink] })
   const stops: (() => Promise<unknown>)[] = []
   const close = async (): Promise<void> => {
     for (const stop of stops.reverse()) await stop()

@@ -93,7 +93,7 @@ function eventsPage(): string {
   ])
   return `# Events
 
-Log, audit stream, metrics and traces are readings of this one list. Each line of the log is a JSON object with \`level\`,
+Log, audit stream, metrics and traces are fed from this one list. Each line of the log is a JSON object with \`level\`,
 \`time\`, \`event\` and the fields of the event that are known. No kind of field can hold a token: a \`word\` has at most 40
 plain characters, a \`pseudonym\` is a keyed hash; a value that does not fit its kind is written as \`[invalid]\`.
 

@@ -16,8 +16,8 @@ export interface AuthorizationWish {
   readonly acrValues?: readonly string[]
   /** Levels of which `claims` demands one in the ID token (OpenID Connect Core §5.5.1.1). */
   readonly essentialAcr?: readonly string[]
-  /** Further parameters, by their names in the authorization request. */
-  readonly further: ReadonlyMap<string, string>
+  /** Parameters without a meaning to us, by their names in the authorization request. */
+  readonly additionalParameters: ReadonlyMap<string, string>
 }
 
 /** Longest values where they are long. */
@@ -42,7 +42,7 @@ export function parseAuthorizationWish(
   const { allowedParameters, extraParameters } = settings.login
   const fixed = Object.entries(extraParameters)
   checkParameterNames(parameters, new Set(allowedParameters.filter((name) => !Object.hasOwn(extraParameters, name))))
-  const further = new Map<string, string>()
+  const additionalParameters = new Map<string, string>()
   const read: { -readonly [K in 'prompt' | 'maxAge' | 'acrValues' | 'essentialAcr']?: AuthorizationWish[K] } = {}
   for (const [name, value] of [...fixed.filter(([name]) => checkedOnReturn.has(name)), ...parameters]) {
     checkParameterValue(name, value, maxLengths[name])
@@ -52,10 +52,10 @@ export function parseAuthorizationWish(
     else if (name === 'claims') {
       const essentialAcr = parseEssentialAcr(value)
       if (essentialAcr !== undefined) read.essentialAcr = essentialAcr
-      further.set(name, value)
-    } else if (name !== 'scope') further.set(name, value)
+      additionalParameters.set(name, value)
+    } else if (name !== 'scope') additionalParameters.set(name, value)
   }
-  return { scope: parseScope(parameters.get('scope'), settings), further, ...read }
+  return { scope: parseScope(parameters.get('scope'), settings), additionalParameters, ...read }
 }
 
 /** The configured scope is always included; the SPA can only add what is listed as optional. */
@@ -129,7 +129,7 @@ export function authorizationParameters(
   const { login } = parts.settings
   const parameters = new URLSearchParams()
   for (const [name, value] of Object.entries(login.extraParameters)) parameters.set(name, value)
-  for (const [name, value] of wish.further) parameters.set(name, value)
+  for (const [name, value] of wish.additionalParameters) parameters.set(name, value)
   if (wish.prompt !== undefined) parameters.set('prompt', wish.prompt)
   if (wish.maxAge !== undefined) parameters.set('max_age', String(wish.maxAge))
   if (wish.acrValues !== undefined) parameters.set('acr_values', wish.acrValues.join(' '))

@@ -28,7 +28,7 @@ export interface Presented {
   readonly session: Session
   readonly refresh: RefreshContent
   /** Parameters of the page that the settings allow. */
-  readonly further: Parameters
+  readonly additionalParameters: Parameters
 }
 
 /** The next generation of a session. */
@@ -54,8 +54,8 @@ export type RefreshOutcome =
  */
 export async function refreshAtServer(parts: RefreshAtServerParts, presented: Presented): Promise<RefreshOutcome> {
   const { authorizationServer, config, clock } = parts
-  const { refresh, further } = presented
-  const additionalParameters = new URLSearchParams([...resourceParameters(config.login), ...further])
+  const { refresh, additionalParameters } = presented
+  const parameters = new URLSearchParams([...resourceParameters(config.login), ...additionalParameters])
   const prover = proverOf(refresh, authorizationServer)
   try {
     const tokens = await requestTokens(
@@ -67,7 +67,7 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
           authorizationServer.client,
           authorizationServer.authenticate,
           refresh.refreshToken,
-          { ...options, additionalParameters },
+          { ...options, additionalParameters: parameters },
         ),
       { prover },
     )
@@ -77,7 +77,7 @@ export async function refreshAtServer(parts: RefreshAtServerParts, presented: Pr
   } catch (error) {
     // Only the token that anybody could use: the session goes on with the refresh token it has, if the server lets it.
     if (error instanceof TokensNotBound) void revokeTokens(parts, { accessToken: error.tokens.accessToken })
-    if (error instanceof ProviderRefused && endsSession(error, config, further)) {
+    if (error instanceof ProviderRefused && endsSession(error, config, additionalParameters)) {
       return { kind: 'refused', cause: error }
     }
     throw continuationFailure(error)
@@ -93,19 +93,19 @@ function proverOf({ dpopKeyId }: RefreshContent, { dpop }: AuthorizationServer):
 }
 
 /**
- * True when this refusal of a refresh, which carried these further parameters, says that the token is of no use any more
+ * True when this refusal of a refresh, which carried these additional parameters, says that the token is of no use any more
  * (RFC 6749 §5.2).
  */
 export function endsSession(
   { error, status }: ProviderRefused,
   { session }: Pick<Config, 'session'>,
-  further?: Parameters,
+  additionalParameters?: Parameters,
 ): boolean {
   if (error === 'invalid_grant') return true
   if (!session.endOnInvalidRequest || (error !== 'invalid_request' && error !== 'no_error_code')) return false
   // Only with the status of §5.2: Keycloak says invalid_request with 403 where a gateway lost the TLS, and that passes. And
   // where the page asked for nothing: its parameter may be what is invalid.
-  return status === 400 && (further?.size ?? 0) === 0
+  return status === 400 && (additionalParameters?.size ?? 0) === 0
 }
 
 /** What came of a new ID token: its claims, or the check that it failed; neither if there was none. */
@@ -150,12 +150,12 @@ async function readIdToken(
 
 function nextGeneration(
   { config }: RefreshAtServerParts,
-  { session, refresh, further }: Presented,
+  { session, refresh, additionalParameters }: Presented,
   tokens: TokenAnswer,
   idToken: IdTokenReading,
 ): Renewed {
   const facts = nextFacts(session.facts)
-  const narrowed = further.get('scope')
+  const narrowed = additionalParameters.get('scope')
   const scope = tokens.scope ?? narrowed ?? refresh.scope
   const newIdToken = idToken.claims === undefined ? undefined : tokens.idToken
   const cookies = cookiesOf({

@@ -42,13 +42,13 @@ export class RefusedBefore extends TokenHandlerError {
 }
 
 /** What the page asks for with a refresh. */
-export interface RefreshWish extends Pick<Presented, 'further'> {
+export interface RefreshWish extends Pick<Presented, 'additionalParameters'> {
   /** The user is there, so the idle limit moves. */
   readonly activity: boolean
 }
 
 /**
- * Refreshes a session. What the page asks for `further` goes to the authorization server, unless another request refreshes
+ * Refreshes a session. The page's `additionalParameters` go to the authorization server, unless another request refreshes
  * this session already: then its answer is this one's, too.
  */
 export type Refresh = (session: Session, wish: RefreshWish) => Promise<Refreshed>
@@ -72,16 +72,18 @@ export function createRefresh(parts: RefreshParts): Refresh {
   /** Tickets of refreshes under way that somebody asked for with the user there. */
   const attended = new Set<string>()
 
-  return async (session, { activity, further }) => {
+  return async (session, { activity, additionalParameters }) => {
     const { refresh } = session
     if (refresh === undefined) throw new TokenHandlerError('no_refresh_token')
-    checkNarrower(further.get('scope'), refresh)
+    checkNarrower(additionalParameters.get('scope'), refresh)
     const beganAt = clock.nowSeconds()
-    const refreshed = await refreshOnce({ session, refresh, further, activity }).catch(async (error: unknown) => {
-      // Whatever the authorization server says of a session that ended meanwhile, its end is what counts.
-      if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
-      throw error
-    })
+    const refreshed = await refreshOnce({ session, refresh, additionalParameters, activity }).catch(
+      async (error: unknown) => {
+        // Whatever the authorization server says of a session that ended meanwhile, its end is what counts.
+        if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
+        throw error
+      },
+    )
     const cookies = afterUse(refreshed.cookies, { activity })
 
     // A sign-out that came in the meantime wins, and so does a sign-in or the end of its time: nothing may bring it back.
@@ -149,10 +151,18 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 
   /** A browser that comes back long after the race finds tokens that have expired as well; it needs the next ones. */
-  function goOnFrom(latest: SessionCookies, { further, activity }: Wanted): Refreshed | Promise<Refreshed> {
+  function goOnFrom(
+    latest: SessionCookies,
+    { additionalParameters, activity }: Wanted,
+  ): Refreshed | Promise<Refreshed> {
     const { access, refresh, identity } = latest
     if (refresh === undefined || access.accessTokenExpiresAt > clock.nowSeconds()) return joining(latest)
-    return refreshOnce({ session: { facts: access, access, refresh, identity }, refresh, further, activity })
+    return refreshOnce({
+      session: { facts: access, access, refresh, identity },
+      refresh,
+      additionalParameters,
+      activity,
+    })
   }
 }
 

@@ -25,7 +25,10 @@ export function createRefreshEndpoint(parts: EndpointParts): Endpoint {
 
   return async (request) => {
     checkParameterNames(request.parameters, allowed)
-    const wish = { activity: parseActivity(request.parameters), further: parseFurther(request.parameters) }
+    const wish = {
+      activity: parseActivity(request.parameters),
+      additionalParameters: parseAdditionalParameters(request.parameters),
+    }
     const session = requireSession(request.session)
     try {
       const refreshed = await refresh(session, wish)
@@ -85,9 +88,9 @@ function parseActivity(parameters: Parameters): boolean {
   return activity === 'user'
 }
 
-function parseFurther(parameters: Parameters): Parameters {
-  const further = new Map(parameters)
-  further.delete('activity')
-  for (const [name, value] of further) checkParameterValue(name, value)
-  return further
+function parseAdditionalParameters(parameters: Parameters): Parameters {
+  const additionalParameters = new Map(parameters)
+  additionalParameters.delete('activity')
+  for (const [name, value] of additionalParameters) checkParameterValue(name, value)
+  return additionalParameters
 }

@@ -29,7 +29,7 @@ const request = { request_id: 'requestId' } as const
 const caller = { ...request, client_address: 'address' } as const
 const who = { ...caller, subject: 'pseudonym', session: 'pseudonym' } as const
 
-/** The closed list of everything worth reporting; logs, metrics, traces and the audit stream are readings of it. */
+/** The closed list of everything worth reporting; logs, metrics, traces and the audit stream are sinks of it. */
 export const eventTable = {
   'process.started': {
     level: 'info',

@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { type Reading, withoutAddress } from './observe.ts'
+import { type EventSink, withoutAddress } from './observe.ts'
 
 /** What a log is made of. */
 export interface LogParts {
@@ -13,7 +13,7 @@ export interface LogParts {
 const levels = ['debug', 'info', 'warn', 'error'] as const
 
 /** Events as JSON lines: level, time, event name and fields. An audit row below the level is written at the level. */
-export function createLog({ level, write, withAudit }: LogParts): Reading {
+export function createLog({ level, write, withAudit }: LogParts): EventSink {
   const logger = pino(
     {
       level,

@@ -8,7 +8,7 @@ import Registry from 'prom-client/lib/registry.js'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { EventName } from './events.ts'
 import { type MetricRow, metricTable, processMetricTable } from './metric-table.ts'
-import type { ObservedEvent, Reading } from './observe.ts'
+import type { ObservedEvent, EventSink } from './observe.ts'
 
 /** A file of certificates in use, with which a process proves itself or judges who proves themselves to it. */
 export interface CertificateInUse {
@@ -23,7 +23,7 @@ export interface CertificateInUse {
 
 /** The metrics of one process. */
 export interface Metrics {
-  readonly read: Reading
+  readonly sink: EventSink
   /** Everything in the Prometheus text format. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>
   /** Everything as plain data, for a primary process that adds up its workers. */
@@ -60,7 +60,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   })
 
   return {
-    read(event) {
+    sink(event) {
       for (const meter of meters.get(event.name) ?? []) meter(event)
     },
     render: async () => ({ contentType: register.contentType, text: await register.metrics() }),

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { type EventName, type EventRow, type FieldKind, type Observe, eventTable } from './events.ts'
 
-/** One event as the readings see it. */
+/** One event as the sinks see it. */
 export interface ObservedEvent {
   readonly name: EventName
   readonly row: EventRow
@@ -16,36 +16,36 @@ export interface ObservedEvent {
 export type CheckedFields = Readonly<Record<string, string | number | boolean>>
 
 /** Makes something of events (log lines, counters, spans, audit lines); must not throw and must not wait. */
-export type Reading = (event: ObservedEvent) => void
+export type EventSink = (event: ObservedEvent) => void
 
 /** What the events of a process go through. */
 export interface ObserveParts {
   readonly clock: Pick<Clock, 'nowMs'>
-  readonly readings: readonly Reading[]
+  readonly sinks: readonly EventSink[]
 }
 
 /**
- * Fans events out to the readings.
+ * Fans events out to the sinks.
  *
  * Types already keep tokens out; values are checked once more here because a cast or an outside value could slip
  * through, and a log line is where attackers try to write (log injection).
  */
-export function createObserve({ clock, readings }: ObserveParts): Observe {
+export function createObserve({ clock, sinks }: ObserveParts): Observe {
   return {
     emit(name, fields) {
       const event = new EmittedEvent(name, eventTable[name], fields, clock)
-      for (const read of readings) {
+      for (const sink of sinks) {
         try {
-          read(event)
+          sink(event)
         } catch {
-          // A reading that fails must not fail the request that it reports, and there is nobody else to report to.
+          // A sink that fails must not fail the request that it reports, and there is nobody else to report to.
         }
       }
     },
   }
 }
 
-/** Checks at the first reading that looks, since most events of a busy proxy are only counted. */
+/** Checks at the first sink that looks, since most events of a busy proxy are only counted. */
 class EmittedEvent implements ObservedEvent {
   readonly name: EventName
   readonly row: EventRow
@@ -81,7 +81,7 @@ function checkedFields(row: EventRow, given: ObservedEvent['given']): CheckedFie
   return checked
 }
 
-/** Fields for readings other than the audit stream, to which alone addresses of clients are told. */
+/** Fields for sinks other than the audit stream, to which alone addresses of clients are told. */
 export function withoutAddress(fields: CheckedFields): CheckedFields {
   const { client_address: _left, ...others } = fields
   return others

@@ -4,7 +4,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace'
 import type { EventName } from './events.ts'
-import { type ObservedEvent, type Reading, withoutAddress } from './observe.ts'
+import { type ObservedEvent, type EventSink, withoutAddress } from './observe.ts'
 import { formatTraceParent, isSampled, parseTraceParent, soleHeader } from './trace-context.ts'
 
 /** Where traces go, and which requests are traced. */
@@ -20,7 +20,7 @@ export interface TraceOptions {
 
 /** The traces of one process. */
 export interface Trace {
-  readonly read: Reading
+  readonly sink: EventSink
   /**
    * Runs the work of one request, so that every event emitted during it belongs to its trace.
    *
@@ -85,7 +85,7 @@ export function createTrace({ endpoint, ratio, version, newSpanId }: TraceOption
   }
 
   return {
-    read(event) {
+    sink(event) {
       const requestId = event.fields['request_id'] ?? current.getStore()
       if (typeof requestId !== 'string') return
       const request = open.get(requestId)

@@ -132,7 +132,7 @@ describe.each(gateways)('asked by %s', (gateway: Gateway) => {
 
   it('L13 with methods that a client makes up: all of them are one time series', async () => {
     const metrics = createMetrics({ processMetrics: false })
-    const observe = createObserve({ clock: world.clock, readings: [metrics.read] })
+    const observe = createObserve({ clock: world.clock, sinks: [metrics.sink] })
     const seriesAfter = async (methods: readonly string[]) => {
       world.events.length = 0
       for (const method of methods) expectRefusal(await ask(world, gateway, { method, target: '/api/orders' }))

@@ -62,7 +62,7 @@ describe('what leaves the process', () => {
     const metrics = createMetrics({ processMetrics: false })
     const observe = createObserve({
       clock: world.clock,
-      readings: [createLog({ level: 'debug', write, withAudit: true }), createAudit(write), metrics.read],
+      sinks: [createLog({ level: 'debug', write, withAudit: true }), createAudit(write), metrics.sink],
     })
     for (const { name, fields } of world.events) observe.emit(name, fields)
     const text = `${lines.join('\n')}\n${(await metrics.render()).text}`

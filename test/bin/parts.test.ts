@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type Door, type Mode, createDoor, openStore } from '../../bin/parts.ts'
+import { type Service, type Mode, createService, openStore } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createKeyRing, fixedKeys } from '../../shared/crypto/key-ring.ts'
 import type { EventName } from '../../shared/observe/events.ts'
@@ -25,13 +25,13 @@ function configWith(route: object): Config {
   return { ...config, authorizationServer: { ...config.authorizationServer, issuer: 'https://127.0.0.1:9', caFile } }
 }
 
-function door(mode: Mode, route: object, told: EventName[] = []): Promise<Door> {
-  return doorFor(mode, configWith(route), told)
+function service(mode: Mode, route: object, told: EventName[] = []): Promise<Service> {
+  return serviceFor(mode, configWith(route), told)
 }
 
-function doorFor(mode: Mode, config: Config, told: EventName[] = []): Promise<Door> {
+function serviceFor(mode: Mode, config: Config, told: EventName[] = []): Promise<Service> {
   const clock = createManualClock()
-  return createDoor(mode, {
+  return createService(mode, {
     config,
     keys: fixedKeys(createKeyRing(testKeys())),
     store: createMemoryStore({ clock }),
@@ -53,7 +53,7 @@ describe('the authorization server', () => {
     ['proxy', ownTokens],
   ])('is made at the start of %s', async (mode, route) => {
     expect(existsSync(caFile)).toBe(false)
-    await expect(door(mode, route)).rejects.toThrow('ENOENT')
+    await expect(service(mode, route)).rejects.toThrow('ENOENT')
   })
   it.each<[Mode, object]>([
     ['agent', {}],
@@ -61,23 +61,23 @@ describe('the authorization server', () => {
   ])('that cannot be reached is told of when %s starts, before anybody needs it', async (mode, route) => {
     writeFileSync(caFile, '')
     const told: EventName[] = []
-    const started = await door(mode, route, told)
+    const started = await service(mode, route, told)
     await expect.poll(() => told).toContain('provider.unavailable')
     await started.close()
   })
   it('is not made for a proxy that never asks it', async () => {
-    const proxy = await door('proxy', {})
+    const proxy = await service('proxy', {})
     await proxy.reconfigure(configWith({ credential: { kind: 'none' } }))
     await proxy.close()
   })
   it.each<Mode>(['agent', 'serve', 'proxy'])('has the ring to prove bound tokens with, in %s', async (mode) => {
     writeFileSync(caFile, '')
     const config = configWith(ownTokens)
-    const started = await doorFor(mode, { ...config, client: { ...config.client, dpopBoundAccessTokens: true } })
+    const started = await serviceFor(mode, { ...config, client: { ...config.client, dpopBoundAccessTokens: true } })
     await started.close()
   })
   it('is made for new routes that ask it; when that fails, the next reload tries again', async () => {
-    const proxy = await door('proxy', {})
+    const proxy = await service('proxy', {})
     await expect(proxy.reconfigure(configWith(ownTokens))).rejects.toThrow('ENOENT')
     writeFileSync(caFile, '')
     await proxy.reconfigure(configWith(ownTokens))
@@ -119,7 +119,7 @@ describe('the certificates in use', () => {
       dpopBoundAccessTokens: false,
       ...pair('for-server', '310101000000Z'),
     } as const
-    const started = await doorFor(mode, { ...config, client })
+    const started = await serviceFor(mode, { ...config, client })
     const all: readonly CertificateInUse[] = [
       { file: 'certificate', shownTo: 'authorization_server', expiresAtSeconds: at('2031-01-01T00:00:00Z') },
       { file: 'certificate', shownTo: 'api', route: '/orders', expiresAtSeconds: at('2030-06-01T00:00:00Z') },
@@ -131,7 +131,7 @@ describe('the certificates in use', () => {
   it('are those of the routes in force', async () => {
     const files = pair('for-api', '300601000000Z')
     const config = shownBy(configWith({}), '/orders', files)
-    const started = await doorFor('proxy', config)
+    const started = await serviceFor('proxy', config)
     const before = started.certificates()
     pair('for-api', '320601000000Z')
     expect(started.certificates()).toEqual(before)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createDoor, type Door } from '../../bin/parts.ts'
+import { createService, type Service } from '../../bin/parts.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
 import { createCookieWriter } from '../../shared/cookies/write.ts'
@@ -17,10 +17,10 @@ import { createManualClock } from '../support/manual-clock.ts'
 
 const clock = createManualClock()
 const api = createServer()
-let door: Door
+let service: Service
 let config: Config
 const keys = fixedKeys(createKeyRing(testKeys()))
-const front = createServer((request, response) => void door.handle(request, response))
+const front = createServer((request, response) => void service.handle(request, response))
 
 beforeEach(async () => {
   for (const server of [api, front]) await once(server.listen(0, '127.0.0.1'), 'listening')
@@ -41,7 +41,7 @@ beforeEach(async () => {
       },
     }),
   )
-  door = await createDoor('proxy', {
+  service = await createService('proxy', {
     config,
     keys,
     store: createMemoryStore({ clock }),
@@ -50,7 +50,7 @@ beforeEach(async () => {
   })
 })
 afterEach(async () => {
-  await door.close()
+  await service.close()
   for (const server of [api, front]) {
     server.closeAllConnections()
     server.close()
@@ -102,7 +102,7 @@ async function received(answer: IncomingMessage, text: string): Promise<void> {
 
 it('a call in flight finishes under the routes it began with, however long it takes', async () => {
   const { answer, response } = await callUnderWay()
-  await door.reconfigure(config)
+  await service.reconfigure(config)
   const { shutdownDrainSeconds } = config.operations
   for (let round = 0; round < 4; round++) clock.pass(shutdownDrainSeconds)
   response.end('b')
@@ -136,7 +136,7 @@ describe('an answer without a length', () => {
     ['changed', changed],
   ])('breaks off after the drain time when its route was %s', async (_, next) => {
     const { answer } = await callUnderWay(ndjson)
-    await door.reconfigure(next())
+    await service.reconfigure(next())
     const over = answer.toArray().catch((error: NodeJS.ErrnoException) => error.code)
     drain()
     expect(await over).toBe('ECONNRESET')
@@ -144,11 +144,11 @@ describe('an answer without a length', () => {
 
   it('goes on when its route is still the same, until that is taken away by another reload', async () => {
     const { answer, response } = await callUnderWay(ndjson)
-    await door.reconfigure({ ...config, proxy: { ...config.proxy, routes: [...config.proxy.routes] } })
+    await service.reconfigure({ ...config, proxy: { ...config.proxy, routes: [...config.proxy.routes] } })
     drain()
     response.write('b')
     await received(answer, 'ab')
-    await door.reconfigure(without())
+    await service.reconfigure(without())
     const broken = once(answer, 'error')
     drain()
     expect(await broken).toMatchObject([{ code: 'ECONNRESET' }])
@@ -161,7 +161,7 @@ describe('an answer without a length', () => {
   ])('is whole with its head where it has no body: %s %i', async (method, status) => {
     const { answered, response } = await callTaken(method)
     answered.catch(() => undefined)
-    await door.reconfigure(without())
+    await service.reconfigure(without())
     drain()
     response.writeHead(status).end()
     const [answer] = await answered
@@ -170,9 +170,9 @@ describe('an answer without a length', () => {
   })
 
   it('breaks off when the secret that its route sends is another', async () => {
-    await door.reconfigure(withKey('one'))
+    await service.reconfigure(withKey('one'))
     const { answer } = await callUnderWay(ndjson)
-    await door.reconfigure(withKey('two'))
+    await service.reconfigure(withKey('two'))
     const over = answer.toArray().catch((error: NodeJS.ErrnoException) => error.code)
     drain()
     expect(await over).toBe('ECONNRESET')
@@ -181,7 +181,7 @@ describe('an answer without a length', () => {
   it('goes on beyond the idle limit of its cookie while newer ones come under later routes, and not beyond theirs', async () => {
     const now = clock.nowSeconds()
     const { answer, response } = await callUnderWay(ndjson, cookie(now + 60))
-    await door.reconfigure({ ...config })
+    await service.reconfigure({ ...config })
     const later = await callUnderWay({ 'content-length': '2' }, cookie(now + 120))
     later.response.end('b')
     clock.pass(100)
@@ -194,9 +194,9 @@ describe('an answer without a length', () => {
 
   it('has the whole drain time from the reload that took its route away, whatever other reloads came before', async () => {
     const { answer, response } = await callUnderWay(ndjson)
-    await door.reconfigure({ ...config })
+    await service.reconfigure({ ...config })
     clock.pass(config.operations.shutdownDrainSeconds - 1)
-    await door.reconfigure(without())
+    await service.reconfigure(without())
     clock.pass(1)
     const over = answer.toArray()
     response.end('b')
@@ -206,7 +206,7 @@ describe('an answer without a length', () => {
 
 it('when it has ended, no connection to its API is left', async () => {
   const { answer, response } = await callUnderWay()
-  await door.reconfigure(config)
+  await service.reconfigure(config)
   clock.pass(config.operations.shutdownDrainSeconds)
   const connections = () => new Promise((resolve) => api.getConnections((_, count) => resolve(count)))
   expect(await connections()).toBe(1)

@@ -14,7 +14,7 @@ let snapshots: Map<string, () => Promise<object>>
 /** A worker that counts a sign-out and a call to an API each time that it is told to. */
 function addWorker(name: string) {
   const metrics = createMetrics({ processMetrics: false })
-  const observe = createObserve({ clock, readings: [metrics.read] })
+  const observe = createObserve({ clock, sinks: [metrics.sink] })
   metrics.watch({
     storeAvailable: () => true,
     keys: () => ({ primaryKeyId: name, keyIds: () => [name] }),

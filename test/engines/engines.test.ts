@@ -49,7 +49,7 @@ describe.each([
       accessTokenSeconds,
       refreshAheadSeconds,
       plainCookies,
-      reading: ({ name, timeMs }) => void (name === 'session.refreshed' && refreshedMs.push(timeMs)),
+      sink: ({ name, timeMs }) => void (name === 'session.refreshed' && refreshedMs.push(timeMs)),
       provider: { onEvent: (outcome, grantType) => tokenCalls.push(`${grantType} ${outcome}`) },
     })
     engine = await start()

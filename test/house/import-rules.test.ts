@@ -42,7 +42,7 @@ describe('who may import whom', () => {
     expect(offenders(under(...ground), under(...middle, ...top))).toEqual([])
     expect(offenders(under(...middle), under(...top))).toEqual([])
   })
-  it('config and crypto know no protocol, stores or readings of events, only their list', () => {
+  it('config and crypto know no protocol, stores or sinks of events, only their list', () => {
     const reads = (target: string) => under('shared/observe')(target) && target !== 'shared/observe/events.ts'
     const isUnknown = (target: string) => under('shared/oauth', 'shared/store')(target) || reads(target)
     expect(offenders(under('shared/config', 'shared/crypto'), isUnknown)).toEqual([])

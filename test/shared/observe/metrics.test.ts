@@ -19,7 +19,7 @@ it('the files of the library are what it exports', () => {
 
 function setup() {
   const metrics = createMetrics({ processMetrics: false })
-  const observe = createObserve({ clock: { nowMs: () => 0 }, readings: [metrics.read] })
+  const observe = createObserve({ clock: { nowMs: () => 0 }, sinks: [metrics.sink] })
   const samples = async () => {
     const { text } = await metrics.render()
     return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))

@@ -45,7 +45,7 @@ describe('fields are checked against their kinds', () => {
     ['what is not known', 'login.completed', { acr: undefined }, {}],
   ])('%s', (_, name, fields, expected) => {
     const seen: ObservedEvent[] = []
-    emitOddly(createObserve({ clock, readings: [(event) => void seen.push(event)] }), name, fields)
+    emitOddly(createObserve({ clock, sinks: [(event) => void seen.push(event)] }), name, fields)
     expect(seen.map((event) => event.fields)).toEqual([expected])
   })
 })
@@ -55,7 +55,7 @@ describe('a text is of its kind', () => {
   const characters = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code))
   const fits = (name: EventName, field: string, text: string): boolean => {
     const seen: unknown[] = []
-    const observe = createObserve({ clock, readings: [({ fields }) => void seen.push(fields[field])] })
+    const observe = createObserve({ clock, sinks: [({ fields }) => void seen.push(fields[field])] })
     emitOddly(observe, name, { [field]: text })
     return seen[0] === text
   }
@@ -79,12 +79,12 @@ describe('a text is of its kind', () => {
   })
 })
 
-it('a reading that fails keeps neither the others nor the caller from going on', () => {
+it('a sink that fails keeps neither the others nor the caller from going on', () => {
   const seen: string[] = []
   const fails = () => {
     throw new Error('disk full')
   }
-  const observe = createObserve({ clock, readings: [fails, ({ name }) => void seen.push(name)] })
+  const observe = createObserve({ clock, sinks: [fails, ({ name }) => void seen.push(name)] })
   observe.emit('store.available', {})
   expect(seen).toEqual(['store.available'])
 })
@@ -97,7 +97,7 @@ describe('the log', () => {
   ): unknown[] {
     const lines: string[] = []
     const log = createLog({ level, write: (line) => void lines.push(line), withAudit })
-    emit(createObserve({ clock, readings: [log] }))
+    emit(createObserve({ clock, sinks: [log] }))
     for (const line of lines) expect(line).toMatch(/^[^\n]+\n$/)
     return lines.map((line): unknown => JSON.parse(line))
   }
@@ -142,14 +142,14 @@ it.each<[string, readonly EventName[]]>([
   ['which key sealed from when to when', ['process.started', 'config.reloaded', 'config.rejected', 'process.stopping']],
 ])('the audit stream tells %s', (_what, names) => {
   const lines: string[] = []
-  const observe = createObserve({ clock, readings: [createAudit((line) => void lines.push(line))] })
+  const observe = createObserve({ clock, sinks: [createAudit((line) => void lines.push(line))] })
   for (const name of names) observe.emit(name, {})
   expect(lines).toHaveLength(names.length)
 })
 
 it('the audit stream holds the audit rows and nothing else', () => {
   const lines: string[] = []
-  const observe = createObserve({ clock, readings: [createAudit((line) => void lines.push(line))] })
+  const observe = createObserve({ clock, sinks: [createAudit((line) => void lines.push(line))] })
   observe.emit('request.answered', { status: 200 })
   observe.emit('logout.completed', { subject: 'abc', revoked: true })
   expect(lines).toEqual([

@@ -58,7 +58,7 @@ function start(ratio = 1): { trace: Trace; observe: Observe } {
     version: '1.2.3',
     newSpanId: () => String(++spanIds).padStart(16, '0'),
   })
-  return { trace, observe: createObserve({ clock: { nowMs: () => 1_800_000_000_500 }, readings: [trace.read] }) }
+  return { trace, observe: createObserve({ clock: { nowMs: () => 1_800_000_000_500 }, sinks: [trace.sink] }) }
 }
 
 /** What the collector received, once everything has been sent. */
