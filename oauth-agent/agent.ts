@@ -163,8 +163,8 @@ function createEndpointParts(agentParts: AgentParts, catalogue: Catalogue): Endp
     refresh: createRefresh({ config, authorizationServer, store, clock, successorBox }),
     csrfTokenOf: (sessionId) => (config.csrf.token === 'required' ? csrfToken(keys.current(), sessionId) : undefined),
     pseudonyms: ({ subject, sessionId }) => ({
-      subject: pseudonym(keys.current(), 'subject', subject),
-      session: pseudonym(keys.current(), 'session', sessionId),
+      subject: subject && pseudonym(keys.current(), 'subject', subject),
+      session: sessionId && pseudonym(keys.current(), 'session', sessionId),
     }),
   }
 }

@@ -12,13 +12,14 @@ export interface BackchannelLogoutParts extends LogoutTokenParts {
 }
 
 /**
- * Ends the sessions that a logout token names, on every replica (OpenID Connect Back-Channel Logout §2.7).
+ * Ends the sessions that a logout token names, on every replica (OpenID Connect Back-Channel Logout §2.7), and gives what
+ * the token says.
  *
  * Only a list of ended sessions can keep that promise, since the cookies are in browsers that nobody can reach. So
  * "yes" is said when the shared list has the entry, never before. Throws `logout_not_supported`, `invalid_logout_token`,
  * `overloaded` while the shared list cannot be reached, and what providerFailure gives.
  */
-export async function endByLogoutToken(parts: BackchannelLogoutParts, token: string | undefined): Promise<void> {
+export async function endByLogoutToken(parts: BackchannelLogoutParts, token: string | undefined): Promise<LogoutToken> {
   const { config, store } = parts
   if (!config.logout.backchannel) throw new TokenHandlerError('logout_not_supported')
   if (token === undefined) throw invalid('missing')
@@ -36,6 +37,7 @@ export async function endByLogoutToken(parts: BackchannelLogoutParts, token: str
     for (const sessionId of others) await store.end({ kind: 'session', sessionId, ttlSeconds })
     // Last, so that a call that failed half-way may come again; ending the same session twice does no harm.
     await store.put(used, '1', checked.usableSeconds)
+    return checked
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error
     throw new TokenHandlerError('overloaded', { fields: { retry_after: 5 }, detail: { check: 'store' }, cause: error })

@@ -4,10 +4,12 @@ import { endByLogoutToken } from '../flows/backchannel-logout.ts'
 
 /** POST /backchannel-logout: the authorization server reports that a user signed out elsewhere. */
 export function createBackchannelLogoutEndpoint(parts: EndpointParts): Endpoint {
-  const { observe } = parts
+  const { observe, pseudonyms } = parts
   return async ({ marks, parameters }) => {
     try {
-      await endByLogoutToken(parts, parameters.get('logout_token'))
+      const { subject } = await endByLogoutToken(parts, parameters.get('logout_token'))
+      observe.emit('logout.backchannel', { ...marks, ...pseudonyms({ subject }), accepted: true })
+      return { body: {} }
     } catch (thrown) {
       const error = asTokenHandlerError(thrown)
       const { code, detail } = error
@@ -15,7 +17,5 @@ export function createBackchannelLogoutEndpoint(parts: EndpointParts): Endpoint 
       observe.emit('logout.backchannel', { ...marks, accepted: false, check })
       return { error, cookies: [] }
     }
-    observe.emit('logout.backchannel', { ...marks, accepted: true })
-    return { body: {} }
   }
 }

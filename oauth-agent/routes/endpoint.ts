@@ -68,9 +68,9 @@ export interface EndpointParts {
   readonly finishOnce: FinishOnce
   readonly refresh: Refresh
   readonly csrfTokenOf: (sessionId: string) => string | undefined
-  /** How events name a session and its user. */
-  readonly pseudonyms: (facts: Pick<SessionFacts, 'subject' | 'sessionId'>) => {
-    readonly subject: string
-    readonly session: string
+  /** How events name a session and its user, as far as they are known. */
+  readonly pseudonyms: (facts: { readonly subject?: string | undefined; readonly sessionId?: string | undefined }) => {
+    readonly subject: string | undefined
+    readonly session: string | undefined
   }
 }

@@ -128,8 +128,8 @@ export const eventTable = {
   'logout.backchannel': {
     level: 'info',
     audit: true,
-    when: 'A back-channel logout token was accepted or refused.',
-    fields: { ...caller, accepted: 'flag', check: 'word' },
+    when: 'A back-channel logout token was accepted, with the subject if it names one, or refused.',
+    fields: { ...caller, subject: 'pseudonym', accepted: 'flag', check: 'word' },
   },
   'cookie.unreadable': {
     level: 'info',

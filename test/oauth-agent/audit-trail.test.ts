@@ -222,10 +222,15 @@ describe('the audit stream says of a sign-out', () => {
     expect((await heard(send(page))).lines).toEqual([])
   })
 
-  it('by logout token, that it was accepted', async () => {
-    const token = await world.server.logoutToken({ sub: 'nobody' })
-    const { answer, lines } = await heard(logOutByToken(world.browser(), { logout_token: token }))
-    expect(lines).toEqual([['logout.backchannel', { ...caller(answer), accepted: true }]])
+  it('by logout token, whose it was, if the token says so', async () => {
+    const who = await signIn(world.browser(), 'signed-out-elsewhere')
+    const bySubject = await world.server.logoutToken({ sub: 'signed-out-elsewhere' })
+    const { answer, lines } = await heard(logOutByToken(world.browser(), { logout_token: bySubject }))
+    expect(lines).toEqual([['logout.backchannel', { ...caller(answer), subject: who.subject, accepted: true }]])
+
+    const bySession = await world.server.logoutToken({ sid: 'none-of-ours' })
+    const other = await heard(logOutByToken(world.browser(), { logout_token: bySession }))
+    expect(other.lines).toEqual([['logout.backchannel', { ...caller(other.answer), accepted: true }]])
   })
 
   it.each([
