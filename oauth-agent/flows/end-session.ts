@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { AuthorizationServer } from '../../shared/oauth/authorization-server.ts'
 import type { Metadata } from '../../shared/oauth/metadata.ts'
 import { type LogoutRequest, logoutRequest, type LogoutRequestParts } from './logout-request.ts'
-import { endWithPredecessors, type ReplacedSessionParts } from './replaced-session.ts'
+import { endWithFollowers, type ReplacedSessionParts } from './replaced-session.ts'
 import { type Revocation, revokeTokens } from './revocation.ts'
 import type { Session } from './session-state.ts'
 
@@ -26,7 +26,7 @@ export interface EndedSession extends LogoutRequest {
  */
 export async function endSession(parts: EndSessionParts, session: Session | undefined): Promise<EndedSession> {
   const { config, authorizationServer, clock } = parts
-  if (session !== undefined) await endWithPredecessors(parts, session.facts)
+  if (session !== undefined) await endWithFollowers(parts, session.facts)
   const timeoutMs = config.logout.revocationTimeoutMs
   // Also there when the time is up, or a revocation that takes too long would cost the sign-out at the server.
   let metadata: Metadata | undefined

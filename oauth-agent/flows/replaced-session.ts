@@ -6,9 +6,18 @@ import type { SessionKey, Store } from '../../shared/store/store.ts'
 
 /** What the list of ended sessions, and of those that took each other's place in a browser, needs. */
 export interface ReplacedSessionParts {
-  readonly config: Pick<Config, 'logout' | 'login'>
+  readonly config: Pick<Config, 'logout' | 'login' | 'session'>
   readonly store: Pick<Store, 'get' | 'put' | 'end'>
   readonly clock: Clock
+}
+
+/**
+ * Ends a session whose user signs out, and whatever of the same user has just taken its place: that answer may be on its way
+ * to the browser still, and would undo the sign-out. Never throws for a store that is away.
+ */
+export async function endWithFollowers(parts: ReplacedSessionParts, session: ReplacedSession): Promise<void> {
+  await endWithPredecessors(parts, session)
+  for (const each of await followersOf(parts, session)) await endWithPredecessors(parts, each)
 }
 
 /** Ends a session on every replica, and then what it has replaced in this browser; never throws for a store that is away. */
@@ -29,10 +38,12 @@ const crossingSeconds = 10
  * Otherwise a refresh of that session that is under way would put the first user's cookies over those of the second.
  */
 export async function endReplaced(parts: ReplacedSessionParts, session: ReplacedSession): Promise<void> {
-  for (const each of [session, ...(await predecessorsOf(parts, session))]) {
+  const end = async (each: ReplacedSession): Promise<void> => {
     await parts.store.put(replacedKey(each), '1', replacedSeconds).catch(() => {})
     await markEnded(parts, each)
   }
+  for (const each of [session, ...(await predecessorsOf(parts, session))]) await end(each)
+  for (const each of await followersOf(parts, session)) await end(each)
 }
 
 /** True when the session ended a moment ago because another user signed in, who may own the browser's cookies by now. */
@@ -48,12 +59,31 @@ export async function wasReplaced(
  * user: its cookies would take the browser back, from a step-up to the session before it.
  */
 export async function wasFollowed(
-  { store }: Pick<ReplacedSessionParts, 'store'>,
+  parts: Pick<ReplacedSessionParts, 'store'>,
   session: Pick<SessionFacts, 'sessionId'>,
   beganAt: number,
 ): Promise<boolean> {
-  const followedAt = await store.get(followedKey(session)).catch(() => undefined)
-  return followedAt !== undefined && beganAt <= Number(followedAt) + crossingSeconds
+  const followed = await followedBy(parts, session)
+  return followed !== undefined && beganAt <= followed.at + crossingSeconds
+}
+
+/**
+ * What has taken the place of a session that was just marked as ended; what does so from then on finds the mark
+ * (checkSessionStays).
+ */
+async function followersOf(parts: ReplacedSessionParts, session: ReplacedSession): Promise<ReplacedSession[]> {
+  const { followers = [] } = (await followedBy(parts, session)) ?? {}
+  const absoluteExpiresAt = parts.clock.nowSeconds() + parts.config.session.absoluteSeconds
+  return followers.map((sessionId) => ({ ...session, sessionId, absoluteExpiresAt }))
+}
+
+/** When a session of the same user last began where this one was, in seconds since 1970, and the ids of all that did. */
+async function followedBy(
+  { store }: Pick<ReplacedSessionParts, 'store'>,
+  session: Pick<SessionFacts, 'sessionId'>,
+): Promise<{ readonly at: number; readonly followers: readonly string[] } | undefined> {
+  const [at, ...followers] = (await quietly(store)(followedKey(session)))?.split(' ') ?? []
+  return at === undefined ? undefined : { at: Number(at), followers }
 }
 
 function replacedKey({ sessionId }: Pick<SessionFacts, 'sessionId'>): string {
@@ -82,7 +112,9 @@ export async function keepPredecessors(
 ): Promise<void> {
   const { store, config, clock } = parts
   for (const each of earlier) {
-    await store.put(followedKey(each), String(clock.nowSeconds()), replacedSeconds).catch(() => {})
+    const { followers = [] } = (await followedBy(parts, each)) ?? {}
+    const ids = [...new Set([session.sessionId, ...followers])].slice(0, maxPredecessors)
+    await store.put(followedKey(each), [clock.nowSeconds(), ...ids].join(' '), replacedSeconds).catch(() => {})
   }
   const latest = earlier.map(({ sessionId }) => sessionId)
   // Those of its own as well, for a response may come again.

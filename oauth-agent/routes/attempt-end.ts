@@ -5,11 +5,11 @@ import type { AgentRequest, EndpointParts, RequestMarks } from './endpoint.ts'
 import type { Arrived } from '../flows/code-exchange.ts'
 import type { FinishedLogin } from '../flows/finish-once.ts'
 import { afterSignIn, isStepUp, loginAttemptId } from '../flows/login-attempt.ts'
-import { endReplaced, keepPredecessors } from '../flows/replaced-session.ts'
+import { endReplaced, endWithPredecessors, keepPredecessors } from '../flows/replaced-session.ts'
 import { revokeUnused } from '../flows/revocation.ts'
 import { namedSession, type Session, signedInFacts } from '../flows/session-state.ts'
 import { type ArrivedBy, peekState } from '../flows/signed-response.ts'
-import { presentSubjects } from '../flows/staying-session.ts'
+import { checkSessionStays, presentSubjects } from '../flows/staying-session.ts'
 
 /** How an attempt to sign in came to its end; `cookies` are Set-Cookie values. */
 export type AttemptOutcome =
@@ -53,6 +53,7 @@ export function createAttemptEnd(
       const own = [...sessionCookies(request, attempt, arrived, finished), ...writer.clearLogin(id)]
       const others = otherAttempts(request, attempt, begun, own)
       await settleSessionsBefore(request, attempt, begun, others.stepUpsOf)
+      await checkStillThere(attempt, arrived, finished)
       return succeeded(request, attempt, finished, [...own, ...others.setCookies])
     } catch (error) {
       return failed(request, asTokenHandlerError(error), id, attempt)
@@ -69,11 +70,29 @@ export function createAttemptEnd(
     try {
       return writer.setSession(cookies, arrived.arrivedBy === 'page' ? request.cookies : 'unseen')
     } catch (error) {
-      const { subject, accessToken } = cookies.access
-      const tokens = { accessToken, refreshToken: cookies.refresh?.refreshToken }
-      if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, arrived.signedIn) })
+      revokeRefused(attempt, arrived, { cookies, joined })
       throw error
     }
+  }
+
+  /**
+   * A sign-out since the code was exchanged may have come before the new session was linked to the old one, and holds for
+   * both. Throws as `checkSessionStays` does.
+   */
+  async function checkStillThere(attempt: LoginContent, arrived: Arrived, finished: FinishedLogin): Promise<void> {
+    try {
+      checkSessionStays(parts, attempt, arrived.signedIn)
+    } catch (error) {
+      await endWithPredecessors(parts, finished.cookies.access)
+      revokeRefused(attempt, arrived, finished)
+      throw error
+    }
+  }
+
+  function revokeRefused(attempt: LoginContent, { signedIn }: Arrived, { cookies, joined }: FinishedLogin): void {
+    const { subject, accessToken } = cookies.access
+    const tokens = { accessToken, refreshToken: cookies.refresh?.refreshToken }
+    if (!joined) revokeUnused(parts, tokens, { subject, present: presentSubjects(parts, attempt, signedIn) })
   }
 
   /**

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
 import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
@@ -114,6 +114,49 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       expect(world.server.count('token')).toBe(when === 'before the code is sent' ? sent : sent + 1)
       expect((await session(page))['is_logged_in']).toBe(false)
     }
+  })
+
+  it.each([
+    ['a sign-out', (page: Page) => page.call('POST', '/oauth-agent/logout'), [false, undefined]],
+    ['another user', (page: Page) => world.signIn(page, {}, 'bob'), [true, 'bob']],
+  ])('whose answer is on its way when %s arrives does not undo that', async (_what, overtake, expected) => {
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const page = world.browser()
+    await world.signIn(page)
+    const query = await world.start(page, { acr_values: 'high' })
+    const tab = world.tab({ ...page, jar: page.jar.copy() })
+    const late = await endLogin(tab, query)
+    expect(late.status).toBe(200)
+    await overtake(page)
+    const seen = async (of: Page) => {
+      const { is_logged_in, id_token_claims } = await session(of)
+      return [is_logged_in, (id_token_claims as { sub?: string } | undefined)?.sub]
+    }
+    expect(await seen(page)).toEqual(expected)
+    for (const line of late.setCookies) page.jar.take('localhost', line)
+    expect(await seen(page)).toEqual([false, undefined])
+  })
+
+  it('does not undo a sign-out that comes when the tokens are there and nobody knows yet what the new session follows', async () => {
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const page = world.browser()
+    await world.signIn(page)
+    const other = world.tab({ ...page, jar: page.jar.copy() })
+    const put = world.store.put.bind(world.store)
+    let signedOut = false
+    onTestFinished(() => void Object.assign(world.store, { put }))
+    Object.assign(world.store, {
+      async put(...given: Parameters<typeof put>) {
+        if (given[0].startsWith('followed:') && !signedOut) {
+          signedOut = true
+          expect((await other.call('POST', '/oauth-agent/logout')).status).toBe(200)
+        }
+        return put(...given)
+      },
+    })
+    const answer = await world.signIn(page, { acr_values: 'high' })
+    expect([signedOut, ...statusAndCode(answer)]).toEqual([true, 409, 'login_restart_required'])
+    expect((await session(page))['is_logged_in']).toBe(false)
   })
 
   it('that was overtaken by a sign-out leaves no tokens behind', async () => {

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { endReplaced, endWithPredecessors, keepPredecessors } from '../../../oauth-agent/flows/replaced-session.ts'
+import {
+  endReplaced,
+  endWithFollowers,
+  endWithPredecessors,
+  keepPredecessors,
+  wasFollowed,
+} from '../../../oauth-agent/flows/replaced-session.ts'
 import { createMemoryStore } from '../../../shared/store/memory.ts'
 import type { EndedEntry } from '../../../shared/store/store.ts'
 import { parse, settingsFile } from '../../shared/config/settings.ts'
@@ -60,6 +66,19 @@ describe('a session that begins where others were', () => {
     taken.length = 0
     await endWithPredecessors(parts, begun)
     expect(taken).toEqual(all)
+  })
+
+  it('ends with any of them, and so does all else that began there, as long as it can last', async () => {
+    const { parts, taken } = await slowStore()
+    await keepPredecessors(parts, begun, earlier)
+    await keepPredecessors(parts, { ...begun, sessionId: 'next' }, [{ sessionId: 'other' }])
+    expect(await wasFollowed(parts, { sessionId: 'other' }, parts.clock.nowSeconds())).toBe(true)
+    taken.length = 0
+    await endWithFollowers(parts, { ...session, sessionId: 'other' })
+    expect(taken).toEqual(['other', 'next', 'other', 'begun', 'new', 'other', 'old'].map((id) => `end of ${id}`))
+    parts.clock.pass(config.session.absoluteSeconds - 1)
+    const facts = { subject: 'alice', createdAt: 0 }
+    expect(['next', 'begun'].map((sessionId) => parts.store.hasEnded({ ...facts, sessionId }))).toEqual([true, true])
   })
 
   it('and that a logout token has ended meanwhile ends them all', async () => {
