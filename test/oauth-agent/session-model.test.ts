@@ -32,7 +32,7 @@ afterAll(() => world.close())
 function slowTab(page: Page): { readonly tab: Page; deliver(): void } {
   const waiting: (() => void)[] = []
   const jar: CookieJar = { ...page.jar, take: (host, line) => waiting.push(() => page.jar.take(host, line)) > 0 }
-  return { tab: world.tab({ ...page, jar }), deliver: () => waiting.splice(0).forEach((take) => void take()) }
+  return { tab: world.tab({ ...page, jar }), deliver: () => waiting.splice(0).forEach((take) => take()) }
 }
 
 async function turns(count: number): Promise<void> {
