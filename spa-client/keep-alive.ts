@@ -19,7 +19,7 @@ export interface KeepAlive {
   /** How often the user did something that the agent has not been told of. */
   activity(): number
   /** The agent was told of so much of it. */
-  activityReported(count: number): void
+  reported(count: number): void
 }
 
 const activityEvents = ['pointerdown', 'keydown', 'wheel', 'touchstart']
@@ -103,7 +103,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
 
   return {
     activity: () => activity,
-    activityReported(count) {
+    reported(count) {
       activity -= count
     },
     plan() {

@@ -47,7 +47,7 @@ export function createPopupSignIn({ browser, callAgent, emitter, present, check,
     }
     let stopLooking = browser.after(lookEvery, look)
     const stopListening = emitter.on('signedIn', () => finish(true))
-    onPopupEnd((popup, isSignedIn) => popup === name && finish(isSignedIn))
+    onPopupEnd((popup, isLoggedIn) => popup === name && finish(isLoggedIn))
     try {
       // A page with Cross-Origin-Opener-Policy loses the name of its window on the way; this comes back sealed in the login
       // cookie.

@@ -14,7 +14,7 @@ interface Parts {
   readonly check: () => Promise<Session>
   /** Takes over what was learned. */
   readonly adopt: (session: Session) => void
-  readonly keepAlive: Pick<KeepAlive, 'activity' | 'activityReported'>
+  readonly keepAlive: Pick<KeepAlive, 'activity' | 'reported'>
 }
 
 /** Longer waits are left to the caller. */
@@ -54,7 +54,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
       const activity = keepAlive.activity()
       try {
         const answer = await callAgent('/refresh', activity > 0 ? {} : { activity: 'background' })
-        keepAlive.activityReported(activity)
+        keepAlive.reported(activity)
         return parseSession(answer, browser.now(), current)
       } catch (error) {
         if (!(error instanceof AgentError) || error.retryAfter === undefined) throw error

@@ -7,7 +7,7 @@ import { createPopupSignIn, popupNameOf } from './popup.ts'
 import type { SignInParameters } from './known-words.ts'
 import { createInTurn, createRefresh } from './refresh.ts'
 import { isResponse } from './callback.ts'
-import { isSameLogin, parseSession, type Session, signedOut } from './session.ts'
+import { parseSession, type Session, signedOut } from './session.ts'
 import { createSharedSession } from './shared-session.ts'
 import { createStepUp } from './step-up.ts'
 
@@ -120,11 +120,11 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
   const callAgent = createCallAgent(browser, agent, headers)
 
   const check = async (): Promise<Session> => {
-    const before = present()
+    const before = shared.turns()
     const answer = await callAgent('/session')
     // Somebody signed in or out meanwhile, so the answer may tell of whoever was there before.
-    if (!isSameLogin(before, present())) return check()
-    adopt(parseSession(answer, browser.now(), before))
+    if (before !== shared.turns()) return check()
+    adopt(parseSession(answer, browser.now(), present()))
     return present()
   }
 

@@ -296,6 +296,7 @@ export function createProfile() {
     openTab,
     settle,
     calls: (path: string) => seen.filter((entry) => entry.path === path),
+    now: () => now,
     setRandom: (value: number) => (random = value),
     goOffline: () => (offline = true),
     /** Moves the clock and runs what falls due, in order. */
