@@ -5,7 +5,7 @@ import { ignoreUnavailable, type Store } from '../../shared/store/store.ts'
 /** What taking turns needs. */
 export interface TurnParts {
   readonly config: Pick<Config, 'authorizationServer'>
-  readonly store: Pick<Store, 'acquire' | 'reachedSinceMs'>
+  readonly store: Pick<Store, 'acquire' | 'available' | 'reachedSinceMs'>
   readonly clock: Clock
 }
 
@@ -15,7 +15,8 @@ export interface Turn {
    * True when nobody else is doing the same, or has done so a moment ago without leaving what came of it.
    *
    * False without a lock, while the shared store is away and each replica is on its own, and with one of a store that was
-   * away a moment ago: it may have lost the lock of another replica, or never have got what that one left.
+   * away a moment ago: it may have lost the lock of another replica, or never have got what that one left. From true it
+   * turns to false where the store goes away or is started anew during the turn, for it may have lost this lock.
    */
   readonly isCertain: boolean
   release(): Promise<void>
@@ -89,8 +90,15 @@ async function takeTurn<Found>(
       return noLock
     })
     if (lock !== undefined) {
-      const isCertain = lock !== noLock && clock.steadyMs() - store.reachedSinceMs >= holdMs + outcomeSeconds * 1000
-      return { turn: { isCertain, release: () => lock.release() } }
+      const takenMs = clock.steadyMs()
+      const turn = {
+        get isCertain() {
+          const wasReached = takenMs - store.reachedSinceMs >= holdMs + outcomeSeconds * 1000
+          return lock !== noLock && store.available && wasReached
+        },
+        release: () => lock.release(),
+      }
+      return { turn }
     }
     if (!isWithin(clock, sinceMs, longestWaitMs)) return undefined
     await new Promise<void>((resolve) => {

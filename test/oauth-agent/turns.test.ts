@@ -87,16 +87,20 @@ describe('a refusal by the authorization server, to whoever has the lock', () =>
   /** Four calls at their slowest, and a wait for the lock; what a turn leaves lives for 30 seconds more. */
   const longestTurnSeconds = (4 * worldTimeoutMs) / 1000 + 3
 
-  /** Two replicas before a store that has been reached for this long; the refresh token was used up by somebody else. */
-  async function startAfter(seconds: number) {
+  /**
+   * Two replicas before a store that has been reached for this long; the refresh token was used up by somebody else, and
+   * `meanwhile` happens to the store before the server says so.
+   */
+  async function startAfter(seconds: number, meanwhile: Partial<Pick<Store, 'available' | 'reachedSinceMs'>> = {}) {
     const memory = createMemoryStore({ clock: systemClock })
-    world = await startScriptedWorld({
-      replicas: 2,
-      store: { ...memory, reachedSinceMs: systemClock.steadyMs() - seconds * 1000 },
-    })
+    const store = { ...memory, reachedSinceMs: systemClock.steadyMs() - seconds * 1000 }
+    world = await startScriptedWorld({ replicas: 2, store })
     const page = world.browser()
     await world.signIn(page)
-    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+    world.server.script.token = () => {
+      Object.assign(store, meanwhile)
+      return { status: 400, body: { error: 'invalid_grant' } }
+    }
     world.balance = () => 0
     return page
   }
@@ -112,6 +116,17 @@ describe('a refusal by the authorization server, to whoever has the lock', () =>
     expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'refresh_in_progress', []])
     expect(statusAndCode(await refresh(page))).toEqual([401, 'session_expired'])
   })
+
+  it.each<[string, () => Parameters<typeof startAfter>[1]]>([
+    ['was started anew', () => ({ reachedSinceMs: systemClock.steadyMs() })],
+    ['went away', () => ({ available: false })],
+  ])(
+    'is in doubt where the store %s while it had the lock: another replica may have won since',
+    async (_what, meanwhile) => {
+      const answer = await refresh(await startAfter(longestTurnSeconds + 30, meanwhile()))
+      expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    },
+  )
 })
 
 it('a response for which another replica takes too long may come again, with the login cookie it needs', async () => {
