@@ -81,6 +81,9 @@ export function createRefresh(parts: RefreshParts): Refresh {
       async (error: unknown) => {
         // Whatever the authorization server says of a session that ended meanwhile, its end is what counts.
         if (store.hasEnded(session.facts)) throw await overMeanwhile(session)
+        // Some servers drop the earlier refresh token at a sign-in; the browser has the cookies of that, or is about to.
+        const isOver = error instanceof TokenHandlerError && error.row.endsSession
+        if (isOver && (await wasFollowed(parts, session.facts, beganAt))) throw inProgress()
         throw error
       },
     )

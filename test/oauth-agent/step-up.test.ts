@@ -226,6 +226,24 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
     expect((await refresh(world.tab({ ...page, jar: before }))).status).toBe(200)
   })
 
+  it('is not signed out by a refresh of the session before it, whose token the server gave up for it', async () => {
+    const page = world.browser()
+    await world.signIn(page)
+    const before = page.jar.copy()
+    const query = await world.start(page, { acr_values: 'high' })
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect((await endLogin(page, query)).status).toBe(200)
+    world.server.script.token = () => ({ status: 400, body: { error: 'invalid_grant' } })
+    const late = world.tab({ ...page, jar: before })
+    for (const _again of [1, 2]) {
+      const answer = await refresh(late)
+      expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    }
+    // A browser that never heard of the step-up has to sign in again.
+    world.clock.pass(11)
+    expect(statusAndCode(await refresh(late))).toEqual([401, 'session_expired'])
+  })
+
   it('of two tabs at the same time succeeds in both', async () => {
     const page = world.browser()
     await world.signIn(page)
