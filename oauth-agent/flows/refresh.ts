@@ -131,7 +131,9 @@ export function createRefresh(parts: RefreshParts): Refresh {
 
   async function presentToken(presented: Wanted, ticket: string, turn: Turn): Promise<Refreshed> {
     const refused = refusals.get(ticket)
-    if (refused !== undefined && refused !== 'in doubt') throw new RefusedBefore(refused.check)
+    if (refused?.check !== undefined) throw new RefusedBefore(refused.check)
+    // Another tab, not the second try: what the winner got may be on its way still.
+    if (refused !== undefined && clock.steadyMs() - refused.atMs < retrySeconds * 1000) throw inProgress()
     const outcome = await refreshAtServer(parts, presented)
     if (outcome.kind === 'renewed') {
       // Before it is kept, for tabs in the background that come later or ask another replica.
@@ -145,11 +147,11 @@ export function createRefresh(parts: RefreshParts): Refresh {
     if (winner !== undefined) return joining(winner)
     // Another replica may have won: its caller gets new cookies, and only the losers ask again.
     if (!turn.isCertain && refused === undefined) {
-      refusals.add(ticket, 'in doubt')
+      refusals.add(ticket, { atMs: clock.steadyMs() })
       throw inProgress()
     }
     const detail = { check: outcome.cause.error }
-    refusals.add(ticket, detail)
+    refusals.add(ticket, { atMs: clock.steadyMs(), ...detail })
     throw new TokenHandlerError('session_expired', { detail, cause: outcome.cause })
   }
 
@@ -169,8 +171,12 @@ export function createRefresh(parts: RefreshParts): Refresh {
   }
 }
 
-/** What the authorization server said of a token, or that somebody else may have used it a moment ago. */
-type Refusal = { readonly check: string } | 'in doubt'
+/** What the authorization server said of a token, and when by the steady clock. */
+interface Refusal {
+  readonly atMs: number
+  /** Absent while in doubt: somebody else may have used the token a moment before. */
+  readonly check?: string
+}
 
 /** The last refusals by ticket, so that other tabs with the same token do not ask again. */
 function createRefusals() {
@@ -194,8 +200,11 @@ function checkNarrower(scope: string | undefined, granted: RefreshContent): void
   if (scope !== undefined && !scope.split(' ').every((token) => tokens.includes(token))) throw notAllowed('scope')
 }
 
+/** After which a browser that was asked to try again has what another of its requests got. */
+const retrySeconds = 1
+
 function inProgress(): TokenHandlerError {
-  return new TokenHandlerError('refresh_in_progress', { fields: { retry_after: 1 } })
+  return new TokenHandlerError('refresh_in_progress', { fields: { retry_after: retrySeconds } })
 }
 
 function joining(cookies: SessionCookies): Refreshed {

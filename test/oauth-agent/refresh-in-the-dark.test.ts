@@ -38,7 +38,13 @@ describe('while the shared store is away', () => {
     world.balance = () => 1
     const lost = await refresh(loser)
     expect([lost.status, lost.json()['error_code'], lost.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    // Another tab of the loser is no second try: the winner's answer may be on its way still.
+    const asked = world.server.count('token')
+    const beside = await refresh(world.tab({ ...page, jar: loser.jar.copy() }))
+    expect([beside.status, beside.json()['error_code'], beside.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    expect(world.server.count('token')).toBe(asked)
     // The browser has the winner's cookies by now; a browser that had not would be told on its second try.
+    world.clock.pass(1)
     const again = await refresh(loser)
     expect([again.status, again.json()['error_code']]).toEqual([401, 'session_expired'])
   })

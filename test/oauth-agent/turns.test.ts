@@ -114,6 +114,7 @@ describe('a refusal by the authorization server, to whoever has the lock', () =>
     const page = await startAfter(longestTurnSeconds)
     const answer = await refresh(page)
     expect([...statusAndCode(answer), answer.setCookies]).toEqual([503, 'refresh_in_progress', []])
+    world.clock.pass(1)
     expect(statusAndCode(await refresh(page))).toEqual([401, 'session_expired'])
   })
 
