@@ -89,14 +89,15 @@ export function createRefresh(parts: RefreshParts): Refresh {
     )
     const cookies = afterUse(refreshed.cookies, { activity })
 
+    // It goes on for whoever has nothing newer; this browser has, or is about to. Asked first: then nothing is waited for.
+    const isFollowed = await wasFollowed(parts, session.facts, beganAt)
     // A sign-out that came in the meantime wins, and so does a sign-in or the end of its time: nothing may bring it back.
     const limit = reachedLimit(cookies.access, clock.nowSeconds())
     if (limit !== undefined || store.hasEnded(session.facts)) {
       await revokeTokens(parts, { refreshToken: cookies.refresh?.refreshToken })
       throw await overMeanwhile(session, limit)
     }
-    // It goes on for whoever has nothing newer; this browser has, or is about to.
-    if (await wasFollowed(parts, session.facts, beganAt)) throw inProgress()
+    if (isFollowed) throw inProgress()
     return { ...refreshed, cookies }
   }
 

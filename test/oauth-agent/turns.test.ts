@@ -130,6 +130,22 @@ describe('a refusal by the authorization server, to whoever has the lock', () =>
   )
 })
 
+it('a sign-out wins over a refresh also when the store was being asked whether a step-up followed', async () => {
+  const memory = createMemoryStore({ clock: systemClock })
+  let sessionId = ''
+  const get: Store['get'] = async (key) => {
+    const value = await memory.get(key)
+    if (key.startsWith('followed:')) await memory.end({ kind: 'session', sessionId, ttlSeconds: 60 })
+    return value
+  }
+  world = await startScriptedWorld({ store: { ...memory, get } })
+  const page = world.browser()
+  await world.signIn(page)
+  ;({ sessionId } = world.open(page))
+  const answer = await refresh(page)
+  expect([...statusAndCode(answer), answer.setCookies]).toEqual([401, 'session_expired', []])
+})
+
 it('a response for which another replica takes too long may come again, with the login cookie it needs', async () => {
   const { locks } = await start()
   const { acquire } = locks
