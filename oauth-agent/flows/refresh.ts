@@ -93,7 +93,9 @@ export function createRefresh(parts: RefreshParts): Refresh {
     const isFollowed = await wasFollowed(parts, session.facts, beganAt)
     // A sign-out that came in the meantime wins, and so does a sign-in or the end of its time: nothing may bring it back.
     const limit = reachedLimit(cookies.access, clock.nowSeconds())
-    if (limit !== undefined || store.hasEnded(session.facts)) {
+    const hasEnded = store.hasEnded(session.facts)
+    // At its limit only what nobody has followed: at many servers its tokens are of one grant with those that the user has.
+    if (hasEnded || (limit !== undefined && !isFollowed)) {
       await revokeTokens(parts, { refreshToken: cookies.refresh?.refreshToken })
       throw await overMeanwhile(session, limit)
     }

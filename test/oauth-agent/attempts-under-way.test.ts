@@ -48,6 +48,24 @@ it('C35 a refresh that set out before the idle limit does not come back over the
   expect(await userOf(page)).toBe('bob')
 })
 
+it('nor does it revoke what the same user has got by signing in after it, at a server with one grant for both', async () => {
+  const page = world.browser()
+  await world.signIn(page)
+  const query = await world.start(page)
+  const go = world.server.holdRefresh()
+  world.clock.pass(299)
+  const calls = world.server.count('token')
+  const refreshing = refresh(world.tab(page))
+  await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+  world.clock.pass(2)
+  expect((await endLogin(page, query)).status).toBe(200)
+  const revoked = world.server.count('revocation')
+  go()
+  expect([...codeOf(await refreshing), (await refreshing).setCookies]).toEqual([503, 'refresh_in_progress', []])
+  expect(world.server.count('revocation')).toBe(revoked)
+  expect(await userOf(page)).toBe('alice')
+})
+
 describe('an attempt of one tab while another tab signs in', () => {
   it.each<[string, string, string]>([
     ['a step-up', '?acr_values=high', 'login_restart_required'],
