@@ -8,7 +8,7 @@ export interface Connections {
   begin(socket: Socket, response: ServerResponse): ServerResponse | undefined
   /** The handler is done with the answer; it may still be on its way out. */
   end(socket: Socket, response: ServerResponse): void
-  /** True between the head of an answer and its end, when any other byte would be taken for part of it. */
+  /** True while any other byte would be taken for part of an answer: between its head and its end, and with one behind it. */
   isAnswering(socket: Socket): boolean
   /** True until the requests that have come on the connection have their whole answers. */
   isBusy(socket: Socket): boolean
@@ -87,7 +87,8 @@ export function createConnections(server: Server): Connections {
       if (response.writableFinished && newest.get(socket) === response) newest.set(socket, undefined)
     },
     isAnswering(socket) {
-      return isHalf(newest.get(socket))
+      const response = newest.get(socket)
+      return isHalf(response) || isBehind(response)
     },
     isBusy(socket) {
       return newest.get(socket)?.writableFinished === false
@@ -110,6 +111,11 @@ export function createConnections(server: Server): Connections {
 
 function isHalf(response: ServerResponse | undefined): response is ServerResponse {
   return response?.headersSent === true && !response.writableFinished
+}
+
+/** Node gives an answer its connection when those before it are out. */
+function isBehind(response: ServerResponse | undefined): boolean {
+  return response?.socket === null && !response.writableFinished
 }
 
 function untilClosed(socket: Socket): Promise<void> {

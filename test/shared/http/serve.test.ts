@@ -178,6 +178,22 @@ describe.each([
       await connection.until((all) => all.includes('answer to /3'))
     })
 
+    it('what cannot be parsed behind an answer that has begun ends it, and puts no other into it', async () => {
+      const begun: string[] = []
+      const running = await start({
+        handle({ url = '' }, response) {
+          begun.push(url)
+          if (url === '/1') response.writeHead(200, { 'content-length': '500' }).write('half')
+        },
+      })
+      const connection = await open(running)
+      connection.write(request('GET', '/1') + request('GET', '/2'))
+      await connection.until((text) => text.endsWith('half'))
+      await expect.poll(() => begun).toEqual(['/1', '/2'])
+      connection.write('nonsense\r\n\r\n')
+      expect(await connection.closed()).toMatch(/half$/)
+    })
+
     it('what waits when its connection ends never begins', async () => {
       const { running, begun, over, finish } = await startHeld()
       const connection = await open(running)
