@@ -99,25 +99,27 @@ interface Answering extends Pick<ServeParts, 'handler' | 'around' | 'clock' | 'o
 }
 
 const isSafe = ({ method = '' }: IncomingMessage): boolean => safeMethods.has(method)
-/** Answers whose requests have not begun. */
-const waiting = new WeakSet<ServerResponse>()
+/** How many requests of a connection have not begun. */
+const waiting = new WeakMap<Socket, number>()
+/** More than clients send ahead, and of heads no more memory than of a body. */
+const mostWaiting = 100
 
 /**
  * Runs a request at once, unless it was sent behind one that is not answered yet and either changes something: a DELETE
  * that overtakes its POST would find nothing (RFC 9112 §9.3.2). Then it begins when that answer is out.
+ *
+ * Node holds a client back where answers pile up. What waits makes none, so beyond `mostWaiting` the connection is cut.
  */
-function inTurn(
-  before: ServerResponse | undefined,
-  request: IncomingMessage,
-  response: ServerResponse,
-  run: () => void,
-): void {
-  if (before === undefined || (isSafe(request) && isSafe(before.req) && !waiting.has(before))) return run()
-  waiting.add(response)
+function inTurn(before: ServerResponse | undefined, request: IncomingMessage, run: () => void, cut: () => void): void {
+  const { socket } = request
+  const ahead = waiting.get(socket) ?? 0
+  if (before === undefined || (isSafe(request) && isSafe(before.req) && ahead === 0)) return run()
+  if (ahead === mostWaiting) return cut()
+  waiting.set(socket, ahead + 1)
   before.once('close', () => {
-    waiting.delete(response)
+    waiting.set(socket, (waiting.get(socket) ?? 1) - 1)
     // The connection may have ended with that answer.
-    if (request.socket.writable) run()
+    if (socket.writable) run()
   })
 }
 
@@ -128,7 +130,8 @@ function answerRequests(server: Server, parts: Answering): void {
     // The connection was ended with a refusal; what still arrives on it must have no effect.
     if (request.socket.writableEnded) return
     const before = connections.begin(request.socket, response)
-    inTurn(before, request, response, () => around(request, () => void settle(parts, request, response)))
+    const run = (): void => around(request, () => void settle(parts, request, response))
+    inTurn(before, request, run, () => connections.cutOne(request.socket))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)

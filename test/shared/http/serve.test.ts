@@ -194,6 +194,21 @@ describe.each([
       expect(await connection.closed()).toMatch(/half$/)
     })
 
+    it('a hundred may wait; a client that sends more without end loses its connection, not our memory', async () => {
+      const { running, begun, over, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(request('POST', '/1') + request('DELETE', '/2').repeat(100))
+      const other = await open(running)
+      other.write(request('GET', '/other'))
+      await expect.poll(() => begun).toEqual(['/1', '/other'])
+      finish('/other')
+      await expect.poll(() => over).toEqual(['/other'])
+      connection.write(request('DELETE', '/3') + request('GET', '/4') + request('GET', '/5'))
+      expect(await connection.closed()).toBe('')
+      expect(begun).toEqual(['/1', '/other'])
+      expect(over).toEqual(['/other', '/1'])
+    })
+
     it('what waits when its connection ends never begins', async () => {
       const { running, begun, over, finish } = await startHeld()
       const connection = await open(running)
