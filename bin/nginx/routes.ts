@@ -30,7 +30,7 @@ export function nginxGroups(config: Config): readonly NginxGroup[] {
     )
     const handedOver =
       everything ?? routes.map(({ setting }) => reasonFor(setting)).find((reason) => reason !== undefined)
-    return { path, routes, matchers: hasWildcard ? [regexMatcher(path)] : literalMatchers(path), handedOver }
+    return { path, routes, matchers: hasWildcard ? [regexMatcher(path)] : literalMatchers(path, paths), handedOver }
   })
 }
 
@@ -77,12 +77,14 @@ function bySpecificity(a: string, b: string): number {
 }
 
 /** Without `*` in any route the longest prefix is the most specific route. A trailing slash is the same path as without. */
-function literalMatchers(path: string): readonly string[] {
+function literalMatchers(path: string, paths: readonly string[]): readonly string[] {
   const literal = `/${segments(path)
     .filter((segment) => segment !== '**')
     .join('/')}`
   if (literal === '/') return path === '/' ? ['= /'] : ['^~ /']
-  return path.endsWith('/**') ? [`= ${literal}`, `^~ ${literal}/`] : [`= ${literal}`, `= ${literal}/`]
+  if (!path.endsWith('/**')) return [`= ${literal}`, `= ${literal}/`]
+  // nginx refuses a location that is there twice.
+  return paths.includes(literal) ? [`^~ ${literal}/`] : [`= ${literal}`, `^~ ${literal}/`]
 }
 
 /** nginx takes the first of several regular expressions, so with `*` all patterns are spelled as such, in their order. */

@@ -142,6 +142,10 @@ describe('locations', () => {
     expect(matchers('/', '/**')).toEqual([['= /'], ['^~ /']])
   })
 
+  it('say a path once, where it is a route of its own beside all below it', () => {
+    expect(matchers('/a', '/a/**')).toEqual([['= /a', '= /a/'], ['^~ /a/']])
+  })
+
   it('spell all patterns as expressions when one has a wildcard, the most specific first', () => {
     expect(matchers('/**', '/a/**', '/a/*/c', '/a/b.d/c', '/a')).toEqual([
       ['~ "^/a/b\\.d/c/?$"'],

@@ -49,6 +49,22 @@ describe('paths below /api that no route names', () => {
   })
 })
 
+it('a path may be a route beside all that is below it', async () => {
+  const world = await startNginxWorld(`
+    - { path: /api/orders, methods: [POST], upstream: '${upstream.origin}' }
+    - { path: /api/orders/**, methods: [GET], upstream: '${upstream.origin}' }
+`)
+  const asked = ['POST /api/orders', 'POST /api/orders/', 'GET /api/orders', 'GET /api/orders/7', 'POST /api/orders/7']
+  const found = await Promise.all(
+    asked.map(async (line) => {
+      const [method = '', target = ''] = line.split(' ')
+      return (await world.call(method, target, { more: [`Origin: ${publicOrigin}`] })).status
+    }),
+  )
+  expect(found).toEqual([200, 200, 405, 200, 405])
+  await world.close()
+})
+
 describe('a session inside nginx', () => {
   let world: NginxWorld
 
