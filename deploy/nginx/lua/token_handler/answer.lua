@@ -3,9 +3,6 @@
 
 local M = {}
 
---- True while an answer of ours is on its way through the header filter, which has nothing to take out of it.
-M.is_own = false
-
 --- Lets the page of an exactly listed origin read the answer.
 function M.allow_origin(settings, origin)
   if origin and settings.cors_origins[origin] then
@@ -14,13 +11,6 @@ function M.allow_origin(settings, origin)
     header["Access-Control-Allow-Credentials"] = "true"
     header["Access-Control-Expose-Headers"] = settings.cors_expose_headers
   end
-end
-
---- Sends status and header at once, so that `is_own` is true for exactly this answer.
-local function send_head()
-  M.is_own = true
-  ngx.send_headers()
-  M.is_own = false
 end
 
 --- Ends the request with the row of `code`; `members` are further JSON members as text.
@@ -34,7 +24,7 @@ function M.refuse(settings, code, origin, members)
   header["Token-Handler-Error"] = code
   header["Retry-After"] = row.retry_after
   M.allow_origin(settings, origin)
-  send_head()
+  ngx.send_headers()
   ngx.print(body)
   return ngx.exit(ngx.HTTP_OK)
 end
@@ -57,7 +47,7 @@ function M.preflight(settings, origin, group)
   header["Access-Control-Allow-Methods"] = table.concat(group.methods, ", ")
   header["Access-Control-Allow-Headers"] = settings.cors_allow_headers
   header["Access-Control-Max-Age"] = settings.cors_max_age_seconds
-  send_head()
+  ngx.send_headers()
   return ngx.exit(ngx.HTTP_OK)
 end
 

@@ -180,9 +180,6 @@ end
 --- Header filter of a route: drops fields by which the API would speak for more than itself. Answers a status of this
 -- module when another answer has to take the place of the API's.
 function M.filter_header(settings, routes)
-  if answer.is_own then
-    return nil
-  end
   local fields, status, var = get_headers(0, true), ngx.status, ngx.var
   if not is_framed_once(fields, status) then
     return ngx.ERROR
