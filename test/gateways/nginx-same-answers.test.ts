@@ -267,6 +267,14 @@ describe('nginx answers as the proxy does', () => {
     },
   )
 
+  it('H17 reads the first Connection line, as its page says', async () => {
+    const { proxy: expected, nginx: got } = await both(
+      okBytes('{}', ['Connection: X-Foo', 'Connection: X-Bar', 'X-Foo: 1', 'X-Bar: 2']),
+    )
+    for (const { fields } of [expected, got]) expect(fields).not.toHaveProperty('x-foo')
+    expect(expected.fields).not.toHaveProperty('x-bar')
+  })
+
   it('HX-24 keeps the token of an API that echoes it', async () => {
     for (const world of [proxy, nginx]) {
       upstream.behave((socket, seen) => {
