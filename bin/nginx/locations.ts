@@ -103,7 +103,7 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
     'proxy_buffering off;',
     'proxy_request_buffering off;',
     'proxy_redirect off;',
-    ...wholeHead,
+    ...wholeAnswer,
     `proxy_connect_timeout ${setting.connectTimeoutMs}ms;`,
     `proxy_send_timeout ${setting.idleTimeoutMs}ms;`,
     `proxy_read_timeout ${readTimeoutMs}ms;`,
@@ -141,8 +141,11 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
   ]
 }
 
-/** Sealed cookies fill most of 16 KiB; nginx gives up on an answer whose head does not fit, and a code is used up then. */
-const wholeHead = ['proxy_buffer_size 32k;', 'proxy_buffers 4 32k;']
+/**
+ * The answer as it came, also where the operator has nginx put pages of its own in the place of errors. Sealed cookies fill
+ * most of 16 KiB; nginx gives up on an answer whose head does not fit, and a code is used up then.
+ */
+const wholeAnswer = ['proxy_intercept_errors off;', 'proxy_buffer_size 32k;', 'proxy_buffers 4 32k;']
 
 /**
  * Behind these locations are agent and proxy, which report failures of APIs themselves: where nginx reaches neither, or
@@ -177,7 +180,7 @@ export function passedOn(
     '  proxy_http_version 1.1;',
     '  proxy_buffering off;',
     '  proxy_request_buffering off;',
-    ...wholeHead.map((line) => `  ${line}`),
+    ...wholeAnswer.map((line) => `  ${line}`),
     `  proxy_read_timeout ${silenceMs}ms;`,
     `  proxy_send_timeout ${silenceMs}ms;`,
     '  proxy_set_header Host $http_host;',

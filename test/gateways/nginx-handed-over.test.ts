@@ -155,3 +155,27 @@ describe('where every route stays with the proxy', () => {
     await world.close()
   })
 })
+
+it.each([
+  ['the API', '/api/a'],
+  ['the proxy', '/handed/a'],
+  ['the agent', '/oauth-agent/session'],
+])('answers of %s stay as they are where the operator has nginx replace those of other servers', async (_, target) => {
+  const behind = await startUpstream()
+  const listen = `listen: { host: 127.0.0.1, port: ${behind.port} }`
+  const routes = `
+    - { path: /api/**, upstream: '${behind.origin}' }
+    - { path: /handed/**, upstream: '${behind.origin}', rate_limit: { requests: 9, window_seconds: 60 } }
+  ${listen}
+`
+  const world = await startNginxWorld(routes, `agent: { ${listen} }`, async () => ({
+    http: (http) => `proxy_intercept_errors on;\n${http}`,
+  }))
+  for (const status of [400, 405, 413, 500, 503]) {
+    behind.behave((socket) => void socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 4\r\n\r\nmine`))
+    const answered = await world.call('GET', target)
+    expect([answered.status, answered.body]).toEqual([status, 'mine'])
+  }
+  await world.close()
+  await behind.close()
+})
