@@ -125,6 +125,8 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
     `  zone ${name} 64k;`,
     `  server ${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port} max_conns=${setting.maxConcurrentRequests};`,
     `  keepalive ${Math.min(setting.maxConcurrentRequests, 64)};`,
+    // By default a busy connection ends after 1,000 calls, and an API over TLS shakes hands anew.
+    '  keepalive_requests 100000;',
     `  keepalive_timeout ${setting.keepAliveSeconds}s;`,
     '}',
   ]

@@ -102,10 +102,11 @@ describe('what nginx decides and what stays with the proxy', () => {
     expect(agent).toMatch(new RegExp(`^[^}]*proxy_read_timeout ${ms}ms;`))
   })
 
-  it('idle connections to an API end as soon as those of the proxy do', () => {
+  it('connections to an API end when they are idle, as soon as those of the proxy do, and not by number', () => {
     const { http } = generate(route('/api/**', ', keep_alive_seconds: 1'))
     expect(http).toMatch(/^upstream th_route_0 \{[^}]*\n {2}keepalive_timeout 1s;\n\}$/m)
     expect(http.match(/keepalive_timeout 4000ms;/g)).toHaveLength(2)
+    expect(http).toMatch(/^upstream th_route_0 \{[^}]*\n {2}keepalive_requests 100000;$/m)
   })
 
   it('nothing is decided where a shared store can end sessions', () => {
