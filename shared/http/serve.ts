@@ -123,6 +123,22 @@ function inTurn(before: ServerResponse | undefined, request: IncomingMessage, ru
   })
 }
 
+/**
+ * Ends an answer that was behind another with its connection. Node 22 does so with the first alone; a call to an API would go
+ * on for nobody, and hold its place for good.
+ */
+function endTogether(socket: Socket, response: ServerResponse): void {
+  const end = (): void => {
+    response.destroy()
+    // From Node 24 on the answer says so itself.
+    setImmediate(() => {
+      if (!response.closed) response.emit('close')
+    })
+  }
+  socket.setMaxListeners(0).once('close', end)
+  response.once('close', () => socket.off('close', end))
+}
+
 /** Has everything that comes to `server` answered: by the handler, or by us where that throws or nobody could parse it. */
 function answerRequests(server: Server, parts: Answering): void {
   const { connections, handler, around = (_, run) => run() } = parts
@@ -130,6 +146,7 @@ function answerRequests(server: Server, parts: Answering): void {
     // The connection was ended with a refusal; what still arrives on it must have no effect.
     if (request.socket.writableEnded) return
     const before = connections.begin(request.socket, response)
+    if (before !== undefined) endTogether(request.socket, response)
     const run = (): void => around(request, () => void settle(parts, request, response))
     inTurn(before, request, run, () => connections.cutOne(request.socket))
   }

@@ -209,6 +209,15 @@ describe.each([
       expect(over).toEqual(['/other', '/1'])
     })
 
+    it('all that have begun end with their connection', async () => {
+      const { running, begun, over } = await startHeld()
+      const connection = await open(running)
+      connection.write(request('GET', '/1') + request('GET', '/2') + request('GET', '/3'))
+      await expect.poll(() => begun).toEqual(['/1', '/2', '/3'])
+      connection.close()
+      await expect.poll(() => over.toSorted()).toEqual(['/1', '/2', '/3'])
+    })
+
     it('what waits when its connection ends never begins', async () => {
       const { running, begun, over, finish } = await startHeld()
       const connection = await open(running)
