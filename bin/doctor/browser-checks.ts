@@ -2,6 +2,8 @@ import { isIP } from 'node:net'
 import { isLocalOrigin } from '../../shared/config/local.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
+import { errorTable } from '../../shared/error-table.ts'
+import type { ErrorCode } from '../../shared/errors.ts'
 import { failureCode } from '../../shared/failure-code.ts'
 import type { Mode } from '../parts.ts'
 import { error, type Finding, ok, skipped, warning } from './finding.ts'
@@ -68,12 +70,18 @@ export async function* browserChecks(
     yield skipped('cookies.round_trip', 'skipped (--offline)')
     return
   }
-  yield await roundTrip(config, ask)
+  const whole = await roundTrip(config, ask)
+  yield whole
   if (mode === 'agent') return
   for (const path of new Set(config.proxy.routes.map((route) => examplePath(route.path)))) {
-    yield await routeRoundTrip(`${publicOrigin}${path}`, ask)
+    const answer = await routeAnswer(`${publicOrigin}${path}`, ask)
+    yield routeRoundTrip(`${publicOrigin}${path}`, answer, whole.level === 'ok')
+    // Each that says nothing costs the whole time limit, and one tells as much as all of them.
+    if (!(answer instanceof Response)) return
   }
 }
+
+const passHost = 'Let it pass the Host that browsers send.'
 
 /** Sends the largest Cookie header that we could ever make through everything that stands before the agent. */
 async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof fetch): Promise<Finding> {
@@ -90,7 +98,7 @@ async function roundTrip({ publicOrigin, agent, cookies }: Config, ask: typeof f
       return ok(check, `${publicOrigin} reaches the agent, with ${cookies.maxTotalBytes} bytes of cookies`)
     }
     if (answer.headers.get('token-handler-error') === 'host_not_allowed') {
-      return error(check, 'the gateway changes the Host header', 'Let it pass the Host that browsers send.')
+      return error(check, 'the gateway changes the Host header', passHost)
     }
     return error(
       check,
@@ -113,21 +121,47 @@ function examplePath(pattern: string): string {
 }
 
 /** Asks as no page of ours does, so that the proxy refuses, whatever the route lets through: no API hears of it. */
-async function routeRoundTrip(url: string, ask: typeof fetch): Promise<Finding> {
-  const check = 'routes.round_trip'
+async function routeAnswer(url: string, ask: typeof fetch): Promise<Response | { readonly why: string }> {
   try {
     const answer = await ask(url, { redirect: 'manual', signal: AbortSignal.timeout(5000) })
     await answer.arrayBuffer()
-    const isOurs =
-      answer.headers.has('token-handler-error') ||
-      (answer.status >= 400 && answer.headers.get('content-type') === 'application/json')
-    if (isOurs) return ok(check, `${url} reaches the proxy`)
+    return answer
+  } catch (failure) {
+    return { why: failureCode(failure) ?? 'unknown' }
+  }
+}
+
+/** How the proxy refuses what reached one of its routes as it was sent; any other refusal would meet every call. */
+const refusals: ReadonlySet<string> = new Set<ErrorCode>(['header_missing', 'method_not_allowed'])
+
+function routeRoundTrip(
+  url: string,
+  answer: Response | { readonly why: string },
+  /** Whether the gateway brought the agent's answer. */
+  isReached: boolean,
+): Finding {
+  const check = 'routes.round_trip'
+  if (!(answer instanceof Response)) {
+    return isReached
+      ? error(check, `${url} gives no answer (${answer.why})`, 'Check that the gateway reaches the proxy.')
+      : skipped(check, `${url} cannot be reached from here (${answer.why})`)
+  }
+  const code = answer.headers.get('token-handler-error') ?? ''
+  if (refusals.has(code)) return ok(check, `${url} reaches the proxy`)
+  if (code === 'host_not_allowed') return error(check, `the gateway changes the Host header for ${url}`, passHost)
+  if (code === 'route_not_found') {
     return error(
       check,
-      `${url} answered ${answer.status}, but not by the proxy`,
-      'Check that the gateway sends the paths of proxy.routes to the proxy, and not to the files of the app.',
+      `${url} is no route where it arrives (route_not_found)`,
+      'Check that the gateway leaves paths as they are, sends those of proxy.routes to the proxy and not to the agent, and that the proxy runs with these settings.',
     )
-  } catch (failure) {
-    return skipped(check, `${url} cannot be reached from here (${failureCode(failure) ?? 'unknown'})`)
   }
+  if (Object.hasOwn(errorTable, code)) {
+    return error(check, `${url} is refused (${code})`, errorTable[code as ErrorCode].remedy)
+  }
+  return error(
+    check,
+    `${url} answered ${answer.status}, but not by the proxy`,
+    'Check that the gateway sends the paths of proxy.routes to the proxy, and neither to the files of the app nor to the API itself, and that it reaches the proxy.',
+  )
 }

@@ -70,8 +70,13 @@ const answer = (status: number, headers: Record<string, string>): typeof fetch =
 /** The agent's answer, and the proxy's to who is no page of ours. */
 const goodAnswer: typeof fetch = (input) => {
   const isAgent = String(input).endsWith('/session')
-  const refusal: Record<string, string> = isAgent ? {} : { 'token-handler-error': 'origin_not_allowed' }
+  const refusal: Record<string, string> = isAgent ? {} : { 'token-handler-error': 'header_missing' }
   return answer(isAgent ? 200 : 403, { 'content-type': 'application/json', ...refusal })(input)
+}
+
+/** A gateway that reaches the agent, and fails so for everything else. */
+function onlyAgent(failure: Error): typeof fetch {
+  return (input) => (String(input).endsWith('/session') ? goodAnswer(input) : Promise.reject(failure))
 }
 
 interface Change {
@@ -153,6 +158,16 @@ describe('doctor', () => {
     expect(upstream.seen).toEqual([])
     await world.close()
     await upstream.close()
+  })
+
+  it.each<[string, (failure: Error) => typeof fetch]>([
+    ['silent for everything', (failure) => () => Promise.reject(failure)],
+    ['silent for APIs', onlyAgent],
+  ])('asks a gateway that is %s for one route only, since each costs the whole time limit', async (_, silent) => {
+    const routes = ['/a', '/b', '/c'].map((path) => ({ path, upstream: 'http://127.0.0.1:9' }))
+    const fetch = silent(new DOMException('too late', 'TimeoutError'))
+    const findings = await look({ settings: { proxy: { routes } }, fetch })
+    expect(findings.filter(({ check }) => check === 'routes.round_trip')).toHaveLength(1)
   })
 
   it.each<[string, object]>([
@@ -320,6 +335,39 @@ describe('doctor', () => {
       'routes.round_trip',
       'error',
       'http://localhost:3000/api/doctor answered 200, but not by the proxy',
+    ],
+    ...(
+      [
+        ['changes the paths of APIs, or sends them to the agent', 404, 'route_not_found', '(route_not_found)'],
+        ['changes the Host of calls', 421, 'host_not_allowed', 'changes the Host header'],
+        ['asks for decisions unknown to the proxy', 403, 'untrusted_peer', '(untrusted_peer)'],
+      ] as const
+    ).map(([which, status, code, words]): [string, Change, string, Finding['level'], string] => [
+      `a gateway that ${which}`,
+      { fetch: answer(status, { 'content-type': 'application/json', 'token-handler-error': code }) },
+      'routes.round_trip',
+      'error',
+      words,
+    ]),
+    ...(
+      [
+        ['a gateway that does not reach the proxy', 503, {}],
+        ['an API that is open to the gateway', 401, {}],
+        ['somebody else who has such a header', 403, { 'token-handler-error': 'do-not-show' }],
+      ] as const
+    ).map(([who, status, headers]): [string, Change, string, Finding['level'], string] => [
+      who,
+      { fetch: answer(status, { 'content-type': 'application/json', ...headers }) },
+      'routes.round_trip',
+      'error',
+      `answered ${status}, but not by the proxy`,
+    ]),
+    [
+      'paths of APIs on which the gateway keeps silent',
+      { fetch: onlyAgent(new DOMException('do-not-show', 'TimeoutError')) },
+      'routes.round_trip',
+      'error',
+      'http://localhost:3000/api/doctor gives no answer (timeout)',
     ],
     [
       'paths of APIs that cannot be tried from here',
