@@ -11,10 +11,16 @@ import { asksProvider } from './provider-use.ts'
 const soonDays = 14
 const daySeconds = 86_400
 
-/** Every certificate that is shown to somebody, and the authorities of clients: whether they can be used, for how long, and who may read the keys. */
+/**
+ * Every certificate that is shown to somebody, and the authorities of clients: whether they can be used and for how long;
+ * and who may read their keys, and those with which the client signs.
+ */
 export function* certificateChecks(config: Config, reader: KeyReader): Iterable<Finding> {
   yield* listenerChecks(config, reader)
   for (const each of clientCertificates(config, reader.mode)) yield* clientCertificateChecks(each, reader)
+  for (const file of signingKeyFiles(config, reader.mode)) {
+    yield readersFinding('client.private_key', file, statSync(file), reader.userId)
+  }
 }
 
 /** The certificates with which agent and proxy listen. */
@@ -66,6 +72,13 @@ function clientCertificates({ client, proxy }: Config, mode: Mode | undefined): 
     found.set(certificateFile, { of: 'upstream', setting, certificateFile, privateKeyFile, taken })
   }
   return [...found.values()]
+}
+
+/** The keys of `private_key_jwt` that such a process reads: the present one, and the next. */
+function signingKeyFiles({ client, proxy }: Config, mode: Mode | undefined): readonly string[] {
+  if (client.authentication !== 'private_key_jwt' || !asksProvider({ proxy }, mode)) return []
+  const { privateKeyFile, nextPrivateKeyFile } = client
+  return nextPrivateKeyFile === undefined ? [privateKeyFile] : [privateKeyFile, nextPrivateKeyFile]
 }
 
 function* clientCertificateChecks(shown: ClientCertificate, { clock, userId }: KeyReader): Iterable<Finding> {

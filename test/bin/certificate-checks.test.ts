@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { chmodSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { certificateChecks } from '../../bin/doctor/certificate-checks.ts'
@@ -19,6 +20,11 @@ beforeAll(() => {
   chmodSync(ours.key, 0o600)
   chmodSync(another.key, 0o644)
 })
+
+function privateKeyPem(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+}
 
 const asClient = {
   client: {
@@ -86,5 +92,33 @@ describe('certificates that are shown to others', () => {
     const found = find('2029-01-30T00:00:00Z', mode, { ...asClient, ...settings })
     const shown = found.filter(({ check }) => check.endsWith('.certificate'))
     expect(shown.map(({ check }) => check.replace('.certificate', ''))).toEqual(expected)
+  })
+})
+
+describe('keys that sign for the client', () => {
+  const present = folder.file('present.pem', privateKeyPem())
+  const next = folder.file('next.pem', privateKeyPem())
+  const asSigner = {
+    client: {
+      id: 'app',
+      authentication: 'private_key_jwt',
+      private_key_file: present,
+      next_private_key_file: next,
+      secret: undefined,
+    },
+  }
+  beforeAll(() => {
+    chmodSync(present, 0o644)
+    chmodSync(next, 0o600)
+  })
+  const ofOthers = { level: 'warning', check: 'client.private_key', found: 'others may read it (mode 644)' }
+  const ofNobodyElse = { level: 'ok', check: 'client.private_key' }
+
+  it.each<[string, Mode | undefined, Tree, readonly object[]]>([
+    ['an agent', 'agent', {}, [ofOthers, ofNobodyElse]],
+    ['any process', undefined, {}, [ofOthers, ofNobodyElse]],
+    ['a proxy that asks for no tokens', 'proxy', { proxy: { routes: [plainRoute] } }, []],
+  ])('are those of %s: nobody else may read them', (_, mode, settings, expected) => {
+    expect(find('2029-01-30T00:00:00Z', mode, { ...asSigner, ...settings })).toMatchObject(expected)
   })
 })
