@@ -63,8 +63,10 @@ export function createCallSupervisor(parts: SupervisorParts): SuperviseCall {
     return created
   }
 
-  function reportSkew(date: string | null): void {
-    const theirs = date === null ? Number.NaN : Date.parse(date)
+  function reportSkew({ headers }: Response): void {
+    // A cache, such as a CDN before metadata and keys, leaves Date as it was and says how old that is (RFC 9111 §5.1).
+    const ageMs = (Number(headers.get('age')) || 0) * 1000
+    const theirs = Date.parse(headers.get('date') ?? '') + ageMs
     const skewSeconds = Math.round((theirs - clock.nowMs()) / 1000)
     const isLarge = Math.abs(skewSeconds) > parts.clockToleranceSeconds
     if (!isLarge || isWithin(clock, skewReportedMs, skewReportMs)) return
@@ -81,7 +83,7 @@ export function createCallSupervisor(parts: SupervisorParts): SuperviseCall {
     const cancel = clock.after(timeoutMs, () => deadline.abort())
     try {
       const response = await send(deadline.signal)
-      reportSkew(response.headers.get('date'))
+      reportSkew(response)
       const refusal = refusalOf(response.status)
       if (refusal !== undefined) throw new ProviderUnavailable(endpoint, refusal, retryAfter(response))
       circuit.succeeded()

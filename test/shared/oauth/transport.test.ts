@@ -215,6 +215,18 @@ describe('transport', () => {
   })
 
   it.each([
+    ['as old as its Date', 3600, '3600', []],
+    ['not as old as its Date', 3600, '3000', [{ skew_seconds: -600 }]],
+    ['of an age that is none', 3600, 'old', [{ skew_seconds: -3600 }]],
+  ])('an answer that comes from a cache, %s, tells of their clock what it told then', async (_, ago, age, told) => {
+    await start((_request, response) => {
+      response.writeHead(200, { date: new Date(clock.nowMs() - ago * 1000).toUTCString(), age }).end('{}')
+    })
+    await call()
+    expect(events.flatMap(([name, fields]) => (name === 'provider.clock_skew' ? [fields] : []))).toEqual(told)
+  })
+
+  it.each([
     ['7', 7],
     ['0', 1],
     ['86400', 120],
