@@ -1,4 +1,5 @@
 import { AgentError, type CallAgent } from './agent.ts'
+import { isEnding } from './api-fetch.ts'
 import type { Browser } from './browser.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { isNewer, isSameLogin, parseSession, type Session } from './session.ts'
@@ -71,7 +72,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   const underLock = async (seen: Session): Promise<Session> => {
     const current = await parts.check()
     const overtaken = !isSameLogin(current, seen) || isNewer(current, seen)
-    if (!current.isLoggedIn || (overtaken && (current.accessTokenExpiresAt ?? 0) > browser.now())) return current
+    if (!current.isLoggedIn || (overtaken && !isEnding(current, browser))) return current
     try {
       const refreshed = await refreshAtAgent(current)
       // Somebody else signed in meanwhile and it was theirs, but the answer has no claims.

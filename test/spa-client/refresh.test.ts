@@ -25,6 +25,16 @@ describe('refresh across tabs', () => {
     expect(profile.calls(refreshPath)).toHaveLength(1)
   })
 
+  it('does not take a token of another tab for new that is about to end itself', async () => {
+    const profile = createProfile()
+    const [one, two] = [profile.openTab({ channel: false }), profile.openTab({ channel: false })]
+    await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+    profile.sleep(30_000)
+    await one.tokenHandler.refresh()
+    profile.sleep(59_000)
+    expect((await two.tokenHandler.refresh()).generation).toBe(3)
+  })
+
   it('tells the other tabs, which then do nothing', async () => {
     const profile = createProfile()
     const [one, two] = [profile.openTab(), profile.openTab()]
