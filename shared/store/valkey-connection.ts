@@ -67,6 +67,10 @@ export function connectValkey(parts: {
     const fresh = openClient(settings)
     client = fresh
     fresh.on('error', (failure: unknown) => lose(fresh, available ? 'connection' : 'connect', failure))
+    // The library cannot destroy a socket that is still being connected, and goes on with it.
+    fresh.on('connect', () => {
+      if (client !== fresh) fresh.destroy()
+    })
     try {
       await within(fresh.connect())
       await prepare(fresh, within)

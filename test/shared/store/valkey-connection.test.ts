@@ -98,3 +98,21 @@ it('an answer that arrived within the time limit counts, though this process was
   await connection.attempted
   expect(await connection.run('get', (client) => client.ping())).toBe('PONG')
 })
+
+it('a connection that is closed while it is being made leaves no socket open', async () => {
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket.resume())
+    closers.push(() => socket.destroy())
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  closers.push(() => server.close())
+  const connection = connectValkey({
+    settings: { url: new Secret(`redis://127.0.0.1:${(server.address() as AddressInfo).port}`), timeoutMs },
+    clock: createManualClock(),
+    observe: { emit: () => undefined },
+    prepare: () => expect.unreachable(),
+  })
+  connection.close()
+  await expect.poll(() => sockets.map(({ readableEnded, destroyed }) => readableEnded || destroyed)).toEqual([true])
+})
