@@ -34,14 +34,17 @@ export function addDoctorCommand(program: Command, { out, exitWith }: Terminal):
         import('../doctor/finding.ts'),
       ])
       const config = loadSettings(program.opts<{ config?: string }>().config, mode)
+      const refreshToken = refreshTokenFile === undefined ? undefined : { refreshToken: readToken(refreshTokenFile) }
+      // The clock keeps no process alive, and one that ends while it waits for a time limit ends with 0, as if all were well.
+      const staying = setInterval(() => undefined, 60_000)
       const findings = await examine({
         config,
         clock: systemClock,
         mode,
         userId: process.getuid?.(),
         fetch: offline ? undefined : fetch,
-        ...(refreshTokenFile === undefined ? undefined : { refreshToken: readToken(refreshTokenFile) }),
-      })
+        ...refreshToken,
+      }).finally(() => clearInterval(staying))
       out(json ? JSON.stringify(findings, null, 2) : findingsText(findings))
       if (findings.some(({ level }) => level === 'error')) exitWith(exitFailure)
     })

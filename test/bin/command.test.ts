@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process'
-import type { EventEmitter } from 'node:events'
+import { spawn, spawnSync } from 'node:child_process'
+import { type EventEmitter, once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -14,9 +14,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse as parseYaml } from 'yaml'
 import { listening } from '../../bin/listening.ts'
@@ -529,6 +530,32 @@ it('doctor leaves the public origin alone where it is told to', async () => {
     check: 'cookies.round_trip',
     found: 'skipped (--offline)',
   })
+})
+
+it('doctor lives until it has told what it found, also while it waits for nothing but a time limit', async () => {
+  // A store that is lost for good with the first command after those that every connection begins with.
+  const store = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (asked) => {
+      if (asked.includes(':value:')) {
+        store.close()
+        socket.destroy()
+      } else if (asked.includes('HELLO')) socket.write('%0\r\n')
+      else if (asked.includes('SUBSCRIBE'))
+        socket.write('>3\r\n$9\r\nsubscribe\r\n$19\r\ntoken-handler:ended\r\n:1\r\n')
+      else socket.write(asked.includes('EVAL') ? '*0\r\n' : '+OK\r\n')
+    })
+  })
+  await once(store.listen(0, '127.0.0.1'), 'listening')
+  const { port } = store.address() as AddressInfo
+  const file = settings('lost-store.yaml')
+  writeFileSync(file, `store: { kind: valkey, url: "redis://127.0.0.1:${port}" }\n`, { flag: 'a' })
+  const doctor = spawn(process.execPath, ['bin/token-handler.ts', '--config', file, 'doctor', '--offline'], {
+    cwd: root,
+  })
+  const out = text(doctor.stdout)
+  const [code] = (await once(doctor, 'exit')) as [number]
+  expect([code, await out]).toEqual([1, expect.stringContaining('✗ store: cannot be used (')])
 })
 
 describe('start is refused with exit code 78', () => {
