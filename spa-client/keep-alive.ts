@@ -94,7 +94,7 @@ export function createKeepAlive({ browser, present, refresh, check, warn }: Part
 
   for (const type of activityEvents) {
     browser.on(type, () => {
-      activity += 1
+      activity++
       if (overdue || browser.now() >= prolongFrom) attempt()
     })
   }

@@ -34,7 +34,7 @@ export function createPopupSignIn({ browser, callAgent, emitter, present, check,
   const name = prefix + browser.random()
   return async (parameters: Readonly<Record<string, string>>): Promise<boolean> => {
     const popup = browser.popup(name)
-    if (popup === null) return false
+    if (!popup) return false
     let finish!: (signedIn: boolean) => void
     const outcome = new Promise<boolean>((resolve) => {
       finish = resolve

@@ -51,7 +51,7 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   const wait = (seconds: number) => new Promise<void>((resolve) => browser.after(seconds * 1000, resolve))
 
   const refreshAtAgent = async (current: Session): Promise<Session> => {
-    for (let attempt = 1; ; attempt += 1) {
+    for (let attempt = 1; ; attempt++) {
       const activity = keepAlive.activity()
       try {
         const answer = await callAgent('/refresh', activity > 0 ? {} : { activity: 'background' })
@@ -87,9 +87,8 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
   }
 
   const run = async (seen: Session): Promise<Session> => {
-    const since = browser.now() - refusedAt
     // A clock that was set back must not make the wait longer.
-    if (refusal !== undefined && since >= 0 && since < refusal.retryAfter! * 1000) throw refusal
+    if (refusal && Math.abs(browser.now() - refusedAt) < refusal.retryAfter! * 1000) throw refusal
     refusal = undefined
     return parts.inTurn(() => underLock(seen))
   }

@@ -62,10 +62,9 @@ export function createStepUp(emitter: Emitter, signInPopup: SignIn, signInPage: 
     // The first refusal of an ended session takes the cookies along, so that later ones have another code.
     const key = JSON.stringify([alone && error.code, parameters])
     const asked = (open[key] ??= ask(error.code, parameters, alone))
-    asked.calls += 1
+    asked.calls++
     const stop = listen(signal, 'abort', () => {
-      asked.calls -= 1
-      if (asked.calls === 0) asked.decline()
+      if (--asked.calls === 0) asked.decline()
     })
     return asked.settled.finally(() => {
       delete open[key]

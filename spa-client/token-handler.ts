@@ -203,7 +203,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       await check()
     } finally {
       const popup = popupNameOf(browser.window.name, returnTo)
-      if (popup !== undefined) {
+      if (popup) {
         shared.tellOpener(popup, present().isLoggedIn)
         browser.window.close()
       }
@@ -238,7 +238,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     async signOut() {
       const { logout_url: url } = await callAgent('/logout', {})
       adopt(signedOut, 'signOut')
-      if (url !== undefined) location.assign(url)
+      if (url) location.assign(url)
     },
     async headers() {
       const user = shared.user()

@@ -365,6 +365,36 @@ describe('many tabs', () => {
     },
   )
 
+  it.each([['its own'], ['another']])(
+    'do not take the first answer to a page that loads for a sign-in when it comes after a sign-out in %s tab',
+    async (whose) => {
+      const profile = createProfile()
+      const other = profile.openTab()
+      await other.tokenHandler.onPageLoad()
+      const loading = profile.openTab()
+      const release = profile.holdNextAnswer('GET /oauth-agent/session')
+      const loaded = loading.tokenHandler.onPageLoad()
+      await profile.settle()
+      await (whose === 'another' ? other : loading).tokenHandler.signOut()
+      await profile.settle()
+      release()
+      expect((await loaded).isLoggedIn).toBe(false)
+      expect([other, loading].map(({ tokenHandler }) => tokenHandler.session().isLoggedIn)).toEqual([false, false])
+    },
+  )
+
+  it('hear of a sign-out on a page that never asked who is signed in', async () => {
+    const profile = createProfile()
+    const one = profile.openTab()
+    await one.tokenHandler.onPageLoad()
+    const two = profile.openTab()
+    const causes: string[] = []
+    one.tokenHandler.on('signedOut', ({ cause }) => causes.push(cause))
+    await two.tokenHandler.signOut()
+    await profile.settle()
+    expect([one.tokenHandler.session().isLoggedIn, causes]).toEqual([false, ['signOut']])
+  })
+
   it('do not believe a refresh that was overtaken by the end of the session', async () => {
     const profile = createProfile()
     const [late, two] = [profile.openTab(), profile.openTab()]
