@@ -10,6 +10,7 @@ export type InTurn = <T>(work: () => Promise<T>) => Promise<T>
 interface Parts {
   readonly browser: Browser
   readonly callAgent: CallAgent
+  readonly present: () => Session
   readonly inTurn: InTurn
   /** Asks the agent how things stand. */
   readonly check: () => Promise<Session>
@@ -75,8 +76,8 @@ export function createRefresh(parts: Parts): (seen: Session) => Promise<Session>
     if (!current.isLoggedIn || (overtaken && !isEnding(current, browser))) return current
     try {
       const refreshed = await refreshAtAgent(current)
-      // Somebody else signed in meanwhile and it was theirs, but the answer has no claims.
-      if (!isSameLogin(refreshed, current)) return await parts.check()
+      // Somebody signed in meanwhile: the answer is of the session before, or of the new one, but has no claims.
+      if (!isSameLogin(refreshed, parts.present())) return await parts.check()
       parts.adopt(refreshed)
       return refreshed
     } catch (error) {

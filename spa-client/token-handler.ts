@@ -137,7 +137,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
     warn: (event) => emitter.emit('expiring', event),
   })
   const inTurn = createInTurn(browser, name)
-  const sharedRefresh = createRefresh({ browser, callAgent, inTurn, check, adopt, keepAlive })
+  const sharedRefresh = createRefresh({ browser, callAgent, inTurn, check, ...shared, keepAlive })
 
   /** Settle the sign-ins for which the page was left, once the browser gives it back. */
   const left: ((isLoggedIn: boolean) => void)[] = []
@@ -195,7 +195,7 @@ export function createTokenHandler(options: TokenHandlerOptions = {}, browser: B
       adopt(parseSession(answer, browser.now()))
     } catch (error) {
       // The agent was not reached, or keeps the attempt for another try: loading this address again ends the sign-in.
-      if (!(error instanceof AgentError) || error.retryAfter !== undefined) throw error
+      if (!(error instanceof AgentError) || error.retryAfter) throw error
       // Another client in this page has ended this sign-in, and says how.
       const isEnded = error.code === 'invalid_state' && !isReturn(address().searchParams)
       goOn(error.fields['return_to'] ?? (isEnded ? page() : undefined))

@@ -507,6 +507,31 @@ describe('many tabs', () => {
     )
   })
 
+  it.each([[false], ['stuck' as const]])(
+    'C35 do not show the first user where a refresh is answered after the second has signed in; locks: %s',
+    async (locks) => {
+      const profile = createProfile()
+      const [one, two] = [profile.openTab({ locks }), profile.openTab({ locks })]
+      await Promise.all([one.tokenHandler.onPageLoad(), two.tokenHandler.onPageLoad()])
+      const release = profile.holdNextAnswer('POST /oauth-agent/refresh')
+      const late = one.tokenHandler.refresh()
+      await profile.settle()
+      const end = profile.answers['POST /oauth-agent/login/end']!
+      profile.answers['POST /oauth-agent/login/end'] = (request) => {
+        profile.session.sub = 'u2'
+        return end(request)
+      }
+      const back = profile.openTab({ locks, href: 'https://app.example/callback?code=c&state=s' })
+      await back.tokenHandler.onPageLoad()
+      await profile.settle()
+      release()
+      expect((await late).claims).toEqual({ sub: 'u2' })
+      await profile.settle()
+      const seen = [one, two, back].map(({ tokenHandler }) => tokenHandler.session().claims)
+      expect(seen).toEqual(Array(3).fill({ sub: 'u2' }))
+    },
+  )
+
   it('learn of another user', async () => {
     const profile = createProfile()
     const [one, two] = [profile.openTab(), profile.openTab()]

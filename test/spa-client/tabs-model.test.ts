@@ -122,83 +122,90 @@ function slowAgent(profile: Profile, now: () => number) {
 
 it('whatever tabs do at once, all calls come to an end, no two refresh at once, and all see in the end who is signed in', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 1, maxLength: 12 }), async (plan) => {
-      const profile = createProfile()
-      const agent = slowAgent(profile, profile.now)
-      const tabs = [profile.openTab(), profile.openTab(), profile.openTab()]
-      await Promise.all(tabs.map(({ tokenHandler }) => tokenHandler.onPageLoad()))
-      const unsettled = new Set<string>()
-      const busy = new Set<Tab>()
-      const begin = (name: string, call: Promise<unknown>) => {
-        unsettled.add(name)
-        const settle = () => unsettled.delete(name)
-        call.then(settle, settle)
-      }
-
-      const run = async ({ kind, tab: index, latency, pause }: Act, at: number) => {
-        const tab = tabs[index] as Tab
-        // Who is there after a sign-in and a sign-out at once, nobody can say; nor tell of what nobody waits for any more.
-        const isAlone = ['sign-out', 'other user', 'step-up', 'network gone'].includes(kind)
-        if (isAlone ? busy.size > 0 : kind === 'load' && busy.has(tab)) return
-        agent.latency = latency
-        const name = `${at} ${kind}`
-        if (kind === 'fetch') begin(name, tab.tokenHandler.fetch('/api/orders'))
-        else if (kind === 'refresh') begin(name, tab.tokenHandler.refresh())
-        else if (kind === 'check') begin(name, tab.tokenHandler.check())
-        else if (kind === 'load') {
-          tabs[index] = profile.openTab()
-          tab.tokenHandler.close()
-          begin(name, tabs[index].tokenHandler.onPageLoad())
-        } else if (kind === 'sign-out') {
-          busy.add(tab)
-          begin(
-            name,
-            tab.tokenHandler.signOut().finally(() => busy.delete(tab)),
-          )
-        } else if (kind === 'other user' || kind === 'step-up') {
-          if (kind === 'other user') agent.nextUser = `u${at + 2}`
-          else agent.nextUser = agent.cookie?.sub ?? 'u1'
-          const back = profile.openTab({ href: 'https://app.example/callback?code=c&state=s' })
-          tab.tokenHandler.close()
-          tabs[index] = back
-          busy.add(back)
-          begin(
-            name,
-            back.tokenHandler.onPageLoad().finally(() => busy.delete(back)),
-          )
-        } else if (kind === 'time') await profile.pass(20_000)
-        else if (kind === 'sleep') profile.sleep(45_000)
-        else if (kind === 'network gone') {
-          profile.goOffline()
-          await turns(latency)
-          tab.goOnline()
-        } else if (kind === 'agent busy') agent.busy = latency
-        else {
-          tab.enterCache()
-          await turns(latency)
-          tab.leaveCache()
+    fc.asyncProperty(
+      fc.record({ locks: fc.boolean(), channel: fc.boolean() }),
+      fc.array(act, { minLength: 1, maxLength: 12 }),
+      async (has, plan) => {
+        const profile = createProfile()
+        const agent = slowAgent(profile, profile.now)
+        const tabs = [profile.openTab(has), profile.openTab(has), profile.openTab(has)]
+        await Promise.all(tabs.map(({ tokenHandler }) => tokenHandler.onPageLoad()))
+        const unsettled = new Set<string>()
+        const busy = new Set<Tab>()
+        const begin = (name: string, call: Promise<unknown>) => {
+          unsettled.add(name)
+          const settle = () => unsettled.delete(name)
+          call.then(settle, settle)
         }
-        await turns(pause)
-      }
-      for (const [at, each] of plan.entries()) await run(each, at)
-      agent.latency = 0
-      agent.busy = 0
-      for (let round = 0; round < 4; round++) {
-        await turns(60)
-        await profile.pass(2000)
-      }
-      await profile.pass(30_000)
-      await turns(60)
 
-      expect([...unsettled]).toEqual([])
-      expect(agent.most).toBeLessThan(2)
-      const there = agent.cookie !== undefined && !agent.cookie.ended ? [agent.cookie.sub, agent.cookie.createdAt] : []
-      const seen = tabs.map(({ tokenHandler }) => {
-        const { isLoggedIn, claims, createdAt } = tokenHandler.session()
-        return isLoggedIn ? [claims['sub'], createdAt] : []
-      })
-      expect(seen).toEqual(tabs.map(() => there))
-    }),
+        const run = async ({ kind, tab: index, latency, pause }: Act, at: number) => {
+          const tab = tabs[index] as Tab
+          // Who is there after a sign-in and a sign-out at once, nobody can say; nor tell of what nobody waits for any more.
+          const isAlone = ['sign-out', 'other user', 'step-up', 'network gone'].includes(kind)
+          if (isAlone ? busy.size > 0 : kind === 'load' && busy.has(tab)) return
+          agent.latency = latency
+          const name = `${at} ${kind}`
+          if (kind === 'fetch') begin(name, tab.tokenHandler.fetch('/api/orders'))
+          else if (kind === 'refresh') begin(name, tab.tokenHandler.refresh())
+          else if (kind === 'check') begin(name, tab.tokenHandler.check())
+          else if (kind === 'load') {
+            tabs[index] = profile.openTab(has)
+            tab.tokenHandler.close()
+            begin(name, tabs[index].tokenHandler.onPageLoad())
+          } else if (kind === 'sign-out') {
+            busy.add(tab)
+            begin(
+              name,
+              tab.tokenHandler.signOut().finally(() => busy.delete(tab)),
+            )
+          } else if (kind === 'other user' || kind === 'step-up') {
+            if (kind === 'other user') agent.nextUser = `u${at + 2}`
+            else agent.nextUser = agent.cookie?.sub ?? 'u1'
+            const back = profile.openTab({ ...has, href: 'https://app.example/callback?code=c&state=s' })
+            tab.tokenHandler.close()
+            tabs[index] = back
+            busy.add(back)
+            begin(
+              name,
+              back.tokenHandler.onPageLoad().finally(() => busy.delete(back)),
+            )
+          } else if (kind === 'time') await profile.pass(20_000)
+          else if (kind === 'sleep') profile.sleep(45_000)
+          else if (kind === 'network gone') {
+            profile.goOffline()
+            await turns(latency)
+            tab.goOnline()
+          } else if (kind === 'agent busy') agent.busy = latency
+          else {
+            tab.enterCache()
+            await turns(latency)
+            tab.leaveCache()
+          }
+          await turns(pause)
+        }
+        for (const [at, each] of plan.entries()) await run(each, at)
+        agent.latency = 0
+        agent.busy = 0
+        for (let round = 0; round < 4; round++) {
+          await turns(60)
+          await profile.pass(2000)
+        }
+        await profile.pass(30_000)
+        await turns(60)
+
+        expect([...unsettled]).toEqual([])
+        if (has.locks) expect(agent.most).toBeLessThan(2)
+        // Without a channel a tab learns of the others when it asks.
+        if (!has.channel) await Promise.all(tabs.map(({ tokenHandler }) => tokenHandler.check()))
+        const there =
+          agent.cookie !== undefined && !agent.cookie.ended ? [agent.cookie.sub, agent.cookie.createdAt] : []
+        const seen = tabs.map(({ tokenHandler }) => {
+          const { isLoggedIn, claims, createdAt } = tokenHandler.session()
+          return isLoggedIn ? [claims['sub'], createdAt] : []
+        })
+        expect(seen).toEqual(tabs.map(() => there))
+      },
+    ),
     { numRuns: 300 },
   )
 })
