@@ -36,6 +36,8 @@ interface Kept {
   generation: number
   accessEndsAt: number
   ended: boolean
+  /** The same user has signed in again; the agent gives a refresh that crosses with that no cookies. */
+  followed: boolean
 }
 
 /**
@@ -43,14 +45,23 @@ interface Kept {
  * answer does to the cookies is done when that arrives.
  */
 function slowAgent(profile: Profile, now: () => number) {
-  let sessions = 0
-  const newSession = (sub: string): Kept => ({
-    sub,
-    createdAt: 100 + sessions++,
-    generation: 1,
-    accessEndsAt: now() + 60_000,
-    ended: false,
-  })
+  const sessions: Kept[] = []
+  const newSession = (sub: string): Kept => {
+    const kept = {
+      sub,
+      createdAt: 100 + sessions.length,
+      generation: 1,
+      accessEndsAt: now() + 60_000,
+      ended: false,
+      followed: false,
+    }
+    sessions.push(kept)
+    return kept
+  }
+  /** What took its place in the browser, or whose place it took, ends as well. */
+  const end = ({ sub }: Kept) => {
+    for (const kept of sessions) if (kept.sub === sub) kept.ended = true
+  }
   const state = { latency: 0, refreshing: 0, most: 0, busy: 0, nextUser: 'u1', cookie: undefined as Kept | undefined }
   state.cookie = newSession('u1')
   const view = ({ generation, createdAt, accessEndsAt }: Kept) => ({
@@ -80,12 +91,13 @@ function slowAgent(profile: Profile, now: () => number) {
         state.busy--
         return failure(503, 'authorization_server_unavailable', { retry_after: 1 })
       }
+      if (kept?.followed) return failure(503, 'refresh_in_progress', { retry_after: 1 })
       if (kept === undefined || kept.ended) return failure(401, kept ? 'session_expired' : 'session_missing')
       kept.generation += 1
       kept.accessEndsAt = now() + 60_000
       const answer = json(view(kept))
       await delay()
-      if (!kept.ended) state.cookie = kept
+      if (!kept.ended && !kept.followed) state.cookie = kept
       return answer
     } finally {
       state.refreshing--
@@ -94,14 +106,15 @@ function slowAgent(profile: Profile, now: () => number) {
   profile.answers['POST /oauth-agent/login/end'] = async () => {
     const before = state.cookie
     const kept = newSession(state.nextUser)
-    if (before && before.sub !== kept.sub) before.ended = true
+    if (before && before.sub !== kept.sub) end(before)
+    else if (before) before.followed = true
     const answer = json({ ...signedIn(kept), return_to: '/after' })
     await delay()
     state.cookie = kept
     return answer
   }
   profile.answers['POST /oauth-agent/logout'] = async () => {
-    if (state.cookie) state.cookie.ended = true
+    if (state.cookie) end(state.cookie)
     await delay()
     state.cookie = undefined
     return json({ logout_url: 'https://op.example/end' })
