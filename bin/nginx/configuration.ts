@@ -1,4 +1,4 @@
-import { luaValue } from './lua.ts'
+import { luaText, luaValue } from './lua.ts'
 import type { NginxFacts } from './facts.ts'
 import {
   answerFields,
@@ -133,7 +133,8 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
 }
 
 function processUpstream(name: string, { host, port, socket }: Listen, config: Config): readonly string[] {
-  const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : `unix:${socket}`
+  // In quotes, because a path may hold what else ends a parameter of nginx, or begins a block.
+  const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : luaText(`unix:${socket}`)
   return [
     `upstream ${name} {`,
     `  server ${server};`,

@@ -68,7 +68,7 @@ describe('what nginx decides and what stays with the proxy', () => {
       route('/api/**'),
       'agent: { listen: { socket: /run/agent.sock } }\noperations: { trusted_proxies: ["unix:"] }',
     )
-    expect(sockets.http).toContain('upstream token_handler_agent {\n  server unix:/run/agent.sock;')
+    expect(sockets.http).toContain('upstream token_handler_agent {\n  server "unix:/run/agent.sock";')
     expect(sockets.http).toContain('upstream token_handler_proxy {\n  server 127.0.0.1:8082;')
     expect(sockets.server).toContain('set_real_ip_from unix:;')
   })

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { accessSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -68,6 +68,17 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
     throw error
   }
   return nginx
+}
+
+/** What nginx says of a configuration that it refuses; undefined where it would start with it. */
+export async function nginxRefusal(options: Omit<NginxOptions, 'ports'>): Promise<string | undefined> {
+  const folder = options.folder ?? (await nginxFolder())
+  await writeFile(join(folder, 'nginx.conf'), mainConfiguration(folder, options.http))
+  const checked = spawnSync(nginxPath(), ['-t', '-p', folder, '-e', 'stderr', '-c', join(folder, 'nginx.conf')], {
+    encoding: 'utf8',
+  })
+  await rm(folder, { recursive: true, force: true })
+  return checked.status === 0 ? undefined : checked.stderr
 }
 
 function nginxPath(): string {

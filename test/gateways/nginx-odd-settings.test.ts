@@ -1,0 +1,36 @@
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { configurationFor } from '../../bin/nginx/for-settings.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { parse, settingsFile, type Tree } from '../shared/config/settings.ts'
+import { testKeys } from '../support/installation.ts'
+import { nginxRefusal } from '../support/nginx.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+
+const folder = temporaryFolder()
+const keyFile = folder.file('keys.json', formatKeyRingFile(testKeys()))
+
+const configOf = (change: Tree): Config => parse(settingsFile({ keys: { file: keyFile }, ...change }))
+
+/** What nginx says of the configuration for these settings, placed as deploy/nginx/README.md says. */
+function refusalFor(config: Config): Promise<string | undefined> {
+  const { http, server } = configurationFor(config)
+  const page = 'location / { return 200 "the page"; }'
+  const front = `listen unix:${join(folder.path, 'front.sock')}; server_name www.example.com;`
+  return nginxRefusal({ http: `${http}\nserver {\n${front}\n${server}\n${page}\n}` })
+}
+
+const route = (more: Tree = {}): Tree => ({ path: '/api/**', upstream: 'http://127.0.0.1:9', ...more })
+
+describe('nginx starts with', () => {
+  it.each(['a b', 'a;b', 'a$b', 'a{b}', '#a', 'a"b', "a'b", 'a\\b', 'ä'])(
+    'a socket whose path holds %s',
+    async (name) => {
+      const listen = { socket: `/run/${name}.sock` }
+      const operations = { trusted_proxies: ['unix:'] }
+      const config = configOf({ agent: { listen }, proxy: { listen, routes: [route()] }, operations })
+      expect(await refusalFor(config)).toBeUndefined()
+    },
+  )
+})
