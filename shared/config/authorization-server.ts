@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { credentials, filePath, httpsUrl, milliseconds, proxyOrigin, seconds, secret } from './values.ts'
+import { credentials, filePath, httpsUrl, lineOfText, milliseconds, proxyOrigin, seconds, secret } from './values.ts'
 
 /** The `authorization_server` section. */
 export const authorizationServerSettings = z.strictObject({
@@ -59,11 +59,7 @@ export const authorizationServerSettings = z.strictObject({
   }),
 })
 
-const clientId = z
-  .string()
-  .min(1)
-  .max(512)
-  .meta({ description: 'Client identifier, as registered.', examples: ['my-app'] })
+const clientId = lineOfText.max(512).meta({ description: 'Client identifier, as registered.', examples: ['my-app'] })
 /** Spelled as the client metadata of RFC 9449 §5.2. */
 const dpopBoundAccessTokens = z.boolean().default(false).meta({
   description:

@@ -30,9 +30,15 @@ function isNoPattern(text: string): boolean {
   return hostname === '' || isSingleHost(hostname)
 }
 
+/** The URL parser drops line breaks and the like, so that what is asked would differ from what was written. */
+const noSpace = { message: 'must hold no spaces, line breaks or other control characters', abort: true }
+/** True also for what is no URL, which has a reason of its own. */
+const isWithoutSpace = (text: string): boolean => !URL.canParse(text) || !/[\x00-\x20\x7f]/.test(text)
+
 /** An absolute URL; whether it may be http: is for the rules between settings to say. */
 export const httpsUrl = z
   .string()
+  .refine(isWithoutSpace, noSpace)
   .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).hash === '', {
     message: 'must be an absolute http(s) URL without a fragment',
   })
@@ -110,8 +116,14 @@ export const credentials = z
   .transform((text) => new Secret(text))
   .meta({ secret: true })
 
+/** Text on one line: what holds a line break was hardly meant, and cannot be written into the configuration of nginx. */
+export const lineOfText = z
+  .string()
+  .min(1)
+  .refine((text) => !/[\x00-\x1f\x7f]/.test(text), { message: 'must hold no line breaks or other control characters' })
+
 /** A path of a file, taken from the folder of the settings file if it is relative. */
-export const filePath = z.string().min(1).meta({ file: true })
+export const filePath = lineOfText.meta({ file: true })
 
 /** RFC 6749 §3.3 scope tokens, space-separated. */
 export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/, {

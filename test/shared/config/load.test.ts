@@ -259,6 +259,23 @@ describe('problems', () => {
     'https://[2001:db8::1]:8443',
     'https://a_b.example',
   ])('are none of the origin %s', (origin) => expect(problemsOf(settingsFile({ public_origin: origin }))).toEqual([]))
+  it.each<[string, object]>([
+    ['authorization_server.issuer', { authorization_server: { issuer: 'https://login.example.com/a\nb' } }],
+    ['authorization_server.issuer', { authorization_server: { issuer: ' https://login.example.com' } }],
+    ['proxy.routes[0].upstream', { proxy: { routes: [{ path: '/a', upstream: 'https://a.exa\tmple.com' }] } }],
+    ['client.id', { client: { id: 'app\n' } }],
+    ['keys.file', { keys: { file: '/run/keys\n.json' } }],
+    ['keys.file', { keys: { file: '/run/keys\u0000.json' } }],
+    ['observability.audit_file', { observability: { audit_file: 'audit\n' } }],
+  ])('name the line break, or what else cannot be seen, in %s: %o', (path, change) => {
+    expect(problemsOf(settingsFile({ ...change }))).toMatchObject([
+      {
+        path,
+        problem: expect.stringMatching(/^must hold no .*control characters/),
+        remedy: expect.stringMatching(/^Change it\. \w/),
+      },
+    ])
+  })
   it('describe the list of which an entry is wrong', () => {
     const [problem] = problemsOf(settingsFile({ cors: { origins: ['*'] } }))
     expect(problem?.problem).toContain('and no pattern, not "*"')
