@@ -42,7 +42,11 @@ const credential = z
       kind: z.literal('api_key').meta({ description: 'A fixed header, for APIs of third parties.' }),
       header: headerName.default('X-Api-Key').meta({ description: 'Name of the header.' }),
       value: headerSecret.meta({ description: 'Value of the header; better kept in a file.' }),
-      prefix: z.string().default('').meta({ description: 'Text before the value, such as "ApiKey ".' }),
+      prefix: z
+        .string()
+        .refine((text) => /^[\x20-\x7e]*$/.test(text), { message: 'must be printable ASCII' })
+        .default('')
+        .meta({ description: 'Text before the value, such as "ApiKey ".' }),
     }),
     z.strictObject({
       kind: z.literal('none').meta({ description: 'No credential: the API does not learn who calls.' }),

@@ -276,6 +276,13 @@ describe('problems', () => {
       },
     ])
   })
+  it.each(['ApiKey\n', 'Schlüssel ', '€'])('name a prefix that no header can hold: %j', (prefix) => {
+    const credential = { kind: 'api_key', value: 'abcdef', prefix }
+    const found = problemsOf(settingsFile({ proxy: { routes: [{ path: '/a', upstream: 'https://a', credential }] } }))
+    expect(found).toMatchObject([
+      { path: 'proxy.routes[0].credential.prefix', problem: expect.stringContaining('must be printable ASCII') },
+    ])
+  })
   it('describe the list of which an entry is wrong', () => {
     const [problem] = problemsOf(settingsFile({ cors: { origins: ['*'] } }))
     expect(problem?.problem).toContain('and no pattern, not "*"')
