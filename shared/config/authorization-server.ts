@@ -3,7 +3,8 @@ import { credentials, filePath, httpsUrl, lineOfText, milliseconds, proxyOrigin,
 
 /** The `authorization_server` section. */
 export const authorizationServerSettings = z.strictObject({
-  issuer: httpsUrl.meta({
+  // It is sealed with every cookie, with its length in two bytes.
+  issuer: httpsUrl.max(2048).meta({
     description: 'Issuer identifier, exactly as the metadata document spells it (OpenID Connect Discovery §4.3).',
     examples: ['https://login.example.com'],
   }),

@@ -32,6 +32,10 @@ export interface DpopKeys {
 /** Who a key is for: another authorization server or client never meets it. */
 export type DpopBinding = Pick<Binding, 'clientId' | 'issuer'>
 
+/** The most bytes that client id and issuer may have together: HKDF of Node takes 1,024, of which the rest is taken. */
+export const maxDpopBindingBytes =
+  1024 - encodeLengthPrefixed(['ES256', '', ''].map((text) => Buffer.from(text))).length
+
 /** Makes the keys of one client; each is derived once for as long as the ring is not read again. */
 export function createDpopKeys({ keys, binding }: { keys: KeySource; binding: DpopBinding }): DpopKeys {
   const derived = new WeakMap<KeyObject, DpopKey>()

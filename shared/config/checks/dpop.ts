@@ -1,9 +1,19 @@
 import type { CrossProblem } from './check.ts'
+import { maxDpopBindingBytes } from '../../crypto/dpop-keys.ts'
 import type { Config, Route } from '../schema.ts'
 
 /** Where tokens that are bound to a key can be proved. */
-export function* dpopChecks({ client, proxy }: Config): Iterable<CrossProblem> {
+export function* dpopChecks({ client, proxy, authorizationServer }: Config): Iterable<CrossProblem> {
   const isBound = client.dpopBoundAccessTokens
+  const bindingBytes = Buffer.byteLength(client.id) + Buffer.byteLength(authorizationServer.issuer)
+  if (isBound && bindingBytes > maxDpopBindingBytes) {
+    yield {
+      path: 'client.dpop_bound_access_tokens',
+      problem: `takes a key that is derived from client.id and authorization_server.issuer, which have ${bindingBytes} bytes together, more than the ${maxDpopBindingBytes} that can be taken`,
+      remedy: 'Have the client registered with a shorter id, or set it to false.',
+      given: ['client.id', 'authorization_server.issuer'],
+    }
+  }
   for (const [index, route] of proxy.routes.entries()) {
     if (route.dpopBaseUrl === undefined || (isBound && givesToken(route))) continue
     yield {

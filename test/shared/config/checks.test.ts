@@ -400,6 +400,16 @@ describe('settings that are refused', () => {
     ]),
     ['an upstream that is no URL', route({ upstream: ['https://a', 'b'] }), 'proxy.routes[0].upstream[1]'],
     ['traces to nowhere', { observability: { otlp_endpoint: 'collector:4318' } }, 'observability.otlp_endpoint'],
+    [
+      'a client id and an issuer that are too long to derive a key for bound tokens from',
+      { authorization_server: { issuer: `https://${'i'.repeat(995)}.example` }, ...boundTokens },
+      'client.dpop_bound_access_tokens',
+    ],
+    [
+      'an issuer that is longer than cookies can be bound to',
+      { authorization_server: { issuer: `https://login.example.com/${'i'.repeat(2048)}` } },
+      'authorization_server.issuer',
+    ],
     ['an agent path with dots', { agent: { path: '/a/../b' } }, 'agent.path'],
     // Cookies with that path would go to every page of the origin.
     ['an agent at the root', { agent: { path: '/' }, cookies: { refresh_path: 'agent' } }, 'agent.path'],
@@ -452,6 +462,10 @@ describe('settings that are accepted', () => {
     [
       'a gateway that asks about APIs to which nothing has to be proved',
       { ...boundTokens, proxy: { ...asking, ...route({ credential: { kind: 'api_key', value: 'abcdefgh' } }).proxy } },
+    ],
+    [
+      'a client id and an issuer that are just short enough to derive a key for bound tokens from',
+      { authorization_server: { issuer: `https://${'i'.repeat(994)}.example` }, ...boundTokens },
     ],
     ['a base of proofs', { ...boundTokens, ...route({ dpop_base_url: 'https://api.example.com/v2' }) }],
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],

@@ -2,7 +2,7 @@ import { sign } from 'node:crypto'
 import { calculateJwkThumbprint, compactVerify, importJWK } from 'jose'
 import { describe, expect, it } from 'vitest'
 import { keyOfToken } from '../../../shared/cookies/key-of-token.ts'
-import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
+import { createDpopKeys, maxDpopBindingBytes } from '../../../shared/crypto/dpop-keys.ts'
 import { deriveKeyRing, promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import type { KeyEntries } from '../../../shared/crypto/key-ring-file.ts'
 import {
@@ -53,6 +53,13 @@ describe('the DPoP key of a ring key', () => {
     ['issuer and client that are one text', { clientId: 'spahttps:', issuer: '//login.example.com' }],
   ])('is another one for another %s (FA-18)', (_what, change) => {
     expect(keysOf(one, change).current().thumbprint).not.toBe(keysOf(one).current().thumbprint)
+  })
+
+  it('can be derived for as long an issuer and client id as the settings may name, and no longer ones', () => {
+    const current = (bytes: number) => () =>
+      keysOf(one, { clientId: 'ü', issuer: 'i'.repeat(bytes - 2) }).current().thumbprint
+    expect(current(maxDpopBindingBytes)).not.toThrow()
+    expect(current(maxDpopBindingBytes + 1)).toThrow(RangeError)
   })
 
   it('is the same for every origin, since the authorization server knows one client', () => {
