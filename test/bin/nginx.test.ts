@@ -230,6 +230,12 @@ describe('Lua literals', () => {
     )
   })
 
+  it('are put together where they are long, and no character is cut in two', () => {
+    const [one, two] = ['a'.repeat(499), '\\'.repeat(500)]
+    expect(luaValue({ [`${one}😀${two}`]: 'b' })).toBe(`{\n  ["${one}😀" .. "${two}${two}"] = "b",\n}`)
+    expect(luaValue('')).toBe('""')
+  })
+
   it('cannot be left by text', () => {
     expect(luaText('a"]] .. os.exit() --\\')).toBe('"a\\"]] .. os.exit() --\\\\"')
     expect(() => luaText('a\nb')).toThrow(RangeError)

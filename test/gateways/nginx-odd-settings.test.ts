@@ -33,4 +33,15 @@ describe('nginx starts with', () => {
       expect(await refusalFor(config)).toBeUndefined()
     },
   )
+
+  it.each<[string, Tree]>([
+    ['a long path', { proxy: { routes: [route({ path: `/${'a'.repeat(3000)}/**` })] } }],
+    ['a long issuer', { authorization_server: { issuer: `https://login.example.com/${'ü'.repeat(2000)}` } }],
+    [
+      'many headers that pages of another host may send',
+      { cors: { request_headers: Array.from({ length: 300 }, (_, index) => `X-Header-Of-The-Page-${index}`) } },
+    ],
+  ])('%s', async (_, change) => {
+    expect(await refusalFor(configOf({ proxy: { routes: [route()] }, ...change }))).toBeUndefined()
+  })
 })
