@@ -41,7 +41,7 @@ export function nginxConfiguration(config: Config, facts: NginxFacts): NginxConf
 
 function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup[]): string {
   const direct = groups.flatMap(({ routes, handedOver }) => (handedOver === undefined ? routes : []))
-  return lines(
+  return lines([
     `lua_package_path "${facts.luaFolder}/?.lua;;";`,
     '',
     'init_by_lua_block {',
@@ -56,7 +56,7 @@ function httpPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup
     ...processUpstream('token_handler_agent', config.agent.listen, config),
     ...processUpstream('token_handler_proxy', config.proxy.listen, config),
     ...direct.flatMap(upstreamBlock),
-  )
+  ])
 }
 
 /**
@@ -71,7 +71,7 @@ function agentSilenceMs({ authorizationServer, logout }: Config): number {
 const earlyFailures = [400, 405, 414, 494, 501]
 
 function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGroup[]): string {
-  return lines(
+  return lines([
     '# What Node refuses is refused here too, instead of being left out silently.',
     'underscores_in_headers on;',
     'ignore_invalid_headers off;',
@@ -88,7 +88,7 @@ function serverPart(config: Config, facts: NginxFacts, groups: readonly NginxGro
     ...nginxFailures.flatMap(([status, code]) => answeredByModule(status, `token_handler.fail("${code}")`)),
     ...answeredByModule(refusedByApi, 'token_handler.refuse_for_api()'),
     ...answeredByModule(notAllowed, 'token_handler.answer_decision()'),
-  )
+  ])
 }
 
 function answeredByModule(status: number, call: string): readonly string[] {
@@ -144,7 +144,7 @@ function processUpstream(name: string, { host, port, socket }: Listen, config: C
   ]
 }
 
-function lines(...parts: readonly string[]): string {
+function lines(parts: readonly string[]): string {
   return `${parts.join('\n')}\n`
 }
 

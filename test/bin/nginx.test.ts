@@ -157,6 +157,12 @@ describe('locations', () => {
     ])
   })
 
+  it('are made for as many routes as there are', () => {
+    const many = Array.from({ length: 1000 }, (_, index) => route(`/api/${index}`)).join('')
+    const config = configOf(many)
+    expect(nginxConfiguration(config, facts).server.match(/^location = \/api\//gm)).toHaveLength(2000)
+  })
+
   it('send methods of one path to their own upstreams', () => {
     const { server } = generate(route('/a', ', methods: [GET]') + route('/a', ', methods: [POST]'))
     expect(server).toContain('location @th_route_0 {')
