@@ -3,6 +3,7 @@ import { hopByHop } from '../../oauth-proxy/forward/hop-by-hop.ts'
 import { managedNames, managedPrefixes } from '../../oauth-proxy/forward/request-headers.ts'
 import { refusedNames, refusedPrefixes } from '../../oauth-proxy/forward/response-headers.ts'
 import { type NginxConfiguration, nginxConfiguration } from './configuration.ts'
+import { obstacles } from './obstacles.ts'
 import { ConfigError } from '../../shared/config/problem.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
@@ -17,15 +18,9 @@ export interface NginxPlaces {
   readonly caFile?: string
 }
 
-/** The configuration of nginx for these settings; throws ConfigError where agent or proxy listens with TLS. */
+/** The configuration of nginx for these settings; throws ConfigError for what nginx cannot do. */
 export function configurationFor(config: Config, places: NginxPlaces = {}): NginxConfiguration {
-  const problems = (['agent', 'proxy'] as const)
-    .filter((part) => config[part].listen.certificateFile !== undefined)
-    .map((part) => ({
-      path: `${part}.listen.certificate_file`,
-      problem: `makes the ${part} speak TLS, which the configuration for nginx with the Lua module does not`,
-      remedy: `Use ${part}.listen.socket on the same machine.`,
-    }))
+  const problems = obstacles(config)
   if (problems.length > 0) throw new ConfigError(problems)
   const { access, ownPrefixes } = createCatalogue(config)
   return nginxConfiguration(config, {

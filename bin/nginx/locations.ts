@@ -4,6 +4,9 @@ import { browserFields, type NginxFacts, nginxFields, tracedFields } from './fac
 import type { NginxGroup, NginxRoute } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
 
+/** Below it are the locations that answer for nginx. */
+export const failureFolder = '/token-handler-failed'
+
 /** Fields of an API whose value decides what becomes of them, or that may appear together with ours. */
 const judgedByModule = ['location', 'vary']
 /** Failures that nginx finds itself, by the status it gives them. */
@@ -208,5 +211,5 @@ function longestSilenceMs({ routes }: NginxGroup): number {
 
 /** Where nginx goes with a failure that it found itself. */
 export function failurePath(status: number): string {
-  return `/token-handler-failed/${status}`
+  return `${failureFolder}/${status}`
 }

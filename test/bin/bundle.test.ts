@@ -13,17 +13,16 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const { path: folder, file } = temporaryFolder()
 const image = join(folder, 'image')
 const command = join(image, 'bin/token-handler.js')
-const settings = file(
-  'settings.yaml',
-  `public_origin: http://localhost:3000
+const settingsText = (port: number): string => `public_origin: http://localhost:3000
 insecure_allow_http: true
 authorization_server: { issuer: "http://127.0.0.1:9" }
 client: { id: app, authentication: client_secret_basic, secret: a secret of this test }
 keys: { file: keys.json }
-proxy: { listen: { port: 0 }, routes: [{ path: /api/**, upstream: "http://127.0.0.1:9" }] }
+proxy: { listen: { port: ${port} }, routes: [{ path: /api/**, upstream: "http://127.0.0.1:9" }] }
 operations: { listen: { port: 0 }, shutdown_wait_seconds: 0 }
-`,
-)
+`
+const settings = file('settings.yaml', settingsText(0))
+const settingsForNginx = file('nginx.yaml', settingsText(8082))
 
 beforeAll(() => {
   execFileSync(process.execPath, ['deploy/bundle.ts', image], { cwd: root })
@@ -44,7 +43,7 @@ it('knows its version, and warns of nothing', () => {
 
 it('hands out the module for nginx', () => {
   const out = join(folder, 'nginx')
-  expect(run('config', 'nginx', '--config', settings, '--write', out).status).toBe(0)
+  expect(run('config', 'nginx', '--config', settingsForNginx, '--write', out).status).toBe(0)
   expect(readFileSync(join(out, 'lua/token_handler.lua'), 'utf8')).toBe(
     readFileSync(join(root, 'deploy/nginx/lua/token_handler.lua'), 'utf8'),
   )

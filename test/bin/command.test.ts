@@ -194,7 +194,7 @@ describe('keys', () => {
   it('are not given to nginx with more in them than it needs', async () => {
     await run('keys', 'derive', at('keys.json'), at('for-nginx.json'))
     const remarks = async (keys: string) => {
-      const file = settings(`nginx-${keys}.yaml`, { keys })
+      const file = settings(`nginx-${keys}.yaml`, { keys, port: 8081 })
       return (await run('--config', file, 'config', 'nginx', '--write', at('nginx-files'))).err
     }
     expect(await remarks('keys.json')).toContain('it also opens refresh, identity, login. Give nginx one made with')
@@ -219,7 +219,7 @@ describe('keys', () => {
   ])('a command says in a sentence that it cannot write %s', async (_, command, target) => {
     mkdirSync(at('a-folder'), { recursive: true })
     const from = command.includes('derive') ? [at('keys.json')] : []
-    const ended = await run('--config', settings('good.yaml'), ...command, ...from, at(target))
+    const ended = await run('--config', settings('of-a-port.yaml', { port: 8081 }), ...command, ...from, at(target))
     expect([ended.code, ended.err]).toEqual([
       1,
       expect.stringMatching(/cannot be written \(E\w+\)\. Check the path .*there\.$/),
