@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { configurationFor } from '../../bin/nginx/for-settings.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
+import { root } from '../house/source-files.ts'
 import { parse, settingsFile, type Tree } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
 import { nginxRefusal } from '../support/nginx.ts'
@@ -13,10 +15,11 @@ const keyFile = folder.file('keys.json', formatKeyRingFile(testKeys()))
 
 const configOf = (change: Tree): Config => parse(settingsFile({ keys: { file: keyFile }, ...change }))
 
+const ownPage = 'location / { return 200 "the page"; }'
+
 /** What nginx says of the configuration for these settings, placed as deploy/nginx/README.md says. */
-function refusalFor(config: Config): Promise<string | undefined> {
+function refusalFor(config: Config, page = ownPage): Promise<string | undefined> {
   const { http, server } = configurationFor(config)
-  const page = 'location / { return 200 "the page"; }'
   const front = `listen unix:${join(folder.path, 'front.sock')}; server_name www.example.com;`
   return nginxRefusal({ http: `${http}\nserver {\n${front}\n${server}\n${page}\n}` })
 }
@@ -44,4 +47,12 @@ describe('nginx starts with', () => {
   ])('%s', async (_, change) => {
     expect(await refusalFor(configOf({ proxy: { routes: [route()] }, ...change }))).toBeUndefined()
   })
+})
+
+it('a route of every path comes in the place of the `location /` of an operator, as the page says', async () => {
+  const config = configOf({ proxy: { routes: [route({ path: '/**' })] } })
+  expect(await refusalFor(config, '')).toBeUndefined()
+  const said = /duplicate location "\/"/
+  expect(await refusalFor(config)).toMatch(said)
+  expect(readFileSync(join(root, 'deploy/nginx/README.md'), 'utf8').replaceAll('\n', ' ')).toMatch(said)
 })
