@@ -12,6 +12,7 @@ import {
 import { moduleSettings } from './module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { plainRange } from '../../shared/http/client-address.ts'
 import type { Listen } from '../../shared/http/start-listening.ts'
 
 /** Configuration of nginx as text, in the two places where it belongs. */
@@ -107,7 +108,7 @@ function answeredByModule(status: number, call: string): readonly string[] {
 function realAddress({ operations }: Config): readonly string[] {
   if (operations.trustedProxies.length === 0) return []
   return [
-    ...operations.trustedProxies.map((range) => `set_real_ip_from ${range};`),
+    ...operations.trustedProxies.map((range) => `set_real_ip_from ${plainRange(range)};`),
     'real_ip_header X-Forwarded-For;',
     'real_ip_recursive on;',
   ]

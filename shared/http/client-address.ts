@@ -81,6 +81,13 @@ function parseRange(range: string): readonly [Address, number] {
   return [address, bits]
 }
 
+/** A range as those read it who tell IPv4 from IPv6 by its form: an IPv4-mapped IPv6 one is written as IPv4. */
+export function plainRange(range: string): string {
+  if (range === unixPeer) return range
+  const [network, bits] = parseRange(range)
+  return network.kind() === 'ipv4' && range.includes(':') ? `${network.toString()}/${bits}` : range
+}
+
 function parsePrefixLength(text: string): number {
   if (!/^(?:0|[1-9][0-9]{0,2})$/.test(text)) throw new RangeError('not a prefix length')
   return Number(text)

@@ -222,6 +222,13 @@ describe('the configuration', () => {
     expect(server).toContain('set_real_ip_from 10.0.0.0/8;')
   })
 
+  it('reads IPv4 ranges in IPv6 form as the processes do, and not as the IPv6 addresses that begin alike', () => {
+    const ranges = ['::ffff:10.0.0.0/8', '::FFFF:a00:1', 'fd00::/64', 'unix:']
+    const { server } = generate(route('/a'), `operations: { trusted_proxies: ${JSON.stringify(ranges)} }`)
+    const read = [...server.matchAll(/^set_real_ip_from (.+);$/gm)].map((match) => match[1])
+    expect(read).toEqual(['10.0.0.0/8', '10.0.0.1/32', 'fd00::/64', 'unix:'])
+  })
+
   it('holds no secret', () => {
     const { http, server } = generate(route('/a'))
     expect(http + server).not.toContain('correct-horse')
