@@ -47,9 +47,12 @@ function isRange(range: string): boolean {
   return ipaddr.process(address.toString()).kind() === address.kind() || bits <= 32
 }
 
-/** Four decimal parts or IPv6; other spellings of IPv4 are read differently by different software. */
+/**
+ * Four decimal parts or IPv6; other spellings of IPv4 are read differently by different software. The name of an interface
+ * (`fe80::1%eth0`) is not compared, so an address with one would be believed on all of them.
+ */
 function isAddress(text: string): boolean {
-  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || (ipaddr.IPv6.isValid(text) && !text.includes('%'))
 }
 
 /** A secret is needed, because what a gateway forwards for a browser comes from the same address as its own questions. */

@@ -177,6 +177,11 @@ describe('settings that are refused', () => {
       { operations: { trusted_proxies: ['::ffff:10.0.0.0/104'] } },
       'operations.trusted_proxies[0]',
     ],
+    [
+      'an address with its interface, which is not compared',
+      { operations: { trusted_proxies: ['fe80::1%eth0'] } },
+      'operations.trusted_proxies[0]',
+    ],
     ['a short form of an address', { operations: { trusted_proxies: ['127.1'] } }, 'operations.trusted_proxies[0]'],
     ['a host name as range', { operations: { trusted_proxies: ['gateway'] } }, 'operations.trusted_proxies[0]'],
     [
