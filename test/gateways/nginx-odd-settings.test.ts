@@ -1,15 +1,24 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { stringify } from 'yaml'
 import { configurationFor } from '../../bin/nginx/for-settings.ts'
+import { partChecks } from '../../bin/part-checks.ts'
+import { ConfigError } from '../../shared/config/problem.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { formatKeyRingFile } from '../../shared/crypto/key-ring-file.ts'
 import { root } from '../house/source-files.ts'
-import { parse, settingsFile, type Tree } from '../shared/config/settings.ts'
+import { systemReadFile } from '../../shared/read-file.ts'
+import { parse, problemsOf, settingsFile, type Tree } from '../shared/config/settings.ts'
 import { testKeys } from '../support/installation.ts'
+import { namedFiles } from '../support/named-files.ts'
 import { nginxRefusal } from '../support/nginx.ts'
+import { settingsTrees } from '../support/settings-trees.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
+const files = namedFiles()
 const folder = temporaryFolder()
 const keyFile = folder.file('keys.json', formatKeyRingFile(testKeys()))
 
@@ -55,4 +64,29 @@ it('a route of every path comes in the place of the `location /` of an operator,
   const said = /duplicate location "\/"/
   expect(await refusalFor(config)).toMatch(said)
   expect(readFileSync(join(root, 'deploy/nginx/README.md'), 'utf8').replaceAll('\n', ' ')).toMatch(said)
+})
+
+it('nginx starts with whatever settings are accepted, or the command names what it cannot do', async () => {
+  let started = 0
+  await fc.assert(
+    fc.asyncProperty(settingsTrees(files), async (tree) => {
+      const text = stringify(tree)
+      const options = { readFile: systemReadFile, checks: partChecks }
+      if (problemsOf(text, options).length > 0) return
+      const config = parse(text, options)
+      // Whether a name can be looked up is not for the settings to say.
+      if ([config.agent, config.proxy].some(({ listen }) => isIP(listen.host) === 0)) return
+      const page = config.proxy.routes.some(({ path }) => path === '/**') ? '' : ownPage
+      try {
+        expect(await refusalFor(config, page)).toBeUndefined()
+        started++
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error
+        for (const { path, remedy } of error.problems)
+          expect([path, remedy]).toEqual([expect.any(String), expect.stringMatching(/\.$/)])
+      }
+    }),
+    { numRuns: 100 },
+  )
+  expect(started).toBeGreaterThan(10)
 })
