@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
-import { createMemoryStore } from '../../shared/store/memory.ts'
+import { withOwnCopy } from '../../shared/store/own-copy.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { createKeptSessions } from './kept-session.ts'
 import type { Session } from './session-state.ts'
@@ -29,23 +29,20 @@ export interface Successors {
 /** Answers of one race reach a browser within this time. */
 const raceSeconds = 10
 
-/** Creates the successors as one process sees them: those in the shared store, and those that it could not take. */
+/** Creates the successors as one process sees them: those in the shared store, and those that it got itself. */
 export function createSuccessors({ store, clock, successorBox }: SuccessorsParts): Successors {
-  const shared = createKeptSessions(store, successorBox, 'successor')
-  // What the shared store could not take: the tabs that come to this process find it all the same.
-  const own = createKeptSessions(createMemoryStore({ clock, maxEntries: 10_000 }), successorBox, 'successor')
-  const find = async (ticket: string) => (await own.find(ticket)) ?? (await shared.find(ticket))
+  // The tabs that come to this process find what it got, whatever becomes of the shared store.
+  const kept = createKeptSessions(withOwnCopy({ store, clock }), successorBox, 'successor')
 
   return {
     async latest(ticket) {
-      let latest = await find(ticket)
-      for (let next = latest; next?.refresh !== undefined; next = await find(ticketOf(next.refresh))) latest = next
+      let latest = await kept.find(ticket)
+      for (let next = latest; next?.refresh !== undefined; next = await kept.find(ticketOf(next.refresh))) latest = next
       return latest
     },
     async keep(ticket, cookies, spent) {
-      const ttlSeconds = keptSeconds(clock, cookies.access, spent)
       // The store reports its own failures.
-      await shared.keep(ticket, cookies, ttlSeconds).catch(() => own.keep(ticket, cookies, ttlSeconds))
+      await kept.keep(ticket, cookies, keptSeconds(clock, cookies.access, spent)).catch(() => {})
     },
   }
 }

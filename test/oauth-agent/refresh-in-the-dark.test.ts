@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
-import { type Page, refresh } from '../support/page.ts'
+import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -60,6 +60,33 @@ describe('while the shared store is away', () => {
     expect((await refresh(page)).status).toBe(200)
     expect((await refresh(late)).status).toBe(200)
     expect(world.tap.grants('refresh_token')).toHaveLength(1)
+  })
+
+  it('a process that refreshed before knows what came of it, for a tab that comes late (D01)', async () => {
+    const memory = createMemoryStore({ clock: systemClock })
+    const store = { ...memory }
+    world = await startScriptedWorld({ store })
+    const page = world.browser()
+    await world.signIn(page)
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    expect((await refresh(page)).status).toBe(200)
+    Object.assign(store, storeThatIsAway())
+    expect((await refresh(late)).status).toBe(200)
+    expect(world.tap.grants('refresh_token')).toHaveLength(1)
+  })
+
+  it('one process uses the code of a response once, however late it comes again', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway() })
+    const page = world.browser()
+    const query = await world.start(page)
+    const [again, late] = [1, 2].map(() => world.tab({ ...page, jar: page.jar.copy() }))
+    expect((await endLogin(page, query)).status).toBe(200)
+    if (again === undefined || late === undefined) throw new Error('no tabs')
+    expect((await endLogin(again, query)).status).toBe(200)
+    expect(world.open(again).sessionId).toBe(world.open(page).sessionId)
+    world.clock.pass(31)
+    expect(statusAndCode(await endLogin(late, query))).toEqual([409, 'login_restart_required'])
+    expect(world.server.count('token')).toBe(1)
   })
 
   it('signing in and out goes on', async () => {
