@@ -17,6 +17,7 @@ import { bindingOf } from '../shared/crypto/seal.ts'
 import { TokenHandlerError } from '../shared/errors.ts'
 import type { AuthorizationServer } from '../shared/oauth/authorization-server.ts'
 import type { Observe } from '../shared/observe/events.ts'
+import { withOwnCopy } from '../shared/store/own-copy.ts'
 import type { Store } from '../shared/store/store.ts'
 import { type Admit, createAdmission, type ReadText } from './admission.ts'
 import {
@@ -148,13 +149,16 @@ function createDirect(
 const noText: ReadText = () => Promise.resolve('')
 
 function createEndpointParts(agentParts: AgentParts, catalogue: Catalogue): EndpointParts {
-  const { config, keys, authorizationServer, store, clock, observe, random = systemRandomBytes } = agentParts
+  const { config, keys, authorizationServer, clock, observe, random = systemRandomBytes } = agentParts
+  // What becomes of the shared store must not make one process forget what it did a moment ago.
+  const store = withOwnCopy(agentParts)
   const binding = bindingOf(config)
   const successorBox = createSuccessorBox({ keys, binding, random })
   return {
     config,
     authorizationServer,
     store,
+    sharedStore: agentParts.store,
     clock,
     observe,
     reader: createCookieReader({ keys, catalogue, binding, clock, observe }),

@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 import type { LoginContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
-import { withOwnCopy } from '../../shared/store/own-copy.ts'
 import { ignoreUnavailable, type Store } from '../../shared/store/store.ts'
 import { type Arrived, type CodeExchangeParts, finishLogin } from './code-exchange.ts'
 import { createKeptSessions } from './kept-session.ts'
@@ -35,9 +34,7 @@ export type FinishOnce = (attempt: LoginContent, arrived: Arrived) => Promise<Fi
 export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
   const { store, successorBox } = parts
   const singleFlight = createSingleFlight<FinishedLogin>()
-  // A response that comes to this process again is known, whatever becomes of the shared store.
-  const remembered = withOwnCopy(parts)
-  const signedIn = createKeptSessions(remembered, successorBox, 'signed-in')
+  const signedIn = createKeptSessions(store, successorBox, 'signed-in')
 
   return async (attempt, arrived) => {
     const ticket = ticketOf(attempt, arrived)
@@ -53,14 +50,14 @@ export function createFinishOnce(parts: FinishOnceParts): FinishOnce {
     // A server that sees a code again revokes what it gave for it (RFC 6749 §4.1.2), and another tab that signed in at the
     // same time may have set the cookie of this attempt again.
     const used = `used:${loginAttemptId(attempt.state)}`
-    if ((await remembered.get(used).catch(ignoreUnavailable)) !== undefined) {
+    if ((await store.get(used).catch(ignoreUnavailable)) !== undefined) {
       throw new TokenHandlerError('login_restart_required', { detail: { check: 'used' } })
     }
     const cookies = await finishLogin(parts, attempt, arrived)
     // The code is used up; nothing that fails here may cost the session that it became.
     await Promise.allSettled([
       signedIn.keep(ticket, cookies, outcomeSeconds),
-      remembered.put(used, '1', parts.config.login.attemptSeconds),
+      store.put(used, '1', parts.config.login.attemptSeconds),
     ])
     return { cookies, joined: false }
   }

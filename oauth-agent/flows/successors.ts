@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 import type { Clock } from '../../shared/clock.ts'
 import type { AccessContent, RefreshContent, SessionCookies } from '../../shared/cookies/session.ts'
 import type { SuccessorBox } from '../../shared/cookies/successor.ts'
-import { withOwnCopy } from '../../shared/store/own-copy.ts'
 import type { Store } from '../../shared/store/store.ts'
 import { createKeptSessions } from './kept-session.ts'
 import type { Session } from './session-state.ts'
@@ -29,10 +28,9 @@ export interface Successors {
 /** Answers of one race reach a browser within this time. */
 const raceSeconds = 10
 
-/** Creates the successors as one process sees them: those in the shared store, and those that it got itself. */
+/** Creates the successors in `store`. */
 export function createSuccessors({ store, clock, successorBox }: SuccessorsParts): Successors {
-  // The tabs that come to this process find what it got, whatever becomes of the shared store.
-  const kept = createKeptSessions(withOwnCopy({ store, clock }), successorBox, 'successor')
+  const kept = createKeptSessions(store, successorBox, 'successor')
 
   return {
     async latest(ticket) {

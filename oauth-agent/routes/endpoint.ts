@@ -60,6 +60,8 @@ export interface EndpointParts {
   readonly config: Config
   readonly authorizationServer: AuthorizationServer
   readonly store: Store
+  /** The same without what this process alone knows. */
+  readonly sharedStore: Store
   readonly clock: Clock
   readonly observe: Observe
   readonly reader: CookieReader

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../shared/clock.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Store, StoreUnavailable } from '../../shared/store/store.ts'
-import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
+import { endLogin, isSignedIn, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 
 let world: ScriptedWorld
@@ -87,6 +87,27 @@ describe('while the shared store is away', () => {
     world.clock.pass(31)
     expect(statusAndCode(await endLogin(late, query))).toEqual([409, 'login_restart_required'])
     expect(world.server.count('token')).toBe(1)
+  })
+
+  it('a sign-out ends also the step-up that this process let take the place of its session', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway() })
+    const page = world.browser()
+    await world.signIn(page)
+    const signingOut = world.tab({ ...page, jar: page.jar.copy() })
+    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    expect((await world.signIn(page, { acr_values: 'high' })).status).toBe(200)
+    expect((await signingOut.call('POST', '/oauth-agent/logout')).status).toBe(200)
+    expect(await isSignedIn(page)).toBe(false)
+  })
+
+  it('a request that crosses with the sign-in of another user does not sign that one out', async () => {
+    world = await startScriptedWorld({ store: storeThatIsAway() })
+    const page = world.browser()
+    await world.signIn(page)
+    const late = world.tab({ ...page, jar: page.jar.copy() })
+    expect((await world.signIn(page, {}, 'bob')).status).toBe(200)
+    const answer = await refresh(late)
+    expect([...statusAndCode(answer), answer.setCookies]).toEqual([401, 'session_missing', []])
   })
 
   it('signing in and out goes on', async () => {
