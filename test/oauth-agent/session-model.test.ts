@@ -1,5 +1,7 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type BreakableServer, createBreakableServer, faults, turns } from '../support/breakable-store.ts'
+import type { Clock } from '../../shared/clock.ts'
 import type { CookieJar } from '../support/cookie-jar.ts'
 import { endLogin, isSignedIn, logOutByToken, type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -12,21 +14,35 @@ const act = fc.record({
   pause: fc.integer({ min: 0, max: 12 }),
   fate: fc.constantFrom(...fates),
 })
+/** What becomes of the store before a step; `anew` stands for a server that was started again, and is empty. */
+const weathers = ['same', 'back', 'anew', 'away', 'away'] as const
 const step = fc.record({
+  weather: fc.constantFrom(...weathers),
+  broken: fc.array(fc.constantFrom(...faults), { maxLength: 12 }),
   together: fc.array(act, { minLength: 1, maxLength: 4 }),
   passSeconds: fc.integer({ min: 0, max: 4 }),
 })
 
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never
 
-let world: ScriptedWorld
-beforeAll(async () => {
-  const settings = `
+const settings = `
 agent: { rate_limits: { login: { requests: 99999 }, refresh: { requests: 99999 }, session: { requests: 99999 } } }
 logout: { backchannel: true }`
-  world = await startScriptedWorld({ replicas: 3, settings })
-})
-afterAll(() => world.close())
+let world: ScriptedWorld
+let stores: BreakableServer
+
+async function start(replicas: number): Promise<void> {
+  const whileLocked = () => void passWhileLocked()
+  const storesOf = (clock: Clock) => (stores = createBreakableServer({ clock, replicas, whileLocked })).stores
+  world = await startScriptedWorld({ replicas, settings, storesOf })
+}
+
+/** Whoever waits for a lock asks again by the clock, but no call may run into its time limit by this. */
+async function passWhileLocked(): Promise<void> {
+  do await turns(8)
+  while (world.tap.calls.some(({ status }) => status === undefined))
+  world.clock.pass(0.05)
+}
 
 /** A tab whose answers reach the browser when `deliver` is called, requests being sent with what is there by then. */
 function slowTab(page: Page): { readonly tab: Page; deliver(): void } {
@@ -35,13 +51,8 @@ function slowTab(page: Page): { readonly tab: Page; deliver(): void } {
   return { tab: world.tab({ ...page, jar }), deliver: () => waiting.splice(0).forEach((take) => take()) }
 }
 
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
-}
-
-it('N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody out, and no token is used twice', {
-  timeout: 60_000,
-}, async () => {
+/** `breaksStore` has the store fail in every way; one process alone keeps all promises without it. */
+async function checkSessions({ breaksStore }: { breaksStore: boolean }): Promise<void> {
   let users = 0
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 4 }), async (steps) => {
@@ -53,7 +64,15 @@ it('N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody 
       }
       world.tap.calls.length = 0
 
-      for (const { together, passSeconds } of steps) {
+      for (const { weather, broken, together, passSeconds } of steps) {
+        if (breaksStore) {
+          if (weather === 'anew') stores.restart()
+          for (const store of stores.stores) {
+            if (weather === 'back') store.reach(true)
+            if (weather === 'away') store.reach(false)
+          }
+        }
+
         if ((await isSignedIn(page)) !== true) await world.signIn(page, {}, subject)
         // Begun before the rest, for one that begins after a sign-out is another matter.
         const queries = new Map<Act, URLSearchParams>()
@@ -61,6 +80,7 @@ it('N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody 
           if (each.kind === 'step-up') queries.set(each, await world.start(page, { acr_values: 'high' }, subject))
           if (each.kind === 'other user') queries.set(each, await world.start(page, {}, `${subject}-other`))
         }
+        if (breaksStore) for (const store of stores.stores) store.faults = [...broken]
         const run = async (each: Act): Promise<boolean> => {
           const { kind, pause, fate } = each
           const slow = slowTab(page)
@@ -75,13 +95,15 @@ it('N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody 
             expect((await tab.call('POST', '/oauth-agent/logout')).status).toBe(200)
           } else {
             const token = await world.server.logoutToken({ sub: subject })
-            expect((await logOutByToken(world.browser(), { logout_token: token })).status).toBe(200)
+            const { status } = await logOutByToken(world.browser(), { logout_token: token })
+            expect(breaksStore ? [200, 503] : [200]).toContain(status)
           }
           await turns(20)
           if (fate === 'arrives last') slow.deliver()
           return kind === 'sign-out' || kind === 'logout token'
         }
         const ended = (await Promise.all(together.map(run))).includes(true)
+        for (const store of stores.stores) store.faults = []
         const now = (await page.call('GET', '/oauth-agent/session')).json() as { id_token_claims?: { sub: string } }
         const seen = now.id_token_claims?.sub
         if (together.some(({ kind }) => kind === 'other user')) {
@@ -109,5 +131,21 @@ it('N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody 
       expect(refused.filter((token) => spent.includes(token))).toEqual([])
     }),
     { numRuns: 25 },
+  )
+}
+
+describe.each([
+  { where: 'at three replicas', replicas: 3, breaksStore: false },
+  { where: 'at one process, whatever becomes of the store', replicas: 1, breaksStore: true },
+])('$where', ({ replicas, breaksStore }) => {
+  beforeAll(() => start(replicas))
+  afterAll(() => world.close())
+
+  it(
+    'N12: whatever tabs do at once, a sign-out holds, nothing else signs anybody out, and no token is used twice',
+    {
+      timeout: 60_000,
+    },
+    () => checkSessions({ breaksStore }),
   )
 })

@@ -6,6 +6,8 @@ import type { Observe } from '../../shared/observe/events.ts'
 
 /** One call to the authorization server. */
 export interface TappedCall {
+  /** Which replica made it, counted from 0. */
+  readonly replica: number
   readonly endpoint: ProviderEndpoint
   readonly url: string
   readonly form: URLSearchParams
@@ -28,7 +30,13 @@ export interface Tap {
   secrets(): readonly TappedSecret[]
   /** Keeps an answer back for as long as this promises. */
   hold: (endpoint: ProviderEndpoint) => Promise<void>
-  around(parts: { config: TransportSettings; clock: Clock; observe: Observe; tls?: TransportTls }): Transport
+  around(parts: {
+    config: TransportSettings
+    clock: Clock
+    observe: Observe
+    tls?: TransportTls
+    replica?: number
+  }): Transport
 }
 
 const requestSecrets = ['code', 'code_verifier', 'refresh_token', 'client_secret', 'client_assertion', 'token']
@@ -51,7 +59,7 @@ export function createTap(): Tap {
       return {
         async call(endpoint: ProviderEndpoint, url: string, options: CallOptions) {
           const form = new URLSearchParams(options.body ?? '')
-          const call: TappedCall = { endpoint, url, form, headers: options.headers }
+          const call: TappedCall = { replica: parts.replica ?? 0, endpoint, url, form, headers: options.headers }
           calls.push(call)
           for (const name of requestSecrets) note(name, form.get(name))
           const response = await transport.call(endpoint, url, options)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createAgent } from '../../oauth-agent/agent.ts'
 import { createProxy, type Proxy } from '../../oauth-proxy/proxy.ts'
+import type { Clock } from '../../shared/clock.ts'
 import { parseConfig } from '../../shared/config/load.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { createCatalogue } from '../../shared/cookies/catalogue.ts'
@@ -72,6 +73,8 @@ export interface WorldOptions {
   readonly sharedStore?: boolean
   /** Replaces the shared store. */
   readonly store?: Store
+  /** Replaces it by one of each replica, counted from 0, before a server of the test. */
+  readonly storesOf?: (clock: Clock) => readonly Store[]
   /** Longest wait for the authorization server; `worldTimeoutMs` if absent. */
   readonly timeoutMs?: number
   /** 50 if absent. */
@@ -123,11 +126,12 @@ async function build(options: WorldOptions, undo: (() => Promise<void>)[]): Prom
   })
 
   const shared = options.store ?? createMemoryStore({ clock })
+  const stores = options.storesOf?.(clock)
   const closers: (() => Promise<void>)[] = []
   async function startReplica(replica: number): Promise<void> {
-    const store = options.sharedStore === false ? createMemoryStore({ clock }) : shared
+    const store = stores?.[replica] ?? (options.sharedStore === false ? createMemoryStore({ clock }) : shared)
     const parts = { config, keys: options.keysOf?.(replica) ?? keys, store, clock, observe }
-    const authorizationServer = tappedServer(parts, tap)
+    const authorizationServer = tappedServer({ ...parts, replica }, tap)
     const agent = createAgent({ ...parts, authorizationServer })
     const proxy = await createProxy({ ...parts, loadAuthorizationServer: () => Promise.resolve(authorizationServer) })
     proxies[replica] = proxy
@@ -188,16 +192,17 @@ interface ServerParts {
   readonly keys: KeySource
   readonly clock: ShiftedClock
   readonly observe: Observe
+  readonly replica: number
 }
 
-function tappedServer({ config, keys, clock, observe }: ServerParts, tap: Tap): AuthorizationServer {
+function tappedServer({ config, keys, clock, observe, replica }: ServerParts, tap: Tap): AuthorizationServer {
   const { caFile, httpProxyCaFile } = config.authorizationServer
   const tls = {
     ...createClientIdentity({ config, clock }).tls,
     ...(caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') }),
     ...(httpProxyCaFile === undefined ? {} : { proxyCa: readFileSync(httpProxyCaFile, 'utf8') }),
   }
-  const transport = tap.around({ config, clock, observe, tls })
+  const transport = tap.around({ config, clock, observe, tls, replica })
   return createAuthorizationServer({ config, keys, clock, observe, transport })
 }
 
