@@ -118,8 +118,8 @@ function inTurn(before: ServerResponse | undefined, request: IncomingMessage, ru
   waiting.set(socket, ahead + 1)
   before.once('close', () => {
     waiting.set(socket, (waiting.get(socket) ?? 1) - 1)
-    // The connection may have ended with that answer.
-    if (socket.writable) run()
+    // The connection may have ended with that answer, or end in its place.
+    if (socket.writable && before.writableFinished) run()
   })
 }
 

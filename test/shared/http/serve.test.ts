@@ -194,6 +194,28 @@ describe.each([
       expect(await connection.closed()).toMatch(/half$/)
     })
 
+    it('one whose answer breaks off before its turn ends the connection in its turn, and nothing behind it begins', async () => {
+      const begun: string[] = []
+      let finish = (): void => {}
+      const running = await start({
+        handle({ url = '' }, response) {
+          begun.push(url)
+          if (url === '/1') {
+            finish = () => void response.end('answer to /1')
+            return
+          }
+          response.writeHead(200, { 'content-length': '500' }).write('half')
+          throw new Error('no other half')
+        },
+      })
+      const connection = await open(running)
+      connection.write(request('GET', '/1') + request('GET', '/2') + request('POST', '/3'))
+      await expect.poll(() => begun).toContain('/2')
+      finish()
+      expect(await connection.closed()).toMatch(/answer to \/1$/)
+      expect(begun).toEqual(['/1', '/2'])
+    })
+
     it('a hundred may wait; a client that sends more without end loses its connection, not our memory', async () => {
       const { running, begun, over, finish } = await startHeld()
       const connection = await open(running)
