@@ -154,7 +154,7 @@ function answerRequests(server: Server, parts: Answering): void {
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
   server.on('clientError', (error: Error, socket: Socket) => {
-    if (connections.isAnswering(socket)) connections.cutOne(socket)
+    if (connections.isAnswering(socket) || connections.isOwing(socket)) connections.cutOne(socket)
     else refuse(error, socket, parts)
   })
   if (handler.upgrade === undefined) return

@@ -194,6 +194,32 @@ describe.each([
       expect(await connection.closed()).toMatch(/half$/)
     })
 
+    it.each([
+      ['GET', 'nonsense\r\n\r\n'],
+      ['POST', 'nonsense\r\n\r\n'],
+      ['POST', 'GET /2 HTTP/1.1\r\nHost : localhost\r\n\r\n'],
+    ])(
+      'what cannot be parsed behind a %s that has no answer yet ends the connection: its refusal is no answer to that one (%j)',
+      async (method, behind) => {
+        const { running, begun, over } = await startHeld()
+        const connection = await open(running)
+        connection.write(request(method, '/1'))
+        await expect.poll(() => begun).toEqual(['/1'])
+        connection.write(behind)
+        expect(await connection.closed()).toBe('')
+        await expect.poll(() => over).toEqual(['/1'])
+      },
+    )
+
+    it('what cannot be parsed in the body of a request is answered as that request', async () => {
+      const { running, begun } = await startHeld()
+      const connection = await open(running)
+      connection.write('POST /1 HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n')
+      await expect.poll(() => begun).toEqual(['/1'])
+      connection.write('nonsense\r\n')
+      expect(await connection.closed()).toMatch(/^HTTP\/1.1 400 /)
+    })
+
     it('one whose answer breaks off before its turn ends the connection in its turn, and nothing behind it begins', async () => {
       const begun: string[] = []
       let finish = (): void => {}
