@@ -7,7 +7,7 @@ import { failureCode } from '../failure-code.ts'
 import type { Observe } from '../observe/events.ts'
 import { breakOff } from './break-off.ts'
 import { type Connections, createConnections } from './connections.ts'
-import { endSocket } from './end-socket.ts'
+import { endSocket, letGo } from './end-socket.ts'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { safeMethods } from './guard.ts'
 import { createNodeServer } from './node-server.ts'
@@ -139,6 +139,23 @@ function endTogether(socket: Socket, response: ServerResponse): void {
   response.once('close', () => socket.off('close', end))
 }
 
+/**
+ * Ends a connection whose last answer came before the whole request in two steps, where Node would close it at once: what
+ * still comes of the request would turn that into a reset, which takes the answer back (RFC 9112 §9.6).
+ */
+function endInTwoSteps(request: IncomingMessage, response: ServerResponse, clock: Pick<Clock, 'after'>): void {
+  const { headers, socket } = request
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+  // Before Node's own listener, which closes the connection by this function.
+  response.prependOnceListener('finish', () => {
+    if (request.complete || response.shouldKeepAlive) return
+    socket.destroySoon = () => {
+      letGo(socket, clock)
+      socket.end()
+    }
+  })
+}
+
 /** Has everything that comes to `server` answered: by the handler, or by us where that throws or nobody could parse it. */
 function answerRequests(server: Server, parts: Answering): void {
   const { connections, handler, around = (_, run) => run() } = parts
@@ -147,6 +164,7 @@ function answerRequests(server: Server, parts: Answering): void {
     if (request.socket.writableEnded) return
     const before = connections.begin(request.socket, response)
     if (before !== undefined) endTogether(request.socket, response)
+    endInTwoSteps(request, response, parts.clock)
     const run = (): void => around(request, () => void settle(parts, request, response))
     inTurn(before, request, run, () => connections.cutOne(request.socket))
   }

@@ -14,7 +14,7 @@ import { requestIdOf } from '../../../shared/http/request-id.ts'
 import { type HttpHandler, type RunningServer, type ServeParts, serve } from '../../../shared/http/serve.ts'
 import { createManualClock, type ManualClock } from '../../support/manual-clock.ts'
 import { createCertificate } from '../../support/certificate.ts'
-import { openRaw, type RawConnection, sendRaw } from '../../support/raw-http.ts'
+import { letGo, openRaw, type RawConnection, sendRaw } from '../../support/raw-http.ts'
 
 const authority = createCertificate({ name: 'authority' })
 const certificate = {
@@ -481,6 +481,35 @@ describe.each([
       clock.pass(1)
       await connection.until((text) => text.length > 30_000_000)
       expect(isCut()).toBe(false)
+    })
+
+    it.each([
+      ['that end their connection', 'Connection: close\r\n'],
+      ['that were not told to send their body', 'Expect: 100-continue\r\n'],
+    ])('%s are answered although their body goes on: a reset would take the answer back', async (_, line) => {
+      const running = await start({ handle: (_request, response) => void response.writeHead(413).end('too long') })
+      const connection = await open(running)
+      connection.write(`POST / HTTP/1.1\r\nHost: l\r\n${line}Content-Length: 9000\r\n\r\n`)
+      const text = await connection.closed()
+      expect(text).toMatch(/^HTTP\/1.1 413 .*too long/s)
+      expect(text).toContain('Connection: close\r\n')
+      for (let piece = 0; piece < 9; piece += 1) {
+        connection.write('x'.repeat(1000))
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      connection.socket.end()
+      await expect.poll(() => connection.socket.closed).toBe(true)
+      expect(connection.socket.errored).toBeNull()
+    })
+
+    it('whose body goes on and on behind the last answer of their connection are cut after a moment', async () => {
+      const clock = createManualClock()
+      const handler: HttpHandler = { handle: (_request, response) => void response.writeHead(413).end('too long') }
+      const connection = await open(await start(handler, { clock }))
+      connection.write('POST / HTTP/1.1\r\nHost: l\r\nConnection: close\r\nContent-Length: 9000\r\n\r\n')
+      await connection.closed()
+      clock.pass(2)
+      await letGo(connection.socket)
     })
 
     it('that wait for 100 Continue are decided before their body is asked for', async () => {
