@@ -655,6 +655,6 @@ it('whoever waits for a call gets the one answer to it, whatever clients, APIs a
 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(client, { minLength: 1, maxLength: 5 }), fc.array(event, { maxLength: 2 }), run),
-    { numRuns: 70 },
+    { numRuns: 55 },
   )
 })
