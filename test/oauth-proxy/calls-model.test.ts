@@ -588,9 +588,13 @@ async function run(clients: readonly Client[], events: readonly Event[]): Promis
 
   const isStopped = stops.length > 0
   for (const { connection } of talks) connection.close()
-  await until('all told', () =>
-    asked.every((id) => told.some(({ name, fields }) => name === 'request.answered' && fields['request_id'] === id)),
-  )
+  const isTold = (id: string) =>
+    told.some(({ name, fields }) => name === 'request.answered' && fields['request_id'] === id)
+  await until('all told', () => {
+    // A call that was given up may have been tried once more meanwhile.
+    if (hidesItsEnd) giveUp()
+    return asked.every(isTold)
+  })
   for (const name of ['request.answered', 'upstream.called']) {
     const ids = told
       .filter((each) => each.name === name && each.fields['side'] !== 'none')
