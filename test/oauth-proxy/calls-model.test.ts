@@ -518,7 +518,7 @@ function check({ client: { end }, sent, connection }: Talk, talks: readonly Talk
       request: {
         plan: { way, after },
       },
-    }) => way === 'half' || way === 'stream' || after === 'resets',
+    }) => way === 'half' || way === 'stream' || after !== 'keeps',
   )
   const mayEnd =
     breaksOff ||
