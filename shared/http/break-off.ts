@@ -12,6 +12,9 @@ import type { Socket } from 'node:net'
  */
 export function breakOff(response: ServerResponse): void {
   const { req, socket } = response
+  // A head may wait for the first piece of its body. Browsers that get no byte on a connection that they used before send
+  // the request once more, even a POST that has taken effect.
+  if (response.headersSent && !response.destroyed) response.flushHeaders()
   if (socket === null) response.once('socket', (next: Socket) => next.destroy())
   const isPlainTcp = socket?.remoteFamily !== undefined && !('encrypted' in socket)
   if (req.httpVersion === '1.0' && isPlainTcp) socket.resetAndDestroy()

@@ -82,6 +82,7 @@ describe('I10 HX-30 a second answer that nobody asked for', () => {
 
 describe('I13 HX-27 half an answer', () => {
   it.each([
+    ['a head alone', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n'],
     ['a length that is not reached', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab'],
     ['chunks without a last one', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n'],
     ['a chunk that breaks off', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nab'],

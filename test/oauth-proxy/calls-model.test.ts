@@ -518,11 +518,12 @@ function check({ client: { end }, sent, connection }: Talk, talks: readonly Talk
       request: {
         plan: { way, after },
       },
-    }) => way === 'half' || way === 'stream' || after !== 'keeps',
+    }) => way === 'half' || way === 'stream' || after === 'resets',
   )
   const mayEnd =
     breaksOff ||
-    happens(events, 'stop', 'sign-out') ||
+    // A client whose body we did not wait for has two seconds to read why (shared/http/end-socket.ts); here they pass at once.
+    happens(events, 'stop', 'sign-out', 'time passes') ||
     (last !== undefined && (/^connection: close$/im.test(last.head) || !last.complete))
   expect([answers.length, sent.length, mayEnd, last?.head]).toEqual([answers.length, sent.length, true, last?.head])
 }
