@@ -16,6 +16,7 @@ import { namedFiles } from '../support/named-files.ts'
 import { hostLine, ownPage } from '../support/proxy-world.ts'
 import { rawRequest, sendRaw } from '../support/raw-http.ts'
 import { secretWord, settingsTrees } from '../support/settings-trees.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 const trees = settingsTrees(namedFiles())
 const options = { readFile: systemReadFile, checks: partChecks }
@@ -53,7 +54,7 @@ it('settings that are accepted start, answer for themselves and are printed with
       expect(settingsText(parse(stringify(unmasked(parseYaml(printed))), options), 'yaml')).toBe(printed)
       expect(await answersOf(config)).not.toContain(500)
     }),
-    { numRuns: 60 },
+    modelSearch(60),
   )
   expect(accepted).toBeGreaterThan(5)
 })
@@ -70,7 +71,7 @@ it('a mistake in settings is accepted, or refused with a sentence, a remedy and 
       expect(path + problem + remedy).not.toContain(secretWord)
     }
   })
-  fc.assert(property, { numRuns: 200 })
+  fc.assert(property, modelSearch(200))
 })
 
 /** The printed settings with secrets in the place of their masks. */

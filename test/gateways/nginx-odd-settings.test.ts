@@ -17,6 +17,7 @@ import { namedFiles } from '../support/named-files.ts'
 import { nginxRefusal } from '../support/nginx.ts'
 import { settingsTrees } from '../support/settings-trees.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 const files = namedFiles()
 const folder = temporaryFolder()
@@ -86,7 +87,7 @@ it('nginx starts with whatever settings are accepted, or the command names what 
           expect([path, remedy]).toEqual([expect.any(String), expect.stringMatching(/\.$/)])
       }
     }),
-    { numRuns: 100 },
+    modelSearch(100),
   )
   expect(started).toBeGreaterThan(10)
 })

@@ -5,6 +5,7 @@ import type { Clock } from '../../shared/clock.ts'
 import type { CookieJar } from '../support/cookie-jar.ts'
 import { endLogin, isSignedIn, logOutByToken, type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 /** What the tabs of one browser do at once, each after `pause` turns of the event loop. */
 const acts = ['refresh', 'refresh', 'refresh', 'step-up', 'sign-out', 'logout token', 'other user'] as const
@@ -130,7 +131,7 @@ async function checkSessions({ breaksStore }: { breaksStore: boolean }): Promise
       const refused = presented.filter(({ status }) => status === 400).map(({ form }) => form.get('refresh_token'))
       expect(refused.filter((token) => spent.includes(token))).toEqual([])
     }),
-    { numRuns: 25 },
+    modelSearch(25),
   )
 }
 

@@ -6,6 +6,7 @@ import type { CookieJar } from '../support/cookie-jar.ts'
 import { endLogin, isSignedIn, logOutByToken, type Page, type PageAnswer, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { worldTimeoutMs } from '../support/world.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 const replicas = 3
 const replica = fc.integer({ min: 0, max: replicas - 1 })
@@ -286,7 +287,7 @@ it('N12: whatever becomes of the store, nobody is signed out but by two replicas
       }
       expect(world.told('internal.failed')).toEqual([])
     }),
-    { numRuns: 20 },
+    modelSearch(20),
   )
 })
 

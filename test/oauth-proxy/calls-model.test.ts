@@ -11,6 +11,7 @@ import { createMemoryStore } from '../../shared/store/memory.ts'
 import { createManualClock } from '../support/manual-clock.ts'
 import { hostLine, ownPage, proxyConfig, type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
 import { openRaw, type RawConnection } from '../support/raw-http.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 /** Clients that send, pause and go as they like, before APIs that do the same; whoever waits gets the answer to its own request. */
 
@@ -660,6 +661,6 @@ it('whoever waits for a call gets the one answer to it, whatever clients, APIs a
 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(client, { minLength: 1, maxLength: 5 }), fc.array(event, { maxLength: 2 }), run),
-    { numRuns: 55 },
+    modelSearch(55),
   )
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { createProfile, failure, json, type Profile, type Tab } from './profile.ts'
+import { modelSearch } from '../support/model-search.ts'
 
 /** What happens in one of the tabs, or in the browser as a whole, and how long the agent's next answers take. */
 const acts = [
@@ -219,6 +220,6 @@ it('whatever tabs do at once, all calls come to an end, no two refresh at once, 
         expect(seen).toEqual(tabs.map(() => there))
       },
     ),
-    { numRuns: 300 },
+    modelSearch(300),
   )
 })

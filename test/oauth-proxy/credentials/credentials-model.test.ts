@@ -7,6 +7,7 @@ import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { createTokenEndpoint, type TokenReply } from '../../support/token-endpoint.ts'
+import { modelSearch } from '../../support/model-search.ts'
 
 const issuer = 'https://login.example.com'
 const settings = parseConfig(
@@ -157,6 +158,6 @@ it('C05: whoever calls what, and whatever the authorization server does: each ge
       expect(events).toBe(calls)
       await authorizationServer.close()
     }),
-    { numRuns: 200 },
+    modelSearch(200),
   )
 })
