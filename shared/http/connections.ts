@@ -10,8 +10,8 @@ export interface Connections {
   end(socket: Socket, response: ServerResponse): void
   /** True while any other byte would be taken for part of an answer: between its head and its end, and with one behind it. */
   isAnswering(socket: Socket): boolean
-  /** True while a request that has come whole has no answer: any other would be taken for it. */
-  isOwing(socket: Socket): boolean
+  /** Has a connection end with the answer to the last request that has come whole; false where none is owed. */
+  endAfterOwed(socket: Socket): boolean
   /** True until the requests that have come on the connection have their whole answers. */
   isBusy(socket: Socket): boolean
   /** From now on every connection ends with its next answer. */
@@ -92,9 +92,11 @@ export function createConnections(server: Server): Connections {
       const response = newest.get(socket)
       return isHalf(response) || isBehind(response)
     },
-    isOwing(socket) {
+    endAfterOwed(socket) {
       const response = newest.get(socket)
-      return response?.req.complete === true && !response.writableFinished
+      if (response?.req.complete !== true || response.writableFinished) return false
+      response.shouldKeepAlive = false
+      return true
     },
     isBusy(socket) {
       return newest.get(socket)?.writableFinished === false

@@ -172,8 +172,11 @@ function answerRequests(server: Server, parts: Answering): void {
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
   server.on('clientError', (error: Error, socket: Socket) => {
-    if (connections.isAnswering(socket) || connections.isOwing(socket)) connections.cutOne(socket)
-    else refuse(error, socket, parts)
+    if (connections.isAnswering(socket)) return connections.cutOne(socket)
+    const isLost = failureCode(error) === 'ECONNRESET' || !socket.writable
+    // A refusal of what came behind it would be taken for its answer.
+    if (!isLost && connections.endAfterOwed(socket)) return
+    refuse(error, socket, parts)
   })
   if (handler.upgrade === undefined) return
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -199,17 +199,34 @@ describe.each([
       ['POST', 'nonsense\r\n\r\n'],
       ['POST', 'GET /2 HTTP/1.1\r\nHost : localhost\r\n\r\n'],
     ])(
-      'what cannot be parsed behind a %s that has no answer yet ends the connection: its refusal is no answer to that one (%j)',
+      'what cannot be parsed behind a %s that has no answer yet ends the connection behind that answer, and has none itself (%j)',
       async (method, behind) => {
-        const { running, begun, over } = await startHeld()
+        const { running, begun, over, finish } = await startHeld()
         const connection = await open(running)
         connection.write(request(method, '/1'))
         await expect.poll(() => begun).toEqual(['/1'])
         connection.write(behind)
-        expect(await connection.closed()).toBe('')
-        await expect.poll(() => over).toEqual(['/1'])
+        // Another connection is read later.
+        const other = await open(running)
+        other.write(request('GET', '/other'))
+        await expect.poll(() => begun).toContain('/other')
+        finish('/1')
+        expect(await connection.closed()).toMatch(/^HTTP\/1.1 200 [^]*\r\nconnection: close\r\n[^]*answer to \/1$/i)
+        expect(over).toEqual(['/1'])
       },
     )
+
+    it('what comes behind the last request of a connection does not take its answer away', async () => {
+      const { running, begun, finish } = await startHeld()
+      const connection = await open(running)
+      connection.write(
+        request('POST', '/1').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n') + request('GET', '/2'),
+      )
+      await expect.poll(() => begun).toEqual(['/1'])
+      finish('/1')
+      expect(await connection.closed()).toMatch(/^HTTP\/1.1 200 [^]*answer to \/1$/)
+      expect(begun).toEqual(['/1'])
+    })
 
     it('what cannot be parsed in the body of a request is answered as that request', async () => {
       const { running, begun } = await startHeld()
