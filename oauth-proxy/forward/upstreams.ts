@@ -9,6 +9,7 @@ import { tlsDemands } from '../../shared/crypto/tls-demands.ts'
 import { socketBufferBytes } from '../../shared/http/socket-buffer.ts'
 import type { ReadFile } from '../../shared/read-file.ts'
 import { apiSocket } from './api-socket.ts'
+import { readByCopy } from './read-by-copy.ts'
 
 /** One origin at which an API runs. */
 export interface Upstream {
@@ -111,9 +112,10 @@ function createUpstream(
   setting: UpstreamSetting,
   clock: Pick<Clock, 'nowMs'>,
 ): Upstream & { isUsable(): boolean } {
-  // Has a name because the library's types leave out what it passes on to node:net, such as the first of these.
+  // Has a name because the library's types leave out what it passes on to node:net, such as the first two of these.
   const options = {
     highWaterMark: socketBufferBytes,
+    onread: readByCopy,
     timeout: setting.connectTimeoutMs,
     allowH2: false,
     ...tls,
