@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 
 /** As much as Node reads at a time. */
-const memory = Buffer.allocUnsafeSlow(65_536)
+const memory = Buffer.alloc(65_536)
 
 /**
  * How sockets to APIs read (`onread` of node:net): all into one piece of memory, from which each takes its copy before
