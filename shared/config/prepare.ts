@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import { isJsonObject } from '../json-object.ts'
 import type { ReadFile } from '../read-file.ts'
-import { type Fault, type PathPart, type Problem, pathText, unreadableFile } from './problem.ts'
+import { type Fault, type PathPart, type Problem, pathText, unreadableSecretFile } from './problem.ts'
 import { coreOf, fieldsOf, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
@@ -62,7 +62,7 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
           remedy: `Keep one of ${secretName} and ${key}.`,
         })
       }
-      return [secretName, readSecret(entry, place, run)]
+      return [secretName, readSecret(entry, place, secretName, run)]
     }
     return [key, fill(fields[key], entry, [...path, key], run)]
   })
@@ -70,7 +70,7 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
 }
 
 /** The text of the file that `raw` names; undefined where none can be had. */
-function readSecret(raw: unknown, path: readonly PathPart[], run: Run): string | undefined {
+function readSecret(raw: unknown, path: readonly PathPart[], name: string, run: Run): string | undefined {
   const file = fill(undefined, raw, path, run)
   if (typeof file !== 'string') return undefined
   const place = pathText(path)
@@ -79,7 +79,7 @@ function readSecret(raw: unknown, path: readonly PathPart[], run: Run): string |
     if (text !== '') return text
     run.problems.push({ path: place, problem: 'names an empty file', remedy: 'Write the secret into the file.' })
   } catch {
-    run.problems.push(unreadableFile(place, file))
+    run.problems.push(unreadableSecretFile(place, name))
   }
   return undefined
 }

@@ -31,12 +31,19 @@ export function problemText({ path, problem, remedy, line }: Problem): string {
   return `${place === '' ? '' : `${place}: `}${problem}\n    ${remedy}`
 }
 
+const unreadable = 'names a file that cannot be read'
+
 /** The problem of a setting that names a file which is not there, or is not ours to read. */
 export function unreadableFile(path: string, file: string): Problem {
+  return { path, problem: unreadable, remedy: `Check that ${file} exists and that this user may read it.` }
+}
+
+/** The same of `<name>_file`, where many a first try holds the secret itself: what is written there is not quoted. */
+export function unreadableSecretFile(path: string, name: string): Problem {
   return {
     path,
-    problem: 'names a file that cannot be read',
-    remedy: `Check that ${file} exists and that this user may read it.`,
+    problem: unreadable,
+    remedy: `Check that the file exists, as seen from the folder of the settings, and that this user may read it; a secret itself belongs in ${name}.`,
   }
 }
 

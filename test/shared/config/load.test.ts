@@ -91,6 +91,12 @@ describe('secrets in files', () => {
     expect(pathsOf(text)).toEqual(['client.secret_file'])
     expect(pathsOf(`${settingsFile()}store: { kind: valkey, url_file: absent }\n`)).toEqual(['store.url_file'])
   })
+  it('are not named by what is written there, which may be the secret itself', () => {
+    const [problem] = problemsOf(settingsFile().replace(/secret: .*/, 'secret_file: hunter2hunter2'))
+    expect(problem).toMatchObject({ path: 'client.secret_file', line: 7 })
+    expect(problem?.remedy).toMatch(/; a secret itself belongs in secret\.$/)
+    expect(JSON.stringify(problem)).not.toContain('hunter2')
+  })
   it('that are empty are one problem', () => {
     expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
   })
