@@ -218,7 +218,7 @@ export const errorTable = {
   refresh_in_progress: row(
     503,
     'info',
-    'Another replica is refreshing this session.',
+    'Another request is renewing this session.',
     'Wait retry_after seconds and try again; the session is kept.',
   ),
   userinfo_invalid: row(502, 'error', 'The userinfo answer failed its checks.', 'The log names the check.'),
