@@ -126,11 +126,15 @@ export const metricTable = {
     ['operation'],
     'How often the shared store was lost; each of its uses has a documented fallback.',
   ),
-  token_handler_config_reloads_total: count('config.reloaded', ['part'], 'Keys, routes or a certificate read again.'),
+  token_handler_config_reloads_total: count(
+    'config.reloaded',
+    ['part'],
+    'Keys, routes, the client secret or a certificate read again.',
+  ),
   token_handler_config_rejections_total: count(
     'config.rejected',
     ['part'],
-    'Changed files that were refused while the old ones stayed in force.',
+    'Changed files that were refused, and audit files that could not be opened again; the old ones stayed in force.',
   ),
   token_handler_internal_failures_total: count(
     'internal.failed',
