@@ -46,9 +46,9 @@ make_secrets() {
   echo "redis://token-handler:$password@valkey:6379" | secret /out/store/url 1000
   chown 1000:1000 /out/client /out/partner /out/store
 
-  # Without a disk: what the store holds lives for seconds, or is sent again. A full store refuses to write rather than
-  # drop a lock. Anybody may ping, for the health check; that the default user has no password would otherwise make the
-  # server refuse everybody who is not on its own host (protected-mode).
+  # Without a disk: what the store loses signs nobody out, and the list of ended sessions is sent again. A full store
+  # refuses to write rather than drop a lock. Anybody may ping, for the health check; that the default user has no password
+  # would otherwise make the server refuse everybody who is not on its own host (protected-mode).
   {
     printf 'save ""\nappendonly no\nmaxmemory 128mb\nmaxmemory-policy noeviction\nprotected-mode no\n'
     printf 'user default on nopass -@all +ping\n'
