@@ -141,8 +141,9 @@ function cookiesPage(): string {
     )
   return `# Cookies
 
-Every value is sealed (see \`shared/cookies/FORMAT.md\`). A value that does not fit into one cookie is split over
-\`name\`, \`name.1\`, and so on.
+Every value is sealed (see \`shared/cookies/FORMAT.md\`). One of a session that does not fit into one cookie is
+split over \`name\`, \`name.1\`, and so on. With \`login.navigation.response_mode: form_post\` login cookies are
+SameSite=None, because browsers send no others with a form of another site.
 
 ${rows({})}
 
