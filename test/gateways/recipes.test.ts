@@ -70,6 +70,14 @@ describe.each(otherRecipes)('$gateway, read and not driven', (recipe) => {
 })
 
 describe('what a reader of the files can see', () => {
+  it('nginx gives a refusal the status that the proxy meant, also that of a failure of ours', () => {
+    const config = readFileSync(join(root, 'deploy/nginx/forward-auth.conf'), 'utf8')
+    const restored = [...config.matchAll(/if \(\$th_status = (\d+)\) \{ return \1 \$th_body; \}/g)].map(
+      ([, status]) => status,
+    )
+    expect(restored).toEqual(['400', '401', '404', '405', '421', '429', '500', '502', '503'])
+  })
+
   interface TraefikFile {
     http: {
       routers: Record<string, { middlewares?: string[]; service: string }>
