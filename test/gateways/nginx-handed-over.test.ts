@@ -5,6 +5,8 @@ import { hostLine, ownPage, type ProxyWorld, publicOrigin, siblingOrigin, startP
 import { errorCode, sendRaw } from '../support/raw-http.ts'
 import { startUpstream } from '../support/upstream.ts'
 
+/** Stands for a part of ours, so it sees what is meant for that. */
+const startStandIn = () => startUpstream(() => [])
 const upstream = await startUpstream()
 beforeEach(() => upstream.reset())
 afterAll(() => upstream.close())
@@ -34,7 +36,7 @@ describe('where every route stays with the proxy', () => {
     ['proxy', '/api/echo'],
     ['agent', '/oauth-agent/session'],
   ])('K18 nginx says in our words when the %s is away, or leaves without an answer', async (part, target) => {
-    const leaving = await startUpstream()
+    const leaving = await startStandIn()
     leaving.behave((socket) => void socket.destroy())
     for (const port of [await freePort(), new URL(leaving.origin).port]) {
       const handedOver = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
@@ -60,7 +62,7 @@ describe('where every route stays with the proxy', () => {
     ['agent', '/oauth-agent/login/end'],
   ])('B13 passes on an answer of the %s with a head of 16 KiB', async (part, target) => {
     const cookies = Array.from({ length: 4 }, (_, each) => `Set-Cookie: __Host-th-${each}=${'x'.repeat(4000)}\r\n`)
-    const behind = await startUpstream()
+    const behind = await startStandIn()
     behind.behave((socket) => void socket.end(`HTTP/1.1 204 No Content\r\n${cookies.join('')}\r\n`))
     const handedOver = api('      rate_limit: { requests: 9, window_seconds: 60 }\n')
     const listen = `{ host: 127.0.0.1, port: ${new URL(behind.origin).port} }`
@@ -117,7 +119,7 @@ describe('where every route stays with the proxy', () => {
   })
 
   it('nginx takes nothing off that the proxy reads', async () => {
-    const behind = await startUpstream()
+    const behind = await startStandIn()
     const world = await startNginxWorld(`${api('      websocket: true\n')}
   listen: { host: 127.0.0.1, port: ${behind.port} }\n`)
     const more = [
@@ -137,7 +139,7 @@ describe('where every route stays with the proxy', () => {
   })
 
   it('leaves the refusals of the proxy as they are', async () => {
-    const behind = await startUpstream()
+    const behind = await startStandIn()
     behind.behave((socket) => void socket.end('HTTP/1.1 502 No\r\nContent-Length: 4\r\n\r\nmine'))
     const world = await startNginxWorld(`${api('      rate_limit: { requests: 9, window_seconds: 60 }\n')}
   listen: { host: 127.0.0.1, port: ${new URL(behind.origin).port} }\n`)
@@ -161,7 +163,7 @@ it.each([
   ['the proxy', '/handed/a'],
   ['the agent', '/oauth-agent/session'],
 ])('answers of %s stay as they are where the operator has nginx replace those of other servers', async (_, target) => {
-  const behind = await startUpstream()
+  const behind = await startStandIn()
   const listen = `listen: { host: 127.0.0.1, port: ${behind.port} }`
   const routes = `
     - { path: /api/**, upstream: '${behind.origin}' }

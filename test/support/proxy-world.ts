@@ -36,6 +36,7 @@ export interface ProxyWorld {
   csrfToken(sessionId?: string): string
   /** Sends one request; unless `lines` is given it comes from our own page with a session. */
   call(method: string, target: string, options?: CallOptions): Promise<RawAnswer>
+  /** Stops everything, and throws when something happened that never may; see `checkInvariants`. */
   close(): Promise<void>
 }
 
@@ -80,10 +81,14 @@ export async function startProxy(routes: string, settings = '', files?: Files, c
     clock,
     random: systemRandomBytes,
   })
+  const secrets = new Set<string>()
+  const answers: RawAnswer[] = []
   const cookies = (change: Partial<AccessContent> = {}) => {
     const session = sessionCookies({ accessTokenExpiresAt: clock.nowSeconds() + 300, ...change })
     const { access } = session
-    return cookieHeader(browserAfter(writer.setSession({ ...session, access }, noCookies)))
+    const header = cookieHeader(browserAfter(writer.setSession({ ...session, access }, noCookies)))
+    for (const secret of [access.accessToken, header]) if (secret !== '') secrets.add(secret)
+    return header
   }
   return {
     port: server.port,
@@ -95,14 +100,17 @@ export async function startProxy(routes: string, settings = '', files?: Files, c
     events,
     cookies,
     csrfToken: (sessionId = sessionFacts().sessionId) => csrfToken(keys.current(), sessionId),
-    call(method, target, options = {}) {
+    async call(method, target, options = {}) {
       const cookie = 'cookies' in options ? options.cookies : cookies()
       const lines = options.lines ?? [
         ...ownPage,
         ...(cookie === undefined ? [] : [`Cookie: ${cookie}`]),
         ...(options.more ?? []),
       ]
-      return sendRaw(socket ?? server.port, rawRequest(method, target, [hostLine, ...lines], options.body))
+      const bytes = rawRequest(method, target, [hostLine, ...lines], options.body)
+      const answer = await sendRaw(socket ?? server.port, bytes)
+      answers.push(answer)
+      return answer
     },
     async close() {
       await proxy.close()
@@ -111,7 +119,26 @@ export async function startProxy(routes: string, settings = '', files?: Files, c
       await stopped
       await store.close()
       await authorizationServer.close()
+      checkInvariants(answers, events, [...secrets])
     },
+  }
+}
+
+/** What must hold whatever a test did: no secret in an event or in a refusal, and no refusal that a cache may keep. */
+function checkInvariants(
+  answers: readonly RawAnswer[],
+  events: ProxyWorld['events'],
+  secrets: readonly string[],
+): void {
+  const told = JSON.stringify(events)
+  if (secrets.some((secret) => told.includes(secret))) throw new Error('an event holds a secret')
+  for (const { status, lines, header, body } of answers) {
+    const code = header('token-handler-error')
+    if (code === undefined) continue
+    const text = lines.join('\n') + body
+    if (secrets.some((secret) => text.includes(secret))) throw new Error(`${status} ${code} holds a secret`)
+    if (header('cache-control') !== 'no-store') throw new Error(`${status} ${code} may be cached`)
+    if (header('set-cookie') !== undefined) throw new Error(`${status} ${code} sets a cookie`)
   }
 }
 

@@ -34,11 +34,14 @@ export interface Upstream {
   until(condition: () => boolean): Promise<void>
   /** As it was at the start, but for its connections. */
   reset(): void
+  /** Throws when a request came that no API may ever see; see `checkSeen`. */
   close(): Promise<void>
 }
 
-export async function startUpstream(): Promise<Upstream> {
+/** Starts one; `faultsOf` is another where it stands for something else than an API, such as a part of ours. */
+export async function startUpstream(faultsOf = checkSeen): Promise<Upstream> {
   const seen: SeenRequest[] = []
+  const faults = new Set<string>()
   const open = new Set<Socket>()
   const waiting = new Set<() => void>()
   let accepted = 0
@@ -61,6 +64,7 @@ export async function startUpstream(): Promise<Upstream> {
       for (let parsed = takeRequest(text); parsed !== undefined; parsed = takeRequest(text)) {
         text = parsed.rest
         seen.push(parsed.request)
+        for (const fault of faultsOf(parsed.request)) faults.add(`${parsed.request.requestLine}: ${fault}`)
         behaviour(socket, parsed.request)
       }
       wake()
@@ -102,8 +106,23 @@ export async function startUpstream(): Promise<Upstream> {
     async close() {
       for (const socket of open) socket.destroy()
       await new Promise((resolve) => server.close(resolve))
+      if (faults.size > 0) throw new Error(`the API saw what it never may: ${[...faults].join(', ')}`)
     },
   }
+}
+
+/**
+ * What no API may see whatever a test did: our cookies, headers that are meant for us, a second credential or a client's
+ * word on what the connection does with the first.
+ */
+function checkSeen({ values }: SeenRequest): readonly string[] {
+  const names = values('cookie').flatMap((value) => value.split(';').map((pair) => pair.trim().split('=')[0] ?? ''))
+  return [
+    ...names.filter((name) => name.startsWith('__Host-Http-th-')),
+    ...['x-csrf-token', 'token-handler-version'].filter((name) => values(name).length > 0),
+    ...(values('authorization').length > 1 ? ['two credentials'] : []),
+    ...values('connection').filter((value) => !/^(?:close|keep-alive|upgrade)$/i.test(value)),
+  ]
 }
 
 /** Answers with bytes and keeps the connection open. */

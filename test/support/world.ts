@@ -207,7 +207,8 @@ function tappedServer({ config, keys, clock, observe, replica }: ServerParts, ta
 }
 
 /**
- * What must hold whatever a test did: no secret in any answer, URL or event, and no answer that a cache may keep.
+ * What must hold whatever a test did: no secret in any answer, URL or event, no answer that a cache may keep, and no session
+ * that ends because something was away, busy or late (D01, D10).
  *
  * The value of a sealed cookie is looked at as well: it must not hold a token in the clear or merely encoded.
  */
@@ -231,7 +232,11 @@ export function checkInvariants(
     if (answer.headers['cache-control'] !== 'no-store') throw new Error(`${where} may be cached`)
     const names = answer.setCookies.map((line) => line.slice(0, line.indexOf('=')))
     if (new Set(names).size !== names.length) throw new Error(`${where} sets a cookie twice`)
+    const mayComeAgain = answer.status >= 500 || answer.status === 429 || answer.status === 408
     for (const line of answer.setCookies) {
+      if (mayComeAgain && line.includes('; Max-Age=0') && !line.includes('-login-')) {
+        throw new Error(`${where} takes a cookie of the session away`)
+      }
       const sameSite = line.includes('-login-') ? 'Lax|None' : 'Strict'
       if (!new RegExp(`; Secure; HttpOnly; SameSite=(?:${sameSite})$`).test(line) || /domain=/i.test(line)) {
         throw new Error(`${where} sets a cookie without its attributes`)

@@ -46,7 +46,7 @@ it('a connection holds more than one reading of Node brings, or each piece of a 
 
 it('an idle connection ends after keep_alive_seconds, or 2 seconds before the API says that it ends', async () => {
   const names = ['ends', 'lasts', 'usual', 'named'] as const
-  const apis = await Promise.all(names.map(startUpstream))
+  const apis = await Promise.all(names.map(() => startUpstream()))
   const [ends, lasts, usual, named] = apis as [Upstream, Upstream, Upstream, Upstream]
   named.behave((socket) => void socket.write('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=600\r\nContent-Length: 0\r\n\r\n'))
   const world = await startProxy(`
