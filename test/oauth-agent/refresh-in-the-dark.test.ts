@@ -179,26 +179,4 @@ describe('answers that do not arrive', () => {
     world.server.script.token = (form) => world.server.tokens(form)
     expect((await refresh(page)).status).toBe(200)
   })
-
-  it('200 browsers that hang up leave nothing behind (D21, FI-24)', async () => {
-    world = await startScriptedWorld({ settings: 'agent: { rate_limits: { refresh: { requests: 9999 } } }' })
-    const page = world.browser()
-    await world.signIn(page)
-    const { port } = new URL(world.publicOrigin)
-    for (let i = 0; i < 200; i++) {
-      const client = request({
-        host: '127.0.0.1',
-        port,
-        method: 'POST',
-        path: '/oauth-agent/refresh',
-        headers: { host: `localhost:${port}` },
-      })
-      client.on('error', () => {})
-      if (i % 2 === 0) client.setHeader('content-length', '10')
-      client.write('a')
-      setImmediate(() => client.destroy())
-    }
-    expect((await refresh(page)).status).toBe(200)
-    expect(world.told('internal.failed')).toEqual([])
-  })
 })
