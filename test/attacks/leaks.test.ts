@@ -48,8 +48,11 @@ describe('what leaves the process', () => {
     world = await startProviderWorld({ settings: 'login:\n  scope: openid profile email offline_access' })
     const page = world.browser()
     await page.signIn('alice')
+    const cookies = () => page.jar.header('localhost', '/', 'same-site')?.split('; ') ?? []
+    const sealed = cookies()
     await page.call('GET', '/oauth-agent/userinfo')
     await page.call('POST', '/oauth-agent/refresh')
+    sealed.push(...cookies())
     page.jar.take('localhost', '__Host-Http-th-at=AQAAAA; Path=/; Secure; HttpOnly; SameSite=Strict')
     await page.call('GET', '/oauth-agent/session')
     await page.call('POST', '/oauth-agent/login/end', {
@@ -71,7 +74,8 @@ describe('what leaves the process', () => {
     for (const { kind, forms } of world.tap.secrets()) {
       for (const form of forms) expect([kind, text.includes(form)]).toEqual([kind, false])
     }
-    for (const cookie of page.jar.header('localhost', '/', 'same-site')?.split('; ') ?? []) {
+    expect(new Set(sealed).size).toBe(6)
+    for (const cookie of sealed) {
       expect(text).not.toContain(cookie.slice(cookie.indexOf('=') + 1).slice(0, 24))
     }
     expect(text).not.toMatch(/made-up-(?:code|state)/)
