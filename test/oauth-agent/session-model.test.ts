@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type BreakableServer, createBreakableServer, faults, turns } from '../support/breakable-store.ts'
+import { type BreakableServer, createBreakableServer, faults } from '../support/breakable-store.ts'
 import type { Clock } from '../../shared/clock.ts'
 import type { CookieJar } from '../support/cookie-jar.ts'
 import { endLogin, isSignedIn, logOutByToken, type Page, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { modelSearch } from '../support/model-search.ts'
+import { turns } from '../support/turns.ts'
 
 /** What the tabs of one browser do at once, each after `pause` turns of the event loop. */
 const acts = ['refresh', 'refresh', 'refresh', 'step-up', 'sign-out', 'logout token', 'other user'] as const

@@ -1,12 +1,13 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type BreakableServer, createBreakableServer, faults, turns } from '../support/breakable-store.ts'
+import { type BreakableServer, createBreakableServer, faults } from '../support/breakable-store.ts'
 import { outcomeSeconds } from '../../oauth-agent/flows/turn.ts'
 import type { CookieJar } from '../support/cookie-jar.ts'
 import { endLogin, isSignedIn, logOutByToken, type Page, type PageAnswer, refresh } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
 import { worldTimeoutMs } from '../support/world.ts'
 import { modelSearch } from '../support/model-search.ts'
+import { turns } from '../support/turns.ts'
 
 const replicas = 3
 const replica = fc.integer({ min: 0, max: replicas - 1 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { createProfile, failure, json, type Profile, type Tab } from './profile.ts'
 import { modelSearch } from '../support/model-search.ts'
+import { turns } from '../support/turns.ts'
 
 /** What happens in one of the tabs, or in the browser as a whole, and how long the agent's next answers take. */
 const acts = [
@@ -26,10 +27,6 @@ const act = fc.record({
   pause: fc.integer({ min: 0, max: 4 }),
 })
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never
-
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
-}
 
 interface Kept {
   readonly sub: string

@@ -2,6 +2,7 @@ import type { Clock } from '../../shared/clock.ts'
 import { createEndedList, endedName, type EndedName } from '../../shared/store/ended.ts'
 import { createMemoryStore } from '../../shared/store/memory.ts'
 import { type Lock, type Store, StoreUnavailable } from '../../shared/store/store.ts'
+import { turns } from './turns.ts'
 
 /**
  * What happens to one command: its connection breaks before or after the server has carried it out, and comes back in time
@@ -29,11 +30,6 @@ export interface BreakableServer {
 
 /** In turns of the event loop: a way between replica and server, one that is slow, a new connection, one that takes too long. */
 const [wayTurns, slowTurns, connectTurns, goneTurns] = [1, 8, 3, 25]
-
-/** Lets the event loop go round. */
-export async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
-}
 
 /**
  * Creates a server and `replicas` stores before it. `whileLocked` is called when somebody did not get a lock, and will wait

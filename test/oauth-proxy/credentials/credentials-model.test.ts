@@ -8,6 +8,7 @@ import { createAuthorizationServer } from '../../../shared/oauth/authorization-s
 import { createManualClock } from '../../support/manual-clock.ts'
 import { createTokenEndpoint, type TokenReply } from '../../support/token-endpoint.ts'
 import { modelSearch } from '../../support/model-search.ts'
+import { turns } from '../../support/turns.ts'
 
 const issuer = 'https://login.example.com'
 const settings = parseConfig(
@@ -52,10 +53,6 @@ const step = fc.record({
   /** Who gets new tokens by a refresh before the next step. */
   refreshes: fc.nat(4),
 })
-
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise(setImmediate)
-}
 
 it('C05: whoever calls what, and whatever the authorization server does: each gets a token of its own for that API, asked for once at a time', async () => {
   await fc.assert(
