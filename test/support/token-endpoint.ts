@@ -1,4 +1,7 @@
+import { parseConfig } from '../../shared/config/load.ts'
+import type { Config } from '../../shared/config/schema.ts'
 import type { Transport } from '../../shared/oauth/transport.ts'
+import { binding } from './installation.ts'
 
 /** What the token endpoint says; 200 if no status is given. */
 export interface TokenReply {
@@ -31,4 +34,18 @@ export function createTokenEndpoint(issuer: string, answer: AnswerTokenRequest):
     },
     close: () => Promise.resolve(),
   }
+}
+
+/** The settings of the client of `binding`, whose keys the proofs of tests are made with; `more` are members of its section. */
+export function tokenClientConfig(more = ''): Config {
+  const { publicOrigin, issuer, clientId } = binding
+  return parseConfig(
+    `
+public_origin: ${publicOrigin}
+authorization_server: { issuer: '${issuer}' }
+client: { id: ${clientId}, authentication: client_secret_post, secret: a-secret-of-tests, ${more} }
+keys: { file: keys.json }
+`,
+    { env: {}, readFile: () => '' },
+  )
 }

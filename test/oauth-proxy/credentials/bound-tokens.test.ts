@@ -7,14 +7,13 @@ import {
   createCredentials,
 } from '../../../oauth-proxy/credentials/credentials.ts'
 import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
-import { parseConfig } from '../../../shared/config/load.ts'
 import { createDpopKeys } from '../../../shared/crypto/dpop-keys.ts'
 import { promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing } from '../../../shared/crypto/key-ring.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
 import { binding, seededRandom, testKeys } from '../../support/installation.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
-import { createTokenEndpoint } from '../../support/token-endpoint.ts'
+import { createTokenEndpoint, tokenClientConfig } from '../../support/token-endpoint.ts'
 
 const { issuer } = binding
 const one = testKeys()
@@ -26,15 +25,7 @@ const promoted = promoteKey(staged, newId)
 /** Credentials over a token endpoint that gives bound tokens, or what `type` says. */
 function credentialsWith({ isBound = true, type = 'DPoP' } = {}) {
   const clock = createManualClock()
-  const config = parseConfig(
-    `
-public_origin: https://www.example.com
-authorization_server: { issuer: '${issuer}' }
-client: { id: spa, authentication: client_secret_post, secret: a-secret-of-tests, dpop_bound_access_tokens: ${isBound} }
-keys: { file: keys.json }
-`,
-    { env: {}, readFile: () => '' },
-  )
+  const config = tokenClientConfig(`dpop_bound_access_tokens: ${isBound}`)
   let ring = createKeyRing(staged)
   const keys = { current: () => ring }
   const proofs: (string | undefined)[] = []

@@ -2,24 +2,16 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { type CredentialRoute, createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
 import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
-import { parseConfig } from '../../../shared/config/load.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
+import { binding } from '../../support/installation.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
-import { createTokenEndpoint, type TokenReply } from '../../support/token-endpoint.ts'
+import { createTokenEndpoint, tokenClientConfig, type TokenReply } from '../../support/token-endpoint.ts'
 import { modelSearch } from '../../support/model-search.ts'
 import { turns } from '../../support/turns.ts'
 
-const issuer = 'https://login.example.com'
-const settings = parseConfig(
-  `
-public_origin: https://www.example.com
-authorization_server: { issuer: '${issuer}' }
-client: { id: the-app, authentication: client_secret_post, secret: a-secret-of-tests }
-keys: { file: keys.json }
-`,
-  { env: {}, readFile: () => '' },
-)
+const { issuer } = binding
+const config = tokenClientConfig()
 
 /** Routes whose tokens must never be taken for each other's. */
 const routes: readonly CredentialRoute[] = [
@@ -97,8 +89,8 @@ it('C05: whoever calls what, and whatever the authorization server does: each ge
         return { body: { access_token: token, token_type: 'Bearer', issued_token_type: type, expires_in: lifeSeconds } }
       })
       const observe = { emit: (name: string) => void (name === 'credential.obtained' && events++) }
-      const authorizationServer = createAuthorizationServer({ config: settings, clock, observe, transport })
-      const requests = createTokenRequests({ authorizationServer, settings: settings.session, clock })
+      const authorizationServer = createAuthorizationServer({ config, clock, observe, transport })
+      const requests = createTokenRequests({ authorizationServer, settings: config.session, clock })
       const credentials = createCredentials({ requests, clock, observe })
       const generations = [0, 0, 0]
       const sessionOf = (who: number) => {

@@ -1,26 +1,23 @@
 import { describe, expect, it } from 'vitest'
 import { asksForTokens, type CredentialRoute, createCredentials } from '../../../oauth-proxy/credentials/credentials.ts'
 import { createTokenRequests } from '../../../oauth-proxy/credentials/token-request.ts'
-import { parseConfig } from '../../../shared/config/load.ts'
 import type { ErrorCode } from '../../../shared/errors.ts'
 import { createAuthorizationServer } from '../../../shared/oauth/authorization-server.ts'
 import { ProviderUnavailable } from '../../../shared/oauth/provider-error.ts'
 import type { EventName } from '../../../shared/observe/events.ts'
 import { Secret } from '../../../shared/secret.ts'
+import { binding } from '../../support/installation.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
-import { type AnswerTokenRequest, createTokenEndpoint, type TokenReply } from '../../support/token-endpoint.ts'
+import {
+  type AnswerTokenRequest,
+  createTokenEndpoint,
+  tokenClientConfig,
+  type TokenReply,
+} from '../../support/token-endpoint.ts'
 
-const issuer = 'https://login.example.com'
+const { issuer, clientId } = binding
 const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token'
-const settings = parseConfig(
-  `
-public_origin: https://www.example.com
-authorization_server: { issuer: '${issuer}' }
-client: { id: the-app, authentication: client_secret_post, secret: a-secret-of-tests }
-keys: { file: keys.json }
-`,
-  { env: {}, readFile: () => '' },
-)
+const config = tokenClientConfig()
 
 /** Credentials over a scripted token endpoint. */
 function credentialsWith(reply: AnswerTokenRequest) {
@@ -32,8 +29,8 @@ function credentialsWith(reply: AnswerTokenRequest) {
     return reply(form, headers)
   })
   const observe = { emit: (name: EventName, fields: object) => void events.push({ name, fields }) }
-  const authorizationServer = createAuthorizationServer({ config: settings, clock, observe, transport })
-  const requests = createTokenRequests({ authorizationServer, settings: settings.session, clock })
+  const authorizationServer = createAuthorizationServer({ config, clock, observe, transport })
+  const requests = createTokenRequests({ authorizationServer, settings: config.session, clock })
   const credentials = createCredentials({ requests, clock, observe })
   const sessionOf = (accessToken: string, lifeSeconds = 300) => ({
     accessToken,
@@ -125,7 +122,7 @@ describe('what each kind of credential gives', () => {
       scope: 'catalogue',
       resource: 'https://c.example/of-this-test',
       audience: 'visitors',
-      client_id: 'the-app',
+      client_id: clientId,
     })
   })
   it.each([{ kind: 'user' }, { kind: 'none' }, { kind: 'client_credentials' }] as const)(
@@ -152,7 +149,7 @@ describe('token exchange', () => {
     const { client_secret: _secret, ...form } = asked[0] ?? {}
     expect(form).toEqual({
       ...target,
-      client_id: 'the-app',
+      client_id: clientId,
       grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
       subject_token: 'at',
       subject_token_type: accessTokenType,
