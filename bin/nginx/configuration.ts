@@ -1,4 +1,4 @@
-import { luaText, luaValue } from './lua.ts'
+import { luaValue } from './lua.ts'
 import type { NginxFacts } from './facts.ts'
 import {
   answerFields,
@@ -9,6 +9,7 @@ import {
   passedOn,
   refusedByApi,
 } from './locations.ts'
+import { quoted } from './quoted.ts'
 import { moduleSettings } from './module.ts'
 import { type NginxGroup, type NginxRoute, nginxGroups } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
@@ -135,7 +136,7 @@ function upstreamBlock({ name, setting, upstreamOrigin }: NginxRoute): readonly 
 
 function processUpstream(name: string, { host, port, socket }: Listen, config: Config): readonly string[] {
   // In quotes, because a path may hold what else ends a parameter of nginx, or begins a block.
-  const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : luaText(`unix:${socket}`)
+  const server = socket === undefined ? `${host.includes(':') ? `[${host}]` : host}:${port}` : quoted(`unix:${socket}`)
   return [
     `upstream ${name} {`,
     `  server ${server};`,

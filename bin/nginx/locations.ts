@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../shared/errors.ts'
-import { luaText } from './lua.ts'
 import { browserFields, type NginxFacts, nginxFields, tracedFields } from './facts.ts'
+import { quoted } from './quoted.ts'
 import type { NginxGroup, NginxRoute } from './routes.ts'
 import type { Config } from '../../shared/config/schema.ts'
 
@@ -111,7 +111,7 @@ function forward(route: NginxRoute, index: number, facts: NginxFacts, { publicOr
     `proxy_send_timeout ${setting.idleTimeoutMs}ms;`,
     `proxy_read_timeout ${readTimeoutMs}ms;`,
     'proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;',
-    `proxy_set_header Host ${luaText(upstream.host)};`,
+    `proxy_set_header Host ${quoted(upstream.host)};`,
     'proxy_set_header Connection "";',
     ...names.map((field) => `proxy_set_header ${field} ${own[field] ?? '""'};`),
     ...facts.refusedResponseFields
@@ -133,14 +133,14 @@ function tls({ setting }: NginxRoute, upstream: URL, facts: NginxFacts): readonl
     'proxy_ssl_verify_depth 4;',
     'proxy_ssl_server_name on;',
     'proxy_ssl_protocols TLSv1.2 TLSv1.3;',
-    `proxy_ssl_name ${luaText(upstream.hostname)};`,
-    `proxy_ssl_trusted_certificate ${luaText(setting.caFile ?? facts.caFile)};`,
+    `proxy_ssl_name ${quoted(upstream.hostname)};`,
+    `proxy_ssl_trusted_certificate ${quoted(setting.caFile ?? facts.caFile)};`,
     ...(setting.clientCertificateFile === undefined
       ? []
-      : [`proxy_ssl_certificate ${luaText(setting.clientCertificateFile)};`]),
+      : [`proxy_ssl_certificate ${quoted(setting.clientCertificateFile)};`]),
     ...(setting.clientPrivateKeyFile === undefined
       ? []
-      : [`proxy_ssl_certificate_key ${luaText(setting.clientPrivateKeyFile)};`]),
+      : [`proxy_ssl_certificate_key ${quoted(setting.clientPrivateKeyFile)};`]),
   ]
 }
 

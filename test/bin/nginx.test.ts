@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseConfig } from '../../shared/config/load.ts'
-import { luaText, luaValue } from '../../bin/nginx/lua.ts'
+import { luaValue } from '../../bin/nginx/lua.ts'
+import { quoted } from '../../bin/nginx/quoted.ts'
 import { nginxGroups } from '../../bin/nginx/routes.ts'
 import { nginxConfiguration } from '../../bin/nginx/configuration.ts'
 import type { NginxFacts } from '../../bin/nginx/facts.ts'
@@ -248,9 +249,11 @@ describe('Lua literals', () => {
     expect(luaValue({ [`${one}😀${two}`]: 'b' })).toBe(`{\n  ["${one}😀" .. "${two}${two}"] = "b",\n}`)
     expect(luaValue('')).toBe('""')
   })
+})
 
-  it('cannot be left by text', () => {
-    expect(luaText('a"]] .. os.exit() --\\')).toBe('"a\\"]] .. os.exit() --\\\\"')
-    expect(() => luaText('a\nb')).toThrow(RangeError)
+describe('text in quotes', () => {
+  it('cannot leave them', () => {
+    expect(quoted('a"]] .. os.exit() --\\')).toBe('"a\\"]] .. os.exit() --\\\\"')
+    expect(() => quoted('a\nb')).toThrow(RangeError)
   })
 })
