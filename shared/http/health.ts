@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { asTokenHandlerError, errorAnswer } from './error-answer.ts'
 import { TokenHandlerError } from '../errors.ts'
 import { requestIdOf } from './request-id.ts'
-import type { HttpHandler } from './serve.ts'
+import type { HttpHandler } from './http-handler.ts'
 
 /** Why this process should get no requests, or undefined when it should. */
 export type ReadinessCheck = () => string | undefined

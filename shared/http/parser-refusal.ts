@@ -1,5 +1,9 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../clock.ts'
 import { TokenHandlerError, type ErrorCode } from '../errors.ts'
+import type { Observe } from '../observe/events.ts'
 import { answerBytes } from './answer-bytes.ts'
+import { endSocket } from './end-socket.ts'
 import { errorAnswer } from './error-answer.ts'
 import { requestIdOf } from './request-id.ts'
 
@@ -8,23 +12,26 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
 }
 
-/** The answer to a request that node:http could not parse. */
-export interface ParserRefusal {
-  readonly requestId: string
-  readonly code: ErrorCode
-  readonly status: number
-  /** The whole answer. */
-  readonly bytes: Buffer
-}
-
 /**
- * Answers a request that node:http could not parse; its connection is closed then.
+ * Answers a request that node:http could not parse, in our own words, and closes its connection.
  *
  * Closing matters: what follows on a connection whose framing was not understood could be read as another request.
  */
-export function parserRefusal(parserCode: string): ParserRefusal {
+export function refuseUnparsed(
+  parserCode: string,
+  socket: Duplex,
+  { clock, observe }: { readonly clock: Pick<Clock, 'after'>; readonly observe: Observe },
+): void {
   const code = codes[parserCode] ?? 'ambiguous_request'
   const requestId = requestIdOf({})
   const answer = errorAnswer(new TokenHandlerError(code), requestId)
-  return { requestId, code, status: answer.status, bytes: answerBytes(answer) }
+  endSocket(socket, answerBytes(answer), clock)
+  // Whose request it was nobody knows; anybody can cause this, so no event at a level that is always logged tells of it.
+  observe.emit('request.answered', {
+    request_id: requestId,
+    side: 'none',
+    route: 'none',
+    status: answer.status,
+    error_code: code,
+  })
 }

@@ -89,7 +89,12 @@ export const framing: FuzzTarget = {
     'GET /smuggled HTTP/1.1\r\n',
     head,
   ],
-  guides: ['shared/http/request-gate.ts', 'shared/http/serve.ts', 'shared/http/parser-refusal.ts'],
+  guides: [
+    'shared/http/request-gate.ts',
+    'shared/http/answer-requests.ts',
+    'shared/http/pipelining.ts',
+    'shared/http/parser-refusal.ts',
+  ],
   async run(input) {
     gate ??= startGate()
     const passed = await (await gate).send(input)
