@@ -1,15 +1,15 @@
 /** Measures this software beside its peers: `npm run bench -- --help`. */
 import { parseArgs } from 'node:util'
 import { readBeside } from './beside.ts'
-import { agent } from './ideas/agent.ts'
-import { bodies } from './ideas/bodies.ts'
-import { coldStart } from './ideas/cold-start.ts'
-import { cookie } from './ideas/cookie.ts'
-import type { Effort, Idea, IdeaResult } from './ideas/idea.ts'
-import { proxies } from './ideas/proxies.ts'
-import { sessions } from './ideas/sessions.ts'
-import { streams } from './ideas/streams.ts'
-import { workers } from './ideas/workers.ts'
+import { agent } from './benchmarks/agent.ts'
+import { bodies } from './benchmarks/bodies.ts'
+import { coldStart } from './benchmarks/cold-start.ts'
+import { cookie } from './benchmarks/cookie.ts'
+import type { Effort, Benchmark, BenchmarkResult } from './benchmarks/benchmark.ts'
+import { proxies } from './benchmarks/proxies.ts'
+import { sessions } from './benchmarks/sessions.ts'
+import { streams } from './benchmarks/streams.ts'
+import { workers } from './benchmarks/workers.ts'
 import { accepts } from './machine/process.ts'
 import { verdicts } from './reach.ts'
 import { describeMachine } from './report/machine.ts'
@@ -17,13 +17,13 @@ import { tableText } from './report/table.ts'
 import { writeReport } from './report/write.ts'
 import { createWorld, ports } from './world.ts'
 
-const ideas: readonly Idea[] = [proxies, cookie, agent, bodies, streams, coldStart, sessions, workers]
+const benchmarks: readonly Benchmark[] = [proxies, cookie, agent, bodies, streams, coldStart, sessions, workers]
 
 const usage = `npm run bench -- [options]
 
   --check        print every line of the targets with reach, measured value and verdict; fails if one is missed
   --quick        short rounds, for a first look
-  --only <name>  one or more of: ${ideas.map(({ name }) => name).join(', ')}
+  --only <name>  one or more of: ${benchmarks.map(({ name }) => name).join(', ')}
   --rounds <n>   rounds of each comparison
   --beside <f>   JSON file of servers started by hand that take part, see bench/README.md
   --write        also write bench/results.json, bench/chart.svg and the result in bench/README.md
@@ -51,7 +51,7 @@ const effort: Effort = {
   seconds: options.quick ? 1 : 3,
   rounds: Number(options.rounds ?? (options.quick ? 3 : 7)),
 }
-const chosen = ideas.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
+const chosen = benchmarks.filter(({ name }) => options.only.length === 0 || options.only.includes(name))
 if (chosen.length === 0) {
   console.error(usage)
   process.exit(64)
@@ -74,13 +74,13 @@ const machine = describeMachine()
 console.log(machine.join('\n'))
 const world = createWorld()
 process.once('exit', () => world.remove())
-const results: Record<string, IdeaResult> = {}
+const results: Record<string, BenchmarkResult> = {}
 let broken = false
-for (const idea of chosen) {
-  console.log(`\n${idea.name}`)
+for (const benchmark of chosen) {
+  console.log(`\n${benchmark.name}`)
   try {
-    const result = await idea.run({ world, effort, beside, say: (text) => console.log(`  ${text}`) })
-    results[idea.name] = result
+    const result = await benchmark.run({ world, effort, beside, say: (text) => console.log(`  ${text}`) })
+    results[benchmark.name] = result
     console.log(`\n${tableText(result)}`)
   } catch (error) {
     broken = true

@@ -1,4 +1,4 @@
-import { rounded } from './ideas/idea.ts'
+import { rounded } from './benchmarks/benchmark.ts'
 
 export interface Verdict {
   readonly what: string

@@ -1,4 +1,4 @@
-import type { Contender, IdeaResult } from '../ideas/idea.ts'
+import type { Contender, BenchmarkResult } from '../benchmarks/benchmark.ts'
 
 interface Bar {
   readonly title: string
@@ -16,7 +16,7 @@ const ink = '#1f2933'
 const faint = '#52606d'
 
 /** Bars of CPU per request and of latency, the project's own in colour. */
-export function chart({ bars = [] }: IdeaResult): string {
+export function chart({ bars = [] }: BenchmarkResult): string {
   const panels = [
     { heading: 'CPU per request, µs', of: (bar: Contender) => bar.cpuMicroseconds },
     { heading: 'p99 at 1,000 requests a second, ms', of: (bar: Contender) => bar.p99Ms },

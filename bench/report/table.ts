@@ -1,7 +1,7 @@
-import type { IdeaResult } from '../ideas/idea.ts'
+import type { BenchmarkResult } from '../benchmarks/benchmark.ts'
 
 /** A result as text with aligned columns. */
-export function tableText({ title, columns, rows, notes = [] }: IdeaResult): string {
+export function tableText({ title, columns, rows, notes = [] }: BenchmarkResult): string {
   const cells = [columns, ...rows].map((row) => row.map(cellText))
   const widths = columns.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
   const lines = cells.map((row) =>
@@ -13,7 +13,7 @@ export function tableText({ title, columns, rows, notes = [] }: IdeaResult): str
 }
 
 /** The same for a Markdown page. */
-export function tableMarkdown({ title, columns, rows, notes = [] }: IdeaResult): string {
+export function tableMarkdown({ title, columns, rows, notes = [] }: BenchmarkResult): string {
   const line = (row: readonly (string | number)[]) => `| ${row.map(cellText).join(' | ')} |`
   const rule = `| ${columns.map((_, column) => (column === 0 ? '---' : '---:')).join(' | ')} |`
   return [`### ${title}`, '', line(columns), rule, ...rows.map(line), ...(notes.length > 0 ? ['', ...notes] : [])].join(

@@ -1,12 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import type { IdeaResult } from '../ideas/idea.ts'
+import type { BenchmarkResult } from '../benchmarks/benchmark.ts'
 import type { Verdict } from '../reach.ts'
 import { chart } from './chart.ts'
 import { tableMarkdown } from './table.ts'
 
 export interface Report {
   readonly machine: readonly string[]
-  readonly results: Readonly<Record<string, IdeaResult>>
+  readonly results: Readonly<Record<string, BenchmarkResult>>
   readonly lines: readonly Verdict[]
 }
 

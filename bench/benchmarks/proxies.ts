@@ -14,7 +14,7 @@ import { bareUndici, hello, httpProxy, ourProxy } from '../peers/node-peers.ts'
 import { oauth2Proxy } from '../peers/oauth2-proxy.ts'
 import type { Peer, RunningPeer } from '../peers/peer.ts'
 import { startUpstream } from '../peers/upstream.ts'
-import { type Bench, type Idea, type IdeaResult, rounded } from './idea.ts'
+import { type BenchmarkParts, type Benchmark, type BenchmarkResult, rounded } from './benchmark.ts'
 
 /** Those without which the targets cannot be judged. */
 const needed: readonly Peer[] = [hello, httpProxy, ourProxy, nginxPlain, nginxAuthRequest, nginxModule]
@@ -40,7 +40,7 @@ interface Entry extends Contestant {
 }
 
 /** Everything that could stand before the API, in turn, at full load and at a steady rate. */
-export const proxies: Idea = {
+export const proxies: Benchmark = {
   name: 'proxies',
   async run(bench) {
     const upstream = await startUpstream(bench.world)
@@ -63,7 +63,7 @@ export const proxies: Idea = {
   },
 }
 
-async function startAll({ world, say }: Bench): Promise<{ running: Map<Peer, RunningPeer>; notes: string[] }> {
+async function startAll({ world, say }: BenchmarkParts): Promise<{ running: Map<Peer, RunningPeer>; notes: string[] }> {
   const running = new Map<Peer, RunningPeer>()
   const notes: string[] = []
   for (const peer of needed) running.set(peer, await peer.start(world))
@@ -79,7 +79,11 @@ async function startAll({ world, say }: Bench): Promise<{ running: Map<Peer, Run
   return { running, notes }
 }
 
-async function measure(entries: readonly Entry[], notes: readonly string[], bench: Bench): Promise<IdeaResult> {
+async function measure(
+  entries: readonly Entry[],
+  notes: readonly string[],
+  bench: BenchmarkParts,
+): Promise<BenchmarkResult> {
   const { rounds, seconds, quick } = bench.effort
   const result = await contest(entries, { rounds, seconds, say: bench.say })
   const missing = needed.find(({ name }) => result.out.has(name))
@@ -97,7 +101,7 @@ async function measure(entries: readonly Entry[], notes: readonly string[], benc
 async function latenciesOf(
   entries: readonly Entry[],
   rounds: number,
-  { say }: Bench,
+  { say }: BenchmarkParts,
 ): Promise<ReadonlyMap<string, Latency>> {
   const samples = new Map<string, SteadyResult[]>()
   for (let round = 0; round < rounds; round++) {
@@ -120,7 +124,7 @@ function report(
   { figure, ratio }: Contest,
   latencies: ReadonlyMap<string, Latency>,
   notes: readonly string[],
-): IdeaResult {
+): BenchmarkResult {
   const facts: Record<string, number> = {}
   const rows = entries.map(({ name, title }) => {
     const latency = latencies.get(name)

@@ -6,13 +6,13 @@ import { listening, memory, start } from '../machine/process.ts'
 import { httpProxy, ourProxy } from '../peers/node-peers.ts'
 import type { Peer } from '../peers/peer.ts'
 import { ports } from '../world.ts'
-import { type Bench, type Idea, rounded } from './idea.ts'
+import { type BenchmarkParts, type Benchmark, rounded } from './benchmark.ts'
 
 const upstreamScript = fileURLToPath(new URL('../peers/servers/event-upstream.ts', import.meta.url))
 const contenders: readonly Peer[] = [ourProxy, httpProxy]
 
 /** 2,000 event streams at once: what each costs, and what is left behind them. */
-export const streams: Idea = {
+export const streams: Benchmark = {
   name: 'streams',
   async run(bench) {
     const count = bench.effort.quick ? 500 : 2000
@@ -36,7 +36,7 @@ export const streams: Idea = {
   },
 }
 
-async function measure(peer: Peer, count: number, { world, say }: Bench) {
+async function measure(peer: Peer, count: number, { world, say }: BenchmarkParts) {
   const upstream = start(process.execPath, [upstreamScript, String(ports.upstream)], { core: 'load' })
   await listening(ports.upstream, upstream)
   const { processes, target } = await peer.start(world)

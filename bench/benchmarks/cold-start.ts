@@ -6,7 +6,7 @@ import { start } from '../machine/process.ts'
 import { imageProgram, make, root } from '../machine/program.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { ports } from '../world.ts'
-import { type Idea, rounded } from './idea.ts'
+import { type Benchmark, rounded } from './benchmark.ts'
 
 /** As JavaScript, since what is installed is JavaScript too. */
 const hello = `require('node:http').createServer((_, response) => response.end()).listen(${ports.peer}, '127.0.0.1')`
@@ -18,7 +18,7 @@ const titles = {
 }
 
 /** From starting the process to its first answer with the credential of a session, in both forms that are installed. */
-export const coldStart: Idea = {
+export const coldStart: Benchmark = {
   name: 'cold-start',
   async run({ world, effort, say }) {
     const image = imageProgram(world)

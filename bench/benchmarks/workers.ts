@@ -5,10 +5,10 @@ import { startProgram } from '../machine/program.ts'
 import { saturate } from '../machine/wrk.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import { ports } from '../world.ts'
-import { type Idea, rounded } from './idea.ts'
+import { type Benchmark, rounded } from './benchmark.ts'
 
 /** One worker and two, both free to use every core, with load and upstream beside them. */
-export const workers: Idea = {
+export const workers: Benchmark = {
   name: 'workers',
   async run({ world, effort, say }) {
     const upstream = await startUpstream(world)

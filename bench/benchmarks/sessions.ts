@@ -7,10 +7,10 @@ import { nginxModule } from '../peers/nginx-peers.ts'
 import { ourProxy } from '../peers/node-peers.ts'
 import { startUpstream } from '../peers/upstream.ts'
 import type { World } from '../world.ts'
-import { type Idea, rounded } from './idea.ts'
+import { type Benchmark, rounded } from './benchmark.ts'
 
 /** 10,000 browsers that are signed in and take turns, so that hardly any cookie has been seen a moment ago. */
-export const sessions: Idea = {
+export const sessions: Benchmark = {
   name: 'sessions',
   async run({ world, effort, say }) {
     const count = effort.quick ? 2000 : 10_000

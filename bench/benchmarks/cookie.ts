@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { pinned } from '../machine/process.ts'
-import type { Idea } from './idea.ts'
+import type { Benchmark } from './benchmark.ts'
 
 const script = fileURLToPath(new URL('../cookie-open.ts', import.meta.url))
 const run = promisify(execFile)
@@ -18,7 +18,7 @@ interface Figures {
 }
 
 /** What one access cookie costs by itself, and how long it is. */
-export const cookie: Idea = {
+export const cookie: Benchmark = {
   name: 'cookie',
   async run() {
     const [command = '', ...args] = pinned('measured', [process.execPath, script])

@@ -5,7 +5,7 @@ import { type Contestant, contest } from '../machine/contest.ts'
 import { listening, start } from '../machine/process.ts'
 import { startProgram } from '../machine/program.ts'
 import { createWorld, ports } from '../world.ts'
-import { type Bench, type Idea, rounded } from './idea.ts'
+import { type BenchmarkParts, type Benchmark, rounded } from './benchmark.ts'
 
 const provider = fileURLToPath(new URL('../peers/servers/authorization-server.ts', import.meta.url))
 
@@ -14,7 +14,7 @@ interface Entry extends Contestant {
 }
 
 /** The agent: who is signed in, and refreshes against an authorization server that answers at once. */
-export const agent: Idea = {
+export const agent: Benchmark = {
   name: 'agent',
   async run(bench) {
     // The issuer is part of what cookies are sealed for, so this has a world of its own.
@@ -43,13 +43,13 @@ export const agent: Idea = {
   },
 }
 
-function besides({ beside }: Bench): Entry[] {
+function besides({ beside }: BenchmarkParts): Entry[] {
   return beside
     .filter(({ idea }) => idea === 'agent')
     .map(({ name, title, pid, target }) => ({ name, title, pids: [pid], target }))
 }
 
-async function measure(entries: readonly Entry[], { effort, say }: Bench) {
+async function measure(entries: readonly Entry[], { effort, say }: BenchmarkParts) {
   const { figure, ratio, out } = await contest(entries, { ...effort, say })
   for (const [name, reason] of out) throw new Error(`${name}: ${reason}`)
   return {

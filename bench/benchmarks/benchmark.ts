@@ -9,7 +9,7 @@ export interface Effort {
   readonly quick: boolean
 }
 
-export interface Bench {
+export interface BenchmarkParts {
   readonly world: World
   readonly effort: Effort
   readonly beside: readonly Beside[]
@@ -17,7 +17,7 @@ export interface Bench {
   say(text: string): void
 }
 
-export interface IdeaResult {
+export interface BenchmarkResult {
   readonly title: string
   readonly columns: readonly string[]
   readonly rows: readonly (readonly (string | number)[])[]
@@ -37,9 +37,9 @@ export interface Contender {
 }
 
 /** One thing to measure. */
-export interface Idea {
+export interface Benchmark {
   readonly name: string
-  run(bench: Bench): Promise<IdeaResult>
+  run(bench: BenchmarkParts): Promise<BenchmarkResult>
 }
 
 /** Three significant digits, which is more than such a measurement can mean. */

@@ -7,13 +7,13 @@ import { nginxModule, nginxPlain } from '../peers/nginx-peers.ts'
 import { bareUndici, httpProxy, ourProxy } from '../peers/node-peers.ts'
 import type { RunningPeer } from '../peers/peer.ts'
 import { startUpstream } from '../peers/upstream.ts'
-import { type Bench, type Idea, rounded } from './idea.ts'
+import { type BenchmarkParts, type Benchmark, rounded } from './benchmark.ts'
 
 const megabytes = 10
 const contenders = [nginxPlain, ourProxy, nginxModule, bareUndici, httpProxy]
 
 /** Bodies of 10 MB, eight at a time, until at least 1 GB has passed each way. */
-export const bodies: Idea = {
+export const bodies: Benchmark = {
   name: 'bodies',
   async run(bench) {
     const upstream = await startUpstream(bench.world)
@@ -28,7 +28,7 @@ export const bodies: Idea = {
   },
 }
 
-async function measure({ world, effort, say }: Bench, running: ReadonlyMap<string, RunningPeer>) {
+async function measure({ world, effort, say }: BenchmarkParts, running: ReadonlyMap<string, RunningPeer>) {
   const upload = join(world.folder, 'upload.lua')
   writeFileSync(upload, `wrk.method = "POST"\nwrk.body = string.rep("a", ${megabytes * 1_048_576})\n`)
   const directions = {
