@@ -23,7 +23,7 @@ export interface ProxyRoute {
   visibleCookies(others: string | undefined): string
 }
 
-/** Gives a route its upstreams, its places and its limit; throws as `createUpstreams` does. */
+/** Gives a route its upstreams, slots and limit; throws as `createUpstreams` does. */
 export function createProxyRoute(
   setting: Route,
   publicOrigin: string,
@@ -35,7 +35,7 @@ export function createProxyRoute(
     methods: setting.methods,
     setting,
     upstreams: createUpstreams(setting, { clock, readFile }),
-    slots: createSlots(setting.maxConcurrentRequests, placesPerSession(setting)),
+    slots: createSlots(setting.maxConcurrentRequests, slotsPerSession(setting)),
     limiter:
       setting.rateLimit === undefined
         ? undefined
@@ -61,12 +61,12 @@ function visibleCookies(others: string | undefined, names: readonly string[]): s
 }
 
 /** As many as nginx lets one HTTP/2 connection carry: all tabs of a browser together seldom have more. */
-const usualPlacesPerSession = 128
+const usualSlotsPerSession = 128
 
-/** How many places of a route one session may have; if nobody said so, at least half are left to others. */
-function placesPerSession({
+/** How many slots of a route one session may have; if nobody said so, at least half are left to others. */
+function slotsPerSession({
   maxConcurrentRequests,
   maxConcurrentRequestsPerSession,
 }: Pick<Route, 'maxConcurrentRequests' | 'maxConcurrentRequestsPerSession'>): number {
-  return maxConcurrentRequestsPerSession ?? Math.min(usualPlacesPerSession, Math.ceil(maxConcurrentRequests / 2))
+  return maxConcurrentRequestsPerSession ?? Math.min(usualSlotsPerSession, Math.ceil(maxConcurrentRequests / 2))
 }

@@ -1,20 +1,20 @@
 import { TokenHandlerError } from '../shared/errors.ts'
 
-/** Places for calls at one time. */
+/** How many calls may go on at one time. */
 export interface Slots {
   /**
-   * Takes a place for a call of this session, or of nobody's; whoever takes one releases it once, for the same session.
+   * Takes a slot for a call of this session, or of nobody's; whoever takes one releases it once, for the same session.
    *
    * Throws `overloaded` when all are taken, rather than let calls queue, and `too_many_concurrent_requests` when the
    * session has its share.
    */
   take(sessionId: string | undefined): void
-  /** Gives a place back. */
+  /** Gives a slot back. */
   release(sessionId: string | undefined): void
 }
 
 /**
- * Makes `size` places, of which one session may have `perSession`: one browser with slow uploads or open streams must not
+ * Makes `size` slots, of which one session may have `perSession`: one browser with slow uploads or open streams must not
  * keep everybody else out.
  *
  * `takenBy` holds only sessions that have a call in progress, so that nothing grows with those that come and go (L08).
