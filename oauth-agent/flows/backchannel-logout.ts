@@ -51,13 +51,13 @@ function keptSeconds({ session, login }: Pick<Config, 'session' | 'login'>): num
 
 function endedEntries(token: LogoutToken, config: Pick<Config, 'session' | 'login'>): EndedEntry[] {
   const ttlSeconds = keptSeconds(config)
-  const { subject, providerSessionId, issuedAt: notBefore } = token
+  const { subject, providerSessionId, issuedAt: createdUntil } = token
   // Without a session id all sessions of the user end (§2.4), but none that began after this token was made.
-  if (providerSessionId === undefined) return [{ kind: 'subject', subject, notBefore, ttlSeconds }]
+  if (providerSessionId === undefined) return [{ kind: 'subject', subject, createdUntil, ttlSeconds }]
   const named: EndedEntry = { kind: 'provider-session', providerSessionId, ttlSeconds }
   // The server may mean a session whose ID token had no sid, which can only be ended by its subject.
   if (subject === undefined) return [named]
-  return [named, { kind: 'subject-without-provider-session', subject, notBefore, ttlSeconds }]
+  return [named, { kind: 'subject-without-provider-session', subject, createdUntil, ttlSeconds }]
 }
 
 function invalid(check: string): TokenHandlerError {

@@ -18,14 +18,14 @@ export interface EndedName {
   readonly kind: 'named'
   /** `s.` and our session id; `p.` for a `sid`, `u.` for a user, `n.` for those of a user without `sid`, and the SHA-256 of the name. */
   readonly name: string
-  /** Sessions that began at this second since 1970 or earlier are ended. */
-  readonly notBefore: number
+  /** Sessions that were created in this second since 1970 or before it are ended. */
+  readonly createdUntil: number
   readonly ttlSeconds: number
 }
 
 interface Ended {
   readonly untilMs: number
-  readonly notBefore: number
+  readonly createdUntil: number
 }
 
 /**
@@ -48,7 +48,7 @@ export function createEndedList(parts: { clock: Pick<Clock, 'steadyMs'>; maxEntr
   function isListed(name: string, createdAt: number): boolean {
     const found = ended.get(name)
     if (found === undefined) return false
-    if (found.untilMs > clock.steadyMs()) return createdAt <= found.notBefore
+    if (found.untilMs > clock.steadyMs()) return createdAt <= found.createdUntil
     remove(name)
     return false
   }
@@ -61,9 +61,9 @@ export function createEndedList(parts: { clock: Pick<Clock, 'steadyMs'>; maxEntr
       const { name, ...added } = endedName(entry)
       const earlier = ended.get(name)
       const untilMs = Math.max(clock.steadyMs() + added.ttlSeconds * 1000, earlier?.untilMs ?? 0)
-      const notBefore = Math.max(added.notBefore, earlier?.notBefore ?? 0)
+      const createdUntil = Math.max(added.createdUntil, earlier?.createdUntil ?? 0)
       remove(name)
-      ended.set(name, { untilMs, notBefore })
+      ended.set(name, { untilMs, createdUntil })
       if (!isSession(name)) namedByProvider += 1
       trim()
     },
@@ -80,9 +80,9 @@ export function createEndedList(parts: { clock: Pick<Clock, 'steadyMs'>; maxEntr
       )
     },
     *entries() {
-      for (const [name, { untilMs, notBefore }] of ended) {
+      for (const [name, { untilMs, createdUntil }] of ended) {
         const ttlSeconds = Math.ceil((untilMs - clock.steadyMs()) / 1000)
-        if (ttlSeconds > 0) yield { kind: 'named', name, notBefore, ttlSeconds }
+        if (ttlSeconds > 0) yield { kind: 'named', name, createdUntil, ttlSeconds }
       }
     },
     get size() {
@@ -94,17 +94,17 @@ export function createEndedList(parts: { clock: Pick<Clock, 'steadyMs'>; maxEntr
 /**
  * The entry under the name that is kept here and in the shared store.
  *
- * Times are whole seconds, so a sign-in of the second of `notBefore` cannot be told from one before; it ends too.
+ * Times are whole seconds, so a sign-in in the second of `createdUntil` cannot be told from one before; it ends too.
  */
 export function endedName(entry: EndedEntry | EndedName): EndedName {
   const { kind, ttlSeconds } = entry
   if (kind === 'named') return entry
-  if (kind === 'session') return { kind: 'named', name: `s.${entry.sessionId}`, notBefore: always, ttlSeconds }
+  if (kind === 'session') return { kind: 'named', name: `s.${entry.sessionId}`, createdUntil: always, ttlSeconds }
   if (kind === 'provider-session') {
-    return { kind: 'named', name: `p.${hashOf(entry.providerSessionId)}`, notBefore: always, ttlSeconds }
+    return { kind: 'named', name: `p.${hashOf(entry.providerSessionId)}`, createdUntil: always, ttlSeconds }
   }
   const name = `${kind === 'subject' ? 'u' : 'n'}.${hashOf(entry.subject)}`
-  return { kind: 'named', name, notBefore: entry.notBefore, ttlSeconds }
+  return { kind: 'named', name, createdUntil: entry.createdUntil, ttlSeconds }
 }
 
 const always = Number.MAX_SAFE_INTEGER

@@ -48,8 +48,8 @@ export type EndedEntry =
       /** All sessions of the user, or only those of which no `sid` of the authorization server is known. */
       readonly kind: 'subject' | 'subject-without-provider-session'
       readonly subject: string
-      /** Sessions that began at this second since 1970 or earlier end. */
-      readonly notBefore: number
+      /** Sessions that were created in this second since 1970 or before it end. */
+      readonly createdUntil: number
       readonly ttlSeconds: number
     }
 

@@ -79,12 +79,12 @@ export async function openValkeyStore(parts: {
     return found
   }
 
-  /** A line is `name notBefore ttlSeconds`; anything else on the channel is not ours. */
+  /** A line is `name createdUntil ttlSeconds`; anything else on the channel is not ours. */
   function receive(line: string): EndedName | undefined {
     const match = /^((?:s\.[\w-]{1,64})|(?:[npu]\.[\w-]{43})) (\d{1,16}) (\d{1,10})$/.exec(line)
-    const [, name, notBefore, ttlSeconds] = match ?? []
+    const [, name, createdUntil, ttlSeconds] = match ?? []
     if (name === undefined) return undefined
-    const entry = { kind: 'named', name, notBefore: Number(notBefore), ttlSeconds: Number(ttlSeconds) } as const
+    const entry = { kind: 'named', name, createdUntil: Number(createdUntil), ttlSeconds: Number(ttlSeconds) } as const
     ended.add(entry)
     return entry
   }
@@ -166,8 +166,8 @@ export async function openValkeyStore(parts: {
 }
 
 /** An entry as the set of the server holds it. */
-function memberOf({ name, notBefore }: EndedName): string {
-  return `${name} ${notBefore}`
+function memberOf({ name, createdUntil }: EndedName): string {
+  return `${name} ${createdUntil}`
 }
 
 class UnexpectedReply extends Error {

@@ -32,7 +32,7 @@ describe('N06 a session that was ended stays ended', () => {
     ['by signing out', { kind: 'session', sessionId: access.sessionId, ttlSeconds: 28_800 }],
     [
       'at the authorization server',
-      { kind: 'subject', subject: access.subject, notBefore: access.createdAt, ttlSeconds: 28_800 },
+      { kind: 'subject', subject: access.subject, createdUntil: access.createdAt, ttlSeconds: 28_800 },
     ],
   ])('%s', async (_, entry) => {
     const cookies = world.cookies()

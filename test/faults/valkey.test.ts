@@ -185,7 +185,8 @@ describe('Valkey out of reach', () => {
     const clock = createShiftedClock()
     const one = await openStore({ url: link.url, keyPrefix, clock })
     const two = await openStore({ keyPrefix })
-    const endAt = (notBefore: number) => one.store.end({ kind: 'subject', subject: 'alice', notBefore, ttlSeconds: 60 })
+    const endAt = (createdUntil: number) =>
+      one.store.end({ kind: 'subject', subject: 'alice', createdUntil, ttlSeconds: 60 })
     await link.goAway()
     await endAt(1000)
     // By now the store has been away for so long that nobody waits for it.
@@ -205,8 +206,8 @@ describe('Valkey out of reach', () => {
     const one = await openStore({ keyPrefix })
     const two = await openStore({ keyPrefix })
     await server.stop()
-    for (const notBefore of [first, second]) {
-      await one.store.end({ kind: 'subject', subject: 'alice', notBefore, ttlSeconds: 60 })
+    for (const createdUntil of [first, second]) {
+      await one.store.end({ kind: 'subject', subject: 'alice', createdUntil, ttlSeconds: 60 })
     }
     await server.start()
     await expect.poll(() => two.store.hasEnded({ ...session, subject: 'alice', createdAt: 2000 })).toBe(true)

@@ -94,7 +94,7 @@ describe('a good logout token', () => {
     const iat = watched.clock.nowSeconds()
     const logoutToken = await watched.server.logoutToken({ sub: 'frank', iat: iat - 0.5 })
     expect((await post(watched, { logout_token: logoutToken })).status).toBe(200)
-    expect(told).toMatchObject([{ kind: 'subject', subject: 'frank', notBefore: iat - 1 }])
+    expect(told).toMatchObject([{ kind: 'subject', subject: 'frank', createdUntil: iat - 1 }])
     await watched.close()
   })
 

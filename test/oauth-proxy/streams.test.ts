@@ -41,7 +41,7 @@ describe('K06 a stream ends', () => {
   it('when its session is ended elsewhere', async () => {
     const { clock, store, streams, ends, end } = start()
     streams.watch(access, end)
-    await store.end({ kind: 'subject', subject: access.subject, notBefore: access.createdAt + 1, ttlSeconds: 600 })
+    await store.end({ kind: 'subject', subject: access.subject, createdUntil: access.createdAt + 1, ttlSeconds: 600 })
     clock.pass(5)
     expect(ends).toEqual(['session_over'])
   })

@@ -182,8 +182,8 @@ export function createBreakableServer(parts: {
   }
 }
 
-function memberOf({ name, notBefore }: EndedName): string {
-  return `${name} ${notBefore}`
+function memberOf({ name, createdUntil }: EndedName): string {
+  return `${name} ${createdUntil}`
 }
 
 /** Resolves with `own`, but not before what was sent before it. */

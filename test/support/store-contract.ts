@@ -95,19 +95,19 @@ export function describeStore(name: string, under: StoreUnderTest): void {
       },
       {
         by: 'its subject',
-        entry: { kind: 'subject', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
+        entry: { kind: 'subject', subject: 'alice', createdUntil: 2000, ttlSeconds: 60 },
         ended: session({ createdAt: 2000 }),
         kept: session({ createdAt: 2001 }),
       },
       {
         by: 'its subject, where the authorization server gave it no id',
-        entry: { kind: 'subject-without-provider-session', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
+        entry: { kind: 'subject-without-provider-session', subject: 'alice', createdUntil: 2000, ttlSeconds: 60 },
         ended: unnamed({ createdAt: 2000 }),
         kept: session({ createdAt: 2000 }),
       },
       {
         by: 'its subject, where the authorization server gave it no id, unless it is younger',
-        entry: { kind: 'subject-without-provider-session', subject: 'alice', notBefore: 2000, ttlSeconds: 60 },
+        entry: { kind: 'subject-without-provider-session', subject: 'alice', createdUntil: 2000, ttlSeconds: 60 },
         ended: unnamed({ createdAt: 2000 }),
         kept: unnamed({ createdAt: 2001 }),
       },
@@ -122,8 +122,8 @@ export function describeStore(name: string, under: StoreUnderTest): void {
     })
 
     it('never shortens what was ended: the later limit and the longer life win', async () => {
-      await one.end({ kind: 'subject', subject: 'alice', notBefore: 2000, ttlSeconds: 60 })
-      await one.end({ kind: 'subject', subject: 'alice', notBefore: 1000, ttlSeconds: 1 })
+      await one.end({ kind: 'subject', subject: 'alice', createdUntil: 2000, ttlSeconds: 60 })
+      await one.end({ kind: 'subject', subject: 'alice', createdUntil: 1000, ttlSeconds: 1 })
       await expect.poll(() => two.hasEnded(session({ createdAt: 2000 })), { interval: 5 }).toBe(true)
       await under.pass(2)
       expect(one.hasEnded(session({ createdAt: 2000 }))).toBe(true)
@@ -131,7 +131,7 @@ export function describeStore(name: string, under: StoreUnderTest): void {
 
     it('takes names of any shape', async () => {
       const subject = 'auth0|ä\r\n* {x}'
-      await one.end({ kind: 'subject', subject, notBefore: 2000, ttlSeconds: 60 })
+      await one.end({ kind: 'subject', subject, createdUntil: 2000, ttlSeconds: 60 })
       await expect.poll(() => two.hasEnded(session({ subject })), { interval: 5 }).toBe(true)
     })
 

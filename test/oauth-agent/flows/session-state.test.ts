@@ -70,7 +70,7 @@ describe('limits of a session, each by itself', () => {
   it.each([
     { kind: 'session', sessionId: 'AAECAwQFBgcICQoLDA0ODw', ttlSeconds: 60 } as const,
     { kind: 'provider-session', providerSessionId: 'op-1', ttlSeconds: 60 } as const,
-    { kind: 'subject', subject: 'alice12345', notBefore: now + 1, ttlSeconds: 60 } as const,
+    { kind: 'subject', subject: 'alice12345', createdUntil: now + 1, ttlSeconds: 60 } as const,
   ])('ended by $kind', async (entry) => {
     const change = { idleExpiresAt: now + 999, absoluteExpiresAt: now + 999, providerSessionId: 'op-1' }
     const store = createMemoryStore({ clock })

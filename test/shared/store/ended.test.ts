@@ -52,7 +52,7 @@ describe('list of ended sessions', () => {
 
   it('hands on what has not expired, with the rest of its time, so that another list ends the same sessions', () => {
     const { list, time } = listAt(1000)
-    list.add({ kind: 'subject', subject: 'alice', notBefore: 900, ttlSeconds: 60 })
+    list.add({ kind: 'subject', subject: 'alice', createdUntil: 900, ttlSeconds: 60 })
     list.add({ kind: 'provider-session', providerSessionId: 'p1', ttlSeconds: 30 })
     list.add({ kind: 'session', sessionId: 's1', ttlSeconds: 31 })
     time.nowSeconds = 1030
@@ -92,7 +92,7 @@ describe('list of ended sessions', () => {
   })
 
   it('keeps no name of a person or of a session of the authorization server in the clear', () => {
-    expect(endedName({ kind: 'subject', subject: 'alice@example.com', notBefore: 1, ttlSeconds: 1 }).name).toMatch(
+    expect(endedName({ kind: 'subject', subject: 'alice@example.com', createdUntil: 1, ttlSeconds: 1 }).name).toMatch(
       /^u\.[\w-]{43}$/,
     )
     expect(endedName({ kind: 'provider-session', providerSessionId: 'sid 1', ttlSeconds: 1 }).name).toMatch(
