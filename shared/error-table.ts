@@ -144,7 +144,7 @@ export const errorTable = {
     400,
     'info',
     'A parameter is not allowed here.',
-    'Add the parameter to login.allowed_parameters or session.allowed_refresh_parameters, or leave it out.',
+    'List the parameter under login.allowed_parameters or session.allowed_refresh_parameters, and a scope under login.optional_scope; or send another value, or none.',
   ),
   return_to_not_allowed: row(
     400,
