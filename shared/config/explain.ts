@@ -24,11 +24,14 @@ export function explain(
     const given = valueAt(value, path)
     if (given === undefined) return [misspelt(value, path, issue) ?? missing(setting, path, issue)]
     const kinds = kindsAt(schema, value, path)
-    const quoted = quote(setting ?? kinds[0], valueAt(raw, path))
+    const wanted = expectation(issue)
+    const written = valueAt(raw, path)
+    // Of an empty list it is all that there is to say, and a list is what is wanted.
+    const isEmptyList = wanted === notEmpty && Array.isArray(written)
     return [
       {
         path: place,
-        problem: `${expectation(issue)}${quoted}`,
+        problem: `${wanted}${isEmptyList ? '' : quote(setting ?? kinds[0], written)}`,
         remedy: remedyFor(describedAt(schema, value, path), kinds, issue, given),
       },
     ]
@@ -112,13 +115,15 @@ function kindsAt(schema: z.ZodObject, value: unknown, path: readonly PathPart[])
   })
 }
 
+const notEmpty = 'must not be empty'
+
 function expectation(issue: z.core.$ZodIssue): string {
   const choices = choicesOf(issue)
   if (choices.length > 0) return `must be ${choices.length > 1 ? 'one of ' : ''}${list(choices)}`
   if (issue.code === 'invalid_type') return `must be ${expectedWords[issue.expected] ?? issue.expected}`
   if (issue.code === 'invalid_union') return unionExpectation(issue.errors.flat())
   if (issue.code === 'too_small') {
-    if (issue.origin !== 'number') return 'must not be empty'
+    if (issue.origin !== 'number') return notEmpty
     return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}`
   }
   if (issue.code === 'too_big') {

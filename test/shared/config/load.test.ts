@@ -403,6 +403,15 @@ describe('problems', () => {
     expect(first).toMatchObject({ path: 'login.scope', problem, remedy: expect.stringMatching(`^${remedy}`) })
   })
   it.each([
+    ['methods', { methods: [] }],
+    ['upstream', { upstream: [] }],
+    ['require.claims.groups', { require: { claims: { groups: [] } } }],
+  ])('take an empty list for empty, not for something else: %s', (name, change) => {
+    const routes = [{ path: '/api/**', upstream: 'https://api', ...change }]
+    const [first] = problemsOf(settingsFile({ proxy: { routes } }))
+    expect(first).toMatchObject({ path: `proxy.routes[0].${name}`, problem: 'must not be empty' })
+  })
+  it.each([
     ['a key twice', `${settingsFile()}keys: {}\n`, 'twice'],
     ['not YAML', 'a: [', 'YAML'],
     ['a variable that YAML reads as structure', 'a: { b: ${NAME} }', 'YAML'],
