@@ -1,7 +1,6 @@
-import { isMaxAge, maxClaimsLength, parseClaimsRequest } from '../../shared/config/parameter-values.ts'
+import { isMaxAge, maxClaimsLength, parseClaimsRequest, parseWords } from '../../shared/config/parameter-values.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { LoginContent } from '../../shared/cookies/session.ts'
-import { isJsonObject } from '../../shared/json-object.ts'
 import { type Parameters, checkParameterNames, checkParameterValue, notAllowed } from './parameters.ts'
 
 /** The settings that shape an authorization request. */
@@ -69,8 +68,8 @@ function parseScope(asked: string | undefined, { login }: AuthorizationRequestSe
 }
 
 function parseTokens(value: string, name: string): string[] {
-  const tokens = value.split(' ')
-  if (!tokens.every((token) => /^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/.test(token))) throw notAllowed(name)
+  const tokens = parseWords(value)
+  if (tokens === undefined) throw notAllowed(name)
   return tokens
 }
 
@@ -91,16 +90,7 @@ function parseMaxAge(value: string): number {
 function parseEssentialAcr(value: string): readonly string[] | undefined {
   const claims = parseClaimsRequest(value)
   if (claims === undefined) throw notAllowed('claims')
-  const { id_token: idToken } = claims
-  const acr = isJsonObject(idToken) ? idToken['acr'] : undefined
-  if (!isJsonObject(acr) || acr['essential'] !== true) return undefined
-  const { value: only, values = only === undefined ? undefined : [only] } = acr
-  if (values === undefined) return undefined
-  if (!Array.isArray(values)) throw notAllowed('claims')
-  return values.map((level: unknown) => {
-    if (typeof level !== 'string' || level === '') throw notAllowed('claims')
-    return level
-  })
+  return claims.essentialAcr
 }
 
 /** Levels of which the ID token has to name one; one of both lists where there are two. */

@@ -1,3 +1,4 @@
+import { isParameterValue } from '../../shared/config/parameter-values.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 
 /** Parameters of a request body, each name once. */
@@ -11,8 +12,8 @@ export function checkParameterNames(parameters: Parameters, allowed: ReadonlySet
 }
 
 /** Throws `parameter_not_allowed` for a value that is empty, has control characters, or is longer than `maxLength`. */
-export function checkParameterValue(name: string, value: string, maxLength = 1024): void {
-  if (value.length > maxLength || !/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(value)) throw notAllowed(name)
+export function checkParameterValue(name: string, value: string, maxLength?: number): void {
+  if (!isParameterValue(value, maxLength)) throw notAllowed(name)
 }
 
 /** The error for a parameter that is not on a list, or whose value is not; only a plain name is repeated in the answer. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import {
+  contextClass,
   filePath,
   headerName,
   headerSecret,
@@ -10,11 +11,12 @@ import {
   ownPath,
   pathSetting,
   scope,
+  scopeToken,
   seconds,
   timerSeconds,
 } from './values.ts'
 
-const audience = z.string().optional().meta({ description: 'Audience to request (RFC 8693 §2.1).' })
+const audience = z.string().min(1).optional().meta({ description: 'Audience to request (RFC 8693 §2.1).' })
 const resource = z.string().optional().meta({ description: 'Resource indicator to request (RFC 8707 §2).' })
 const tokenScope = scope.optional().meta({ description: 'Scope to request.' })
 
@@ -28,7 +30,7 @@ const credential = z
       audience,
       resource,
       scope: tokenScope,
-      requested_token_type: z.string().optional().meta({
+      requested_token_type: z.string().min(1).optional().meta({
         description: 'Token type to request (RFC 8693 §3); if absent, the authorization server chooses.',
       }),
     }),
@@ -54,12 +56,12 @@ const credential = z
   ])
   .meta({ description: 'What the API gets instead of the cookie.' })
 
-const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()]))])
+const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()])).min(1)])
 
 const requirement = z.strictObject({
-  scope: z.array(z.string()).default([]).meta({ description: 'Scopes that must all have been granted.' }),
+  scope: z.array(scopeToken).default([]).meta({ description: 'Scopes that must all have been granted.' }),
   acr: z
-    .array(z.string())
+    .array(contextClass)
     .default([])
     .meta({ description: 'Authentication context classes, one of which the session must have.' }),
   max_age: seconds.optional().meta({ description: 'The user must have authenticated within this many seconds.' }),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Secret, secretMask } from '../secret.ts'
 import { isSingleHost } from './local.ts'
+import { listWord } from './parameter-values.ts'
 
 /** Scheme, host and optional port in their serialised form (RFC 6454 §6.2), so that comparing strings compares origins. */
 export const origin = z.string().refine(isOrigin, { error: ({ input }) => originExpectation(String(input)) })
@@ -128,6 +129,16 @@ export const filePath = lineOfText.meta({ file: true })
 /** RFC 6749 §3.3 scope tokens, space-separated. */
 export const scope = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*$/, {
   message: 'must be scope tokens separated by single spaces',
+})
+
+/** One scope token (RFC 6749 §3.3). */
+export const scopeToken = z.string().regex(listWord, {
+  message: 'must be a single scope token of at most 256 ASCII characters, without spaces, quotes or backslashes',
+})
+
+/** One authentication context class; challenges and sign-ins name several with spaces between them (RFC 9470 §3). */
+export const contextClass = z.string().regex(/^[^\s\x00-\x1f\x7f]{1,256}$/u, {
+  message: 'must be a single value of at most 256 characters, without spaces',
 })
 
 /** A parameter of a request to the authorization server that a page may choose. */

@@ -8,12 +8,13 @@ describe.each(['yaml', 'json'] as const)('settings printed as %s', (format) => {
     'are settings again, with %j in them',
     (text) => {
       const claims = { [text]: text }
-      const routes = [{ path: '/api', upstream: 'https://api.internal', require: { scope: [text], claims } }]
-      const printed = settingsText(parse(settingsFile({ proxy: { routes } })), format)
+      const routes = [{ path: '/api', upstream: 'https://api.internal', require: { claims } }]
+      const settings = settingsFile({ login: { claims: ['sub', text] }, proxy: { routes } })
+      const printed = settingsText(parse(settings), format)
       const tree = parseYaml(printed) as { client: object }
       const again = parse(stringify({ ...tree, client: { ...tree.client, secret: 'not-a-real-secret' } }))
       expect(settingsText(again, format)).toBe(printed)
-      expect(again.proxy.routes[0]?.require.scope).toEqual([text.replaceAll('$${', () => '${')])
+      expect(again.login.claims).toEqual(['sub', text.replaceAll('$${', () => '${')])
     },
   )
 })

@@ -98,6 +98,7 @@ describe('starting (C01, C08, C09, C10, E05, E10, E13)', () => {
     ['claims', '{"id_token":{"acr":{"essential":true,"values":"high"}}}'],
     ['claims', '{"id_token":{"acr":{"essential":true,"values":[5]}}}'],
     ['claims', '{"id_token":{"acr":{"essential":true,"values":[""]}}}'],
+    ['claims', '{"id_token":{"acr":{"essential":true,"values":[]}}}'],
     ['scope', 'admin'],
     ['scope', 'openid  orders'],
     ['scope', 'orders offline_access'],

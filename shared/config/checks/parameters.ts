@@ -1,5 +1,5 @@
 import type { CrossProblem } from './check.ts'
-import { isMaxAge, maxClaimsLength, parseClaimsRequest } from '../parameter-values.ts'
+import { isMaxAge, isParameterValue, maxClaimsLength, parseClaimsRequest, parseWords } from '../parameter-values.ts'
 import type { Config } from '../schema.ts'
 
 /**
@@ -72,11 +72,22 @@ function* fixedNameChecks(extraParameters: ExtraParameters): Iterable<CrossProbl
 }
 
 /** Those that the agent reads itself, since it checks on return what they demand. */
-function* fixedValueChecks({ max_age: maxAge, claims }: ExtraParameters): Iterable<CrossProblem> {
+function* fixedValueChecks({
+  acr_values: acrValues,
+  max_age: maxAge,
+  claims,
+}: ExtraParameters): Iterable<CrossProblem> {
+  if (acrValues !== undefined && !(isParameterValue(acrValues) && parseWords(acrValues) !== undefined)) {
+    yield {
+      path: 'login.extra_parameters.acr_values',
+      problem: 'is not a list of authentication context classes with single spaces between them',
+      remedy: 'Write one or several that the authorization server knows, such as "urn:example:mfa".',
+    }
+  }
   if (claims !== undefined && parseClaimsRequest(claims) === undefined) {
     yield {
       path: 'login.extra_parameters.claims',
-      problem: `is not a JSON object of at most ${maxClaimsLength} characters`,
+      problem: `is not a JSON object on one line of at most ${maxClaimsLength} characters, whose essential acr, if any, lists its values`,
       remedy: `Write a claims request in quotes, such as '{"id_token":{"acr":{"essential":true,"values":["high"]}}}'.`,
     }
   }

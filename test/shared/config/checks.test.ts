@@ -12,6 +12,8 @@ const boundTokens = {
 const asking = { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret: 'only-the-gateway-knows' } }
 const openToAll = { credential: { kind: 'none' }, anonymous: 'client_credentials' }
 
+const essentialAcr = (values: string) => `{"id_token":{"acr":{"essential":true,"values":${values}}}}`
+
 describe('settings that are refused', () => {
   it.each<[string, object, string]>([
     ['http: public origin (N10)', { public_origin: 'http://www.example.com' }, 'public_origin'],
@@ -323,6 +325,44 @@ describe('settings that are refused', () => {
     ['a fixed age in words', { login: { extra_parameters: { max_age: '1h' } } }, 'login.extra_parameters.max_age'],
     ['fixed claims in words', { login: { extra_parameters: { claims: 'acr' } } }, 'login.extra_parameters.claims'],
     ['fixed claims as a list', { login: { extra_parameters: { claims: '[]' } } }, 'login.extra_parameters.claims'],
+    // What no sign-in could be started with: each was answered 400 parameter_not_allowed, whatever the page sent.
+    ...['', 'gold  silver', 'gold\nsilver', 'größer', 'x'.repeat(257), 'gold '.repeat(205) + 'gold'].map(
+      (levels): [string, object, string] => [
+        `fixed levels such as ${JSON.stringify(levels.slice(0, 20))}`,
+        { login: { extra_parameters: { acr_values: levels } } },
+        'login.extra_parameters.acr_values',
+      ],
+    ),
+    ...['{\n}', ...['"gold"', '[5]', '[""]', '[]'].map((values) => essentialAcr(values))].map(
+      (claims): [string, object, string] => [
+        `fixed claims such as ${JSON.stringify(claims)}`,
+        { login: { extra_parameters: { claims } } },
+        'login.extra_parameters.claims',
+      ],
+    ),
+    ...['orders\n', 'größer', 'a\tb'].map((scope): [string, object, string] => [
+      `an optional scope that nobody can ask for: ${JSON.stringify(scope)}`,
+      { login: { optional_scope: scope } },
+      'login.optional_scope',
+    ]),
+    // Nobody could meet them: a list in one text, as scopes are written elsewhere.
+    ...['scope', 'acr'].flatMap((name) =>
+      ['', 'gold silver', 'gold\n'].map((text): [string, object, string] => [
+        `a required ${name} such as ${JSON.stringify(text)}`,
+        route({ require: { [name]: ['openid', text] } }),
+        `proxy.routes[0].require.${name}[1]`,
+      ]),
+    ),
+    [
+      'a claim of which no value will do',
+      route({ require: { claims: { groups: [] } } }),
+      'proxy.routes[0].require.claims.groups',
+    ],
+    ...['audience', 'requested_token_type'].map((name): [string, object, string] => [
+      `an exchange for an empty ${name}`,
+      route({ credential: { kind: 'exchange', scope: 'orders', [name]: '' } }),
+      `proxy.routes[0].credential.${name}`,
+    ]),
     ...['scope', 'resource', 'authorization_details'].map((name): [string, object, string] => [
       `${name} where nothing else would hear of it`,
       { login: { extra_parameters: { [name]: 'x' } } },
@@ -473,6 +513,15 @@ describe('settings that are accepted', () => {
       { authorization_server: { issuer: `https://${'i'.repeat(994)}.example` }, ...boundTokens },
     ],
     ['a base of proofs', { ...boundTokens, ...route({ dpop_base_url: 'https://api.example.com/v2' }) }],
+    [
+      'levels and claims of every sign-in',
+      { login: { extra_parameters: { acr_values: 'urn:a urn:b', claims: essentialAcr('["urn:a"]') } } },
+    ],
+    ['optional scopes with room between them', { login: { optional_scope: ' orders  payments' } }],
+    [
+      'requirements of a route',
+      route({ require: { scope: ['orders'], acr: ['urn:a', 'urn:b'], claims: { groups: ['staff'], tenant: 'a b' } } }),
+    ],
     ['a sibling host', { cors: { origins: ['https://app.example.com'] } }],
     ['sibling ports on localhost', { ...local, cors: { origins: ['http://localhost:3001'] } }],
     ['a store with a spelled-out password', { store: { kind: 'valkey', url: 'rediss://user:p%2Fs@[::1]:6379/2' } }],
