@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Page } from '../support/page.ts'
+import type { Page, PageAnswer } from '../support/page.ts'
 import { type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
+import { answer, okBytes, startUpstream, type Upstream } from '../support/upstream.ts'
 
 /** What a browser may hold under one name. */
 const states = ['absent', 'valid', 'garbage', 'other sign-in'] as const
@@ -13,12 +14,25 @@ const combinations = states.flatMap((access) =>
 type Combination = (typeof combinations)[number]
 
 let world: ScriptedWorld
+let api: Upstream
 let jars: Record<'valid' | 'other sign-in', Page>
 beforeAll(async () => {
-  world = await startScriptedWorld({ settings: generous })
+  api = await startUpstream()
+  api.behave(answer(okBytes('{}')))
+  world = await startScriptedWorld({
+    settings: `${generous}
+login: { navigation: { enabled: true } }
+proxy:
+  routes:
+    - { path: /api/mine, upstream: "${api.origin}" }
+    - { path: /api/open, upstream: "${api.origin}", credential: { kind: none }, anonymous: none }`,
+  })
   await fillJars()
 })
-afterAll(() => world.close())
+afterAll(async () => {
+  await world.close()
+  await api.close()
+})
 
 async function fillJars(): Promise<void> {
   jars = { valid: world.browser(), 'other sign-in': world.browser() }
@@ -57,6 +71,7 @@ function valueOf(page: Page, name: string): string {
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1) ?? ''
 }
 
+const outcomeOf = ({ status, headers }: PageAnswer) => [status, headers['token-handler-error']]
 const sessionNames = (page: Page) => page.jar.names('localhost').filter((name) => [at, rt, id].includes(name))
 
 describe.each(combinations)('C20, C21: access $access, refresh $refresh, identity $identity', (combination) => {
@@ -95,6 +110,28 @@ describe.each(combinations)('C20, C21: access $access, refresh $refresh, identit
     if (means === 'left over') expect(sessionNames(page)).toEqual([])
   })
 
+  it('an API is called with a readable access cookie only, whatever the others are', async () => {
+    const page = browserWith(combination)
+    const { access } = combination
+    const refused = access === 'garbage' ? [401, 'session_invalid'] : undefined
+    const passed = [200, undefined]
+    const visitor = access === 'absent' ? [401, 'session_missing'] : passed
+    expect(outcomeOf(await page.call('GET', '/api/mine'))).toEqual(refused ?? visitor)
+    expect(outcomeOf(await page.call('GET', '/api/open'))).toEqual(refused ?? passed)
+  })
+
+  it('a sign-in can be started, and a response that belongs to none says so', async () => {
+    const page = browserWith(combination)
+    const stray = { code: 'c', state: 's' }
+    const met = means === 'signed in' ? [200, undefined] : [400, 'invalid_state']
+    expect(outcomeOf(await page.call('POST', '/oauth-agent/login/end', { form: stray }))).toEqual(met)
+    const callback = `/oauth-agent/callback?${new URLSearchParams(stray)}`
+    expect(outcomeOf(await page.navigate('GET', callback))).toEqual(met)
+    expect(outcomeOf(await page.call('POST', '/oauth-agent/login/start'))).toEqual([200, undefined])
+    expect(outcomeOf(await page.navigate('GET', '/oauth-agent/login'))).toEqual([303, undefined])
+    expect(outcomeOf(await page.navigate('GET', '/oauth-agent/logout'))).toEqual([200, undefined])
+  })
+
   it('a sign-in works afterwards, and replaces everything', async () => {
     const page = browserWith(combination)
     const answer = await world.signIn(page, {}, 'carol')
@@ -112,6 +149,9 @@ describe('signing out (D12)', () => {
       const page = browserWith(combination)
       const answer = await page.call('POST', '/oauth-agent/logout')
       expect([answer.status, sessionNames(page)]).toEqual([200, []])
+      const byForm = browserWith(combination)
+      const next = await byForm.navigate('POST', '/oauth-agent/logout/form', { form: {} })
+      expect([next.status, sessionNames(byForm)]).toEqual([303, []])
     },
   )
 })
