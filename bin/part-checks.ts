@@ -1,3 +1,4 @@
+import { demandsNothing } from '../oauth-proxy/policy.ts'
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
 import type { Problem } from '../shared/config/problem.ts'
@@ -47,9 +48,19 @@ function* backchannelCheck(
 }
 
 /** What keeps no process from starting, but was hardly meant; without a mode, in any that these settings could start. */
-export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | undefined): readonly Problem[] {
+export function settingsWarnings(
+  { proxy, login }: Pick<Config, 'proxy' | 'login'>,
+  mode: Mode | undefined,
+): readonly Problem[] {
   if (mode === 'agent') return []
-  if (proxy.routes.length > 0) return proxy.routes.flatMap(webSocketWarning)
+  if (proxy.routes.length > 0) {
+    return proxy.routes.flatMap((route, index) => {
+      const path = `proxy.routes[${index}]`
+      // What is asked for at a sign-in stands in the settings of the agents.
+      const scopes = mode === 'proxy' ? [] : scopeWarning(route, path, login)
+      return [...webSocketWarning(route, path), ...visitorWarnings(route, path), ...scopes]
+    })
+  }
   return [
     {
       path: 'proxy.routes',
@@ -60,13 +71,46 @@ export function settingsWarnings({ proxy }: Pick<Config, 'proxy'>, mode: Mode | 
   ]
 }
 
-function webSocketWarning({ websocket, headerless }: Route, index: number): readonly Problem[] {
+function webSocketWarning({ websocket, headerless }: Route, path: string): readonly Problem[] {
   if (!websocket || headerless.includes('websocket')) return []
   return [
     {
-      path: `proxy.routes[${index}].websocket`,
+      path: `${path}.websocket`,
       problem: 'is on, but no browser can send token-handler-version with a WebSocket, so each is refused with 403',
       remedy: 'Add headerless: [websocket]; exact Origin and Fetch Metadata are checked instead.',
+    },
+  ]
+}
+
+function* visitorWarnings({ anonymous, anonymousToken, require }: Route, path: string): Iterable<Problem> {
+  if (anonymous !== 'deny' && !demandsNothing(require)) {
+    yield {
+      path: `${path}.anonymous`,
+      problem: 'lets visitors in, but nobody without a session meets require, so each of them gets 401',
+      remedy: 'Remove it, or give visitors a route with methods or a path of its own.',
+    }
+  }
+  const isAsked = Object.values(anonymousToken).some((value) => value !== undefined)
+  if (anonymous !== 'client_credentials' && isAsked) {
+    yield {
+      path: `${path}.anonymous_token`,
+      problem: 'is requested for nobody',
+      remedy: 'Set anonymous: client_credentials, or remove it.',
+    }
+  }
+}
+
+/** Some servers grant scopes that nobody asked for (RFC 6749 §3.3), so this need not be wrong. */
+function scopeWarning({ require }: Route, path: string, login: Config['login']): readonly Problem[] {
+  const asked = new Set([...login.scope.split(' '), ...login.optionalScope.split(' ')])
+  const missing = require.scope.filter((scope) => !asked.has(scope))
+  if (missing.length === 0) return []
+  return [
+    {
+      path: `${path}.require.scope`,
+      problem: `demands ${missing.join(' ')}, which no sign-in asks for, so unless the authorization server grants it unasked each call gets 403`,
+      remedy:
+        'List it under login.scope, or under login.optional_scope for pages to ask for. Check the settings of a proxy alone with --for proxy.',
     },
   ]
 }

@@ -13,7 +13,7 @@ export type Requirement = Route['require']
  * with the scope it takes (RFC 6750 §3.1), or `access_denied_by_policy`, which no sign-in can cure.
  */
 export function checkPolicy(session: AccessContent | undefined, require: Requirement, nowSeconds: number): void {
-  if (isEmpty(require)) return
+  if (demandsNothing(require)) return
   // A visitor meets no requirement, whatever the route says about visitors.
   if (session === undefined) throw new TokenHandlerError('session_missing', { detail: { check: 'policy' } })
   checkAuthentication(session, require, nowSeconds)
@@ -21,7 +21,8 @@ export function checkPolicy(session: AccessContent | undefined, require: Require
   if (Object.keys(require.claims).length > 0) checkClaims(session, require.claims)
 }
 
-function isEmpty({ scope, acr, maxAge, claims }: Requirement): boolean {
+/** True for a route that lets every session through. */
+export function demandsNothing({ scope, acr, maxAge, claims }: Requirement): boolean {
   return scope.length === 0 && acr.length === 0 && maxAge === undefined && Object.keys(claims).length === 0
 }
 

@@ -21,12 +21,12 @@ const verdictMs = 500
  * none, and may not even be let through to them.
  */
 export async function* upstreamChecks(
-  { proxy }: Pick<Config, 'proxy'>,
+  { proxy, login }: Pick<Config, 'proxy' | 'login'>,
   mode: Mode | undefined,
   clock: Pick<Clock, 'after'>,
 ): AsyncIterable<Finding> {
   if (mode === 'agent') return
-  for (const { path, problem, remedy } of settingsWarnings({ proxy }, mode)) {
+  for (const { path, problem, remedy } of settingsWarnings({ proxy, login }, mode)) {
     yield warning('upstream', `${path} ${problem}`, remedy)
   }
   const seen = new Set<string>()

@@ -61,6 +61,10 @@ describe('several workers without a shared store', () => {
 
 describe('what was hardly meant', () => {
   const socket = { path: '/live', upstream: 'https://a', websocket: true }
+  const open = { path: '/open', upstream: 'https://a', anonymous: 'none' }
+  const demanding = { path: '/strict', upstream: 'https://a', require: { acr: ['high'] } }
+  const anonymous = 'proxy.routes[0].anonymous'
+  const scoped = (...scope: string[]) => ({ path: '/scoped', upstream: 'https://a', require: { scope } })
   it.each<[string, readonly object[], Mode | undefined, readonly string[]]>([
     ['no API', [], 'serve', ['proxy.routes']],
     ['no API, in any process', [], undefined, ['proxy.routes']],
@@ -69,8 +73,26 @@ describe('what was hardly meant', () => {
     ['WebSockets that no browser can open', [socket], 'proxy', ['proxy.routes[0].websocket']],
     ['WebSockets', [{ ...socket, headerless: ['websocket'] }], 'proxy', []],
     ['WebSockets, where no proxy runs', [socket], 'agent', []],
+    ['visitors whom a requirement keeps out', [{ ...demanding, anonymous: 'none' }], 'serve', [anonymous]],
+    ['the same in a proxy alone', [{ ...demanding, anonymous: 'client_credentials' }], 'proxy', [anonymous]],
+    ['visitors where nothing is required', [{ ...open, require: {} }], 'serve', []],
+    ['a requirement where visitors are denied', [demanding], 'serve', []],
+    ['a token that no visitor gets', [{ ...open, anonymous_token: { scope: 'a' } }], 'proxy', [`${anonymous}_token`]],
+    [
+      'a token for visitors',
+      [{ ...open, anonymous: 'client_credentials', anonymous_token: { scope: 'a' } }],
+      'serve',
+      [],
+    ],
+    ['a scope that no sign-in asks for', [scoped('orders')], 'serve', ['proxy.routes[0].require.scope']],
+    ['the same in any process', [scoped('orders')], undefined, ['proxy.routes[0].require.scope']],
+    ['the same, where other settings say what is asked for', [scoped('orders')], 'proxy', []],
+    ['scopes that a sign-in asks for, or a page may', [scoped('openid', 'payments')], 'serve', []],
   ])('%s', (_what, routes, mode, paths) => {
-    const warnings = settingsWarnings(parse(settingsFile({ proxy: { routes } })), mode)
+    const warnings = settingsWarnings(
+      parse(settingsFile({ login: { optional_scope: 'payments' }, proxy: { routes } })),
+      mode,
+    )
     expect(warnings.map(({ path }) => path)).toEqual(paths)
   })
 })
