@@ -14,6 +14,7 @@ describe('the address of the client', () => {
     ['IPv4 in IPv6', '::ffff:10.0.0.1', '198.51.100.9', '198.51.100.9'],
     ['IPv4 in IPv6, and nobody before it', '::ffff:198.51.100.1', '1.2.3.4', '198.51.100.1'],
     ['IPv4 in IPv6 that says nothing', '::ffff:10.0.0.1', undefined, '10.0.0.1'],
+    ['IPv6 that only contains the mark of IPv4 in IPv6', '2001:db9::ffff:1', undefined, '2001:db9::ffff:1'],
     ['IPv6', '2001:db8::1', '2001:DB9:0::5', '2001:db9::5'],
     ['garbage stops the walk', '10.0.0.1', '198.51.100.9, unknown', '10.0.0.1'],
     ['short forms are garbage', '10.0.0.1', '127.1', '10.0.0.1'],
@@ -37,6 +38,7 @@ describe('the address of the client', () => {
   })
 
   it('nobody is trusted unless listed', () => {
+    expect(createAddressMatcher([])('10.0.0.1')).toBe(false)
     expect(clientAddress('127.0.0.1', '1.2.3.4', createAddressMatcher([]))).toBe('127.0.0.1')
     expect(clientAddress('unix:', '1.2.3.4', createAddressMatcher(['10.0.0.0/8']))).toBe('unix:')
     expect(clientAddress(undefined, '1.2.3.4', createAddressMatcher(['unix:']))).toBe('')
@@ -49,9 +51,18 @@ it.each([
   ['2001:db8:1:2::1', '2002:db8:1:2::1', false],
   ['::1', '::2', true],
   ['198.51.100.1', '198.51.100.2', false],
+  ['unix:', 'unix:', true],
+  ['unix:', '', false],
   ['WsG0Qk1bZk6oTgq8o3r5pA', 'WsG0Qk1bZk6oTgq8o3r5pB', false],
 ])('%s and %s are one client: %s', (one, two, same) => {
   expect(networkOf(one) === networkOf(two)).toBe(same)
+})
+
+it('H06 one IPv6 address is not the range around it', () => {
+  const one = createAddressMatcher(['2001:db8::7'])
+  expect(one('2001:db8:0::7')).toBe(true)
+  expect(one('2001:db8::8')).toBe(false)
+  expect(createAddressMatcher(['2001:db8::/48'])('2001:db8:1::7')).toBe(false)
 })
 
 it.each([

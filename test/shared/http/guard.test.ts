@@ -53,6 +53,8 @@ describe('requests of the browser client', () => {
     ['FM-2 no Fetch Metadata, unsafe, no Origin', 'POST', api, 'origin_not_allowed'],
     ['FM-2 no Fetch Metadata, safe, no Origin', 'GET', api, 'pass'],
     ['FM-2 no Fetch Metadata, HEAD, no Origin', 'HEAD', api, 'pass'],
+    ['FM-2 no Fetch Metadata, OPTIONS, no Origin', 'OPTIONS', api, 'pass'],
+    ['fetch with the mode same-origin', 'POST', { ...browser, 'sec-fetch-mode': 'same-origin', origin: own }, 'pass'],
     ['F02 Origin null', 'POST', { ...api, origin: 'null' }, 'origin_not_allowed'],
     ['F02 Origin null with same-origin', 'POST', { ...browser, origin: 'null' }, 'origin_not_allowed'],
     ['F09 as a script', 'GET', { ...browser, 'sec-fetch-dest': 'script' }, 'origin_not_allowed'],
@@ -113,6 +115,12 @@ describe('BBA-14 kinds that cannot carry the header', () => {
       'pass',
     ],
     [
+      'an event stream read by fetch with the mode same-origin',
+      { method: 'GET', fields: { ...stream, ...sameOrigin, 'sec-fetch-mode': 'same-origin' } },
+      'event_stream',
+      'pass',
+    ],
+    [
       'an event stream of a listed sibling',
       { method: 'GET', fields: { ...stream, 'sec-fetch-site': 'same-site', origin: sibling } },
       'event_stream',
@@ -145,6 +153,12 @@ describe('BBA-14 kinds that cannot carry the header', () => {
     ],
     ['a download', { method: 'GET', fields: download }, 'download', 'pass'],
     [
+      'a download by a link with the attribute',
+      { method: 'GET', fields: { ...download, 'sec-fetch-dest': 'empty' } },
+      'download',
+      'pass',
+    ],
+    [
       'a download linked from elsewhere',
       { method: 'GET', fields: { ...download, 'sec-fetch-site': 'cross-site' } },
       'download',
@@ -170,6 +184,12 @@ describe('BBA-14 kinds that cannot carry the header', () => {
         upgrade: true,
         fields: { ...sameOrigin, origin: own, 'sec-fetch-mode': 'websocket', 'sec-fetch-dest': 'empty' },
       },
+      'websocket',
+      'pass',
+    ],
+    [
+      'a WebSocket with the destination of Fetch',
+      { method: 'GET', upgrade: true, fields: { ...sameOrigin, origin: own, 'sec-fetch-dest': 'websocket' } },
       'websocket',
       'pass',
     ],

@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { TokenHandlerError } from '../../../shared/errors.ts'
-import { allowedHosts, isTargetBelow, parseRequestHead, type RawRequest } from '../../../shared/http/request-gate.ts'
+import {
+  allowedHosts,
+  isTargetBelow,
+  listFields,
+  parseRequestHead,
+  type RawRequest,
+} from '../../../shared/http/request-gate.ts'
 
 const hosts = allowedHosts('https://www.example.com')
 
@@ -29,6 +35,31 @@ function refusal(run: () => unknown): string | undefined {
 }
 
 describe('one reading', () => {
+  const lists = [
+    'accept',
+    'accept-charset',
+    'accept-encoding',
+    'accept-language',
+    'access-control-request-headers',
+    'baggage',
+    'cache-control',
+    'connection',
+    'forwarded',
+    'if-match',
+    'if-none-match',
+    'link',
+    'pragma',
+    'prefer',
+    'sec-websocket-extensions',
+    'sec-websocket-protocol',
+    'te',
+    'trailer',
+    'tracestate',
+    'upgrade',
+    'via',
+    'warning',
+    'x-forwarded-for',
+  ]
   it('gives names in lower case, values as they came, lists joined', () => {
     const { fields } = read({}, [
       ['ACCEPT', 'text/html'],
@@ -76,6 +107,18 @@ describe('one reading', () => {
         ]),
       ),
     ).toBe('ambiguous_request repeated_header')
+  })
+
+  it.each(lists)('%s on two lines is one list (RFC 9110 §5.3)', (name) => {
+    const { fields } = read({}, [
+      [name, 'a'],
+      [name, 'b'],
+    ])
+    expect(fields[name]).toBe('a, b')
+  })
+
+  it('HX-8 no further field may be repeated without being named here', () => {
+    expect([...listFields]).toEqual(lists)
   })
 
   it.each(['X_User', 'X.Forwarded.User', '__proto__', "x'y", 'x|y', 'x~y', ''])(
@@ -148,6 +191,8 @@ describe('target', () => {
     ['/%61gent/session', false],
     ['//agent/session', false],
     ['/api/agent/', false],
+    ['/api/agent?x', false],
+    ['/api?to=/agent?x', false],
     ['/', false],
   ])('%s is below /agent: %s', (target, expected) => {
     expect(isTargetBelow(target, '/agent')).toBe(expected)
@@ -223,9 +268,12 @@ describe('Connection', () => {
     },
   )
 
-  it.each(['close', 'keep-alive', 'Upgrade', 'keep-alive, x-own'])('%j is allowed', (value) => {
-    expect(refusal(() => read({}, [['Connection', value]]))).toBeUndefined()
-  })
+  it.each(['close', 'keep-alive', 'Upgrade', 'keep-alive, x-own', 'x-origin', 'origin-trial'])(
+    '%j is allowed',
+    (value) => {
+      expect(refusal(() => read({}, [['Connection', value]]))).toBeUndefined()
+    },
+  )
 })
 
 /** Any character; the unit `binary` of fast-check is the same, but takes a second to be made. */
