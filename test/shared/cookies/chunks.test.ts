@@ -13,6 +13,10 @@ const value = (length: number) => 'x'.repeat(length)
 const sent = (length: number) => new Map(splitValue(row, value(length))?.map((piece) => [piece.name, piece.value]))
 
 describe('chunks', () => {
+  it('are no longer than browsers take: name and value together 4,096 octets (RFC 6265bis §5.6)', () => {
+    expect(maxCookieOctets).toBe(4096)
+  })
+
   it.each([
     [1, 1],
     [room - 1, 1],

@@ -25,6 +25,7 @@ describe('the Cookie header', () => {
     ['a=1; a=2', {}, 'a=1; a=2'],
     ['a; =b; c=', {}, 'a; =b; c='],
     ['a=b;; =; c=d;', {}, 'a=b; c=d'],
+    ['a=b; \t ;c=d; ', {}, 'a=b; c=d'],
     ['a=\x7f; b=\x1f; c=\u0100; d=e', {}, 'd=e'],
     ['a=\xff; b=c\td', {}, 'a=\xff; b=c\td'],
     [`__Host-Http-other-at=1; ${at}=v`, { [at]: 'v' }, '__Host-Http-other-at=1'],
@@ -68,8 +69,8 @@ describe('the Cookie header', () => {
         }
         const { ours, others } = readHeader(header)
         expect([...ours].map(([name, value]) => `${name}=${value}`)).toEqual(names)
-        for (const pair of others?.split('; ') ?? []) expect(plain).toContain(pair)
-        expect(others ?? '').not.toMatch(/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/)
+        const odd = /^=?$|^__Host-Http-th-|^__Http-th-|[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/
+        expect(others ?? '').toBe(plain.filter((pair) => !odd.test(pair)).join('; '))
       }),
       { numRuns: 1000 },
     )

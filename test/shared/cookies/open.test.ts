@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest'
+import { codecs } from '../../../shared/cookies/contents.ts'
 import { createOpenedCache } from '../../../shared/cookies/opened-cache.ts'
 import { createCookieReader } from '../../../shared/cookies/open.ts'
 import { createSuccessorBox } from '../../../shared/cookies/successor.ts'
 import { deriveKeyRing, promoteKey, removeKey, rotateKeyRing } from '../../../shared/crypto/key-ring-edit.ts'
 import { createKeyRing, fixedKeys } from '../../../shared/crypto/key-ring.ts'
+import { createOpener, createSealer } from '../../../shared/crypto/seal.ts'
 import {
   browserAfter,
   createInstallation,
@@ -242,6 +244,23 @@ describe('the successor of a refresh', () => {
     expect(installation.reader.refresh(cookies).kind).toBe('unreadable')
     const session = browserAfter(installation.writer.setSession(sessionCookies(), noCookies))
     expect(box.open('hash-1', session.ours.get('__Host-Http-th-rt') ?? '')).toBeUndefined()
+  })
+
+  it.each(['access', 'refresh', 'identity'] as const)('is undefined when another version wrote its %s part', (part) => {
+    const session = sessionCookies()
+    const slot = { name: 'successor:hash-1', purpose: 'refresh' } as const
+    const whole = createOpener({ keys, binding })(slot)(box.seal('hash-1', session))
+    if (whole.kind !== 'opened') throw new Error(whole.kind)
+    if (session.refresh === undefined) throw new Error('no refresh token')
+    const record = {
+      access: codecs.access.encode(session.access),
+      refresh: codecs.refresh.encode(session.refresh),
+      identity: codecs.identity.encode(session.identity),
+    }[part]
+    const changed = Buffer.from(whole.plaintext)
+    changed.writeUInt8(99, changed.indexOf(record))
+    const sealed = createSealer({ keys, binding, random })(slot)(changed)
+    expect(box.open('hash-1', sealed)).toBeUndefined()
   })
 
   it.each(['', 'x', 'A'.repeat(100)])('is undefined for %j', (value) => {

@@ -179,7 +179,11 @@ describe('attempts to sign in', () => {
     const { catalogue } = createInstallation()
     const { loginPrefix } = catalogue
     const forms = ['', id('a').slice(1), `a${id('a')}`, `${id('a')}.1`, `.${id('a')}`, `${id('a').slice(1)}+`]
-    const names = [...forms.map((form) => `${loginPrefix}${form}`), `${'x'.repeat(loginPrefix.length)}${id('a')}`]
+    const names = [
+      ...forms.map((form) => `${loginPrefix}${form}`),
+      `${'x'.repeat(loginPrefix.length)}${id('a')}`,
+      `x${loginPrefix}${id('a').slice(1)}`,
+    ]
     const cookies = { ours: new Map(names.map((name) => [name, 'v'])), others: undefined }
     expect(loginIds(catalogue, cookies)).toEqual([])
   })

@@ -11,7 +11,14 @@ import {
   rotateKeyRing,
 } from '../../../shared/crypto/key-ring-edit.ts'
 import { formatKeyRingFile, parseKeyRingFile } from '../../../shared/crypto/key-ring-file.ts'
-import { createKeyRing, missingPurposes, parseKeyRing, proxyPurposes } from '../../../shared/crypto/key-ring.ts'
+import {
+  agentPurposes,
+  createKeyRing,
+  missingPurposes,
+  parseKeyRing,
+  proofPurposes,
+  proxyPurposes,
+} from '../../../shared/crypto/key-ring.ts'
 import { purposes, sealPurposes } from '../../../shared/crypto/purpose-keys.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import vectors from '../../vectors/sealed-cookies.json' with { type: 'json' }
@@ -221,3 +228,9 @@ function problemsOf(text: string) {
   }
   return []
 }
+
+it('EN-9 each process needs the keys of what it does, and no process those of another', () => {
+  expect(agentPurposes).toEqual(['access', 'refresh', 'identity', 'login', 'csrf', 'pseudonym'])
+  expect(proxyPurposes).toEqual(['access', 'csrf', 'pseudonym'])
+  expect(proofPurposes).toEqual(['dpop'])
+})
