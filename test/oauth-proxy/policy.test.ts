@@ -40,6 +40,16 @@ describe('authentication (RFC 9470)', () => {
   })
 })
 
+it.each<[string, Parameters<typeof sessionCookies>[0]]>([
+  ['acr', { acr: 'bronze', authTime: now }],
+  ['acr', { acr: 'bronze', authTime: 0 }],
+  ['max_age', { acr: 'gold', authTime: 0 }],
+])('the log is told that %s was not met by %j', (check, change) => {
+  const { access } = sessionCookies(change)
+  const run = () => checkPolicy(access, { scope: [], acr: ['gold'], claims: {}, maxAge: 60 }, now)
+  expect(run).toThrow(expect.objectContaining({ detail: { check } }))
+})
+
 describe('scope', () => {
   it.each([
     ['a b', ['a'], 'pass'],

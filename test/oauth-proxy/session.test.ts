@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { openSession } from '../../oauth-proxy/session.ts'
+import { type SessionParts, openSession } from '../../oauth-proxy/session.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { sessionCookies } from '../support/installation.ts'
 
@@ -33,4 +33,22 @@ it.each([
 it('a session that was ended elsewhere is over, whatever its limits', () => {
   const limits = { absoluteExpiresAt: now + 1, idleExpiresAt: now + 1 }
   expect(verdict(limits, true)).toEqual(['session_expired', 'ended'])
+})
+
+it.each([
+  ['absent', undefined],
+  ['unreadable', ['session_invalid', undefined]],
+] as const)('a cookie that is %s', (kind, expected) => {
+  const parts: SessionParts = {
+    cookies: { access: () => ({ kind }) },
+    store: { hasEnded: () => false },
+    clock: { nowSeconds: () => now },
+  }
+  let answer: unknown
+  try {
+    answer = openSession(noCookies, parts)
+  } catch (error) {
+    answer = error instanceof TokenHandlerError ? [error.code, error.detail['check']] : error
+  }
+  expect(answer).toEqual(expected)
 })

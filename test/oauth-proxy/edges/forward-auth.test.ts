@@ -271,3 +271,17 @@ describe('who may ask', () => {
     expect(neighbour.json().error_code).toBe('route_not_found')
   })
 })
+
+it('HX-14 a method that no path has is not allowed, also where there is no route', async () => {
+  const world = await startProxy(`${routes}${forwardAuthSettings('nginx')}`)
+  try {
+    for (const method of ['TRACE', 'TRACK', 'CONNECT']) {
+      for (const target of ['/api/orders', '/admin']) {
+        const answer = await ask(world, 'nginx', { method, target, lines: page(world) })
+        expect(answer.header('token-handler-error'), `${method} ${target}`).toBe('method_not_allowed')
+      }
+    }
+  } finally {
+    await world.close()
+  }
+})

@@ -135,6 +135,10 @@ describe('what never travels', () => {
     'X-Amzn-Oidc-Identity',
     'X-Apigateway-Api-Userinfo',
     'X-ARR-ClientCert',
+    'X-Auth-Subject',
+    'X-Auth-Scope',
+    'X-Auth-ACR',
+    'X-Auth-Time',
     'X-Auth-Email',
     'X-Auth-Groups',
     'X-Auth-Name',
@@ -200,6 +204,10 @@ describe('framing', () => {
     expect(sent(['Content-Length', '5'])['content-length']).toBe('5')
     expect(sent(['Content-Length', '0'])).toEqual(ours)
     expect(sent(['Transfer-Encoding', 'chunked'])).toEqual(ours)
+  })
+
+  it('I16 that the client waits for 100 (Continue) is between it and us', () => {
+    expect(sent(['Expect', '100-continue'])).toEqual(ours)
   })
 })
 

@@ -172,6 +172,11 @@ describe('HX-24 a token that the API echoes', () => {
   })
 })
 
+it('without a credential there is none to be looked for', () => {
+  const fields = { etag: '"a"', 'x-list': ['a', 'undefined'] }
+  expect(browserResponseHeaders(fields, { ...policy, credentialValue: undefined })).toEqual({ ...fields, ...always })
+})
+
 describe('HX-23 cookies of the API', () => {
   const lines = ['lang=de; Path=/', ' theme = dark', '__Host-Http-th-at=x', 'langs=1', 'noname', 'x;lang=1', 'x lang=1']
 
