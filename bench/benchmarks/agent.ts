@@ -1,9 +1,8 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Contestant, contest } from '../machine/contest.ts'
 import { listening, start } from '../machine/process.ts'
 import { startProgram } from '../machine/program.ts'
+import { takingTurns } from '../machine/turns.ts'
 import { createWorld, ports } from '../world.ts'
 import { type BenchmarkParts, type Benchmark, rounded } from './benchmark.ts'
 
@@ -25,7 +24,9 @@ export const agent: Benchmark = {
     try {
       await listening(ports.agent, started)
       const target = { port: ports.agent, path: '/oauth-agent/session', headers: world.browser() }
-      const script = refreshScript(world.folder, Array.from({ length: bench.effort.quick ? 500 : 4000 }, world.browser))
+      const browsers = Array.from({ length: bench.effort.quick ? 500 : 4000 }, world.browser)
+      // Cookies of a refresh are not followed, so after one turn each refresh finds the successor of the first.
+      const script = takingTurns(world.folder, 'refresh', browsers, 'POST')
       const own: Entry[] = [
         { name: 'session', title: 'Token Handler: GET /session', pids: [started.pid], target },
         {
@@ -67,26 +68,4 @@ async function measure(entries: readonly Entry[], { effort, say }: BenchmarkPart
       'agent.refresh_per_second': figure('refresh', 'requestsPerSecond'),
     },
   }
-}
-
-/** Cookies of a refresh are not followed, so after one turn each refresh finds the successor of the first. */
-function refreshScript(folder: string, browsers: readonly (readonly string[])[]): string {
-  const list = join(folder, 'refresh.txt')
-  const cookies = browsers.map((lines) => lines.find((line) => line.startsWith('Cookie: ')) ?? '')
-  writeFileSync(list, cookies.map((line) => line.slice('Cookie: '.length)).join('\n'))
-  const script = join(folder, 'refresh.lua')
-  writeFileSync(
-    script,
-    `local cookies = {}
-for line in io.lines("${list}") do cookies[#cookies + 1] = line end
-local turn = 0
-wrk.method = "POST"
-request = function()
-  turn = turn % #cookies + 1
-  wrk.headers["Cookie"] = cookies[turn]
-  return wrk.format()
-end
-`,
-  )
-  return script
 }

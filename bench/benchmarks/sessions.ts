@@ -1,12 +1,10 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { median } from '../machine/median.ts'
 import { cpuSeconds, memory } from '../machine/process.ts'
+import { takingTurns } from '../machine/turns.ts'
 import { type LoadTarget, saturate } from '../machine/wrk.ts'
 import { nginxModule } from '../peers/nginx-peers.ts'
 import { ourProxy } from '../peers/node-peers.ts'
 import { startUpstream } from '../peers/upstream.ts'
-import type { World } from '../world.ts'
 import { type Benchmark, rounded } from './benchmark.ts'
 
 /** 10,000 browsers that are signed in and take turns, so that hardly any cookie has been seen a moment ago. */
@@ -14,7 +12,7 @@ export const sessions: Benchmark = {
   name: 'sessions',
   async run({ world, effort, say }) {
     const count = effort.quick ? 2000 : 10_000
-    const many = browsers(world, count)
+    const many = takingTurns(world.folder, 'sessions', Array.from({ length: count }, world.browser), 'GET')
     const upstream = await startUpstream(world)
     const rows: (string | number)[][] = []
     const facts: Record<string, number> = {}
@@ -52,25 +50,4 @@ export const sessions: Benchmark = {
       facts,
     }
   },
-}
-
-/** A script for wrk that sends each request as another browser. */
-function browsers(world: World, count: number): string {
-  const cookies = Array.from({ length: count }, () => world.browser().find((line) => line.startsWith('Cookie: ')) ?? '')
-  const list = join(world.folder, 'browsers.txt')
-  writeFileSync(list, cookies.map((line) => line.slice('Cookie: '.length)).join('\n'))
-  const script = join(world.folder, 'browsers.lua')
-  writeFileSync(
-    script,
-    `local cookies = {}
-for line in io.lines("${list}") do cookies[#cookies + 1] = line end
-local turn = 0
-request = function()
-  turn = turn % #cookies + 1
-  wrk.headers["Cookie"] = cookies[turn]
-  return wrk.format()
-end
-`,
-  )
-  return script
 }
