@@ -50,6 +50,12 @@ const lines: readonly Line[] = [
     atLeast: 0.3,
     unit: '× nginx',
   },
+  {
+    what: 'the same through a Unix socket',
+    fact: 'nginx-auth-request-socket.throughput_of_nginx',
+    atLeast: 0.3,
+    unit: '× nginx',
+  },
   { what: 'nginx with our decision inside', fact: 'nginx-module.throughput_of_nginx', atLeast: 0.85, unit: '× nginx' },
   {
     what: 'nginx with our decision inside',

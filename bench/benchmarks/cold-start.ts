@@ -25,12 +25,12 @@ export const coldStart: Benchmark = {
     make('deploy/build.ts')
     const upstream = await startUpstream(world)
     const headers = Object.fromEntries(world.browser().map((line) => line.split(': ', 2)))
-    const proxy = (command: string) => [command, '--config', world.configFile, 'proxy']
+    const proxy = (...command: readonly string[]) => [...command, '--config', world.configFile, 'proxy']
     const programs = [
       { title: titles.hello, args: ['--eval', hello], port: ports.peer },
       {
         title: titles.image,
-        args: proxy(image.entry),
+        args: proxy(...image.args),
         port: ports.proxy,
         env: image.env,
       },

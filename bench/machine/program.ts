@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { World } from '../world.ts'
@@ -10,7 +10,8 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A command as it is installed. */
 export interface Program {
-  readonly entry: string
+  /** Flags of Node and the file, to which the words of a command are added. */
+  readonly args: readonly string[]
   readonly env: Readonly<Record<string, string>>
 }
 
@@ -18,7 +19,20 @@ export interface Program {
 export function imageProgram({ folder }: World): Program {
   const image = join(folder, 'image')
   if (!existsSync(image)) make('deploy/bundle.ts', image)
-  return { entry: join(image, 'bin/token-handler.js'), env: { NODE_COMPILE_CACHE: join(image, 'compiled') } }
+  return {
+    args: [...flagsOfImage(), join(image, 'bin/token-handler.js')],
+    env: { NODE_COMPILE_CACHE: join(image, 'compiled') },
+  }
+}
+
+/** What the Dockerfile says to Node; throws Error where it starts the program in another form. */
+function flagsOfImage(): string[] {
+  const [, list = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8')) ?? []
+  const words = JSON.parse(list) as string[]
+  const flags = words.slice(1, -1)
+  if (words[0] !== 'node' || !flags.every((each) => each.startsWith('--')))
+    throw new Error('The Dockerfile starts no Node.')
+  return flags
 }
 
 /** Starts the program of the image with these settings, or with those of the world. */
@@ -27,8 +41,8 @@ export function startProgram(
   mode: 'agent' | 'proxy',
   { core, settings = world.configFile }: { readonly core: Core | 'any'; readonly settings?: string },
 ): Started {
-  const { entry, env } = imageProgram(world)
-  return start(process.execPath, [entry, '--config', settings, mode], { core, env })
+  const { args, env } = imageProgram(world)
+  return start(process.execPath, [...args, '--config', settings, mode], { core, env })
 }
 
 /** Runs a script that makes something; throws Error when it cannot be made. */
