@@ -262,6 +262,12 @@ export const errorTable = {
     'The API does not accept the access token.',
     'Refresh once; if that does not help, check the audience and scope of the token.',
   ),
+  upstream_credential_refused: row(
+    502,
+    'error',
+    'The API does not accept what the proxy shows it in place of a token of the user.',
+    "Check the route's credential: its key, or audience and scope of its client credentials.",
+  ),
   upstream_nonce_required: row(
     503,
     'info',

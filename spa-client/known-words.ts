@@ -59,6 +59,7 @@ export type ErrorCode =
   | 'upstream_connect_timeout'
   | 'upstream_response_timeout'
   | 'upstream_unauthorized'
+  | 'upstream_credential_refused'
   | 'upstream_nonce_required'
   | 'upstream_proof_refused'
   | 'token_exchange_failed'

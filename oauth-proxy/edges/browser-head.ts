@@ -29,10 +29,12 @@ export function browserHead(
   { config, credentials }: Pick<EdgeParts, 'config' | 'credentials'>,
 ): (status: number, fields: UpstreamFields, upstream: Pick<Upstream, 'origin'>) => ResponseHeaders {
   const { setting } = route
+  // A visitor may sign in, and then calls with something else.
+  const sent = session === undefined ? 'none' : setting.credential.kind
   return (status, fields, upstream) => {
     proved?.check(status, fields, upstream)
     const credentialValue = credential === undefined ? undefined : secretOf(credential)
-    const refusal = upstreamRefusal(status, fields, credentialValue)
+    const refusal = upstreamRefusal(status, fields, credentialValue, sent)
     if (refusal !== undefined) {
       if (refusal.code === 'upstream_unauthorized') credentials.refused(setting, session, credential)
       throw refusal

@@ -1,3 +1,4 @@
+import type { CredentialSetting } from '../../shared/config/schema.ts'
 import { TokenHandlerError } from '../../shared/errors.ts'
 import { type UpstreamFields, combinedValue, holdsCredential } from './response-headers.ts'
 
@@ -9,27 +10,26 @@ const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
  *
  * A challenge speaks to whoever holds the token, which is us; the page gets what it can act on as checked JSON members,
  * never the challenge itself (RFC 6750 §3.1, RFC 9470 §3; HX-33), and no member in which the API repeats the credential
- * that it was sent: a short token has the form of a scope (HX-24).
+ * that it was sent: a short token has the form of a scope (HX-24). A user can neither refresh nor step up what the
+ * operator has set for all (`sent`), so that page gets `upstream_credential_refused`.
  */
 export function upstreamRefusal(
   status: number,
   fields: UpstreamFields,
   credential: string | undefined,
+  sent: CredentialSetting['kind'],
 ): TokenHandlerError | undefined {
   if (status !== 401 && status !== 403) return undefined
   const challenge = findChallenge(combinedValue(fields['www-authenticate']), tokenSchemes)
   const error = challenge?.get('error')
-  if (challenge !== undefined && error === 'insufficient_user_authentication') {
-    return new TokenHandlerError('insufficient_user_authentication', {
-      fields: stepUp(challenge, credential),
-      detail: fromApi,
-    })
-  }
-  if (challenge !== undefined && error === 'insufficient_scope') {
-    return new TokenHandlerError('insufficient_scope', { fields: scopeOf(challenge, credential), detail: fromApi })
+  if (challenge !== undefined && (error === 'insufficient_user_authentication' || error === 'insufficient_scope')) {
+    if (sent === 'api_key' || sent === 'client_credentials') return credentialRefused()
+    const members = error === 'insufficient_scope' ? scopeOf(challenge, credential) : stepUp(challenge, credential)
+    return new TokenHandlerError(error, { fields: members, detail: fromApi })
   }
   if (status !== 401) return undefined
-  return new TokenHandlerError('upstream_unauthorized', { detail: fromApi })
+  // Another token of the application may be taken, since this one is not given again.
+  return sent === 'api_key' ? credentialRefused() : new TokenHandlerError('upstream_unauthorized', { detail: fromApi })
 }
 
 /**
@@ -46,6 +46,10 @@ export function proofRefusal(status: number, fields: UpstreamFields): ProofRefus
 type ProofRefusal = 'use_dpop_nonce' | 'invalid_dpop_proof'
 
 const fromApi = { check: 'upstream' }
+
+function credentialRefused(): TokenHandlerError {
+  return new TokenHandlerError('upstream_credential_refused', { detail: fromApi })
+}
 
 type Challenge = ReadonlyMap<string, string>
 

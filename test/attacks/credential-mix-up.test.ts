@@ -167,6 +167,49 @@ describe('each API sees its own token', () => {
   })
 })
 
+describe('what an API has against a credential of the operator is not put to the user', () => {
+  const challenging = (challenge: string) => (socket: Socket) =>
+    void socket.write(`HTTP/1.1 401 No\r\nWWW-Authenticate: ${challenge}\r\nContent-Length: 0\r\n\r\n`)
+  const moreScope = 'Bearer error="insufficient_scope", scope="orders:write"'
+
+  it.each([
+    ['a key', '/api/key', 'Bearer error="invalid_token"', 502, { error_code: 'upstream_credential_refused' }],
+    ['a key, for which no sign-in helps', '/api/key', moreScope, 502, { error_code: 'upstream_credential_refused' }],
+    [
+      "the application's token, with too little scope",
+      '/api/own',
+      moreScope,
+      502,
+      { error_code: 'upstream_credential_refused' },
+    ],
+    ['nothing', '/api/none', 'Bearer', 401, { error_code: 'upstream_unauthorized' }],
+  ])('%s', async (_, target, challenge, status, body) => {
+    api.behave(challenging(challenge))
+    const answer = await pages['alice']?.call('GET', target)
+    expect(answer?.status).toBe(status)
+    expect(answer?.json()).toMatchObject(body)
+    expect(answer?.json()).not.toHaveProperty('scope')
+    expect(answer?.setCookies).toEqual([])
+  })
+
+  it("the application's token is another one the next time", async () => {
+    await pages['alice']?.call('GET', '/api/own')
+    const asked = () => world.tap.grants('client_credentials').length
+    const before = asked()
+    api.behave(refuse)
+    expect((await pages['alice']?.call('GET', '/api/own'))?.json()['error_code']).toBe('upstream_unauthorized')
+    api.behave(empty)
+    expect((await pages['alice']?.call('GET', '/api/own'))?.status).toBe(200)
+    expect(asked()).toBe(before + 1)
+  })
+
+  it('a visitor may still hear that a sign-in is what is missing', async () => {
+    api.behave(challenging('Bearer error="insufficient_user_authentication"'))
+    const answer = await world.browser().call('GET', '/api/catalogue')
+    expect(answer.json()['error_code']).toBe('insufficient_user_authentication')
+  })
+})
+
 describe('C05 two users, two APIs, exchange and refresh mixed at load', () => {
   it("the subject of every bearer is the cookie's user, and its audience the API's", async () => {
     const expected = new Map<string, { sub: string | undefined; aud: string }>()

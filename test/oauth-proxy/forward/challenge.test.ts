@@ -1,9 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { CredentialSetting } from '../../../shared/config/schema.ts'
 import { proofRefusal, upstreamRefusal } from '../../../oauth-proxy/forward/challenge.ts'
 
 const refusal = (status: number, challenge?: string, credential?: string) => {
-  const error = upstreamRefusal(status, challenge === undefined ? {} : { 'www-authenticate': challenge }, credential)
+  const error = upstreamRefusal(
+    status,
+    challenge === undefined ? {} : { 'www-authenticate': challenge },
+    credential,
+    'user',
+  )
   return error === undefined ? undefined : { code: error.code, ...error.fields }
 }
 
@@ -132,6 +138,35 @@ describe('X-2 X-3 HX-33 the refusal of an API in our words', () => {
   it('HX-24 nor is one of digits, as an age', () => {
     const challenge = 'Bearer error="insufficient_user_authentication", max_age="12345678"'
     expect(refusal(401, challenge, '12345678')).toEqual({ code: 'insufficient_user_authentication' })
+  })
+
+  it.each<[string, number, string | undefined, [string, string, string] | undefined]>([
+    ['no challenge', 401, undefined, ['upstream_unauthorized', 'upstream_unauthorized', 'upstream_credential_refused']],
+    [
+      'a token',
+      401,
+      'Bearer error="invalid_token"',
+      ['upstream_unauthorized', 'upstream_unauthorized', 'upstream_credential_refused'],
+    ],
+    [
+      'a scope',
+      403,
+      'Bearer error="insufficient_scope", scope="a"',
+      ['insufficient_scope', 'upstream_credential_refused', 'upstream_credential_refused'],
+    ],
+    [
+      'a sign-in',
+      401,
+      'Bearer error="insufficient_user_authentication"',
+      ['insufficient_user_authentication', 'upstream_credential_refused', 'upstream_credential_refused'],
+    ],
+    ['something else', 403, 'Bearer error="access_denied"', undefined],
+  ])('a user cannot mend what the operator has set: %s', (_, status, challenge, expected) => {
+    const fields = challenge === undefined ? {} : { 'www-authenticate': challenge }
+    const codeFor = (sent: CredentialSetting['kind']) => upstreamRefusal(status, fields, undefined, sent)?.code
+    const [user, application, key] = expected ?? []
+    expect((['user', 'exchange', 'none'] as const).map(codeFor)).toEqual([user, user, user])
+    expect([codeFor('client_credentials'), codeFor('api_key')]).toEqual([application, key])
   })
 
   it('any text is read quickly and gives a code of ours or nothing', () => {
