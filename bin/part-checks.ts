@@ -1,3 +1,4 @@
+import { demandedAcr, parseAuthorizationWish } from '../oauth-agent/flows/authorization-request.ts'
 import { demandsNothing } from '../oauth-proxy/policy.ts'
 import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
@@ -57,8 +58,9 @@ export function settingsWarnings(
     return proxy.routes.flatMap((route, index) => {
       const path = `proxy.routes[${index}]`
       // What is asked for at a sign-in stands in the settings of the agents.
-      const scopes = mode === 'proxy' ? [] : scopeWarning(route, path, login)
-      return [...webSocketWarning(route, path), ...visitorWarnings(route, path), ...scopes]
+      const signIn =
+        mode === 'proxy' ? [] : [...scopeWarning(route, path, login), ...stepUpWarnings(route, path, login)]
+      return [...webSocketWarning(route, path), ...visitorWarnings(route, path), ...signIn]
     })
   }
   return [
@@ -102,7 +104,8 @@ function* visitorWarnings({ anonymous, anonymousToken, require }: Route, path: s
 
 /** Some servers grant scopes that nobody asked for (RFC 6749 §3.3), so this need not be wrong. */
 function scopeWarning({ require }: Route, path: string, login: Config['login']): readonly Problem[] {
-  const asked = new Set([...login.scope.split(' '), ...login.optionalScope.split(' ')])
+  const optional = mayBeSent('scope', login) ? login.optionalScope.split(' ') : []
+  const asked = new Set([...login.scope.split(' '), ...optional])
   const missing = require.scope.filter((scope) => !asked.has(scope))
   if (missing.length === 0) return []
   return [
@@ -110,9 +113,41 @@ function scopeWarning({ require }: Route, path: string, login: Config['login']):
       path: `${path}.require.scope`,
       problem: `demands ${missing.join(' ')}, which no sign-in asks for, so unless the authorization server grants it unasked each call gets 403`,
       remedy:
-        'List it under login.scope, or under login.optional_scope for pages to ask for. Check the settings of a proxy alone with --for proxy.',
+        'List it under login.scope, or under login.optional_scope for pages to ask for, which takes scope in login.allowed_parameters. Check the settings of a proxy alone with --for proxy.',
     },
   ]
+}
+
+/**
+ * A challenge names all that the route demands of an authentication (RFC 9470 §3), and the browser client asks for all of
+ * it at once: one parameter that no page may send, and no step-up begins. A level that every sign-in demands is
+ * challenged for only where an age is demanded with it.
+ */
+function* stepUpWarnings({ require }: Route, path: string, login: Config['login']): Iterable<Problem> {
+  const levels = demandedAcr(parseAuthorizationWish(new Map(), { login }))
+  const isAlwaysMet = levels?.every((level) => require.acr.includes(level)) ?? false
+  if (require.maxAge === undefined && isAlwaysMet) return
+  const { allowedParameters, extraParameters } = login
+  for (const [name, setting, isDemanded] of [
+    ['acr_values', 'acr', require.acr.length > 0],
+    ['max_age', 'max_age', require.maxAge !== undefined],
+  ] as const) {
+    if (!isDemanded || mayBeSent(name, login)) continue
+    const remedies = [
+      ...(Object.hasOwn(extraParameters, name) ? [`Remove ${name} from login.extra_parameters.`] : []),
+      ...(allowedParameters.includes(name) ? [] : [`List ${name} under login.allowed_parameters.`]),
+    ]
+    yield {
+      path: `${path}.require.${setting}`,
+      problem: `takes a step-up, for which no page may send ${name}, so what a plain sign-in does not meet stays refused with 401`,
+      remedy: `${remedies.join(' ')} Check the settings of a proxy alone with --for proxy.`,
+    }
+  }
+}
+
+/** What the settings fix, no page may send. */
+function mayBeSent(name: string, { allowedParameters, extraParameters }: Config['login']): boolean {
+  return allowedParameters.includes(name) && !Object.hasOwn(extraParameters, name)
 }
 
 /** What to say of workers that have nothing in common, or undefined; other replicas cannot be seen from here. */

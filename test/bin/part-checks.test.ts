@@ -97,6 +97,51 @@ describe('what was hardly meant', () => {
   })
 })
 
+describe('a step-up that pages may not ask for (RFC 9470)', () => {
+  const acr = 'proxy.routes[0].require.acr'
+  const maxAge = 'proxy.routes[0].require.max_age'
+  const level = { acr: ['high', 'higher'] }
+  const both = { acr: ['high'], max_age: 60 }
+  const fixed = (extra: object, allowed = ['acr_values', 'max_age']) => ({
+    extra_parameters: extra,
+    allowed_parameters: allowed,
+  })
+  const essential = (...values: string[]) => JSON.stringify({ id_token: { acr: { essential: true, values } } })
+  it.each<[string, object, object, readonly string[]]>([
+    ['by default they may', both, {}, []],
+    ['a level', level, fixed({}, ['max_age']), [acr]],
+    ['an age', { max_age: 60 }, fixed({}, ['acr_values']), [maxAge]],
+    ['both', both, fixed({}, ['prompt']), [acr, maxAge]],
+    ['neither is demanded', { scope: ['openid'] }, fixed({}, []), []],
+    ['every sign-in demands the level', level, fixed({ acr_values: 'high' }), []],
+    ['every sign-in demands one of the levels', level, fixed({ acr_values: 'higher high' }, []), []],
+    ['every sign-in demands it as a claim', level, fixed({ claims: essential('high') }, []), []],
+    ['both demands leave the level only', level, fixed({ acr_values: 'low high', claims: essential('high') }), []],
+    ['a sign-in may end with a lower level', level, fixed({ acr_values: 'high low' }), [acr]],
+    ['the claim only wishes for the level', level, fixed({ claims: '{"id_token":{"acr":null}}' }, []), [acr]],
+    ['the level is always there, but named with the age', both, fixed({ acr_values: 'high' }), [acr]],
+    ['the age is fixed and ends', { max_age: 60 }, fixed({ max_age: '60' }), [maxAge]],
+    ['scope, by which pages ask for more', { scope: ['payments'] }, fixed({}, []), ['proxy.routes[0].require.scope']],
+  ])('%s', (_what, require, login, paths) => {
+    const routes = [{ path: '/strict', upstream: 'https://a', require }]
+    const config = parse(settingsFile({ login: { optional_scope: 'payments', ...login }, proxy: { routes } }))
+    const found = (mode?: Mode) => settingsWarnings(config, mode).map(({ path }) => path)
+    expect([found(), found('serve'), found('proxy')]).toEqual([paths, paths, []])
+  })
+
+  it('the remedy is to list what is missing, and to leave pages what is fixed', () => {
+    const routes = [{ path: '/strict', upstream: 'https://a', require: both }]
+    const login = fixed({ max_age: '60' }, ['max_age'])
+    const remedies = settingsWarnings(parse(settingsFile({ login, proxy: { routes } })), 'serve').map(
+      ({ remedy }) => remedy,
+    )
+    expect(remedies).toEqual([
+      expect.stringMatching(/^List acr_values under login\.allowed_parameters\. /),
+      expect.stringMatching(/^Remove max_age from login\.extra_parameters\. /),
+    ])
+  })
+})
+
 describe('routes are judged by what is written, not by what stands in for a wrong path or method', () => {
   const whole = { path: '/api/**', upstream: 'https://a' }
   it('two routes for one path and method are reported', () => {
