@@ -58,13 +58,21 @@ const credential = z
 
 const claimRule = z.union([z.string(), z.number(), z.boolean(), z.array(z.union([z.string(), z.number()])).min(1)])
 
+/** A user who comes straight from a sign-in meets it; below that, every call would ask for the next one. */
+const shortestMaxAgeSeconds = 10
+
 const requirement = z.strictObject({
   scope: z.array(scopeToken).default([]).meta({ description: 'Scopes that must all have been granted.' }),
   acr: z
     .array(contextClass)
     .default([])
     .meta({ description: 'Authentication context classes, one of which the session must have.' }),
-  max_age: seconds.optional().meta({ description: 'The user must have authenticated within this many seconds.' }),
+  max_age: seconds
+    .min(shortestMaxAgeSeconds)
+    .optional()
+    .meta({
+      description: `The user must have authenticated within this many seconds, at least ${shortestMaxAgeSeconds}: the way back from the authorization server takes some of them.`,
+    }),
   claims: z
     .record(z.string(), claimRule)
     .default({})

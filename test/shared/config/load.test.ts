@@ -356,6 +356,19 @@ describe('problems', () => {
     const found = problemsOf(settingsFile({ session: { idle_seconds: -1 } }))
     expect(found.map(({ problem }) => problem)).toEqual(['must be more than 0, not -1'])
   })
+  it.each([-1, 0, 9])('refuse an age of authentication that no sign-in meets in time: %d', (maxAge) => {
+    const routes = [{ path: '/a', upstream: 'https://a', require: { max_age: maxAge } }]
+    expect(problemsOf(settingsFile({ proxy: { routes } }))).toMatchObject([
+      {
+        path: 'proxy.routes[0].require.max_age',
+        problem: `must be at least 10, not ${maxAge}`,
+        remedy: expect.stringContaining('the way back from the authorization server'),
+        line: expect.any(Number),
+      },
+    ])
+    const least = { proxy: { routes: [{ path: '/a', upstream: 'https://a', require: { max_age: 10 } }] } }
+    expect(problemsOf(settingsFile(least))).toEqual([])
+  })
   it.each([
     ['public_origin', { public_origin: 'https://user:battery@www.example.com' }],
     ['authorization_server.http_proxy', { authorization_server: { http_proxy: 'http://user:battery@proxy:3128' } }],
