@@ -3,9 +3,10 @@ import { isJsonObject } from '../json-object.ts'
 import type { ConfigCheck, CrossProblem } from './checks/check.ts'
 import { explain } from './explain.ts'
 import { type Sources, prepare } from './prepare.ts'
-import type { Problem } from './problem.ts'
+import { pathText, type Problem } from './problem.ts'
 import { withProfileLimits } from './profiles.ts'
 import { type Config, schema } from './schema.ts'
+import { nearest } from './suggest.ts'
 import { exampleOf } from './type-words.ts'
 import { isSecret, schemaAt, toCamelCase, valueAt } from './walk.ts'
 
@@ -37,7 +38,8 @@ export function interpret(raw: unknown, sources: Sources, checks: readonly Confi
   // A list or a text has no settings, so what would be concluded comes from examples alone.
   if (settings === undefined || !isJsonObject(tree)) return { problems }
   const config = toCamelCase(schema, settings) as Config
-  const cross = checks.flatMap((check) => [...check(config)]).filter((found) => !restsOn(found, problems))
+  const doubtful = [...problems, ...repair.standIns]
+  const cross = checks.flatMap((check) => [...check(config)]).filter((found) => !restsOn(found, doubtful))
   return { config, problems: [...problems, ...cross.map(({ path, problem, remedy }) => ({ path, problem, remedy }))] }
 }
 
@@ -51,25 +53,34 @@ interface Repair {
   /** Absent when nothing usable could be made of the tree. */
   readonly settings?: z.output<typeof schema>
   readonly refused: readonly Problem[]
+  /** Settings that nobody wrote or misses, which a guess at the kind of their section takes. */
+  readonly standIns: readonly Pick<Problem, 'path'>[]
 }
 
 /** The tree with every refused setting left out, or replaced by an example where it is required, and what was refused. */
 function repaired(raw: unknown, tree: unknown): Repair {
   const refused: Problem[] = []
+  const standIns: Pick<Problem, 'path'>[] = []
   let candidate: unknown = tree
   for (let round = 0; round < 6; round++) {
     const result = schema.safeParse(candidate, parsing)
-    if (result.success) return { settings: result.data, refused }
+    if (result.success) return { settings: result.data, refused, standIns }
     const { issues } = result.error
     // Where one wrong word names the kind of a section, the schema looks at the rest only after it is mended.
     const written = round === 0 ? issues : issues.filter((issue) => isAsWritten(issue, tree, candidate))
     refused.push(...explain(schema, raw, candidate, written))
     for (const issue of issues) {
       const paths = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path]
-      for (const path of paths) candidate = replaceAt(candidate, path, substitute(candidate, path, issue))
+      for (const path of paths) {
+        const instead = substitute(candidate, path, issue)
+        if (instead !== undefined && !written.includes(issue)) {
+          standIns.push({ path: pathText(path.map((part) => (typeof part === 'number' ? part : String(part)))) })
+        }
+        candidate = replaceAt(candidate, path, instead)
+      }
     }
   }
-  return { refused }
+  return { refused, standIns }
 }
 
 /** False for what a repair brought about, such as settings that another kind of section would know. */
@@ -78,10 +89,16 @@ function isAsWritten({ code, path }: z.core.$ZodIssue, tree: unknown, candidate:
   return code !== 'unrecognized_keys' && value !== undefined && value === valueAt(tree, path)
 }
 
-/** Nothing for a setting that has a wrong value; for one that is missing and required, something the schema takes. */
+/**
+ * Nothing for a setting that has a wrong value, unless it is a misspelt kind of its section; for one that is missing and
+ * required, something the schema takes.
+ */
 function substitute(tree: unknown, path: readonly PropertyKey[], issue: z.core.$ZodIssue): unknown {
-  if (valueAt(tree, path) !== undefined) return undefined
-  if (issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options)) return issue.options[0]
+  const written = valueAt(tree, path)
+  const kinds =
+    issue.code === 'invalid_union' && 'options' in issue && Array.isArray(issue.options) ? issue.options : []
+  if (written !== undefined) return typeof written === 'string' ? nearest(written, kinds.map(String)) : undefined
+  if (kinds.length > 0) return kinds[0]
   const setting = schemaAt(schema, tree, path)
   if (setting === undefined) return undefined
   if (isSecret(setting)) return 'placeholder'
@@ -103,7 +120,7 @@ function replaceAt(tree: unknown, path: readonly PropertyKey[], value: unknown):
 }
 
 /** True when the place of a conclusion, or a setting it was drawn from, has a problem of its own or lies within one. */
-function restsOn({ path, given = [] }: CrossProblem, problems: readonly Problem[]): boolean {
+function restsOn({ path, given = [] }: CrossProblem, problems: readonly Pick<Problem, 'path'>[]): boolean {
   return [path, ...given].some((mine) =>
     problems.some(({ path: other }) => other === mine || isWithin(other, mine) || isWithin(mine, other)),
   )

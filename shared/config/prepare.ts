@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { isJsonObject } from '../json-object.ts'
 import type { ReadFile } from '../read-file.ts'
 import { type Fault, type PathPart, type Problem, pathText, unreadableSecretFile } from './problem.ts'
-import { coreOf, fieldsOf, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
+import { coreOf, fieldsOf, fieldsOfAnyKind, isSecret, itemSchema, metaOf, objectFor } from './walk.ts'
 
 /** Where values that are not written in the file come from. */
 export interface Sources {
@@ -44,7 +44,8 @@ function fill(schema: z.core.$ZodType | undefined, raw: unknown, path: readonly 
   if (raw === null && schema !== undefined && coreOf(schema) instanceof z.ZodObject) return undefined
   if (!isJsonObject(raw)) return raw
   const object = schema === undefined ? undefined : objectFor(schema, raw)
-  const fields = fieldsOf(object)
+  // A misspelt kind must not hide what is wrong with a file until it is mended.
+  const fields = object === undefined ? fieldsOfAnyKind(schema) : fieldsOf(object)
   if (object === undefined && Object.hasOwn(raw, '__proto__')) {
     // Whoever reads the names would not find it, and a claim that a route requires would be required of nobody.
     const problem = 'is a name that cannot be used here'

@@ -47,6 +47,14 @@ function accepts(schema: z.core.$ZodType | undefined, value: unknown): boolean {
   return schema !== undefined && z.core.safeParse(schema, value).success
 }
 
+/** Of a section of which no word names the kind, the settings of all its kinds: no name means two things in them. */
+export function fieldsOfAnyKind(schema: z.core.$ZodType | undefined): Readonly<Record<string, z.core.$ZodType>> {
+  const core = schema && coreOf(schema)
+  if (!(core instanceof z.ZodDiscriminatedUnion)) return fieldsOf()
+  const kinds = core.options.map((option) => coreOf(option)).filter((option) => option instanceof z.ZodObject)
+  return Object.setPrototypeOf(Object.assign({}, ...kinds.map(fieldsOf)), null) as Record<string, z.core.$ZodType>
+}
+
 /** True for a section that takes names which no schema knows, such as an authorization detail. */
 export function isOpen({ def }: z.ZodObject): boolean {
   return def.catchall instanceof z.ZodUnknown

@@ -349,6 +349,38 @@ describe('problems', () => {
       { proxy: { forward_auth: { gateway: 'nginx', peers: ['127.0.0.1'], secret_file: 'absent' } } },
       ['proxy.forward_auth.secret_file'],
     ],
+    [
+      'a secret that cannot be read beside a misspelt kind',
+      { client: { authentication: 'client_secret_basik', secret: undefined, secret_file: 'absent' } },
+      ['client.secret_file', 'client.authentication'],
+    ],
+    [
+      'the same beside a kind that is like none',
+      { store: { kind: 'redis', url_file: 'absent' } },
+      ['store.url_file', 'store.kind'],
+    ],
+    [
+      'the same where the kind is missing',
+      { client: { authentication: undefined, secret: undefined, secret_file: 'absent' } },
+      ['client.secret_file', 'client.authentication'],
+    ],
+    [
+      'a key that cannot be read beside a misspelt kind, and a wrong algorithm',
+      {
+        client: {
+          authentication: 'private_key_jtw',
+          secret: undefined,
+          private_key_file: 'absent',
+          algorithm: 'ES265',
+        },
+      },
+      ['client.authentication', 'client.algorithm', 'client.private_key_file'],
+    ],
+    [
+      'a misspelt kind, of which nothing more is missing',
+      { client: { authentication: 'private_key_jtw', secret: undefined } },
+      ['client.authentication'],
+    ],
   ])('are listed in one round, and none that rests on another: %s', (_, change, paths) => {
     expect(pathsOf(settingsFile({ ...change }))).toEqual(paths)
   })
