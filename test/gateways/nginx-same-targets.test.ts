@@ -139,13 +139,16 @@ describe('nginx reads targets and methods as the proxy does', () => {
     },
   )
 
-  it.each(['/api/a', '/api/admin', '/exact'])('HX-14 TRACE %s is told the methods that are allowed', async (target) => {
-    const bytes = `TRACE ${target} HTTP/1.1\r\n${hostLine}\r\n\r\n`
-    const expected = await sendRaw(sides.proxy.port, bytes)
-    const got = await sendRaw(sides.nginx.port, bytes)
-    expect([expected.status, expected.header('allow')]).toEqual([405, expect.any(String)])
-    expect([got.status, got.header('allow'), got.body]).toEqual([405, expected.header('allow'), expected.body])
-  })
+  it.each(['/api/a', '/api/admin', '/exact', '/nowhere'])(
+    'HX-14 TRACE %s is told the methods that are allowed',
+    async (target) => {
+      const bytes = `TRACE ${target} HTTP/1.1\r\n${hostLine}\r\n\r\n`
+      const expected = await sendRaw(sides.proxy.port, bytes)
+      const got = await sendRaw(sides.nginx.port, bytes)
+      expect([expected.status, expected.header('allow')]).toEqual([405, expect.any(String)])
+      expect([got.status, got.header('allow'), got.body]).toEqual([405, expected.header('allow'), expected.body])
+    },
+  )
 
   it.each(['1.2', '1.9', '1.10', '1.01', '1.00'])('HX-2 HTTP/%s is refused', async (version) => {
     const { proxy: expected, nginx: got } = await sides.send(

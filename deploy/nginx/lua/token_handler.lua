@@ -203,12 +203,13 @@ function M.filter_header(id)
   end
 end
 
---- What Allow says of the path in a request line that nginx refused for its method; nil where no route is.
--- By then nginx has made a GET of it.
+--- What Allow says of the path in a request line that nginx refused for its method; by then nginx has made a GET of it.
+-- Where no route is, no method is allowed, and the field is there without a value (RFC 9110 §10.2.1); of one without a
+-- space nginx makes none.
 local function allowed_methods(line)
   local path = target.parse(target_of(line, line:match("^[^ ]*")))
   local group = path and settings.groups[match_route(path)]
-  return group and table.concat(group.methods, ", ")
+  return group and table.concat(group.methods, ", ") or " "
 end
 
 --- Answers in place of an error page of nginx.
