@@ -36,7 +36,23 @@ function* rangeChecks(ranges: readonly string[], path: string): Iterable<CrossPr
         problem: `is not a range of addresses, but ${JSON.stringify(range.slice(0, 50))}`,
         remedy: `Write a CIDR range such as 10.0.3.0/24 or fd00::/64, or "${unixPeer}".`,
       }
+    } else if (prefix !== undefined) {
+      yield* wholeRangeCheck(range, `${path}[${index}]`)
     }
+  }
+}
+
+/** Of an address with the length of its network, such as 10.0.0.5/8, everybody in that network would be believed. */
+function* wholeRangeCheck(range: string, path: string): Iterable<CrossProblem> {
+  const [written, bits] = ipaddr.parseCIDR(range)
+  const address = ipaddr.process(written.toString())
+  const family = address.kind() === 'ipv4' ? ipaddr.IPv4 : ipaddr.IPv6
+  const network = family.networkAddressFromCIDR(`${address.toString()}/${bits}`)
+  if (network.toString() === address.toString()) return
+  yield {
+    path,
+    problem: `names one address, ${address.toString()}, but with /${bits} all of its network would be believed`,
+    remedy: `Write ${address.toString()} for the address alone, or ${network.toString()}/${bits} for the whole network.`,
   }
 }
 

@@ -184,6 +184,16 @@ describe('settings that are refused', () => {
       { operations: { trusted_proxies: ['fe80::1%eth0'] } },
       'operations.trusted_proxies[0]',
     ],
+    ...['10.0.0.5/8', 'fd00::1/64', '::ffff:10.0.0.5/24'].map((range): [string, object, string] => [
+      `an address with the length of its network, ${range}`,
+      { operations: { trusted_proxies: ['192.0.2.0/24', range] } },
+      'operations.trusted_proxies[1]',
+    ]),
+    [
+      'the same of a gateway',
+      { proxy: { forward_auth: { ...asking.forward_auth, peers: ['10.0.3.1/24'] } } },
+      'proxy.forward_auth.peers[0]',
+    ],
     ['a short form of an address', { operations: { trusted_proxies: ['127.1'] } }, 'operations.trusted_proxies[0]'],
     ['a host name as range', { operations: { trusted_proxies: ['gateway'] } }, 'operations.trusted_proxies[0]'],
     [
@@ -540,6 +550,8 @@ describe('settings that are accepted', () => {
       (host): [string, object] => [`listening at ${host}`, { agent: { listen: { host } } }],
     ),
     ['ranges of both families', { operations: { trusted_proxies: ['10.0.3.0/24', 'fd00::/64', '192.0.2.1'] } }],
+    ['ranges of one address', { operations: { trusted_proxies: ['10.0.3.1/32', 'fd00::1/128', 'FD00:0::1/128'] } }],
+    ['an IPv4 range written as IPv6', { operations: { trusted_proxies: ['::ffff:10.0.3.0/24'] } }],
     [
       'the shortest lead and the longest stop',
       {
@@ -668,4 +680,9 @@ describe('client keys', () => {
 it('checks of other parts are reported together with our own', () => {
   const checks = [() => [{ path: 'proxy.routes', problem: 'is odd', remedy: 'Make it even.' }]]
   expect(pathsOf(settingsFile({ login: { scope: 'x' } }), { checks })).toEqual(['login.scope', 'proxy.routes'])
+})
+
+it('an address with the length of its network is told both ways to write what was meant', () => {
+  const [problem] = problemsOf(settingsFile({ operations: { trusted_proxies: ['10.1.2.3/8'] } }))
+  expect(problem?.remedy).toBe('Write 10.1.2.3 for the address alone, or 10.0.0.0/8 for the whole network.')
 })
