@@ -38,10 +38,10 @@ export function explain(
   })
 }
 
-/** The setting that describes what stands at `path`: of an entry in a list, the list. */
+/** The setting that describes what stands at `path`: of an entry in a list, or under a name of the operator's, the whole. */
 function describedAt(schema: z.ZodObject, value: unknown, path: readonly PathPart[]): z.core.$ZodType | undefined {
   const setting = schemaAt(schema, value, path)
-  const isEntry = typeof path.at(-1) === 'number' && setting !== undefined && about(setting) === ''
+  const isEntry = setting === undefined || (typeof path.at(-1) === 'number' && about(setting) === '')
   return isEntry ? schemaAt(schema, value, path.slice(0, -1)) : setting
 }
 
@@ -184,10 +184,27 @@ function remedyFor(
   if (near !== undefined) return `Did you mean ${near}?`
   if (kinds.length > 0) return choices.map((choice, index) => `${choice}:${about(kinds[index])}`).join(' ')
   const wanted = issue.code === 'invalid_type' ? issue.expected : undefined
-  const isUnquoted = wanted === 'string' && (typeof given === 'number' || typeof given === 'boolean')
-  const isSingle = wanted === 'array' && typeof given === 'string'
-  const change = isUnquoted ? 'Put it in quotes.' : isSingle ? 'Put it in brackets.' : 'Change it.'
-  return `${change}${about(setting)}`
+  return `${changeFor(setting, wanted, given)}${about(setting)}`
+}
+
+/** What to do with a value of another type than the one that is `wanted`. */
+function changeFor(setting: z.core.$ZodType | undefined, wanted: string | undefined, given: unknown): string {
+  if (wanted === 'string' && (typeof given === 'number' || typeof given === 'boolean')) return 'Put it in quotes.'
+  if (wanted === 'array' && typeof given === 'string') return 'Put it in brackets.'
+  if (typeof given !== 'string') return 'Change it.'
+  const isQuoted = wanted === 'boolean' ? /^(?:true|false)$/.test(given) : wanted === 'number' && /^[0-9]+$/.test(given)
+  if (isQuoted) return 'Remove the quotes.'
+  return (wanted === 'object' && setting !== undefined && sectionFor(setting, given)) || 'Change it.'
+}
+
+/** How the section is written whose kind, or whose content, was given as one text. */
+function sectionFor(setting: z.core.$ZodType, given: string): string | undefined {
+  const core = coreOf(setting)
+  if (core instanceof z.ZodObject) return `Write below it what it consists of: ${Object.keys(core.shape).join(', ')}.`
+  if (!(core instanceof z.ZodDiscriminatedUnion)) return undefined
+  const { discriminator } = core.def
+  const kind = objectFor(core, { [discriminator]: given }) === undefined ? '…' : given
+  return `Write ${discriminator}: ${kind} below it.`
 }
 
 function about(setting: z.core.$ZodType | undefined): string {

@@ -24,12 +24,14 @@ export const loginSettings = z.strictObject({
     description:
       'Page of the SPA to which the authorization server returns; behind page_origin or public_origin it is the redirect URI.',
   }),
-  scope: scope.default('openid').meta({ description: 'Scope of every sign-in; openid is required.' }),
+  scope: scope
+    .default('openid')
+    .meta({ description: 'Scope of every sign-in, in one text with spaces between its tokens; openid is required.' }),
   optional_scope: z
     .string()
     .regex(/^[\x20\x21\x23-\x5b\x5d-\x7e]*$/, { message: 'must be scope tokens separated by spaces' })
     .default('')
-    .meta({ description: 'Further scope tokens that the SPA may ask for.' }),
+    .meta({ description: 'Further scope tokens that the SPA may ask for, with spaces between them.' }),
   allowed_parameters: z
     .array(authorizationParameter)
     .default(['scope', 'prompt', 'login_hint', 'ui_locales', 'acr_values', 'max_age', 'claims'])

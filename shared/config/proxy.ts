@@ -18,7 +18,9 @@ import {
 
 const audience = z.string().min(1).optional().meta({ description: 'Audience to request (RFC 8693 §2.1).' })
 const resource = z.string().optional().meta({ description: 'Resource indicator to request (RFC 8707 §2).' })
-const tokenScope = scope.optional().meta({ description: 'Scope to request.' })
+const tokenScope = scope
+  .optional()
+  .meta({ description: 'Scope to request, in one text with spaces between its tokens.' })
 
 const credential = z
   .discriminatedUnion('kind', [

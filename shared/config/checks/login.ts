@@ -10,10 +10,12 @@ export function* loginChecks(config: Config): Iterable<CrossProblem> {
 
 function* requestChecks({ login, client }: Config): Iterable<CrossProblem> {
   if (!login.scope.split(' ').includes('openid')) {
+    // A comma may be part of a token (RFC 6749 §3.3), but hardly of this one.
+    const tokens = login.scope.split(/[ ,]+/).filter((token) => token !== '' && token !== 'openid')
     yield {
       path: 'login.scope',
       problem: 'lacks openid, without which there is no ID token that says who signed in',
-      remedy: `Write ${JSON.stringify(`openid ${login.scope}`)}.`,
+      remedy: `Write ${JSON.stringify(['openid', ...tokens].join(' '))}.`,
     }
   }
   if (!login.claims.includes('sub')) {

@@ -438,6 +438,37 @@ describe('problems', () => {
       expect.objectContaining({ path: '', problem: 'the settings file holds no settings' }),
     ])
   })
+  it.each<[string, object, string]>([
+    ['a number in quotes', { agent: { listen: { port: '8080' } } }, 'Remove the quotes. Port'],
+    ['true in quotes', { login: { navigation: { enabled: 'true' } } }, 'Remove the quotes. Serves'],
+    ['a time with its unit', { session: { idle_seconds: '30m' } }, 'Change it. A session'],
+    [
+      'the kind in the place of its section',
+      { proxy: { routes: [{ path: '/a', upstream: 'https://a', credential: 'user' }] } },
+      'Write kind: user below it. What the API gets',
+    ],
+    ['some other word there', { store: 'redis' }, 'Write kind: … below it.'],
+    [
+      'all of a section in one text',
+      { proxy: { routes: [{ path: '/a', upstream: 'https://a', rate_limit: '100/60' }] } },
+      'Write below it what it consists of: requests, window_seconds, by. Limit of',
+    ],
+    [
+      'a claim within a claim',
+      { proxy: { routes: [{ path: '/a', upstream: 'https://a', require: { claims: { realm: { roles: ['x'] } } } }] } },
+      'Change it. Claims that the access token',
+    ],
+    [
+      'scope as a list',
+      { login: { scope: ['openid', 'email'] } },
+      'Change it. Scope of every sign-in, in one text with',
+    ],
+    ['scope with commas', { login: { scope: 'openid,email, orders' } }, 'Write "openid email orders".'],
+    ['scope without openid', { login: { scope: 'email orders' } }, 'Write "openid email orders".'],
+  ])('say how it is written: %s', (_, change, remedy) => {
+    const problems = problemsOf(settingsFile({ ...change }))
+    expect(problems.map((problem) => problem.remedy)).toEqual([expect.stringContaining(remedy)])
+  })
   it.each([
     ['a list', { login: { scope: ['openid'] } }, 'must be text, not a list', 'Change it.'],
     ['a section', { login: { scope: {} } }, 'must be text, not a section', 'Change it.'],
