@@ -60,7 +60,12 @@ export function settingsWarnings(
       // What is asked for at a sign-in stands in the settings of the agents.
       const signIn =
         mode === 'proxy' ? [] : [...scopeWarning(route, path, login), ...stepUpWarnings(route, path, login)]
-      return [...webSocketWarning(route, path), ...visitorWarnings(route, path), ...signIn]
+      return [
+        ...webSocketWarning(route, path),
+        ...schemeWarning(route, path),
+        ...visitorWarnings(route, path),
+        ...signIn,
+      ]
     })
   }
   return [
@@ -80,6 +85,19 @@ function webSocketWarning({ websocket, headerless }: Route, path: string): reado
       path: `${path}.websocket`,
       problem: 'is on, but no browser can send token-handler-version with a WebSocket, so each is refused with 403',
       remedy: 'Add headerless: [websocket]; exact Origin and Fetch Metadata are checked instead.',
+    },
+  ]
+}
+
+/** `Bearer` and a key make one word, of which no API finds the scheme (RFC 9110 §11.4). */
+function schemeWarning({ credential }: Route, path: string): readonly Problem[] {
+  if (credential.kind !== 'api_key' || credential.header.toLowerCase() !== 'authorization') return []
+  if (!/^[a-z]+$/i.test(credential.prefix)) return []
+  return [
+    {
+      path: `${path}.credential.prefix`,
+      problem: `is ${credential.prefix} without a space behind it, so scheme and key reach the API as one word`,
+      remedy: `Write ${JSON.stringify(`${credential.prefix} `)}, in quotes.`,
     },
   ]
 }

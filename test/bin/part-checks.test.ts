@@ -64,6 +64,11 @@ describe('what was hardly meant', () => {
   const open = { path: '/open', upstream: 'https://a', anonymous: 'none' }
   const demanding = { path: '/strict', upstream: 'https://a', require: { acr: ['high'] } }
   const anonymous = 'proxy.routes[0].anonymous'
+  const key = (header: string, prefix: string) => ({
+    path: '/key',
+    upstream: 'https://a',
+    credential: { kind: 'api_key', header, prefix, value: 'not-a-real-key' },
+  })
   const scoped = (...scope: string[]) => ({ path: '/scoped', upstream: 'https://a', require: { scope } })
   it.each<[string, readonly object[], Mode | undefined, readonly string[]]>([
     ['no API', [], 'serve', ['proxy.routes']],
@@ -73,6 +78,12 @@ describe('what was hardly meant', () => {
     ['WebSockets that no browser can open', [socket], 'proxy', ['proxy.routes[0].websocket']],
     ['WebSockets', [{ ...socket, headerless: ['websocket'] }], 'proxy', []],
     ['WebSockets, where no proxy runs', [socket], 'agent', []],
+    ['a scheme joined to its key', [key('authorization', 'Bearer')], 'proxy', ['proxy.routes[0].credential.prefix']],
+    ['the same, where no proxy runs', [key('Authorization', 'Bearer')], 'agent', []],
+    ['a scheme before its key', [key('Authorization', 'Bearer ')], 'proxy', []],
+    ['a key without a scheme', [key('Authorization', '')], 'proxy', []],
+    ['a name before a key', [key('Authorization', 'key=')], 'proxy', []],
+    ['a word in a field without schemes', [key('X-Api-Key', 'live')], 'proxy', []],
     ['visitors whom a requirement keeps out', [{ ...demanding, anonymous: 'none' }], 'serve', [anonymous]],
     ['the same in a proxy alone', [{ ...demanding, anonymous: 'client_credentials' }], 'proxy', [anonymous]],
     ['visitors where nothing is required', [{ ...open, require: {} }], 'serve', []],
