@@ -3,10 +3,12 @@ import tls, { createServer, type SecureContextOptions, type Server } from 'node:
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Secret } from '../../shared/secret.ts'
 import { systemClock } from '../../shared/clock.ts'
-import { createTransport } from '../../shared/oauth/transport.ts'
+import { providerFailure } from '../../shared/oauth/failure.ts'
+import { createTransport, type TransportTls } from '../../shared/oauth/transport.ts'
 import { openValkeyStore } from '../../shared/store/valkey.ts'
-import { createCertificate, type TestCertificate } from '../support/certificate.ts'
+import { type CertificateOptions, createCertificate, type TestCertificate } from '../support/certificate.ts'
 import { type ProxyWorld, publicOrigin, startProxy } from '../support/proxy-world.ts'
+import { errorCode } from '../support/raw-http.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
 /** Attack: answer in the place of an API, the authorization server, the way to it or the store, where the environment asks for no proof or for an old one. */
@@ -44,62 +46,83 @@ function startWorld(origin: string, trusted?: TestCertificate): Promise<ProxyWor
   return startProxy(routes, '', (path) => (path === '/ca.pem' ? trusted?.certificate : undefined))
 }
 
-/** Has one of our clients speak to the server at `origin`, and looks at how that fails. */
-type Speak = (origin: string, trusted?: TestCertificate) => Promise<void>
+/** Has one of our clients speak to the server at `origin`; gives the code with which that fails. */
+interface Client {
+  readonly speak: (origin: string, trusted?: TestCertificate) => Promise<unknown>
+  /** What is told of a server that cannot be trusted. */
+  readonly refusal: string
+}
 
-const clients: Readonly<Record<string, Speak>> = {
-  async 'no token reaches an API'(origin, trusted) {
-    const world = await startWorld(origin, trusted)
-    expect((await world.call('GET', '/api')).status).toBe(502)
-    await world.close()
+const clients: Readonly<Record<string, Client>> = {
+  'no token reaches an API': {
+    refusal: 'upstream_unreachable',
+    async speak(origin, trusted) {
+      const world = await startWorld(origin, trusted)
+      const answer = await world.call('GET', '/api')
+      await world.close()
+      return errorCode(answer)
+    },
   },
-  async 'no token reaches the WebSocket of an API'(origin, trusted) {
-    const world = await startWorld(origin, trusted)
-    const handshake = [
-      `Origin: ${publicOrigin}`,
-      `Cookie: ${world.cookies()}`,
-      'Connection: Upgrade',
-      'Upgrade: websocket',
-      'Sec-WebSocket-Version: 13',
-      'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
-    ]
-    expect((await world.call('GET', '/ws', { lines: handshake })).status).toBe(502)
-    await world.close()
+  'no token reaches the WebSocket of an API': {
+    refusal: 'upstream_unreachable',
+    async speak(origin, trusted) {
+      const world = await startWorld(origin, trusted)
+      const handshake = [
+        `Origin: ${publicOrigin}`,
+        `Cookie: ${world.cookies()}`,
+        'Connection: Upgrade',
+        'Upgrade: websocket',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+      ]
+      const answer = await world.call('GET', '/ws', { lines: handshake })
+      await world.close()
+      return errorCode(answer)
+    },
   },
-  async 'no secret reaches an authorization server'(origin, trusted) {
-    const transport = createTransport({
-      config: { authorizationServer },
-      clock: systemClock,
-      observe,
-      tls: trusted === undefined ? {} : { ca: trusted.certificate },
-    })
-    const call = transport.call('token', `${origin}/token`, { method: 'POST', headers: {}, body: 'secret' })
-    await expect(call).rejects.toMatchObject({ reason: 'connect_failed' })
-    await transport.close()
+  'no secret reaches an authorization server': {
+    refusal: 'authorization_server_unavailable connect_failed',
+    speak: (origin, trusted) =>
+      callToken(`${origin}/token`, {}, trusted === undefined ? {} : { ca: trusted.certificate }),
   },
-  async 'no credentials reach an HTTP proxy'(origin, trusted) {
-    const httpProxyAuthorization = new Secret('Basic dXNlcjpwYXNzd29yZA==')
-    const transport = createTransport({
-      config: { authorizationServer: { ...authorizationServer, httpProxy: origin, httpProxyAuthorization } },
-      clock: systemClock,
-      observe,
-      tls: trusted === undefined ? {} : { proxyCa: trusted.certificate },
-    })
-    const call = transport.call('token', 'https://login.invalid/token', { method: 'POST', headers: {}, body: 'secret' })
-    await expect(call).rejects.toMatchObject({ reason: 'proxy_connect_failed' })
-    await transport.close()
+  'no credentials reach an HTTP proxy': {
+    refusal: 'authorization_server_unavailable proxy_connect_failed',
+    speak: (origin, trusted) =>
+      callToken(
+        'https://login.invalid/token',
+        { httpProxy: origin, httpProxyAuthorization: new Secret('Basic dXNlcjpwYXNzd29yZA==') },
+        trusted === undefined ? {} : { proxyCa: trusted.certificate },
+      ),
   },
-  async 'no password reaches a store'(origin, trusted) {
-    const url = new Secret(origin.replace('https://', 'rediss://user:password@'))
-    const trust = trusted === undefined ? {} : { caFile: folder.file('ca.pem', trusted.certificate) }
-    const store = await openValkeyStore({
-      settings: { kind: 'valkey', url, timeoutMs: 500, keyPrefix: 'th:', ...trust },
-      clock: systemClock,
-      observe,
-    })
-    expect(store.available).toBe(false)
-    await store.close()
+  'no password reaches a store': {
+    refusal: 'unavailable',
+    async speak(origin, trusted) {
+      const url = new Secret(origin.replace('https://', 'rediss://user:password@'))
+      const trust = trusted === undefined ? {} : { caFile: folder.file('ca.pem', trusted.certificate) }
+      const store = await openValkeyStore({
+        settings: { kind: 'valkey', url, timeoutMs: 500, keyPrefix: 'th:', ...trust },
+        clock: systemClock,
+        observe,
+      })
+      const { available } = store
+      await store.close()
+      return available ? undefined : 'unavailable'
+    },
   },
+}
+
+/** Calls a token endpoint with a secret; gives the error and the check that the page and the log get. */
+async function callToken(url: string, way: object, tls: TransportTls): Promise<string | undefined> {
+  const config = { authorizationServer: { ...authorizationServer, ...way } }
+  const transport = createTransport({ config, clock: systemClock, observe, tls })
+  const failure: unknown = await transport.call('token', url, { method: 'POST', headers: {}, body: 'secret' }).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  await transport.close()
+  if (failure === undefined) return undefined
+  const { code, detail } = providerFailure(failure)
+  return `${code} ${detail.check}`
 }
 
 describe('N13 whatever the environment says of certificates', () => {
@@ -112,8 +135,8 @@ describe('N13 whatever the environment says of certificates', () => {
   beforeEach(() => vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0'))
   afterEach(() => vi.unstubAllEnvs())
 
-  it.each(Object.entries(clients))('%s that cannot prove its name', async (_, speak) => {
-    await speak(origin)
+  it.each(Object.entries(clients))('%s that cannot prove its name', async (_, { speak, refusal }) => {
+    expect(await speak(origin)).toBe(refusal)
     expect(heard).toBe('')
   })
 
@@ -129,25 +152,41 @@ describe('N13 whatever the environment says of certificates', () => {
   })
 })
 
-describe('FA-1 whoever else has a certificate of the same authority', () => {
-  const authority = createCertificate({ name: 'authority' })
-  const { certificate: cert, privateKey: key } = createCertificate({
-    name: '127.0.0.1',
-    issuer: authority,
-    hosts: ['127.0.0.2'],
-  })
-  let other: Server
-  let origin: string
-  beforeAll(async () => {
-    ;({ server: other, origin } = await startServer({ cert, key }))
-  })
-  afterAll(() => new Promise((resolve) => other.close(resolve)))
+const authority = createCertificate({ name: 'authority' })
+const right = { name: '127.0.0.1', hosts: ['127.0.0.1'], issuer: authority }
 
-  it.each(Object.entries(clients))('%s that has another name', async (_, speak) => {
-    await speak(origin, authority)
+describe.each<[string, CertificateOptions]>([
+  ['FA-1 FI-28 has another name', { ...right, hosts: ['127.0.0.2'] }],
+  ['FI-28 has expired', { ...right, until: '210101000000Z' }],
+  ['FI-28 is not valid yet', { ...right, from: '480101000000Z' }],
+  ['FI-28 is of another authority with the same name', { ...right, issuer: createCertificate({ name: 'authority' }) }],
+  ['FI-28 is of no authority', { name: right.name, hosts: right.hosts }],
+])('where the certificate of a server %s', (_, options) => {
+  it.each(Object.entries(clients))('%s', async (_name, { speak, refusal }) => {
+    const { server, origin } = await startServer(certificateOf(options))
+    expect(await speak(origin, authority)).toBe(refusal)
+    // By then all that was written in the moment before the refusal has come.
+    await closed(server)
     expect(heard).toBe('')
   })
 })
+
+it.each(Object.entries(clients))('with the right certificate it is spoken to, or else: %s', async (_, { speak }) => {
+  const { server, origin } = await startServer(certificateOf(right))
+  await speak(origin, authority)
+  await closed(server)
+  expect(heard).not.toBe('')
+})
+
+function certificateOf(options: CertificateOptions): SecureContextOptions {
+  const { certificate: cert, privateKey: key } = createCertificate(options)
+  return { cert, key }
+}
+
+/** Resolves when all connections to the server have ended. */
+function closed(server: Server): Promise<unknown> {
+  return new Promise((resolve) => server.close(resolve))
+}
 
 describe.each([
   [
@@ -170,8 +209,11 @@ describe.each([
   beforeEach(() => Object.assign(tls, environment))
   afterEach(() => Object.assign(tls, { DEFAULT_MIN_VERSION, DEFAULT_CIPHERS }))
 
-  it.each(Object.entries(clients))(`%s that speaks nothing newer than ${version}`, async (_name, speak) => {
-    await speak(origin, own)
-    expect(heard).toBe('')
-  })
+  it.each(Object.entries(clients))(
+    `%s that speaks nothing newer than ${version}`,
+    async (_name, { speak, refusal }) => {
+      expect(await speak(origin, own)).toBe(refusal)
+      expect(heard).toBe('')
+    },
+  )
 })

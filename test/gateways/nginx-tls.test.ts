@@ -11,6 +11,8 @@ import { startUpstream } from '../support/upstream.ts'
 
 const authority = createCertificate({ name: 'authority' })
 const signed = (name: string, ...hosts: string[]) => createCertificate({ name, issuer: authority, hosts })
+const expired = (hosts: string[]) =>
+  createCertificate({ name: 'proxy', issuer: authority, hosts, until: '210101000000Z' })
 const name = 'token-handler-proxy.internal'
 const gateway = signed('gateway')
 const upstream = await startUpstream()
@@ -76,8 +78,9 @@ it.each<[string, TestCertificate, TestCertificate | undefined]>([
   ['shows no certificate', signed('proxy', name), undefined],
   ['shows one of another authority', signed('proxy', name), createCertificate({ name: 'gateway' })],
   ['finds another name', signed('proxy', 'elsewhere.internal'), gateway],
+  ['finds one that has expired', expired([name]), gateway],
   ['finds a certificate of another authority', createCertificate({ name: 'proxy', hosts: [name] }), gateway],
-])('nothing passes where nginx %s', async (_, own, shown) => {
+])('FI-28 nothing passes where nginx %s', async (_, own, shown) => {
   const { status } = await askThrough(own, shown)
   expect(status).toBe(502)
   expect(upstream.seen).toEqual([])
