@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { loginIds } from '../../../shared/cookies/open.ts'
-import { roomForSession } from '../../../shared/cookies/set-cookie.ts'
+import { maxSetCookieOctets, octetsOf, roomForSession } from '../../../shared/cookies/set-cookie.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { fixedKeys, createKeyRing } from '../../../shared/crypto/key-ring.ts'
 import {
@@ -224,6 +224,18 @@ describe('attempts to sign in', () => {
     expect([...browserAfter(lines, mixed).ours.keys()].map((name) => name.at(-1))).toEqual(['c'])
   })
 
+  it.each([
+    [599, ['a', 'c']],
+    [600, ['c']],
+  ])('last ten minutes to the second: after %i', (seconds, left) => {
+    const { writer, clock } = createInstallation()
+    const startedAt = clock.nowSeconds()
+    const old = browserAfter(writer.setLogin(id('a'), loginContent({ startedAt }), noCookies))
+    clock.pass(seconds)
+    const lines = writer.setLogin(id('c'), loginContent({ startedAt: clock.nowSeconds() }), old)
+    expect([...browserAfter(lines, old).ours.keys()].map((name) => name.at(-1))).toEqual(left)
+  })
+
   it('can be changed, for the time that they have left', () => {
     const { writer, reader, clock } = createInstallation()
     const startedAt = clock.nowSeconds()
@@ -262,6 +274,16 @@ describe('attempts to sign in', () => {
     expect(stay(10_000)).toEqual(['a', 'b', 'c'])
     expect(stay(14_500)).toEqual(['c'])
     expect(stay(16_000)).toEqual([])
+  })
+
+  it('that are changed stay as long as the answer has room to the byte', () => {
+    const { writer, clock } = createInstallation()
+    const content = loginContent({ startedAt: clock.nowSeconds() })
+    const cookies = browserAfter(writer.setLogin(id('a'), content, noCookies))
+    const changed = (beside: readonly string[]) => writer.changeLogins(cookies, (same) => same, beside)
+    const room = maxSetCookieOctets - octetsOf(changed([])) - octetsOf([''])
+    expect(changed(['x'.repeat(room)])[0]).toContain('; Max-Age=600;')
+    expect(changed(['x'.repeat(room + 1)])[0]).toContain('; Max-Age=0;')
   })
 
   it.each([
@@ -306,5 +328,20 @@ describe('attempts to sign in', () => {
     const long = 'x'.repeat(1500)
     expect(start({ returnTo: `/${long}` })).toThrow('return_to_not_allowed')
     expect(start({ returnTo: undefined, acrValues: [long] })).toThrow('invalid_request')
+  })
+
+  it('may fill their part of the header to the byte', () => {
+    // With this prefix, name and value of some length are as long as may be, and no longer.
+    const { writer } = createInstallation({ settings: cookieSettings({ prefix: 'the' }) })
+    const pairs = Array.from({ length: 1200 }, (_, length) => {
+      try {
+        return writer
+          .setLogin(id('a'), loginContent({ returnTo: `/${'x'.repeat(length)}` }), noCookies)[0]
+          ?.split(';')[0]
+      } catch {
+        return undefined
+      }
+    })
+    expect(Math.max(...pairs.map((pair = '=') => pair.length - 1))).toBe(1536)
   })
 })
