@@ -89,6 +89,8 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
 
 it.each([
   ['refused', { begun: false, code: 'ECONNREFUSED', method: 'DELETE' }, ['first', 'second'], ['first']],
+  // The second place breaks off, and that it was the second try already counts: a call has no third.
+  ['refused under a GET', { begun: false, code: 'ECONNREFUSED', method: 'GET' }, ['first', 'second'], ['first']],
   ['reset before it was ready', { begun: false, code: 'ECONNRESET', method: 'DELETE' }, ['first', 'second'], ['first']],
   ['one of ours that cannot be made', { begun: false, code: 'EMFILE', method: 'GET' }, ['first'], []],
   ['reset under a DELETE', { begun: true, code: 'ECONNRESET', method: 'DELETE' }, ['first'], []],
