@@ -68,6 +68,20 @@ describe('a session that begins where others were', () => {
     expect(taken).toEqual(all)
   })
 
+  it.each([
+    [-1, true],
+    [10, true],
+    [11, false],
+  ])(
+    'has crossed with what began %i s after it, as long as requests without its cookies arrive: %s',
+    async (s, crossed) => {
+      const { parts } = await slowStore()
+      await keepPredecessors(parts, begun, earlier)
+      expect(await wasFollowed(parts, { sessionId: 'other' }, parts.clock.nowSeconds() + s)).toBe(crossed)
+      expect(await wasFollowed(parts, { sessionId: 'begun' }, parts.clock.nowSeconds() + s)).toBe(false)
+    },
+  )
+
   it('ends with any of them, and so does all else that began there, as long as it can last', async () => {
     const { parts, taken } = await slowStore()
     await keepPredecessors(parts, begun, earlier)
