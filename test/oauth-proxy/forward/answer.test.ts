@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Pool } from 'undici'
 import { answerHandler, type Ending } from '../../../oauth-proxy/forward/answer.ts'
+import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 import { startUpstream, type Upstream } from '../../support/upstream.ts'
 
@@ -22,9 +23,13 @@ const chunked = 'Transfer-Encoding: chunked\r\n'
 const gzipped = gzipSync('line').toString('latin1')
 const zipped = `Content-Encoding: gzip\r\n\r\n${gzipped.length.toString(16)}\r\n${gzipped}\r\n0\r\n\r\n`
 
-/** What was begun to be watched of an answer of these bytes, and how it ended. */
-function watched(method: string, pieces: readonly string[]): Promise<{ kinds: string[]; ending: Ending }> {
+/** What was begun to be watched of an answer of these bytes, how it ended, and what its place was reported as. */
+function watched(
+  method: string,
+  pieces: readonly string[],
+): Promise<{ kinds: string[]; ending: Ending; answered: boolean[] }> {
   const kinds: string[] = []
+  const answered: boolean[] = []
   const more = [...pieces]
   const write = (socket: Socket | undefined) => void socket?.write(more.shift() ?? '', 'latin1')
   let connection: Socket | undefined
@@ -45,8 +50,8 @@ function watched(method: string, pieces: readonly string[]): Promise<{ kinds: st
         },
         clock: createManualClock(),
       },
-      { origin: api.origin, index: 0, pool, tls: {}, report: () => {} },
-      (ending) => resolve({ kinds, ending }),
+      { origin: api.origin, index: 0, pool, tls: {}, report: (each) => void answered.push(each) },
+      (ending) => resolve({ kinds, ending, answered }),
     )
     pool.dispatch({ method, path: '/' }, handler)
   })
@@ -67,7 +72,7 @@ it.each<[string, string, readonly string[]]>([
   ['is compressed', 'GET', [`HTTP/1.1 200 OK\r\n${chunked}${zipped}`]],
   ['has a length', 'GET', ['HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nline']],
 ])('an answer that %s is not watched', async (_, method, pieces) => {
-  expect(await watched(method, pieces)).toEqual({ kinds: [], ending: 'complete' })
+  expect(await watched(method, pieces)).toEqual({ kinds: [], ending: 'complete', answered: [true] })
 })
 
 it.each<[string, string, readonly string[]]>([
@@ -79,5 +84,69 @@ it.each<[string, string, readonly string[]]>([
   ],
   ['is a stream', 'stream', [`HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n${chunked}\r\n`, '0\r\n\r\n']],
 ])('an answer that %s is watched until it is over', async (_, kind, pieces) => {
-  expect(await watched('GET', pieces)).toEqual({ kinds: [kind, 'over'], ending: 'complete' })
+  expect(await watched('GET', pieces)).toEqual({ kinds: [kind, 'over'], ending: 'complete', answered: [true] })
+})
+
+it.each<[string, Ending, (response: ServerResponse) => void]>([
+  ['is refused', 'refused', () => {}],
+  ['is read after all', 'complete', (response) => void response.emit('drain')],
+  ['nobody reads any more', 'client_gone', (response) => void response.emit('close')],
+])('an answer that %s leaves no timer and no listener behind', async (_, ending, onStall) => {
+  const timers = new Set<() => void>()
+  const response = new ServerResponse(new IncomingMessage(new Socket()))
+  const refuse = () => {
+    throw new TokenHandlerError('upstream_invalid_response')
+  }
+  // More than fits into the buffer of a browser that does not read, and less than is read of an answer that is refused.
+  const sent = 'x'.repeat(ending === 'refused' ? 60_000 : 100_000)
+  const length = sent.length + (ending === 'client_gone' ? 1 : 0)
+  api.behave((socket) => socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\n\r\n${sent}`))
+  const ended = new Promise<Ending>((resolve) => {
+    const handler = answerHandler(
+      {
+        response,
+        idleTimeoutMs: 1000,
+        onHead: ending === 'refused' ? refuse : () => ({ 'content-length': String(length) }),
+        isCutting: () => false,
+        onEndless: () => () => {},
+        clock: {
+          after() {
+            const cancel = () => void timers.delete(cancel)
+            timers.add(cancel)
+            setImmediate(onStall, response)
+            return cancel
+          },
+        },
+      },
+      { origin: api.origin, index: 0, pool, tls: {}, report: () => {} },
+      resolve,
+    )
+    pool.dispatch({ method: 'GET', path: '/' }, handler)
+  })
+  expect(await ended).toBe(ending)
+  expect([timers.size, response.listenerCount('close'), response.listenerCount('drain')]).toEqual([0, 0, 0])
+})
+
+it('a call whose browser has gone before there was a connection is not made', async () => {
+  const response = new ServerResponse(new IncomingMessage(new Socket()))
+  response.destroy()
+  const ending = await new Promise<Ending>((resolve) => {
+    const handler = answerHandler(
+      {
+        response,
+        idleTimeoutMs: 1000,
+        onHead: () => ({}),
+        isCutting: () => false,
+        onEndless: () => () => {},
+        clock: createManualClock(),
+      },
+      { origin: api.origin, index: 0, pool, tls: {}, report: () => {} },
+      resolve,
+    )
+    pool.dispatch({ method: 'DELETE', path: '/' }, handler)
+  })
+  expect(ending).toBe('client_gone')
+  // Whatever was written has come when the connection has ended.
+  await pool.close()
+  expect(api.seen).toEqual([])
 })
