@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { type PathPart, type Problem, pathText } from './problem.ts'
 import { nearest } from './suggest.ts'
 import { exampleOf } from './type-words.ts'
-import { coreOf, fieldsOf, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
+import { coreOf, fieldsOf, holdsSecret, isSecret, metaOf, objectFor, schemaAt, valueAt } from './walk.ts'
 
 /**
  * Says in plain words what the schema found.
@@ -167,7 +167,8 @@ function quote(setting: z.core.$ZodType | undefined, raw: unknown): string {
   if (raw === null) return ', but nothing is written here'
   if (Array.isArray(raw)) return ', not a list'
   if (typeof raw === 'object') return ', not a section'
-  if (setting === undefined || isSecret(setting)) return ''
+  // What stands in the place of a section may be the secret that belongs into it.
+  if (setting === undefined || holdsSecret(setting)) return ''
   if (typeof raw === 'number' || typeof raw === 'boolean') return `, not ${raw}`
   if (typeof raw !== 'string' || raw.length > 100 || raw.includes('@')) return ''
   return `, not ${JSON.stringify(raw)}`

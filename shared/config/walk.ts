@@ -24,6 +24,15 @@ export function isSecret(schema: z.core.$ZodType): boolean {
   return metaOf(schema)['secret'] === true
 }
 
+/** True for a setting that is such a value, or a section or list in which there may be one. */
+export function holdsSecret(schema: z.core.$ZodType): boolean {
+  if (isSecret(schema)) return true
+  const core = coreOf(schema)
+  if (core instanceof z.ZodObject) return Object.values(fieldsOf(core)).some(holdsSecret)
+  if (core instanceof z.ZodDiscriminatedUnion) return core.options.some(holdsSecret)
+  return core instanceof z.ZodArray && holdsSecret(core.element)
+}
+
 /** The branch of a discriminated union that `value` names, an object schema as it is, else undefined. */
 export function objectFor(schema: z.core.$ZodType, value: unknown): z.ZodObject | undefined {
   const core = coreOf(schema)

@@ -97,6 +97,22 @@ describe('secrets in files', () => {
     expect(problem?.remedy).toMatch(/; a secret itself belongs in secret\.$/)
     expect(JSON.stringify(problem)).not.toContain('hunter2')
   })
+  it.each([
+    ['client: hunter2hunter2', 'client', 'must be a section'],
+    [
+      'proxy: { routes: [{ path: /api, upstream: "http://a.internal", credential: hunter2hunter2 }] }',
+      'proxy.routes[0].credential',
+      'must be a section',
+    ],
+    ['proxy: { forward_auth: hunter2hunter2 }', 'proxy.forward_auth', 'must be a section'],
+    ['proxy: { routes: hunter2hunter2 }', 'proxy.routes', 'must be a list'],
+  ])('in the place of a section they are not quoted either: %s', (line, path, words) => {
+    const [name = ''] = line.split(':')
+    const others = settingsFile().replace(new RegExp(`^${name}:.*\\n(?: .*\\n)*`, 'm'), '')
+    const problem = problemsOf(`${others}${line}\n`).find((each) => each.path === path)
+    expect(problem?.problem).toBe(words)
+    expect(JSON.stringify(problem)).not.toContain('hunter2')
+  })
   it('that are empty are one problem', () => {
     expect(pathsOf(text, { readFile: () => '\n' })).toEqual(['client.secret_file'])
   })
