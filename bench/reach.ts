@@ -51,7 +51,7 @@ const lines: readonly Line[] = [
     unit: '× nginx',
   },
   {
-    what: 'the same through a Unix socket',
+    what: 'nginx asking our forward-auth, Unix socket',
     fact: 'nginx-auth-request-socket.throughput_of_nginx',
     atLeast: 0.3,
     unit: '× nginx',

@@ -11,7 +11,7 @@ const word = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/
  * A challenge speaks to whoever holds the token, which is us; the page gets what it can act on as checked JSON members,
  * never the challenge itself (RFC 6750 §3.1, RFC 9470 §3; HX-33), and no member in which the API repeats the credential
  * that it was sent: a short token has the form of a scope (HX-24). A user can neither refresh nor step up what the
- * operator has set for all (`sent`), so that page gets `upstream_credential_refused`.
+ * operator has set for all (`sent`), so the page then gets `upstream_credential_refused`.
  */
 export function upstreamRefusal(
   status: number,
