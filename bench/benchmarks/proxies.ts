@@ -1,5 +1,5 @@
 import { median } from '../machine/median.ts'
-import { type Contest, type Contestant, contest } from '../machine/contest.ts'
+import { type Contest, type Contestant, contest, type LineUp } from '../machine/contest.ts'
 import { type SteadyResult, steady } from '../machine/steady-load.ts'
 import { apache } from '../peers/apache.ts'
 import { caddy, haproxy } from '../peers/gateways.ts'
@@ -31,8 +31,6 @@ const others: readonly Peer[] = [
 /** A rate that every peer can bear, so that latencies are compared and not queues. */
 const steadyRate = 1000
 
-const latencyRounds = 5
-
 type Latency = Pick<SteadyResult, 'p50Ms' | 'p99Ms'>
 
 interface Entry extends Contestant {
@@ -44,107 +42,104 @@ export const proxies: Benchmark = {
   name: 'proxies',
   async run(bench) {
     const upstream = await startUpstream(bench.world)
-    const { running, notes } = await startAll(bench)
     try {
-      const entries = [...running].map(([peer, { processes, target }]) => ({
-        name: peer.name,
-        title: peer.title,
-        pids: processes.map(({ pid }) => pid),
-        target,
-      }))
-      const beside = bench.beside
-        .filter(({ idea }) => idea === 'proxies')
-        .map(({ name, title, pid, target }) => ({ name, title, pids: [pid], target }))
-      return await measure([...entries, ...beside], notes, bench)
+      return await measure(bench)
     } finally {
-      await Promise.all([...running.values()].flatMap(({ processes }) => processes.map((each) => each.stop())))
       await upstream.stop()
     }
   },
 }
 
-async function startAll({ world, say }: BenchmarkParts): Promise<{ running: Map<Peer, RunningPeer>; notes: string[] }> {
-  const running = new Map<Peer, RunningPeer>()
-  const notes: string[] = []
-  for (const peer of needed) running.set(peer, await peer.start(world))
-  for (const peer of others) {
-    try {
-      running.set(peer, await peer.start(world))
-    } catch (error) {
-      const [reason = ''] = error instanceof Error ? error.message.split('\n') : []
-      notes.push(`Left out: ${peer.title} (${reason}).`)
-      say(notes.at(-1) ?? '')
-    }
-  }
-  return { running, notes }
-}
-
-async function measure(
-  entries: readonly Entry[],
-  notes: readonly string[],
-  bench: BenchmarkParts,
-): Promise<BenchmarkResult> {
-  const { rounds, seconds, quick } = bench.effort
-  const result = await contest(entries, { rounds, seconds, say: bench.say })
-  const missing = needed.find(({ name }) => result.out.has(name))
-  if (missing !== undefined) throw new Error(`${missing.title}: ${result.out.get(missing.name) ?? ''}`)
-  const left = entries.filter(({ name }) => !result.out.has(name))
-  const dropped = entries.flatMap(({ name, title }) => {
-    const reason = result.out.get(name)
-    return reason === undefined ? [] : [`Left out: ${title} (${reason}).`]
+async function measure(bench: BenchmarkParts): Promise<BenchmarkResult> {
+  const missing = new Map<Peer, string>()
+  const latencies = new Map<string, SteadyResult[]>()
+  const result = await contest(() => enter(bench, missing), {
+    ...bench.effort,
+    say: bench.say,
+    alsoMeasure: (present) => sampleLatencies(present, latencies, bench),
   })
-  const latencies = await latenciesOf(left, quick ? 1 : latencyRounds, bench)
-  return report(left, result, latencies, [`p50 and p99 at ${steadyRate} requests/s.`, ...notes, ...dropped])
+  const lost = needed.find(({ name }) => result.out.has(name))
+  if (lost !== undefined) throw new Error(`${lost.title}: ${result.out.get(lost.name) ?? ''}`)
+  return report(result, latencies, [
+    `p50 and p99 at ${steadyRate} requests/s.`,
+    ...missing.values(),
+    ...[...result.out].map(([name, reason]) => `Left out: ${name} (${reason}).`),
+  ])
 }
 
-/** Medians over rounds, like everything else: one stall of the machine must not fall upon one peer. */
-async function latenciesOf(
-  entries: readonly Entry[],
-  rounds: number,
-  { say }: BenchmarkParts,
-): Promise<ReadonlyMap<string, Latency>> {
-  const samples = new Map<string, SteadyResult[]>()
-  for (let round = 0; round < rounds; round++) {
-    for (const { name, target } of entries) {
-      const sample = await steady(target, steadyRate, 3)
-      samples.set(name, [...(samples.get(name) ?? []), sample])
-      say(`at ${steadyRate}/s ${name}: p50 ${sample.p50Ms.toFixed(2)} ms, p99 ${sample.p99Ms.toFixed(2)} ms`)
-    }
+/** Starts all who can be started; why others cannot is told once, and kept in `missing`. */
+async function enter({ world, beside, say }: BenchmarkParts, missing: Map<Peer, string>): Promise<LineUp<Entry>> {
+  const running = new Map<Peer, RunningPeer>()
+  const leave = async () => {
+    await Promise.all([...running.values()].flatMap(({ processes }) => processes.map((each) => each.stop())))
   }
-  return new Map(
-    [...samples].map(([name, each]) => [
-      name,
-      { p50Ms: median(each.map(({ p50Ms }) => p50Ms)), p99Ms: median(each.map(({ p99Ms }) => p99Ms)) },
-    ]),
-  )
+  try {
+    for (const peer of [...needed, ...others.filter((each) => !missing.has(each))]) {
+      try {
+        running.set(peer, await peer.start(world))
+      } catch (error) {
+        if (needed.includes(peer)) throw error
+        const [reason = ''] = error instanceof Error ? error.message.split('\n') : []
+        missing.set(peer, `Left out: ${peer.title} (${reason}).`)
+        say(missing.get(peer) ?? '')
+      }
+    }
+  } catch (error) {
+    await leave()
+    throw error
+  }
+  const entries = [...running].map(([{ name, title }, { processes, target }]) => ({
+    name,
+    title,
+    pids: processes.map(({ pid }) => pid),
+    target,
+  }))
+  const byHand = beside.filter(({ idea }) => idea === 'proxies')
+  return { contestants: [...entries, ...byHand.map(({ pid, ...each }) => ({ ...each, pids: [pid] }))], leave }
+}
+
+async function sampleLatencies(
+  entries: readonly Entry[],
+  samples: Map<string, SteadyResult[]>,
+  { say }: BenchmarkParts,
+): Promise<void> {
+  for (const { name, target } of entries) {
+    const sample = await steady(target, steadyRate, 3)
+    samples.set(name, [...(samples.get(name) ?? []), sample])
+    say(`at ${steadyRate}/s ${name}: p50 ${sample.p50Ms.toFixed(2)} ms, p99 ${sample.p99Ms.toFixed(2)} ms`)
+  }
+}
+
+/** Median over the rounds, like everything else: one stall of the machine must not fall upon one peer. */
+function latencyOf(samples: readonly SteadyResult[] = []): Latency {
+  return { p50Ms: median(samples.map(({ p50Ms }) => p50Ms)), p99Ms: median(samples.map(({ p99Ms }) => p99Ms)) }
 }
 
 function report(
-  entries: readonly Entry[],
-  { figure, ratio }: Contest,
-  latencies: ReadonlyMap<string, Latency>,
+  { finished, figure, ratio }: Contest<Entry>,
+  samples: ReadonlyMap<string, readonly SteadyResult[]>,
   notes: readonly string[],
 ): BenchmarkResult {
   const facts: Record<string, number> = {}
-  const rows = entries.map(({ name, title }) => {
-    const latency = latencies.get(name)
+  const rows = finished.map(({ name, title }) => {
+    const { p50Ms, p99Ms } = latencyOf(samples.get(name))
     const figures = {
       requests_per_second: figure(name, 'requestsPerSecond'),
       throughput_of_nginx: ratio(name, 'nginx', 'requestsPerSecond'),
       cpu_per_100k: figure(name, 'cpuPer100k'),
       cpu_of_hello: ratio(name, 'hello', 'cpuPer100k'),
       cpu_of_http_proxy: ratio(name, 'http-proxy', 'cpuPer100k'),
-      p50_ms: latency?.p50Ms ?? Number.NaN,
-      p99_ms: latency?.p99Ms ?? Number.NaN,
+      p50_ms: p50Ms,
+      p99_ms: p99Ms,
     }
     for (const [column, value] of Object.entries(figures)) facts[`${name}.${column}`] = value
     return [title, ...Object.values(figures).map(rounded)]
   })
-  const bars = entries.map(({ name, title }) => ({
+  const bars = finished.map(({ name, title }) => ({
     title: title.replace('Token Handler: ', ''),
     own: title.startsWith('Token Handler'),
     cpuMicroseconds: (facts[`${name}.cpu_per_100k`] ?? 0) * 10,
-    p99Ms: latencies.get(name)?.p99Ms ?? 0,
+    p99Ms: latencyOf(samples.get(name)).p99Ms,
   }))
   for (const name of ['nginx-module', 'nginx']) {
     facts[`${name}.of_curity_lua`] = ratio(name, 'curity-lua', 'requestsPerSecond')

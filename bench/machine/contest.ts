@@ -17,44 +17,80 @@ export interface Sample {
   readonly cpuPer100k: number
 }
 
-export interface ContestOptions {
+export interface ContestOptions<T> {
   readonly rounds: number
   readonly seconds: number
+  /** True for a first look: all rounds with the processes of the first. */
+  readonly quick: boolean
   say(text: string): void
+  /** Measures something else of those who are there, each time after their rounds. */
+  alsoMeasure?(present: readonly T[]): Promise<void>
 }
 
-export interface Contest {
+/** Those who were started for a round. */
+export interface LineUp<T> {
+  readonly contestants: readonly T[]
+  /** Ends what was started. */
+  leave(): Promise<void>
+}
+
+export interface Contest<T> {
   /** Median over the rounds. */
   figure(name: string, of: keyof Sample): number
   /** Median of the ratios within each round, so that a slow minute of the machine is slow for both. */
   ratio(name: string, reference: string, of: keyof Sample): number
+  /** Those who were there to the end. */
+  readonly finished: readonly T[]
   /** Those who dropped out because of an answer that was no success, and the reason. */
   readonly out: ReadonlyMap<string, string>
 }
 
-/** Loads each contestant in short turns, round after round; who gives an answer that is no success drops out. */
-export async function contest(contestants: readonly Contestant[], options: ContestOptions): Promise<Contest> {
-  const samples = new Map<string, Sample[]>(contestants.map(({ name }) => [name, []]))
+/**
+ * Loads each contestant in short turns, round after round; who gives an answer that is no success drops out.
+ *
+ * Each round is one of new processes: where a process happens to lie in memory makes it several per cent faster or slower
+ * for as long as it lives, so that more rounds with the same would only repeat the luck of its start.
+ */
+export async function contest<T extends Contestant>(
+  lineUp: () => Promise<LineUp<T>>,
+  options: ContestOptions<T>,
+): Promise<Contest<T>> {
+  const { rounds, seconds, quick, say } = options
+  const samples = new Map<string, Sample[]>()
   const out = new Map<string, string>()
+  let finished: readonly T[] = []
   const dropOut = (name: string, reason: string) => {
     out.set(name, reason)
-    options.say(`${name} drops out: ${reason}`)
+    say(`${name} drops out: ${reason}`)
   }
-  for (const contestant of contestants) {
-    const errors = await warmUp(contestant)
-    if (errors > 0) dropOut(contestant.name, `${errors} errors while it was warmed up`)
+  const stillIn = (contestants: readonly T[]) => contestants.filter(({ name }) => !out.has(name))
+  const takeRound = async (contestants: readonly T[], title: string): Promise<void> => {
+    for (const [name, { errors, ...sample }] of await roundOf(contestants, seconds)) {
+      samples.set(name, [...(samples.get(name) ?? []), sample])
+      say(`${title} ${name}: ${Math.round(sample.requestsPerSecond)} requests/s`)
+      if (errors > 0) dropOut(name, `${errors} errors in ${title}`)
+    }
   }
-  for (let round = 0; round < options.rounds; round++) {
-    const present = contestants.filter(({ name }) => !out.has(name))
-    for (const [name, { errors, ...sample }] of await roundOf(present, options.seconds)) {
-      samples.get(name)?.push(sample)
-      const rate = Math.round(sample.requestsPerSecond)
-      options.say(`round ${round + 1}/${options.rounds} ${name}: ${rate} requests/s`)
-      if (errors > 0) dropOut(name, `${errors} errors in round ${round + 1}`)
+  for (let round = 0; round < rounds; ) {
+    say('starts and warms up')
+    const { contestants, leave } = await lineUp()
+    try {
+      for (const contestant of stillIn(contestants)) {
+        const errors = await warmUp(contestant)
+        if (errors > 0) dropOut(contestant.name, `${errors} errors while it was warmed up`)
+      }
+      for (const last = quick ? rounds : round + 1; round < last; round++) {
+        await takeRound(stillIn(contestants), `round ${round + 1}/${rounds}`)
+      }
+      finished = stillIn(contestants)
+      await options.alsoMeasure?.(finished)
+    } finally {
+      await leave()
     }
   }
   const each = (name: string, of: keyof Sample) => (samples.get(name) ?? []).map((sample) => sample[of])
   return {
+    finished,
     out,
     figure: (name, of) => median(each(name, of)),
     ratio: (name, reference, of) => {
@@ -107,14 +143,19 @@ async function roundOf(
   const entrants = new Map<string, Entrant>()
   for (let turn = 0; turn < turns; turn++) {
     for (let place = 0; place < contestants.length; place++) {
-      // Each turn begins elsewhere, so that nobody always follows the same neighbour.
-      const contestant = contestants[(turn + place) % contestants.length]
+      const contestant = contestants[entrantAt(turn, place, contestants.length)]
       if (contestant !== undefined) await takeTurn(entrants, contestant)
     }
   }
   const samples = new Map<string, Sample & Failed>()
   for (const [name, entrant] of entrants) samples.set(name, await sampleOf(entrant, turns))
   return samples
+}
+
+/** Each turn begins elsewhere, and every other goes backwards, so that nobody always follows the same neighbour. */
+function entrantAt(turn: number, place: number, count: number): number {
+  const first = Math.floor(turn / 2) % count
+  return (turn % 2 === 0 ? first + place : first + count - place) % count
 }
 
 async function takeTurn(entrants: Map<string, Entrant>, contestant: Contestant): Promise<void> {

@@ -59,7 +59,8 @@ export function startLoad(target: LoadTarget): LoadInTurns {
 
 const longerThanAnyRoundSeconds = 3600
 
-const defaultConnections = 64
+/** Connections of a load that does not name their number. */
+export const defaultConnections = 64
 
 /** How many connections a load keeps busy. */
 export function connectionsOf(target: LoadTarget): number {
