@@ -107,7 +107,6 @@ export function answerHandler(parts: AnswerParts, upstream: Upstream, onEnd: OnE
         const kind = isEventStream(fields) ? 'stream' : 'answer'
         if (kind === 'answer' && fields['content-length'] !== undefined) return
         const cut = () => {
-          response.off('close', onClientClose)
           if (kind === 'stream') response.end()
           else breakOff(response)
           controller.abort(new StreamCut())

@@ -3,10 +3,10 @@ import { Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Pool } from 'undici'
-import { answerHandler, type Ending } from '../../../oauth-proxy/forward/answer.ts'
+import { answerHandler, type AnswerParts, type Ending } from '../../../oauth-proxy/forward/answer.ts'
 import { TokenHandlerError } from '../../../shared/errors.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
-import { startUpstream, type Upstream } from '../../support/upstream.ts'
+import { okBytes, startUpstream, type Upstream } from '../../support/upstream.ts'
 
 let api: Upstream
 let pool: Pool
@@ -125,6 +125,78 @@ it.each<[string, Ending, (response: ServerResponse) => void]>([
   })
   expect(await ended).toBe(ending)
   expect([timers.size, response.listenerCount('close'), response.listenerCount('drain')]).toEqual([0, 0, 0])
+})
+
+/** How an answer of these bytes ended, and what the browser was refused it for. */
+function ended(
+  calls: Pool,
+  bytes: string,
+  change: Partial<AnswerParts> = {},
+): Promise<{ ending: Ending; check: string | undefined }> {
+  api.behave((socket) => void socket.write(bytes, 'latin1'))
+  return new Promise((resolve) => {
+    const handler = answerHandler(
+      {
+        response: new ServerResponse(new IncomingMessage(new Socket())),
+        idleTimeoutMs: 1000,
+        onHead: () => ({}),
+        isCutting: () => false,
+        onEndless: () => () => {},
+        clock: createManualClock(),
+        ...change,
+      },
+      { origin: api.origin, index: 0, pool: calls, tls: {}, report: () => {} },
+      (ending, _status, error) => {
+        const check = error instanceof TokenHandlerError ? error.detail.check : undefined
+        resolve({ ending, check })
+      },
+    )
+    calls.dispatch({ method: 'GET', path: '/' }, handler)
+  })
+}
+
+it.each([
+  ['099', 'refused'],
+  ['200', 'complete'],
+  ['599', 'complete'],
+  ['600', 'refused'],
+  ['999', 'refused'],
+])('an answer with status %s is %s (RFC 9110 §15)', async (status, ending) => {
+  const answer = await ended(pool, okBytes('', [], `${status} Any`))
+  expect(answer).toEqual({ ending, check: ending === 'refused' ? 'status' : undefined })
+})
+
+it.each([
+  [65_536, 'read to its end, so that its connection serves the next call', 1],
+  [65_537, 'given up together with its connection', 2],
+])('of an answer that is refused, %i bytes are %s', async (bytes, _what, connections) => {
+  const calls = new Pool(api.origin, { connections: 1 })
+  const onHead = () => {
+    throw new TokenHandlerError('upstream_invalid_response')
+  }
+  expect((await ended(calls, okBytes('x'.repeat(bytes)), { onHead })).ending).toBe('refused')
+  expect((await ended(calls, okBytes('next'))).ending).toBe('complete')
+  expect(api.accepted).toBe(connections)
+  await calls.destroy()
+})
+
+it.each([
+  ['stream', 'text/event-stream'],
+  ['answer', 'text/plain'],
+])('a cut %s listens to its browser no more, whose connection may end with it', async (_kind, type) => {
+  const response = new ServerResponse(new IncomingMessage(new Socket()))
+  const listeners: number[] = []
+  const count = () => void listeners.push(response.listenerCount('close'))
+  const { ending } = await ended(pool, `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\n${chunked}\r\n`, {
+    response,
+    onEndless(_, cut) {
+      count()
+      cut()
+      count()
+      return () => {}
+    },
+  })
+  expect({ ending, listeners }).toEqual({ ending: 'cut', listeners: [1, 0] })
 })
 
 it('a call whose browser has gone before there was a connection is not made', async () => {
