@@ -2,8 +2,8 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Pool } from 'undici'
-import { send } from '../../../oauth-proxy/forward/send.ts'
-import type { Upstream } from '../../../oauth-proxy/forward/upstreams.ts'
+import { send, type UpstreamCall } from '../../../oauth-proxy/forward/send.ts'
+import type { Upstream, Upstreams } from '../../../oauth-proxy/forward/upstreams.ts'
 import { createManualClock } from '../../support/manual-clock.ts'
 
 /** How the connection of a place fails: before it was ready, or when the request has arrived. */
@@ -15,10 +15,10 @@ interface Failure {
 /** Where requests arrive; the connection then fails on our side, as the kernel would have it. */
 let server: Server
 let port: number
-let onArrival: () => void
+let onArrival: (socket: Socket) => void
 const pools: Pool[] = []
 beforeEach(async () => {
-  server = createServer((socket) => void socket.on('error', () => {}).once('data', () => onArrival()))
+  server = createServer((socket) => void socket.on('error', () => {}).once('data', () => onArrival(socket)))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   port = (server.address() as AddressInfo).port
 })
@@ -60,18 +60,25 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
   const [first, second] = [named(0, 'first', failure), named(1, 'second', { begun: true, code: 'EPIPE' })]
   const turns = [first, second]
   const request = new IncomingMessage(new Socket())
-  const call = send({
+  const pick = () => turns.shift() ?? second
+  const other: Upstreams['other'] = (than) => [first, second].find((target) => !than.includes(target))
+  await expect(send({ ...callOf(request, { pick, other }), method })).rejects.toThrow()
+  return { places, away }
+}
+
+/** A call without a body or a proof. */
+function callOf(request: IncomingMessage, places: Pick<Upstreams, 'pick' | 'other'>): UpstreamCall {
+  return {
     request,
     response: new ServerResponse(request),
     proof: undefined,
     upstreams: {
-      pick: () => turns.shift() ?? second,
-      other: (than) => [first, second].find((target) => !than.includes(target)),
+      ...places,
       certificateExpiresAtSeconds: undefined,
       finish: () => Promise.resolve(),
       close: () => Promise.resolve(),
     },
-    method,
+    method: 'GET',
     path: '/',
     headers: {},
     hasBody: false,
@@ -82,9 +89,7 @@ async function tried({ method, ...failure }: Failure & { method: string }) {
     isCutting: () => false,
     onEndless: () => () => {},
     onUnreachable: () => {},
-  })
-  await expect(call).rejects.toThrow()
-  return { places, away }
+  }
 }
 
 it.each([
@@ -101,4 +106,32 @@ it.each([
   ['lost its way under a GET', { begun: true, code: 'EHOSTUNREACH', method: 'GET' }, ['first'], ['first']],
 ] as const)('a connection %s', async (_, failure, places, away) => {
   expect(await tried(failure)).toEqual({ places, away })
+})
+
+it('the body of a proved call is copied no longer once the browser gets an answer, which may take hours', async () => {
+  onArrival = (socket) => void socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+  const origin = `http://127.0.0.1:${port}`
+  const pool = new Pool(origin)
+  pools.push(pool)
+  const only: Upstream = { origin, index: 0, pool, tls: {}, report: () => {} }
+  const request = new IncomingMessage(new Socket())
+  request.push('half')
+  const readers: number[] = []
+  const call = callOf(request, { pick: () => only, other: () => undefined })
+  const { outcome } = await send({
+    ...call,
+    method: 'POST',
+    hasBody: true,
+    maxBodyBytes: 100,
+    proof() {
+      readers.push(request.listenerCount('data'))
+      return 'proof'
+    },
+    onEndless(_kind, cut) {
+      readers.push(request.listenerCount('data'))
+      cut()
+      return () => {}
+    },
+  })
+  expect({ outcome, readers }).toEqual({ outcome: 'cut', readers: [2, 1] })
 })
