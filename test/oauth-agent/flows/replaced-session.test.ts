@@ -51,11 +51,11 @@ it('what another user took the place of is known as such before it ends, or a re
 })
 
 describe('a session that begins where others were', () => {
-  const begun = { ...sessionFacts(), sessionId: 'begun', absoluteExpiresAt: 1_800_000_600 }
+  const begun = sessionFacts({ sessionId: 'begun', absoluteExpiresAt: 1_800_000_600, providerSessionId: 'sid' })
   const earlier = [{ sessionId: 'new' }, { sessionId: 'other' }]
   const all = ['begun', 'new', 'other', 'old'].map((sessionId) => `end of ${sessionId}`)
 
-  it('is linked to each of them, and to what that replaced, when that is said', async () => {
+  it('is linked to each of them, and to what that replaced, when that is said, and to no `sid` that nobody asks for', async () => {
     const { parts, taken } = await slowStore()
     await keepPredecessors(
       { ...parts, config: { ...config, logout: { ...config.logout, backchannel: false } } },
