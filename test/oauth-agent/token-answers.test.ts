@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { decodeJwt } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { isSignedIn, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
@@ -14,6 +15,8 @@ async function signedIn(options: Parameters<typeof startScriptedWorld>[0] = {}):
 }
 
 const generation = (answer: PageAnswer) => (answer.json()['session'] as { generation: number }).generation
+/** OpenID Connect Core §3.1.3.6, for ES256. */
+const accessTokenHash = (token: string) => hash('sha256', token, 'buffer').subarray(0, 16).toString('base64url')
 const refreshCalls = () => world.tap.grants('refresh_token').length
 
 describe('token answers nobody should send (D05)', () => {
@@ -154,13 +157,21 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     expect(world.server.requests.at(-1)?.form.get('refresh_token')).toBe(odd)
   })
 
-  it('another subject ends the session and revokes what came (OID-14, C17)', async () => {
+  it.each([
+    ['what came', 'new-refresh-token'],
+    ['with what came the refresh token that goes on', undefined],
+  ])('another subject ends the session and revokes %s (OID-14, C17)', async (_what, refreshToken) => {
     const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, {}, { sub: 'mallory' })
+    const came = { access_token: 'new-access-token', refresh_token: refreshToken }
+    world.server.script.token = (form) => world.server.tokens(form, came, { sub: 'mallory' })
     const answer = await refresh(page)
     expect(statusAndCode(answer)).toEqual([401, 'session_expired'])
     expect(page.jar.names('localhost')).toEqual([])
-    expect(world.server.count('revocation')).toBe(2)
+    const presented = world.tap.grants('refresh_token')[0]?.form.get('refresh_token')
+    const revocations = world.server.requests.filter(({ endpoint }) => endpoint === 'revocation')
+    expect(revocations.map(({ form }) => form.get('token'))).toEqual([refreshToken ?? presented, came.access_token])
+    const told = [...world.told('session.refresh_failed'), ...world.told('session.ended')]
+    expect(told.map(({ fields }) => fields['check'] ?? fields['cause'])).toEqual(['sub', 'sub'])
   })
 
   it.each([
@@ -208,9 +219,13 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     expect(decodeJwt(hint)['name'] === 'New Name').toBe(isHint)
   })
 
-  it('a good ID token renews the claims', async () => {
+  it.each([
+    ['', {}],
+    [', and so does one that names its access token', { at_hash: accessTokenHash('new-access-token') }],
+  ])('a good ID token renews the claims%s', async (_, claims) => {
     const page = await signedIn()
-    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'New Name' })
+    world.server.script.token = (form) =>
+      world.server.tokens(form, { access_token: 'new-access-token' }, { name: 'New Name', ...claims })
     await refresh(page)
     const session = (await page.call('GET', '/oauth-agent/session')).json()
     expect(session['id_token_claims']).toMatchObject({ sub: 'alice', name: 'New Name' })
