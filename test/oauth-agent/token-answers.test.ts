@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { decodeJwt } from 'jose'
+import { decodeJwt, type JWTPayload } from 'jose'
 import { afterEach, describe, expect, it } from 'vitest'
 import { isSignedIn, refresh, statusAndCode, type Page, type PageAnswer } from '../support/page.ts'
 import { createSigningKey, type ScriptedWorld, startScriptedWorld } from '../support/scripted-authorization-server.ts'
@@ -207,16 +207,17 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
   })
 
   it.each([
-    ['a dropped ID token is no hint at the sign-out', 'https://evil.example', false],
-    ['a good one is', undefined, true],
-  ])('%s', async (_, iss, isHint) => {
-    const page = await signedIn({ settings: 'cookies: { id_token_hint: true }' })
+    ['a dropped ID token is no hint at the sign-out', true, 'https://evil.example', 'nobody'],
+    ['a good one is', true, undefined, 'New Name'],
+    ['none is kept where the settings keep none', false, undefined, undefined],
+  ])('%s', async (_, isKept, iss, named) => {
+    const page = await signedIn({ settings: `cookies: { id_token_hint: ${isKept} }` })
     world.server.script.token = (form) =>
       world.server.tokens(form, {}, { name: 'New Name', ...(iss === undefined ? undefined : { iss }) })
     expect((await refresh(page)).status).toBe(200)
     const { logout_url: url } = (await page.call('POST', '/oauth-agent/logout')).json()
-    const hint = new URL(String(url)).searchParams.get('id_token_hint') ?? ''
-    expect(decodeJwt(hint)['name'] === 'New Name').toBe(isHint)
+    const hint = new URL(String(url)).searchParams.get('id_token_hint')
+    expect(hint === null ? undefined : (decodeJwt(hint)['name'] ?? 'nobody')).toBe(named)
   })
 
   it.each([
@@ -229,5 +230,45 @@ describe('what the new tokens may change (C17, D08, D17)', () => {
     await refresh(page)
     const session = (await page.call('GET', '/oauth-agent/session')).json()
     expect(session['id_token_claims']).toMatchObject({ sub: 'alice', name: 'New Name' })
+  })
+
+  it.each<[string, Record<string, unknown>, JWTPayload, Record<string, unknown>]>([
+    ['no ID token', { id_token: undefined }, {}, { name: 'Alice' }],
+    ['an ID token that is dropped', {}, { nonce: 'other' }, { name: 'Alice' }],
+    ['an ID token that no longer says them', {}, {}, {}],
+    ['claims that are not on the list', {}, { name: 'Alice', department: 'x' }, { name: 'Alice' }],
+  ])('claims and amr after a refresh with %s (M06)', async (_what, change, claims, visible) => {
+    world = await startScriptedWorld({ settings: 'login: { claims: [sub, name] }' })
+    const page = world.browser()
+    world.server.script.token = (form) => world.server.tokens(form, {}, { name: 'Alice', amr: ['pwd'] })
+    await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, change, claims)
+    expect((await refresh(page)).json()['session']).toMatchObject({ amr: ['pwd'] })
+    const view = (await page.call('GET', '/oauth-agent/session')).json()
+    expect(view).toMatchObject({ session: { generation: 2, amr: ['pwd'] } })
+    expect(view['id_token_claims']).toEqual({ sub: 'alice', ...visible })
+  })
+
+  it('a scope that the authorization server narrows is that of the session, until it says another (RFC 6749 §5.1)', async () => {
+    const page = await signedIn()
+    const scopes: string[] = []
+    for (const scope of ['profile', undefined, 'openid profile']) {
+      world.server.script.token = (form) => world.server.tokens(form, { scope })
+      await refresh(page)
+      scopes.push(world.open(page).scope)
+    }
+    expect(scopes).toEqual(['profile', 'profile', 'openid profile'])
+  })
+
+  it.each([
+    ['another refresh token', () => 'another', true],
+    ['the refresh token that was presented', (presented: string | null) => presented, false],
+    ['no refresh token', () => undefined, false],
+  ])('an answer with %s tells as much', async (_what, refreshToken, rotated) => {
+    const page = await signedIn()
+    world.server.script.token = (form) =>
+      world.server.tokens(form, { refresh_token: refreshToken(form.get('refresh_token')) })
+    await refresh(page)
+    expect(world.told('session.refreshed').map(({ fields }) => fields['rotated'])).toEqual([rotated])
   })
 })
