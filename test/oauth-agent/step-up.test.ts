@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import type { EndedEntry } from '../../shared/store/store.ts'
 import { mfaLevel } from '../../spa-example/openid-provider.ts'
 import { endLogin, type Page, refresh, statusAndCode } from '../support/page.ts'
 import { startProviderWorld } from '../support/provider-world.ts'
@@ -15,6 +16,8 @@ beforeEach(() => {
 
 const essential = (acr: object) => JSON.stringify({ id_token: { acr: { essential: true, ...acr } } })
 const session = async (page: Page) => (await page.call('GET', '/oauth-agent/session')).json()
+const revoked = () =>
+  world.server.requests.flatMap(({ endpoint, form }) => (endpoint === 'revocation' ? [form.get('token')] : []))
 
 describe('a step-up (OID-9, OID-10, X-3)', () => {
   it('that succeeds is a session of its own, whole and new (CK-17)', async () => {
@@ -138,25 +141,40 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
   })
 
   it('does not undo a sign-out that comes when the tokens are there and nobody knows yet what the new session follows', async () => {
-    world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+    const unused = { access_token: 'unused-access', refresh_token: 'unused-refresh' }
     const page = world.browser()
     await world.signIn(page)
+    world.server.script.token = (form) => world.server.tokens(form, unused, { acr: 'high' })
     const other = world.tab({ ...page, jar: page.jar.copy() })
-    const put = world.store.put.bind(world.store)
+    const { get, put, end } = world.store
     let signedOut = false
-    onTestFinished(() => void Object.assign(world.store, { put }))
+    let begun: string | undefined
+    const ended: string[] = []
+    onTestFinished(() => void Object.assign(world.store, { get, put, end }))
     Object.assign(world.store, {
-      async put(...given: Parameters<typeof put>) {
-        if (given[0].startsWith('followed:') && !signedOut) {
+      async get(key: string) {
+        if (key.startsWith('followed:') && !signedOut) {
           signedOut = true
           expect((await other.call('POST', '/oauth-agent/logout')).status).toBe(200)
         }
+        return get(key)
+      },
+      put(...given: Parameters<typeof put>) {
+        if (given[0].startsWith('followed:')) begun = given[1].split(' ')[1]
         return put(...given)
+      },
+      async end(entry: EndedEntry) {
+        for (let turns = 0; turns < 9; turns += 1) await new Promise(setImmediate)
+        await end(entry)
+        if (entry.kind === 'session') ended.push(entry.sessionId)
       },
     })
     const answer = await world.signIn(page, { acr_values: 'high' })
     expect([signedOut, ...statusAndCode(answer)]).toEqual([true, 409, 'login_restart_required'])
+    // Whoever was given its cookies as well, by the same response on another replica, is signed out by now.
+    expect(ended).toContain(begun)
     expect((await session(page))['is_logged_in']).toBe(false)
+    await expect.poll(revoked).toEqual(expect.arrayContaining(Object.values(unused)))
   })
 
   it('that was overtaken by a sign-out leaves no tokens behind', async () => {
@@ -167,8 +185,6 @@ describe('a step-up (OID-9, OID-10, X-3)', () => {
       return world.server.tokens(form, { access_token: 'late-access', refresh_token: 'late-refresh' }, { acr: 'high' })
     }
     await world.signIn(page, { acr_values: 'high' })
-    const revoked = () =>
-      world.server.requests.flatMap(({ endpoint, form }) => (endpoint === 'revocation' ? [form.get('token')] : []))
     await expect.poll(revoked).toEqual(expect.arrayContaining(['late-access', 'late-refresh']))
   })
 
