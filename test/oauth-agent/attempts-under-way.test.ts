@@ -66,6 +66,23 @@ it('nor does it revoke what the same user has got by signing in after it, at a s
   expect(await userOf(page)).toBe('alice')
 })
 
+it('nor does it come back over a step-up that ended after it, when their session had left the browser', async () => {
+  const page = world.browser()
+  await world.signIn(page)
+  const query = await world.start(page, { acr_values: 'high' })
+  const go = world.server.holdRefresh()
+  world.clock.pass(299)
+  const calls = world.server.count('token')
+  const refreshing = refresh(world.tab(page))
+  await expect.poll(() => world.server.count('token')).toBe(calls + 1)
+  world.clock.pass(2)
+  expect(await isSignedIn(page)).toBe(false)
+  world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+  expect((await endLogin(page, query)).status).toBe(200)
+  go()
+  expect([...codeOf(await refreshing), (await refreshing).setCookies]).toEqual([503, 'refresh_in_progress', []])
+})
+
 describe('an attempt of one tab while another tab signs in', () => {
   it.each<[string, string, string]>([
     ['a step-up', '?acr_values=high', 'login_restart_required'],
