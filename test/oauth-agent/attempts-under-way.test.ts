@@ -100,6 +100,24 @@ describe('an attempt of one tab while another tab signs in', () => {
     expect(await userOf(page)).toBe('bob')
   })
 
+  it('a step-up by another user ends with its session for as long as one that begins now can last', async () => {
+    const store = createMemoryStore({ clock: createShiftedClock() })
+    const ends: number[] = []
+    const end: typeof store.end = (entry) => {
+      if (entry.kind === 'session') ends.push(entry.ttlSeconds)
+      return store.end(entry)
+    }
+    const twoHours = settings.replace('idle_seconds: 300', 'absolute_seconds: 7200')
+    const watched = await startScriptedWorld({ settings: twoHours, store: { ...store, end } })
+    const page = watched.browser()
+    await watched.signIn(page)
+    await watched.start(page, { acr_values: 'high' })
+    for (const part of ['at', 'rt', 'id']) page.jar.tamper('localhost', `__Host-Http-th-${part}`, 'x')
+    await watched.signIn(page, {}, 'bob')
+    expect(ends).toEqual([expect.toSatisfy((seconds: number) => seconds > 7100 && seconds <= 7200)])
+    await watched.close()
+  })
+
   it.each(['page', 'navigation'])(
     'a step-up by %s takes none either where the store has lost the end of a session',
     async (by) => {
@@ -250,6 +268,16 @@ describe('an attempt of one tab while another tab signs in', () => {
     const calls = world.server.count('token')
     await comeBack(page, query)
     expect(world.server.count('token')).toBe(calls)
+  })
+
+  it('whose response comes again beside the cookies of its own session leaves that free to refresh', async () => {
+    const page = world.browser()
+    const query = await world.start(page)
+    const again = world.tab({ ...page, jar: page.jar.copy() })
+    const { setCookies } = await endLogin(page, query)
+    for (const line of setCookies) if (!line.includes('-login-')) again.jar.take('localhost', line)
+    expect((await endLogin(again, query)).status).toBe(200)
+    expect((await refresh(again)).status).toBe(200)
   })
 
   it('and nine large ones: the answer fits into the 16 KiB of a gateway, and the oldest start again', async () => {
