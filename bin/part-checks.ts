@@ -4,6 +4,7 @@ import { routeProblems } from '../oauth-proxy/routes/route-problems.ts'
 import type { ConfigCheck, CrossProblem } from '../shared/config/checks/check.ts'
 import type { Problem } from '../shared/config/problem.ts'
 import type { Config, Route } from '../shared/config/schema.ts'
+import { upstreamsOf } from '../shared/config/upstreams.ts'
 import { roomForSession } from '../shared/cookies/set-cookie.ts'
 import type { Mode } from './parts.ts'
 
@@ -50,7 +51,7 @@ function* backchannelCheck(
 
 /** What keeps no process from starting, but was hardly meant; without a mode, in any that these settings could start. */
 export function settingsWarnings(
-  { proxy, login }: Pick<Config, 'proxy' | 'login'>,
+  { proxy, login, publicOrigin }: Pick<Config, 'proxy' | 'login' | 'publicOrigin'>,
   mode: Mode | undefined,
 ): readonly Problem[] {
   if (mode === 'agent') return []
@@ -61,6 +62,7 @@ export function settingsWarnings(
       const signIn =
         mode === 'proxy' ? [] : [...scopeWarning(route, path, login), ...stepUpWarnings(route, path, login)]
       return [
+        ...circleWarning(route, path, publicOrigin),
         ...webSocketWarning(route, path),
         ...schemeWarning(route, path),
         ...visitorWarnings(route, path),
@@ -74,6 +76,18 @@ export function settingsWarnings(
       problem: 'lists no API, so the proxy refuses every call and every question of a gateway with 404',
       remedy:
         'List the APIs under proxy.routes. Where no proxy is to run, start `token-handler agent` and check with --for agent.',
+    },
+  ]
+}
+
+/** Some gateways tell the calls of the proxy from those of browsers, so this need not be wrong. */
+function circleWarning(route: Route, path: string, publicOrigin: string): readonly Problem[] {
+  if (!upstreamsOf(route).some((upstream) => new URL(upstream).origin === publicOrigin)) return []
+  return [
+    {
+      path: `${path}.upstream`,
+      problem: 'is the public origin, so calls may come back to the proxy, which refuses them with 400 then',
+      remedy: 'Name the address of the API itself, such as https://orders.internal.example.com.',
     },
   ]
 }

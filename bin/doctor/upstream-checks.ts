@@ -21,12 +21,12 @@ const verdictMs = 500
  * none, and may not even be let through to them.
  */
 export async function* upstreamChecks(
-  { proxy, login }: Pick<Config, 'proxy' | 'login'>,
+  { proxy, login, publicOrigin }: Pick<Config, 'proxy' | 'login' | 'publicOrigin'>,
   mode: Mode | undefined,
   clock: Pick<Clock, 'after'>,
 ): AsyncIterable<Finding> {
   if (mode === 'agent') return
-  for (const { path, problem, remedy } of settingsWarnings({ proxy, login }, mode)) {
+  for (const { path, problem, remedy } of settingsWarnings({ proxy, login, publicOrigin }, mode)) {
     yield warning('upstream', `${path} ${problem}`, remedy)
   }
   const seen = new Set<string>()

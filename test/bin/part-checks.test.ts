@@ -61,6 +61,7 @@ describe('several workers without a shared store', () => {
 
 describe('what was hardly meant', () => {
   const socket = { path: '/live', upstream: 'https://a', websocket: true }
+  const at = (upstream: string | string[]) => ({ path: '/api', upstream })
   const open = { path: '/open', upstream: 'https://a', anonymous: 'none' }
   const demanding = { path: '/strict', upstream: 'https://a', require: { acr: ['high'] } }
   const anonymous = 'proxy.routes[0].anonymous'
@@ -75,6 +76,14 @@ describe('what was hardly meant', () => {
     ['no API, in any process', [], undefined, ['proxy.routes']],
     ['no API, where no proxy runs', [], 'agent', []],
     ['one API', [{ path: '/api/**', upstream: 'https://a' }], 'proxy', []],
+    ['an API at the public origin', [at('https://www.example.com')], 'proxy', ['proxy.routes[0].upstream']],
+    [
+      'one of several, written otherwise',
+      [at(['https://a', 'https://WWW.example.com:443'])],
+      'proxy',
+      ['proxy.routes[0].upstream'],
+    ],
+    ['an API on another port of its host', [at('https://www.example.com:8443')], 'proxy', []],
     ['WebSockets that no browser can open', [socket], 'proxy', ['proxy.routes[0].websocket']],
     ['WebSockets', [{ ...socket, headerless: ['websocket'] }], 'proxy', []],
     ['WebSockets, where no proxy runs', [socket], 'agent', []],
