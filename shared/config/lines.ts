@@ -13,3 +13,10 @@ export function linesOf(document: Document, tree: unknown, lineCounter: LineCoun
   visit(tree, [])
   return lines
 }
+
+/** The line of the nearest section around a setting that is not there. */
+export function lineOfSection(path: string, lines: ReadonlyMap<string, number>): number | undefined {
+  const section = path.replace(/(?:\.?[\w-]+|\[\d+\])$/, '')
+  if (section === '' || section === path) return undefined
+  return lines.get(section) ?? lineOfSection(section, lines)
+}

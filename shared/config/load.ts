@@ -5,7 +5,7 @@ import type { ConfigCheck } from './checks/check.ts'
 import { checks } from './checks/every-process.ts'
 import { fileChecks } from './checks/files.ts'
 import { interpret } from './interpret.ts'
-import { linesOf } from './lines.ts'
+import { lineOfSection, linesOf } from './lines.ts'
 import type { Sources } from './prepare.ts'
 import { ConfigError, type Problem } from './problem.ts'
 import type { Config } from './schema.ts'
@@ -39,7 +39,8 @@ function located(problems: readonly Problem[], { document, lineCounter, raw }: P
       const line = lines.get(path)
       if (line !== undefined) return { ...problem, path, line }
     }
-    return problem
+    const line = lineOfSection(problem.path, lines)
+    return line === undefined ? problem : { ...problem, line }
   })
 }
 

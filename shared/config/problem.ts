@@ -10,7 +10,7 @@ export interface Fault {
 export interface Problem extends Fault {
   /** Where: `proxy.routes[0].upstream`; empty for the file as a whole. */
   readonly path: string
-  /** Line in the settings file, counted from 1, where it is known. */
+  /** Line in the settings file, counted from 1, where it is known: of the setting, or of the section that lacks it. */
   readonly line?: number
 }
 

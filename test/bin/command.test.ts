@@ -279,7 +279,8 @@ describe('config', () => {
   ])('check with %j warns of a proxy without any API: %j', async (option, isWarned) => {
     const file = settings('no-routes.yaml')
     writeFileSync(file, readFileSync(file, 'utf8').replace(/, routes: .*\]/, ''))
-    const warned = /^Warning: proxy\.routes: lists no API[^]*List the APIs under proxy\.routes[^]*--for agent/
+    const warned =
+      /^Warning: proxy\.routes \(line \d+\): lists no API[^]*List the APIs under proxy\.routes[^]*--for agent/
     const plain = await run('--config', file, 'config', 'check', ...option)
     expect(plain).toEqual({
       code: 0,

@@ -181,6 +181,23 @@ describe('problems', () => {
       expect(remedy.length, path).toBeGreaterThan(8)
     }
   })
+  it.each([
+    ['a section', 'store: { kind: valkey }', 'store.url', 'store:'],
+    [
+      'one of several in a list',
+      'proxy:\n  routes:\n    - { path: /a, upstream: "https://a" }\n    - path: /b\n',
+      'proxy.routes[1].upstream',
+      '/b',
+    ],
+  ])('of what is absent name the line of %s', (_, lines, path, words) => {
+    const text = `${settingsFile()}${lines}\n`
+    const line = problemsOf(text).find((each) => each.path === path)?.line
+    expect(text.split('\n')[(line ?? 0) - 1]).toContain(words)
+  })
+  it('of a whole section that is absent name no line', () => {
+    const [problem] = problemsOf(settingsFile().replace(/client:\n(?: .*\n)*/, ''))
+    expect([problem?.path, problem?.line]).toEqual(['client', undefined])
+  })
   it('between settings are reported even when another setting is missing', () => {
     const text = settingsFile({ login: { scope: 'profile' } }).replace(/public_origin:.*/, '')
     expect(pathsOf(text)).toEqual(['public_origin', 'login.scope'])
