@@ -44,11 +44,14 @@ export function sessionCard({ tokenHandler, notice, signal }: App): HTMLElement 
   }
   const timer = setInterval(show, 250)
   signal.addEventListener('abort', () => clearInterval(timer))
-  const stop = tokenHandler.on('refreshed', () => {
+  const showNewTokens = () => {
     longest = 1
     show()
-  })
-  signal.addEventListener('abort', stop)
+  }
+  // A step-up is a new sign-in of the same user: this card stays, and its call may be answered before the next tick.
+  for (const name of ['refreshed', 'signedIn'] as const) {
+    signal.addEventListener('abort', tokenHandler.on(name, showNewTokens))
+  }
   show()
 
   const refresh = async () => {
