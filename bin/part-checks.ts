@@ -136,7 +136,7 @@ function* visitorWarnings({ anonymous, anonymousToken, require }: Route, path: s
 
 /** Some servers grant scopes that nobody asked for (RFC 6749 §3.3), so this need not be wrong. */
 function scopeWarning({ require }: Route, path: string, login: Config['login']): readonly Problem[] {
-  const optional = mayBeSent('scope', login) ? login.optionalScope.split(' ') : []
+  const optional = login.allowedParameters.includes('scope') ? login.optionalScope.split(' ') : []
   const asked = new Set([...login.scope.split(' '), ...optional])
   const missing = require.scope.filter((scope) => !asked.has(scope))
   if (missing.length === 0) return []
@@ -159,15 +159,14 @@ function* stepUpWarnings({ require }: Route, path: string, login: Config['login'
   const levels = demandedAcr(parseAuthorizationWish(new Map(), { login }))
   const isAlwaysMet = levels?.every((level) => require.acr.includes(level)) ?? false
   if (require.maxAge === undefined && isAlwaysMet) return
-  const { allowedParameters, extraParameters } = login
-  for (const [name, setting, isDemanded] of [
-    ['acr_values', 'acr', require.acr.length > 0],
-    ['max_age', 'max_age', require.maxAge !== undefined],
+  for (const [name, setting, demanded] of [
+    ['acr_values', 'acr', require.acr.join(' ')],
+    ['max_age', 'max_age', String(require.maxAge ?? '')],
   ] as const) {
-    if (!isDemanded || mayBeSent(name, login)) continue
+    if (demanded === '' || mayBeSent(name, login, demanded)) continue
     const remedies = [
-      ...(Object.hasOwn(extraParameters, name) ? [`Remove ${name} from login.extra_parameters.`] : []),
-      ...(allowedParameters.includes(name) ? [] : [`List ${name} under login.allowed_parameters.`]),
+      ...(isFixedOtherwise(name, login, demanded) ? [`Remove ${name} from login.extra_parameters.`] : []),
+      ...(login.allowedParameters.includes(name) ? [] : [`List ${name} under login.allowed_parameters.`]),
     ]
     yield {
       path: `${path}.require.${setting}`,
@@ -177,9 +176,13 @@ function* stepUpWarnings({ require }: Route, path: string, login: Config['login'
   }
 }
 
-/** What the settings fix, no page may send. */
-function mayBeSent(name: string, { allowedParameters, extraParameters }: Config['login']): boolean {
-  return allowedParameters.includes(name) && !Object.hasOwn(extraParameters, name)
+/** A page may repeat what the settings fix, and no more. */
+function mayBeSent(name: string, login: Config['login'], value: string): boolean {
+  return login.allowedParameters.includes(name) && !isFixedOtherwise(name, login, value)
+}
+
+function isFixedOtherwise(name: string, { extraParameters }: Config['login'], value: string): boolean {
+  return Object.hasOwn(extraParameters, name) && extraParameters[name] !== value
 }
 
 /** What to say of workers that have nothing in common, or undefined; other replicas cannot be seen from here. */

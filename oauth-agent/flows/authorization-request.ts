@@ -31,7 +31,7 @@ const prompts: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'selec
  * Reads the parameters of a login start.
  *
  * Only names on the allow-list pass, each once and within bounds, so that nothing of ours (redirect_uri, state,
- * code_challenge, request, …) can be replaced (C08), nor what the settings fix. A level or an age of authentication that
+ * code_challenge, request, …) can be replaced (C08), nor what the settings fix, which a page may only repeat: a step-up asks for what an API demands. A level or an age of authentication that
  * is fixed there is checked on return like one that was asked for. Throws `parameter_not_allowed`.
  */
 export function parseAuthorizationWish(
@@ -40,7 +40,8 @@ export function parseAuthorizationWish(
 ): AuthorizationWish {
   const { allowedParameters, extraParameters } = settings.login
   const fixed = Object.entries(extraParameters)
-  checkParameterNames(parameters, new Set(allowedParameters.filter((name) => !Object.hasOwn(extraParameters, name))))
+  const changed = new Set(fixed.flatMap(([name, value]) => (parameters.get(name) === value ? [] : [name])))
+  checkParameterNames(parameters, new Set(allowedParameters.filter((name) => !changed.has(name))))
   const additionalParameters = new Map<string, string>()
   const read: { -readonly [K in 'prompt' | 'maxAge' | 'acrValues' | 'essentialAcr']?: AuthorizationWish[K] } = {}
   for (const [name, value] of [...fixed.filter(([name]) => checkedOnReturn.has(name)), ...parameters]) {

@@ -41,7 +41,7 @@ export const loginSettings = z.strictObject({
     }),
   extra_parameters: z.record(z.string(), z.string()).default({}).meta({
     description:
-      'Fixed parameters of every authorization request, which the SPA cannot change; acr_values, max_age and an essential acr of claims are checked in the ID token.',
+      'Fixed parameters of every authorization request, which the SPA cannot change but may repeat; acr_values, max_age and an essential acr of claims are checked in the ID token.',
   }),
   default_return_to: pagePath.default('/').meta({ description: 'Where a sign-in ends if return_to was not sent.' }),
   resource: z

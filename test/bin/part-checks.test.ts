@@ -139,8 +139,11 @@ describe('a step-up that pages may not ask for (RFC 9470)', () => {
     ['both demands leave the level only', level, fixed({ acr_values: 'low high', claims: essential('high') }), []],
     ['a sign-in may end with a lower level', level, fixed({ acr_values: 'high low' }), [acr]],
     ['the claim only wishes for the level', level, fixed({ claims: '{"id_token":{"acr":null}}' }, []), [acr]],
-    ['the level is always there, but named with the age', both, fixed({ acr_values: 'high' }), [acr]],
-    ['the age is fixed and ends', { max_age: 60 }, fixed({ max_age: '60' }), [maxAge]],
+    ['the level is always there, and so repeated with the age', both, fixed({ acr_values: 'high' }), []],
+    ['the same, of one level more', { ...both, acr: ['high', 'low'] }, fixed({ acr_values: 'high' }), [acr]],
+    ['the same, where pages may send no level', both, fixed({ acr_values: 'high' }, ['max_age']), [acr]],
+    ['the age is fixed and ends, and a page repeats it', { max_age: 60 }, fixed({ max_age: '60' }), []],
+    ['another age is fixed and ends', { max_age: 60 }, fixed({ max_age: '30' }), [maxAge]],
     ['scope, by which pages ask for more', { scope: ['payments'] }, fixed({}, []), ['proxy.routes[0].require.scope']],
   ])('%s', (_what, require, login, paths) => {
     const routes = [{ path: '/strict', upstream: 'https://a', require }]
@@ -151,7 +154,7 @@ describe('a step-up that pages may not ask for (RFC 9470)', () => {
 
   it('the remedy is to list what is missing, and to leave pages what is fixed', () => {
     const routes = [{ path: '/strict', upstream: 'https://a', require: both }]
-    const login = fixed({ max_age: '60' }, ['max_age'])
+    const login = fixed({ max_age: '30' }, ['max_age'])
     const remedies = settingsWarnings(parse(settingsFile({ login, proxy: { routes } })), 'serve').map(
       ({ remedy }) => remedy,
     )

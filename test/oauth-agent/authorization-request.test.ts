@@ -305,9 +305,41 @@ describe('fixed parameters', () => {
     inWorld({ settings }, async (world) => {
       const { searchParams } = authorizationUrlOf(await start(world, { ui_locales: 'de' }))
       expect(Object.fromEntries(searchParams)).toMatchObject({ acr_values: 'high', max_age: '600', ui_theme: 'dark' })
-      for (const form of [{ acr_values: 'low' }, { max_age: '999999' }]) {
+      for (const form of [
+        { acr_values: 'low' },
+        { max_age: '999999' },
+        { acr_values: 'high low' },
+        { ui_theme: 'dark' },
+      ]) {
         expect(statusAndCode(await start(world, form))).toEqual([400, 'parameter_not_allowed'])
       }
+    }))
+
+  it('may be repeated where the page may send them, as a step-up does, and are sent once', () =>
+    inWorld({ settings }, async (world) => {
+      const { searchParams } = authorizationUrlOf(await start(world, { acr_values: 'high', max_age: '600' }))
+      for (const [name, value] of [
+        ['acr_values', 'high'],
+        ['max_age', '600'],
+      ] as const) {
+        expect(searchParams.getAll(name)).toEqual([value])
+      }
+      expect(statusAndCode(await start(world, { acr_values: 'high', max_age: '60' }))).toEqual([
+        400,
+        'parameter_not_allowed',
+      ])
+    }))
+
+  it('that a step-up repeats still bind it to its user', () =>
+    inWorld({ settings }, async (world) => {
+      const page = world.browser()
+      world.server.script.token = (form) => world.server.tokens(form, {}, { acr: 'high' })
+      expect(statusAndCode(await world.signIn(page))).toEqual([200, undefined])
+      expect(statusAndCode(await world.signIn(page, { acr_values: 'high' }, 'bob'))).toEqual([
+        403,
+        'step_up_not_reached',
+      ])
+      expect(statusAndCode(await world.signIn(page, { acr_values: 'high' }))).toEqual([200, undefined])
     }))
 
   it('are checked in the ID token like what was asked for (OID-9, OID-10)', () =>
