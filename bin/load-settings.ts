@@ -3,8 +3,9 @@ import type { ConfigCheck } from '../shared/config/checks/check.ts'
 import { loadConfig, readSettings, settingsSource, withLines } from '../shared/config/load.ts'
 import { ConfigError, type Problem } from '../shared/config/problem.ts'
 import type { Config } from '../shared/config/schema.ts'
-import { partChecks, processChecks, settingsWarnings } from './part-checks.ts'
+import { partChecks, processChecks } from './part-checks.ts'
 import type { Mode } from './parts.ts'
+import { settingsWarnings } from './settings-warnings.ts'
 import { startChecks } from './start-checks.ts'
 
 /** The settings that a command looks at, for `mode` or for any; throws ConfigError with every problem at once. */

@@ -9,12 +9,13 @@ import { createAuthorizationServer } from '../../shared/oauth/authorization-serv
 import type { Observe } from '../../shared/observe/events.ts'
 import { readKeys } from '../load-keys.ts'
 import { type Mode, openStore } from '../parts.ts'
+import { settingsWarnings } from '../settings-warnings.ts'
 import { browserChecks } from './browser-checks.ts'
 import { certificateChecks } from './certificate-checks.ts'
 import { clientChecks, rotationChecks } from './client-checks.ts'
 import { clockCheck } from './clock-check.ts'
 import { exposureChecks } from './exposure-checks.ts'
-import { error, type Finding, ranked, skipped } from './finding.ts'
+import { error, type Finding, ranked, skipped, warning } from './finding.ts'
 import { keyChecks } from './key-checks.ts'
 import { keySetCheck } from './key-set-check.ts'
 import { providerChecks } from './provider-checks.ts'
@@ -52,7 +53,9 @@ export async function examine(parts: DoctorParts): Promise<Finding[]> {
   }
   const server = createAuthorizationServer({ config, clock, observe, keys: proofKeys(parts) })
   const store = await openStore({ config, clock, observe })
-  const findings: Finding[] = []
+  const findings = settingsWarnings(config, mode).map(({ path, problem, remedy }) =>
+    warning('settings', `${path} ${problem}`, remedy),
+  )
 
   async function collect(check: string, source: () => Iterable<Finding> | AsyncIterable<Finding>): Promise<void> {
     try {

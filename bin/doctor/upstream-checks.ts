@@ -6,9 +6,8 @@ import type { Config, Route } from '../../shared/config/schema.ts'
 import { upstreamsOf } from '../../shared/config/upstreams.ts'
 import { tlsDemands } from '../../shared/crypto/tls-demands.ts'
 import { failureCode } from '../../shared/failure-code.ts'
-import { settingsWarnings } from '../part-checks.ts'
 import type { Mode } from '../parts.ts'
-import { error, type Finding, ok, warning } from './finding.ts'
+import { error, type Finding, ok } from './finding.ts'
 
 /**
  * How long an API is given to refuse us after the handshake, in milliseconds. In TLS 1.3 a client believes to be connected
@@ -21,14 +20,11 @@ const verdictMs = 500
  * none, and may not even be let through to them.
  */
 export async function* upstreamChecks(
-  { proxy, login, publicOrigin }: Pick<Config, 'proxy' | 'login' | 'publicOrigin'>,
+  { proxy }: Pick<Config, 'proxy'>,
   mode: Mode | undefined,
   clock: Pick<Clock, 'after'>,
 ): AsyncIterable<Finding> {
   if (mode === 'agent') return
-  for (const { path, problem, remedy } of settingsWarnings({ proxy, login, publicOrigin }, mode)) {
-    yield warning('upstream', `${path} ${problem}`, remedy)
-  }
   const seen = new Set<string>()
   for (const route of proxy.routes) {
     for (const upstream of upstreamsOf(route)) {

@@ -306,7 +306,14 @@ describe('doctor', () => {
       'error',
       'ECONNREFUSED',
     ],
-    ['a proxy without any API', { settings: { proxy: {} } }, 'upstream', 'warning', 'lists no API'],
+    ['a proxy without any API', { settings: { proxy: {} } }, 'settings', 'warning', 'lists no API'],
+    [
+      'scopes with a comma',
+      { settings: { login: { scope: 'openid profile,email' } } },
+      'settings',
+      'warning',
+      'profile,email for one scope',
+    ],
     [
       'cookies too large for gateways',
       { settings: { cookies: { max_total_bytes: 10_000 } } },
