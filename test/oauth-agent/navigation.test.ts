@@ -310,6 +310,10 @@ describe('POST /callback (form_post, CK-10)', () => {
     const query = await start(page, '', posted)
     const weaker = await page.navigate('GET', `/oauth-agent/callback?${query}`, { from: 'elsewhere' })
     expect([weaker.status, weaker.headers.location]).toEqual([303, noResponse])
+    for (const part of ['code=c', 'error=access_denied&state=s']) {
+      const stray = await page.navigate('GET', `/oauth-agent/callback?${part}`, { from: 'elsewhere' })
+      expect([stray.status, stray.headers.location], part).toEqual([303, noResponse])
+    }
     // Nothing starts by itself, or a server that knows no other way would send the browser round and round.
     const next = await page.navigate('GET', noResponse.slice(0, -1))
     expect([...code(next), linkOf(next)]).toEqual([400, 'authorization_response_invalid', '/oauth-agent/login'])
